@@ -1,0 +1,138 @@
+"""Streams whose states are read from the SDK's aggregations at the moment they are encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from time import time_ns
+from typing import Any
+
+from opentelemetry.metrics import Counter
+from opentelemetry.sdk.metrics.export import AggregationTemporality
+
+from telemetry._sdk.exemplars import peek
+from telemetry.exposition.points import exemplar_point, exponential_state, keep_newest
+from telemetry.exposition.state import ExemplarPoint, Kind, Stream
+
+__all__ = ["LiveStream", "UnexpectedSDKError", "expected", "live_stream"]
+
+
+class UnexpectedSDKError(Exception):
+    """The SDK is not the one that these modules know."""
+
+
+@contextmanager
+def expected() -> Iterator[None]:
+    """What goes wrong inside means that the SDK is another one."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError) as error:
+        raise UnexpectedSDKError(f"{type(error).__name__}: {error}") from error
+
+
+class LiveStream(Stream):
+    """One instrument through one View. Series are only added: the SDK keeps cumulative aggregations for good."""
+
+    __slots__ = ("_aggregations", "_match", "_read")
+
+    def __init__(self, match: Any, instrument: Any, kind: Kind, bounds: Sequence[float], read: Reader) -> None:
+        super().__init__(
+            instrument.instrumentation_scope, match._name, match._description or "", instrument.unit or "", kind, bounds
+        )
+        self._match = match
+        self._read = read
+        self._aggregations: list[Any] = []
+
+    def grow(self) -> None:
+        """Take in the series that came since the last time."""
+        known, current = self._aggregations, self._match._attributes_aggregation
+        if len(current) == len(known):
+            return
+        with self._match._lock:
+            new = list(islice(current.values(), len(known), None))
+        known += new
+        self.attributes += [aggregation._attributes for aggregation in new]
+        self.starts += [getattr(aggregation, "_start_time_unix_nano", None) for aggregation in new]
+
+    def piece(
+        self, start: int, stop: int, *, exemplars: bool
+    ) -> tuple[Sequence[Any], Mapping[int, Sequence[ExemplarPoint | None]]]:
+        """Read some series, each under its lock, without changing anything there."""
+        with expected():
+            aggregations = self._aggregations[start:stop]
+            values = self._read(self, aggregations, start)
+            if not exemplars:
+                return values, {}
+            return values, self.exemplars if self._read is _collect else peek(self, aggregations, start)
+
+
+Reader = Callable[[LiveStream, Sequence[Any], int], list[Any]]
+
+
+def _read_sums(_: LiveStream, aggregations: Sequence[Any], _start: int) -> list[Any]:
+    values = []
+    for aggregation in aggregations:
+        with aggregation._lock:
+            since = aggregation._value
+            values.append(aggregation._previous_value if since is None else since + aggregation._previous_value)
+    return values
+
+
+def _read_last(_: LiveStream, aggregations: Sequence[Any], _start: int) -> list[Any]:
+    return [aggregation._value for aggregation in aggregations]
+
+
+def _read_histograms(_: LiveStream, aggregations: Sequence[Any], _start: int) -> list[Any]:
+    values = []
+    for aggregation in aggregations:
+        with aggregation._lock:
+            since, before = aggregation._value, aggregation._previous_value
+            total = aggregation._sum + aggregation._previous_sum
+            if before is None:
+                counts = aggregation._get_empty_bucket_counts() if since is None else since.copy()
+            else:
+                counts = before if since is None else [a + b for a, b in zip(since, before, strict=True)]
+        values.append((counts, total))
+    return values
+
+
+def _collect(stream: LiveStream, aggregations: Sequence[Any], start: int) -> list[Any]:
+    """Through the aggregation's own collect, where its state is more than a few numbers."""
+    values: list[Any] = []
+    for index, aggregation in enumerate(aggregations, start):
+        point = aggregation.collect(AggregationTemporality.CUMULATIVE, time_ns())
+        if point is not None and point.exemplars:
+            keep_newest(stream, index, [exemplar_point(e) for e in point.exemplars])
+        if point is None:
+            values.append(None)
+        elif stream.kind is Kind.EXPONENTIAL:
+            values.append(exponential_state(point))
+        else:
+            values.append((point.bucket_counts, point.sum) if stream.kind is Kind.HISTOGRAM else point.value)
+    return values
+
+
+def live_stream(match: Any, instrument: Any) -> LiveStream | None:
+    """The stream of an instrument through a View; None where the View drops it."""
+    # Imported here: where a name is gone, this path is given up, not the module.
+    from opentelemetry.sdk.metrics._internal import aggregation as kinds
+
+    example = match._aggregation
+    if isinstance(example, kinds._DropAggregation):
+        return None
+    in_place: dict[Any, Reader] = {
+        kinds._SumAggregation.collect: _read_sums,
+        kinds._LastValueAggregation.collect: _read_last,
+        kinds._ExplicitBucketHistogramAggregation.collect: _read_histograms,
+    }
+    kind = Kind.GAUGE
+    bounds: Sequence[float] = ()
+    if isinstance(example, kinds._SumAggregation):
+        kind = Kind.COUNTER if isinstance(instrument, Counter) else Kind.GAUGE
+    elif isinstance(example, kinds._ExplicitBucketHistogramAggregation):
+        kind, bounds = Kind.HISTOGRAM, example._boundaries
+    elif isinstance(example, kinds._ExponentialBucketHistogramAggregation):
+        kind = Kind.EXPONENTIAL
+    # A subclass with a collect of its own is asked, not looked into.
+    return LiveStream(match, instrument, kind, bounds, in_place.get(type(example).collect, _collect))

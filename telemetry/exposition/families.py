@@ -1,0 +1,214 @@
+"""Streams -> Prometheus families: one name, type and help each, and what to do where two streams want the same.
+
+https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/#metric-metadata-1: of two types
+under one name the later metric is left out; of two helps or units the first is shown and the points stay. Who came
+first is remembered for as long as the reader lives, so a name does not change hands between two scrapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from opentelemetry.sdk.resources import Resource
+
+from telemetry.exposition.labels import Pairs, label_text, pairs_of, resource_items, scope_items
+from telemetry.exposition.names import Translation, is_plain, metric_name, unit_word
+from telemetry.exposition.report import CLASHES, Report
+from telemetry.exposition.state import Kind, Reading, Stream
+
+__all__ = ["Families", "Family", "Member", "Rules"]
+
+_SUFFIXES = {
+    "counter": ("", "_total", "_created"),
+    "gauge": ("",),
+    "histogram": ("", "_bucket", "_sum", "_count", "_created"),
+    "info": ("", "_info"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How names and labels are made, as the reader's constructor takes it."""
+
+    prefix: str = ""
+    scope_labels: bool = True
+    target_info: bool = True
+    resource_filter: Callable[[str], bool] | None = None
+    info: Collection[str] = ()
+    translation: Translation = Translation.UNDERSCORES
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """A stream in its family, with the label text of each of its series; None: a duplicate, left out."""
+
+    family: Family
+    stream: Stream
+    constant: Sequence[tuple[str, Any]]
+    texts: list[str | None] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class Family:
+    """What stands under one HELP and TYPE. ``name`` is OpenMetrics' family name, without ``_total`` or ``_info``."""
+
+    name: str
+    type: str
+    help: str
+    unit: str
+    text_name: str
+    """Name in the text format: of the samples, where there is one sample a series."""
+    members: list[Member] = field(default_factory=list)
+    seen: set[Pairs] | None = None
+    """Label sets so far, kept only where two of them could be equal."""
+    templates: dict[Any, str] = field(default_factory=dict)
+
+
+class Families:
+    """All families of one reader in one spelling of names. Not thread-safe: the reader's lock guards it."""
+
+    def __init__(self, rules: Rules, report: Report, *, utf8: bool = False) -> None:
+        self.rules = rules
+        self.utf8 = utf8
+        self._report = report
+        self._by_name: dict[str, Family] = {}
+        self._owners: dict[str, Family] = {}
+        self._members: dict[Stream, Member | None] = {}
+        self._resource: Resource | None = None
+        self._constant: Sequence[tuple[str, Any]] = ()
+        self.target = self._new(_target()) if rules.target_info else None
+
+    def update(self, reading: Reading) -> list[Family]:
+        """Take in what is new since the last reading; the families in the order in which they are written."""
+        if reading.resource is not self._resource:
+            self._take_resource(reading.resource)
+        for stream in reading.streams:
+            if stream not in self._members:
+                self._members[stream] = self._place(stream)
+            member = self._members[stream]
+            if member is not None and len(member.texts) < len(stream.attributes):
+                self._add_series(member)
+        return list(self._by_name.values())
+
+    def labels(self, member: Member, index: int) -> Pairs:
+        """The label pairs of one series."""
+        return pairs_of([*member.constant, *member.stream.attributes[index].items()], utf8=self.utf8)
+
+    def target_labels(self) -> Pairs:
+        """The resource as labels of ``target_info``."""
+        return pairs_of(resource_items(self._resource, None), utf8=self.utf8)
+
+    def _take_resource(self, resource: Resource | None) -> None:
+        """A changed resource (after a fork, say) changes every label text that holds a part of it."""
+        self._resource = resource
+        if self.rules.resource_filter is None:
+            return
+        self._constant = resource_items(resource, self.rules.resource_filter)
+        for family in self._by_name.values():
+            family.seen = None
+        for stream, member in self._members.items():
+            if member is not None:
+                member.constant, member.texts = self._constant_of(stream), []
+        for member in self._members.values():
+            if member is not None:
+                self._add_series(member)
+
+    def _constant_of(self, stream: Stream) -> Sequence[tuple[str, Any]]:
+        return [*self._constant, *(scope_items(stream.scope) if self.rules.scope_labels else ())]
+
+    def _place(self, stream: Stream) -> Member | None:
+        """The stream's place in an old or new family; None where its name is taken."""
+        wanted = self._describe(stream)
+        family = self._by_name.get(wanted.name)
+        if family is not None and family.type == wanted.type:
+            if wanted.help != family.help or wanted.unit != family.unit:
+                self._report.log_once(
+                    ("metadata", wanted.name, wanted.help, wanted.unit),
+                    "%s has two descriptions or units: %r is shown, %r (scope %s) is not",
+                    *(wanted.name, (family.help, family.unit), (wanted.help, wanted.unit), stream.scope.name),
+                )
+        else:
+            taken = [self._owners[n] for n in _sample_names(wanted) if n in self._owners]
+            if taken:
+                self._clash(wanted, stream, f"{taken[0].name} is a {taken[0].type} already")
+                return None
+            family = self._new(wanted)
+        member = Member(family, stream, self._constant_of(stream))
+        family.members.append(member)
+        return member
+
+    def _new(self, family: Family) -> Family:
+        self._by_name[family.name] = family
+        for name in _sample_names(family):
+            self._owners[name] = family
+        return family
+
+    def _describe(self, stream: Stream) -> Family:
+        rules = self.rules
+        name = f"{rules.prefix}_{stream.name}" if rules.prefix else stream.name
+        counter = stream.kind is Kind.COUNTER
+        base = metric_name(name, stream.unit, rules.translation, utf8=self.utf8, counter=counter)
+        if stream.name in rules.info and stream.kind is Kind.GAUGE:
+            base = base.removesuffix("_info").removesuffix(".info") or base
+            return Family(base, "info", stream.description, "", f"{base}_info")
+        unit = unit_word(stream.unit)
+        unit = unit if unit and is_plain(unit) and base.endswith("_" + unit) else ""
+        if counter:
+            whole = f"{base}_total"
+            if not rules.translation.suffixes and not metric_name(
+                name, "", rules.translation, utf8=self.utf8, counter=False
+            ).endswith("_total"):
+                whole = base
+            return Family(base, "counter", stream.description, unit, whole)
+        return Family(base, "gauge" if stream.kind is Kind.GAUGE else "histogram", stream.description, unit, base)
+
+    def _add_series(self, member: Member) -> None:
+        """Label texts of new series, and whether another series of the family has the same."""
+        stream = member.stream
+        family = member.family
+        for index in range(len(member.texts), len(stream.attributes)):
+            pairs = self.labels(member, index)
+            if family.seen is None and (len(family.members) > 1 or not self._faithful(member, index, pairs)):
+                family.seen = self._seen_so_far(family)
+            if family.seen is not None:
+                shown = tuple(pair for pair in pairs if pair[1])
+                if shown in family.seen:
+                    member.texts.append(None)
+                    self._clash(family, stream, f"another series has the labels {{{label_text(pairs)}}}")
+                    continue
+                family.seen.add(shown)
+            member.texts.append(label_text(pairs))
+
+    def _faithful(self, member: Member, index: int, pairs: Pairs) -> bool:
+        """Whether no other attribute set of this stream can have become the same labels."""
+        attributes = member.stream.attributes[index]
+        return len(pairs) == len(attributes) + len(member.constant) and all(
+            type(value) is str and value and "\0" not in value and value.isascii() and is_plain(key, label=True)
+            and "__" not in key and key not in ("le", "exported_le")
+            for key, value in attributes.items()
+        )  # fmt: skip
+
+    def _seen_so_far(self, family: Family) -> set[Pairs]:
+        return {
+            tuple(pair for pair in self.labels(member, index) if pair[1])
+            for member in family.members
+            for index, text in enumerate(member.texts)
+            if text is not None
+        }
+
+    def _clash(self, family: Family, stream: Stream, why: str) -> None:
+        self._report.count(CLASHES, family.text_name)
+        self._report.log_once(
+            ("clash", family.name, stream.scope.name, stream.name, stream.kind),
+            "%s of scope %s is left out of the scrape: %s", family.text_name, stream.scope.name or "(unnamed)", why,
+        )  # fmt: skip
+
+
+def _target() -> Family:
+    return Family("target", "info", "Target metadata", "", "target_info")
+
+
+def _sample_names(family: Family) -> list[str]:
+    return [family.name + suffix for suffix in _SUFFIXES[family.type]]

@@ -1,0 +1,77 @@
+"""Label sets: attributes, scope and resource as sorted, sanitised pairs, and as escaped text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from json import dumps
+from typing import Any
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from telemetry.exposition.names import is_plain, label_key
+
+__all__ = ["Pairs", "escape", "label_text", "pairs_of", "quoted", "resource_items", "scope_items", "value_text"]
+
+Pairs = Sequence[tuple[str, str]]
+
+
+def value_text(value: Any) -> str:
+    """An attribute's value as a label value: strings as they are, all else as JSON; what UTF-8 cannot carry becomes
+    ``?``.
+    """
+    text = str.__str__(value) if isinstance(value, str) else dumps(value, default=str)
+    if text.isascii():
+        return text.replace("\0", "?") if "\0" in text else text
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")
+
+
+def escape(value: str) -> str:
+    """A label value between its quotes, the same in both formats."""
+    if "\\" in value:
+        value = value.replace("\\", "\\\\")
+    if '"' in value:
+        value = value.replace('"', '\\"')
+    return value.replace("\n", "\\n") if "\n" in value else value
+
+
+def quoted(name: str) -> str:
+    """A UTF-8 name in quotes."""
+    return f'"{escape(name)}"'
+
+
+def pairs_of(items: Iterable[tuple[str, Any]], *, utf8: bool) -> Pairs:
+    """Sorted label pairs. An original key given twice: the last wins. Keys that become one: values joined with ``;``.
+
+    https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/#metric-attributes
+    """
+    originals = dict(items)
+    keys = {key: label_key(str(key), utf8=utf8) for key in originals}
+    if len(set(keys.values())) == len(keys):
+        return sorted((keys[key], value_text(value)) for key, value in originals.items())
+    joined: dict[str, list[str]] = {}
+    for key in sorted(originals, key=str):
+        joined.setdefault(keys[key], []).append(value_text(originals[key]))
+    return sorted((key, ";".join(values)) for key, values in joined.items())
+
+
+def label_text(pairs: Pairs) -> str:
+    """``a="1",b="2"``, without the braces."""
+    return ",".join(f'{key if is_plain(key, label=True) else quoted(key)}="{escape(value)}"' for key, value in pairs)
+
+
+def scope_items(scope: InstrumentationScope) -> list[tuple[str, Any]]:
+    """``otel_scope_*`` labels, in the parent reader's spelling."""
+    attributes: Mapping[str, Any] = scope.attributes or {}
+    return [
+        *((f"otel_scope_{key}", value) for key, value in attributes.items()),
+        ("otel_scope_name", scope.name or ""),
+        ("otel_scope_version", scope.version or ""),
+        ("otel_scope_schema_url", scope.schema_url or ""),
+    ]
+
+
+def resource_items(resource: Resource | None, chosen: Callable[[str], bool] | None) -> list[tuple[str, Any]]:
+    """The resource attributes that a filter lets through; all of them without one."""
+    attributes: Mapping[str, Any] = resource.attributes if resource is not None else {}
+    return [(key, value) for key, value in attributes.items() if chosen is None or chosen(key)]

@@ -1,0 +1,250 @@
+"""Families -> bytes, in text 0.0.4 or OpenMetrics 1.0.
+
+A histogram's lines are one template per family: only the numbers are formatted in, and the series' label text,
+cached, replaces its placeholders in one go. Text goes out in pieces of a few hundred series, so that a scrape needs
+little more memory than its body and other threads get their turn.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from io import BytesIO
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from telemetry.exposition.exemplars import exemplar_texts, newest_by_bucket
+from telemetry.exposition.exponential import explicit
+from telemetry.exposition.families import Families, Family, Member
+from telemetry.exposition.labels import escape, label_text, quoted
+from telemetry.exposition.names import is_plain
+from telemetry.exposition.numbers import bound_text, number, seconds
+from telemetry.exposition.state import Kind, Reading
+
+__all__ = ["Style", "render", "shows_sum"]
+
+_LABELS = "\0"  # stands for the label text in a template; label values never hold it
+_SAMPLE_NAME = re.compile(r'\{"((?:[^"\\]|\\.)*)"|([^{ ]+)')
+_SERIES_A_PIECE = 128
+
+
+class Style(NamedTuple):
+    """What one body shows."""
+
+    openmetrics: bool = False
+    exemplars: bool = True
+    created: bool = False
+    names: Collection[str] = ()
+    """Sample names to show; empty: all."""
+
+
+class _Body:
+    """The growing body. ``parts`` takes text; ``flush`` encodes it and lets other threads run."""
+
+    def __init__(self, pause: Callable[[], None] | None) -> None:
+        self.parts: list[str] = []
+        self._buffer = BytesIO()
+        self._pause = pause
+
+    def flush(self) -> None:
+        if len(self.parts) < _SERIES_A_PIECE:
+            return
+        self._out()
+        if self._pause is not None:
+            self._pause()
+
+    def size(self) -> tuple[int, int]:
+        """Grows with every sample."""
+        return self._buffer.tell(), len(self.parts)
+
+    def finish(self) -> bytes:
+        self._out()
+        return self._buffer.getvalue()
+
+    def _out(self) -> None:
+        self._buffer.write("".join(self.parts).encode())
+        self.parts.clear()
+
+
+def render(families: Families, reading: Reading, style: Style, pause: Callable[[], None] | None = None) -> bytes:
+    """One body. ``pause`` is called between pieces."""
+    body = _Body(pause)
+    for family in families.update(reading):
+        if style.names and not _sample_names(family, style).intersection(style.names):
+            continue
+        start = len(body.parts)
+        if family is families.target:
+            _target(families, family, body, style)
+        else:
+            _family(family, body, style)
+        if style.names:
+            body.parts[start:] = _restricted("".join(body.parts[start:]), style.names)
+    if style.openmetrics:
+        body.parts.append("# EOF\n")
+    return body.finish()
+
+
+def _sample_names(family: Family, style: Style) -> set[str]:
+    name = family.name
+    if family.type == "histogram":
+        return {f"{name}_{suffix}" for suffix in ("bucket", "sum", "count", "created")}
+    return {_sample_name(family, style), f"{name}_created"} if family.type == "counter" else {_sample_name(family, style)}
+
+
+def _restricted(text: str, names: Collection[str]) -> list[str]:
+    """The comment lines, and of the samples only those asked for."""
+    kept = []
+    for line in text.splitlines(keepends=True):
+        match = _SAMPLE_NAME.match(line)
+        if line.startswith("# ") or (match and (match[1] or match[2]) in names):
+            kept.append(line)
+    return kept
+
+
+def _sample_name(family: Family, style: Style) -> str:
+    if style.openmetrics and family.type in ("counter", "info"):
+        return family.name + {"counter": "_total", "info": "_info"}[family.type]
+    return family.text_name
+
+
+def _metadata(family: Family, style: Style) -> str:
+    name = family.name if style.openmetrics else family.text_name
+    name = name if is_plain(name) else quoted(name)
+    kind = "gauge" if family.type == "info" and not style.openmetrics else family.type
+    help_ = family.help.encode("utf-8", "replace").decode().replace("\0", "?")
+    help_ = escape(help_) if style.openmetrics else help_.replace("\\", "\\\\").replace("\n", "\\n")
+    lines = [f"# HELP {name} {help_}\n"] if help_ else []
+    lines.append(f"# TYPE {name} {kind}\n")
+    if style.openmetrics and family.unit:
+        lines.append(f"# UNIT {name} {family.unit}\n")
+    return "".join(lines)
+
+
+def _target(families: Families, family: Family, body: _Body, style: Style) -> None:
+    if pairs := families.target_labels():
+        body.parts.append(f"{_metadata(family, style)}{_sample_name(family, style)}{{{label_text(pairs)}}} 1\n")
+
+
+def _family(family: Family, body: _Body, style: Style) -> None:
+    body.parts.append(_metadata(family, style))
+    before = body.size()
+    for member in family.members:
+        if member.stream.kind is Kind.HISTOGRAM:
+            _histograms(member, body, style)
+        elif member.stream.kind is Kind.EXPONENTIAL:
+            _exponentials(member, body, style)
+        else:
+            _numbers(member, body, style)
+    if body.size() == before:
+        body.parts.pop()  # no series this time
+
+
+def _series(member: Member, body: _Body, style: Style) -> Iterator[tuple[int, str, Any, Any]]:
+    """Position, label text, state and exemplars of each series that is shown; the body goes out piece by piece."""
+    wants = style.exemplars and style.openmetrics and member.family.type in ("counter", "histogram")
+    # With exemplars a piece is shorter: so few new objects at a time do not wake the garbage collector.
+    size = _SERIES_A_PIECE // 4 if wants else _SERIES_A_PIECE
+    for start in range(0, len(member.texts), size):
+        texts = member.texts[start : start + size]
+        values, exemplars = member.stream.piece(start, start + len(texts), exemplars=wants)
+        get = exemplars.get
+        for index, text, value in zip(range(start, start + len(texts)), texts, values, strict=True):
+            if value is not None and text is not None:
+                yield index, text, value, get(index)
+        if not style.names:
+            body.flush()
+
+
+def _heads(name: str) -> tuple[str, str]:
+    """What stands before the labels of a sample that has some, and before the value of one that has none."""
+    return (name + "{", name) if is_plain(name) else ("{" + quoted(name) + ",", "{" + quoted(name) + "}")
+
+
+def _numbers(member: Member, body: _Body, style: Style) -> None:
+    """Counters, gauges and infos: one sample a series, and a counter's ``_created``."""
+    family, starts, parts = member.family, member.stream.starts, body.parts
+    head, bare = _heads(_sample_name(family, style))
+    created_head, created_bare = _heads(f"{family.name}_created")
+    with_created = style.created and style.openmetrics and family.type == "counter"
+    info = family.type == "info"
+    for index, text, value, exemplars in _series(member, body, style):
+        shown = "1" if info else number(value)
+        if exemplars:
+            shown += exemplar_texts(exemplars)[0]
+        parts.append(f"{head}{text}}} {shown}\n" if text else f"{bare} {shown}\n")
+        if with_created and (start := starts[index]) is not None:
+            parts.append(f"{created_head}{text}}} {seconds(start)}\n" if text else f"{created_bare} {seconds(start)}\n")
+
+
+def shows_sum(bounds: Sequence[float], total: float) -> bool:
+    """Whether a histogram has ``_sum`` and ``_count``: only where no value can have been negative, so that they never
+    fall.
+    """
+    return (not bounds or bounds[0] >= 0) and total >= 0
+
+
+def _template(family: Family, bounds: Sequence[float], labels: bool, total: bool, exemplars: bool, created: bool) -> str:
+    """A series' lines with ``%d`` for counts, ``%s`` for what is text already, and ``_LABELS`` for its labels."""
+    head, bare = _heads(f"{family.name}_bucket")
+    head = f"{head}{_LABELS}," if labels else f"{head}"
+    mark = "%s" if exemplars else ""
+    les = [bound_text(float(bound)) for bound in bounds] + ["+Inf"]
+    lines = [f'{head.replace("%", "%%")}le="{le}"}} %d{mark}\n' for le in les]
+    tails = (("_count", "%d"), ("_sum", "%s")) if total else ()
+    for suffix, value in (*tails, *((("_created", "%s"),) if created else ())):
+        head, bare = _heads(family.name + suffix)
+        start = f"{head}{_LABELS}}}" if labels else bare
+        lines.append(f"{start.replace('%', '%%')} {value}\n")
+    return "".join(lines)
+
+
+def _cached_template(family: Family, bounds: Sequence[float], *shape: bool) -> str:
+    key = (tuple(bounds), *shape)
+    template = family.templates.get(key)
+    if template is None:
+        template = family.templates[key] = _template(family, bounds, *shape)
+    return template
+
+
+def _histograms(member: Member, body: _Body, style: Style) -> None:
+    family, bounds, starts, parts = member.family, member.stream.bounds, member.stream.starts, body.parts
+    created = style.created and style.openmetrics
+    usual = _cached_template(family, bounds, True, True, False, created)
+    may_sum = shows_sum(bounds, 0)
+    for index, text, (counts, total), exemplars in _series(member, body, style):
+        template = usual
+        summed = may_sum and total >= 0
+        values: list[Any] = list(accumulate(counts))
+        count = values[-1]
+        if exemplars or not text or not summed:
+            template = _cached_template(family, bounds, bool(text), summed, bool(exemplars), created)
+            if exemplars:
+                values = _interleaved(values, exemplars)
+        if summed:
+            values.append(count)
+            values.append(number(total))
+        if created:
+            values.append(seconds(starts[index] or 0))
+        parts.append((template % tuple(values)).replace(_LABELS, text))
+
+
+def _interleaved(counts: Sequence[int], exemplars: Sequence[Any]) -> list[Any]:
+    both: list[Any] = [None] * (2 * len(counts))
+    both[::2] = counts
+    both[1::2] = exemplar_texts(exemplars)
+    return both
+
+
+def _exponentials(member: Member, body: _Body, style: Style) -> None:
+    family, starts = member.family, member.stream.starts
+    created = style.created and style.openmetrics
+    for index, text, state, exemplars in _series(member, body, style):
+        bounds, counts = explicit(state)
+        values: list[Any] = list(accumulate(counts))
+        summed = shows_sum(bounds, state.sum)
+        tail = [values[-1], number(state.sum)] if summed else []
+        if exemplars:
+            values = _interleaved(values, newest_by_bucket(exemplars, bounds))
+        tail += [seconds(starts[index] or 0)] if created else []
+        template = _template(family, bounds, bool(text), summed, bool(exemplars), created)
+        body.parts.append((template % (*values, *tail)).replace(_LABELS, text))

@@ -1,0 +1,107 @@
+"""Exemplar reservoirs: the newest sampled measurement of each bucket, cheap to offer and small to keep.
+
+The SDK's aligned reservoir keeps the same (the last measurement of a bucket,
+https://opentelemetry.io/docs/specs/otel/metrics/sdk/#alignedhistogrambucketexemplarreservoir) at four times the price. Views
+name these classes through ``exemplar_reservoir_factory``, so ``record()`` and bound handles feed the same object.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from struct import Struct
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.metrics import Exemplar, ExemplarReservoir
+from opentelemetry.trace import SpanContext
+from opentelemetry.util.types import Attributes
+
+__all__ = ["LatestExemplarReservoir", "NoExemplarReservoir", "pack_ids", "reservoir_for", "time_of"]
+
+_IDS = Struct("<qQQQ")  # time in ns, trace id in two halves, span id: one small object instead of three large integers
+_LOW = (1 << 64) - 1
+
+
+def pack_ids(time_unix_nano: int, context: SpanContext) -> bytes:
+    """When and in which span: the part of an exemplar that all metrics of one call share."""
+    trace_id = context.trace_id
+    return _IDS.pack(time_unix_nano, trace_id >> 64, trace_id & _LOW, context.span_id)
+
+
+def time_of(ids: bytes) -> int:
+    """The time in ``ids``, in Unix nanoseconds."""
+    return int(_IDS.unpack(ids)[0])
+
+
+class LatestExemplarReservoir(ExemplarReservoir):
+    """Keeps the newest measurement per bucket (one bucket without ``boundaries``). Assignments are atomic: no lock."""
+
+    __slots__ = ("_boundaries", "_kept")
+
+    def __init__(self, boundaries: Sequence[float] = (), **_: Any) -> None:
+        self._boundaries = boundaries
+        self._kept: list[tuple[float, bytes, Attributes] | tuple[float, bytes] | None] | None = None
+
+    def keep(self, index: int, value: float, ids: bytes) -> None:
+        """Offer a measurement of bucket ``index`` whose attributes are the point's own; ``ids`` comes from ``pack_ids``."""
+        kept = self._kept
+        if kept is None:
+            kept = self._kept = [None] * (len(self._boundaries) + 1)
+        kept[index] = (value, ids)
+
+    def offer(self, value: float, time_unix_nano: int, attributes: Attributes, context: Context) -> None:
+        """The SDK's door: any attributes; those that the point does not have end up in the exemplar."""
+        ids = pack_ids(time_unix_nano, trace.get_current_span(context).get_span_context())
+        kept = self._kept
+        if kept is None:
+            kept = self._kept = [None] * (len(self._boundaries) + 1)
+        kept[bisect_left(self._boundaries, value)] = (value, ids, attributes)
+
+    def newest(self) -> list[tuple[float, int, int | None, int | None, Attributes] | None] | None:
+        """Per bucket its value, time, trace id, span id and, where they may be more than the point's, attributes.
+
+        Takes nothing away: for a scrape, which shows an exemplar until a newer one comes. None: never offered anything.
+        """
+        kept = self._kept
+        return None if kept is None else [None if entry is None else _opened(entry) for entry in kept]
+
+    def collect(self, point_attributes: Attributes) -> list[Exemplar]:
+        """The kept exemplars in bucket order; what was collected is forgotten."""
+        kept, self._kept = self._kept, None
+        return [_exemplar(entry, point_attributes or {}) for entry in kept or () if entry is not None]
+
+
+def _opened(entry: tuple[Any, ...]) -> tuple[float, int, int | None, int | None, Attributes]:
+    time_unix_nano, high, low, span_id = _IDS.unpack(entry[1])
+    return entry[0], time_unix_nano, high << 64 | low or None, span_id or None, entry[2] if len(entry) == 3 else None
+
+
+def _exemplar(entry: tuple[Any, ...], point_attributes: Any) -> Exemplar:
+    time_unix_nano, high, low, span_id = _IDS.unpack(entry[1])
+    attributes = entry[2] if len(entry) == 3 else None
+    filtered = {k: v for k, v in attributes.items() if k not in point_attributes} if attributes else {}
+    trace_id = high << 64 | low
+    return Exemplar(filtered, entry[0], time_unix_nano, span_id or None, trace_id or None)
+
+
+class NoExemplarReservoir(ExemplarReservoir):
+    """Keeps nothing: for gauges, whose exemplars no format of Prometheus can carry."""
+
+    __slots__ = ()
+
+    def __init__(self, **_: Any) -> None: ...
+
+    def offer(self, value: float, time_unix_nano: int, attributes: Attributes, context: Context) -> None:
+        """Take the measurement and forget it."""
+
+    def collect(self, point_attributes: Attributes) -> list[Exemplar]:
+        """Nothing, ever."""
+        return []
+
+
+def reservoir_for(exemplars: bool) -> Callable[[type[Any]], Callable[..., ExemplarReservoir]]:
+    """A View's ``exemplar_reservoir_factory``."""
+    reservoir = LatestExemplarReservoir if exemplars else NoExemplarReservoir
+    return lambda _aggregation: reservoir
