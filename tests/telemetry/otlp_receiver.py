@@ -1,0 +1,57 @@
+"""A small OTLP/HTTP receiver in this process: keeps what it is sent, or answers as it is told."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from queue import SimpleQueue
+
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+__all__ = ["Receiver", "receiving"]
+
+
+class Receiver:
+    """What came: metrics in their order, and the headers of every request."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.metrics: SimpleQueue[ExportMetricsServiceRequest] = SimpleQueue()
+        self.headers: list[dict[str, str]] = []
+        self.url = ""
+
+    def take(self, path: str, headers: dict[str, str], body: bytes) -> int:
+        """One request; returns the status of the answer."""
+        self.headers.append(headers)
+        if self.status == 200 and path == "/v1/metrics":
+            plain = gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body
+            self.metrics.put(ExportMetricsServiceRequest.FromString(plain))
+        return self.status
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    """A receiver on an ephemeral loopback port."""
+    receiver = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            headers = {key.lower(): value for key, value in self.headers.items()}
+            self.send_response(receiver.take(self.path, headers, body))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Says nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        receiver.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield receiver
+        server.shutdown()
+        thread.join()
