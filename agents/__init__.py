@@ -1,0 +1,10 @@
+"""AgentOS: the service whose A2A calls, model calls, cache and rate limits are measured."""
+
+import os
+
+__version__ = "0.1.0"
+
+# a2a-sdk reads this once, when it is first imported. Its own spans (70 and more for one call, unconnected) would bury ours.
+os.environ.setdefault("OTEL_INSTRUMENTATION_A2A_SDK_ENABLED", "false")
+# gRPC comes with a2a-sdk; its C core would write to stderr what the exporters tell in one line.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")

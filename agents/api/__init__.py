@@ -1,0 +1,1 @@
+"""HTTP of the service: thin routes, their answers and their errors."""

@@ -1,0 +1,50 @@
+"""``GET /metrics``: neither limited nor traced, and for whom the settings say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from agents.settings import Settings
+from agents.settings_access import Listen
+from telemetry import Telemetry
+from telemetry.exposition import Guard, TokenFile, Tokens, metrics_app
+
+__all__ = ["metrics_route"]
+
+
+class _Metrics:
+    """The exposition's application as an object: a route would take a plain function for a request handler."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+def metrics_route(telemetry: Telemetry, settings: Settings) -> Route:
+    """The route over one reader. Which methods and formats there are is the exposition's business."""
+    on_socket_file = bool(settings.metrics_listen) and Listen.of(settings.metrics_listen).path
+    guard = Guard(
+        metrics_app(telemetry.reader),
+        tokens=_tokens(settings, telemetry),
+        networks=() if on_socket_file else settings.metrics_networks,  # who may open the file is the file system's business
+        proxies=settings.metrics_proxies,
+        trouble=telemetry.trouble,
+    )
+    return Route("/metrics", _Metrics(guard), include_in_schema=False)
+
+
+def _tokens(settings: Settings, telemetry: Telemetry) -> Tokens | None:
+    if not settings.metrics_tokens and not settings.metrics_token_file:
+        return None
+
+    def tell(reason: str) -> None:
+        message = "the file of AGENTOS_METRICS_TOKEN_FILE lets nobody in: %s"
+        telemetry.trouble.log_once(("token file", reason), message, reason)
+
+    file = TokenFile(Path(settings.metrics_token_file), tell) if settings.metrics_token_file else None
+    return Tokens(settings.metrics_tokens, file)

@@ -1,0 +1,1 @@
+"""The way from this service to the agents."""

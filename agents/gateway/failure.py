@@ -1,0 +1,69 @@
+"""Why a run failed, in the closed words of ``a2a_errors_total``."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+from a2a.client import A2AClientError, A2AClientTimeoutError
+from a2a.utils.errors import JSON_RPC_ERROR_CODE_MAP, A2AError
+
+__all__ = ["RunFailure", "failure_of"]
+
+
+class RunFailure(Exception):
+    """A run that failed, with its ``error_type`` and a reason fit for the caller; ``code``: the agent's own, of JSON-RPC."""
+
+    def __init__(self, error_type: str, reason: str, code: int | None = None) -> None:
+        super().__init__(reason)
+        self.error_type = error_type
+        self.reason = reason
+        self.code = code
+
+
+_UNNAMED = re.compile(r"JSON-RPC Error (-?[0-9]{1,9}):")
+"""How the client words an error code that the protocol does not name: there is no class for it."""
+
+_REASONS = {
+    "timeout": "the agent did not answer in time",
+    "unreachable": "the agent cannot be reached",
+    "protocol": "the agent's answer is no A2A answer",
+    "agent": "the agent answered with an error",
+}
+
+
+def failure_of(error: Exception) -> RunFailure:
+    """What an exception of the A2A client means. What nobody has foreseen is an answer that could not be read."""
+    if isinstance(error, RunFailure):
+        return error
+    error_type = _type_of(error)
+    return RunFailure(error_type, _REASONS[error_type], _code_of(error))
+
+
+def _code_of(error: Exception) -> int | None:
+    if isinstance(error, A2AClientError):
+        unnamed = _UNNAMED.match(str(error))
+        return int(unnamed[1]) if unnamed else None
+    return JSON_RPC_ERROR_CODE_MAP.get(type(error)) if isinstance(error, A2AError) else None
+
+
+def _type_of(error: Exception) -> str:
+    if isinstance(error, A2AClientError) and isinstance(error.__cause__, httpx.HTTPError):
+        return _http_type(error.__cause__)
+    if isinstance(error, httpx.HTTPError):
+        return _http_type(error)
+    if isinstance(error, TimeoutError | A2AClientTimeoutError):
+        return "timeout"
+    if isinstance(error, A2AClientError):
+        return "agent" if str(error).startswith("JSON-RPC Error") else "protocol"
+    return "agent" if isinstance(error, A2AError) else "protocol"
+
+
+def _http_type(error: httpx.HTTPError) -> str:
+    if isinstance(error, httpx.ConnectTimeout | httpx.NetworkError):
+        return "unreachable"
+    if isinstance(error, httpx.TimeoutException):
+        return "timeout"
+    if isinstance(error, httpx.HTTPStatusError) and error.response.status_code >= 500:
+        return "agent"
+    return "protocol"

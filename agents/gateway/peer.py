@@ -1,0 +1,111 @@
+"""One agent as the gateway knows it: its address from the settings, its card, its pooled client."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
+
+import httpx
+from a2a.client import A2ACardResolver, Client, ClientConfig, ClientFactory
+from a2a.types.a2a_pb2 import AgentCard
+from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
+from opentelemetry.instrumentation.utils import suppress_http_instrumentation
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.trace import TracerProvider
+
+from agents.gateway.failure import failure_of
+from agents.gateway.transport import AgentTransport
+
+__all__ = ["Peer"]
+
+_CONNECT_SECONDS = 5.0
+_STALE_SECONDS = 30.0
+"""Age from which an operation that the card does not name makes us look again."""
+
+
+class Peer:
+    """Holds one connection pool. The card is fetched when it is first needed, and again when it may have changed."""
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        response_limit: int,
+        tracer_provider: TracerProvider | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self.operations: Mapping[str, str] = {}
+        """Skill id -> description, from the card."""
+        self.streams = False
+        """Whether it streams its answers, from the card."""
+        self._url = url
+        self._clock = clock
+        self._learnt_at: float | None = None
+        self._client: Client | None = None
+        self._learning = asyncio.Lock()
+        pool = httpx.AsyncHTTPTransport(
+            # Idle connections are dropped before servers do it (5 s and more): a request never meets a closing one.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=50, keepalive_expiry=2.0)
+        )
+        self._http = httpx.AsyncClient(
+            # The client span carries the trace context to the agent.
+            transport=AgentTransport(
+                url, response_limit, AsyncOpenTelemetryTransport(pool, tracer_provider, NoOpMeterProvider())
+            ),
+            timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),  # the run's own deadline is the rest
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    @property
+    def known(self) -> bool:
+        """Whether the card has been read."""
+        return self._client is not None
+
+    @property
+    def client(self) -> Client:
+        """The A2A client; to be used after ``learn``."""
+        if self._client is None:
+            raise RuntimeError(f"the card of agent {self.name!r} has not been read")
+        return self._client
+
+    async def learn(self, operation: str) -> bool:
+        """Makes sure of the card, looking again if it lacks the operation. Returns whether it was fetched.
+
+        Raises ``RunFailure`` when there is no card to be had.
+        """
+        if self._is_settled(operation):
+            return False
+        async with self._learning:
+            if self._is_settled(operation):
+                return False
+            try:
+                with suppress_http_instrumentation():  # no call of an agent, and no trace of its own
+                    card = await A2ACardResolver(self._http, self._url).get_agent_card()
+                client = self._connect(card)
+            except Exception as error:
+                raise failure_of(error) from error
+            self.operations = {skill.id: skill.description for skill in card.skills}
+            self.streams = card.capabilities.streaming
+            self._client = client
+            self._learnt_at = self._clock()
+            return True
+
+    def _is_settled(self, operation: str) -> bool:
+        if self._learnt_at is None:
+            return False
+        return operation in self.operations or self._clock() - self._learnt_at < _STALE_SECONDS
+
+    def _connect(self, card: AgentCard) -> Client:
+        """The client for a card. The address is the settings'; of the card's own address only the path counts."""
+        base = urlsplit(self._url)
+        for interface in card.supported_interfaces:
+            interface.url = urlsplit(interface.url)._replace(scheme=base.scheme, netloc=base.netloc).geturl()
+        return ClientFactory(ClientConfig(streaming=True, httpx_client=self._http)).create(card)
+
+    async def close(self) -> None:
+        """Closes the pool."""
+        await self._http.aclose()

@@ -1,0 +1,198 @@
+"""The service: wiring and lifespan, nothing else. ``uvicorn agents.main:app`` runs it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.util.http import OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS, get_custom_headers
+from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
+
+from agents import __version__
+from agents.api.problem import add_problem_handlers
+from agents.api.routes.health import health_router
+from agents.api.routes.metrics import metrics_route
+from agents.api.routes.runs import runs_router
+from agents.gateway.dashboard_gateway import DashboardGateway
+from agents.logs import log_to_stderr
+from agents.metrics_choice import Choice
+from agents.middleware.rate_limit import Limiter, RateLimit
+from agents.runtime.builtin_agents import Herald, Navi
+from agents.runtime.builtin_provider import BuiltinProvider
+from agents.runtime.listener import listening
+from agents.runtime.metrics_listener import listening_for_scrapes
+from agents.services.cache import AnswerCache
+from agents.services.ccr_router import Router
+from agents.services.openai_provider import OpenAIProvider
+from agents.services.provider import Provider
+from agents.services.redis_gate import RedisGate
+from agents.settings import ProviderSettings, Settings, SettingsError
+from telemetry import CatalogueError, Telemetry, current, install
+from telemetry.catalogue import AGENTOS_INFO
+from telemetry.export import ExportSettingsError
+
+__all__ = ["app", "create_app"]
+
+_TASK_TYPES = {skill.task_type for agent in (Navi, Herald) for skill in agent.skills.values()}
+_SECRET_HEADERS = ("authorization", "cookie", "token", "secret", "password", "api-?key")
+_UNTRACED = r"^[a-z]+://[^/]+/(metrics|health/(live|ready))$"
+
+
+def create_app(settings: Settings | None = None, telemetry: Telemetry | None = None) -> FastAPI:
+    """The service with these settings, by default those of the environment.
+
+    A ``telemetry`` that is given is used and left to its giver. By default one is built as ``OTEL_*`` says, becomes the
+    process's own, and is shut down with the app. Raises ``SettingsError`` and ``ExportSettingsError``.
+    """
+    settings = Settings.from_environment() if settings is None else settings
+    given, telemetry = telemetry, telemetry or _telemetry(settings)
+    parts = _Parts(settings, telemetry)
+    _start_at_zero(telemetry, settings, parts.router)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        try:
+            async with parts.opened():
+                yield
+        finally:
+            if given is None:
+                telemetry.shutdown(settings.shutdown_timeout * 1000)
+
+    app = FastAPI(
+        title="AgentOS",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,  # the pages behind these load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        max_body_size=settings.request_limit,
+    )
+    _add_routes(app, parts.gateway)
+    if not settings.metrics_listen:
+        app.router.routes.append(parts.metrics)
+    allow = settings.rate_limit_on_error == "allow"
+    app.add_middleware(RateLimit, limiter=parts.limiter, recorder=telemetry.recorder, allow_on_error=allow)
+    FastAPIInstrumentor.instrument_app(
+        app,
+        tracer_provider=telemetry.tracer_provider,
+        meter_provider=telemetry.meter_provider if settings.http_metrics else NoOpMeterProvider(),
+        excluded_urls=_UNTRACED,
+        exclude_spans=["receive", "send"],
+        # Where OTEL_* has headers captured, these are not among them.
+        http_capture_headers_sanitize_fields=[
+            *get_custom_headers(OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS),
+            *_SECRET_HEADERS,
+        ],
+    )
+    return app
+
+
+class _Parts:
+    """What the routes and the built-in agents use, opened and closed together."""
+
+    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
+        recorder, self._settings, self._tracers = telemetry.recorder, settings, telemetry.tracer_provider
+        self.metrics = metrics_route(telemetry, settings)
+        gate = RedisGate(settings.redis_timeout) if settings.redis_url else None
+        self.limiter = Limiter(settings, gate)
+        self.cache = AnswerCache(settings, recorder, gate)
+        self.router = Router(_providers(settings), settings.routes, recorder, settings.trace_content, settings)
+        self.gateway = DashboardGateway(recorder, settings.agent_timeout, settings.agent_response_limit, self._tracers)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Opens from the back to the front, and closes the other way round."""
+        async with AsyncExitStack() as stack:
+            if self._settings.metrics_listen:  # closed last: a scrape may still see what the drain counts
+                only_metrics = Starlette(routes=[self.metrics])
+                await stack.enter_async_context(listening_for_scrapes(only_metrics, self._settings.metrics_listen))
+            stack.push_async_callback(self.router.close)
+            await stack.enter_async_context(self.limiter.opened())
+            await stack.enter_async_context(self.cache.opened())
+            urls = self._settings.agents
+            if not urls:
+                builtin = [Navi(self.cache, self.router), Herald(self.cache, self.router)]
+                listener = listening(builtin, self._tracers, self._settings.shutdown_timeout)
+                urls = await stack.enter_async_context(listener)
+            await stack.enter_async_context(self.gateway.opened(urls))
+            yield
+
+
+def _telemetry(settings: Settings) -> Telemetry:
+    chosen = Choice(settings)
+    known = {
+        "agent": tuple(settings.agents) or (Navi.name, Herald.name),
+        "provider": tuple(settings.providers),
+        "task_type": tuple(_TASK_TYPES | set(settings.routes)),
+        **chosen.known,
+    }
+    try:
+        built = Telemetry.from_environment(
+            chosen.catalogue,
+            known=known,
+            select=chosen.select,
+            limits=settings.label_limits,
+            max_series=settings.max_series,
+            strict=settings.environment in ("development", "test"),
+        )
+    except CatalogueError as error:
+        raise SettingsError(f"AGENTOS_LABEL_LIMITS is {dict(settings.label_limits)}: {error}.") from None
+    install(built)
+    return built
+
+
+def _start_at_zero(telemetry: Telemetry, settings: Settings, router: Router) -> None:
+    """What the settings name has its series before anything happens."""
+    name = telemetry.resource.attributes.get("service.name", "agentos")
+    facts = {"version": __version__, "service_name": str(name), "environment": settings.environment}
+    telemetry[AGENTOS_INFO].info(facts)
+    task_types: dict[str, list[str]] = {}
+    for task_type in sorted(_TASK_TYPES | set(settings.routes)):
+        for provider in router.route(task_type):
+            task_types.setdefault(provider, []).append(task_type)
+    telemetry.recorder.know(providers=task_types)
+
+
+def _providers(settings: Settings) -> Mapping[str, Provider]:
+    return {name: _provider(one) for name, one in settings.providers.items()}
+
+
+def _provider(settings: ProviderSettings) -> Provider:
+    return OpenAIProvider(settings) if settings.kind == "openai" else BuiltinProvider(settings)
+
+
+def _add_routes(app: FastAPI, gateway: DashboardGateway) -> None:
+    add_problem_handlers(app)
+    app.include_router(runs_router(gateway))
+    app.include_router(health_router(gateway))
+
+
+class _Service:
+    """The service of this process, built from the environment when the server starts it: importing this module reads no
+    setting, and one that cannot be used ends the start with its sentence instead of a stack trace.
+    """
+
+    def __init__(self) -> None:
+        self._app: FastAPI | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes everything on, the lifespan first."""
+        if self._app is None:
+            log_to_stderr()
+            try:
+                self._app = create_app()
+                current().offer_globally()
+            except (SettingsError, ExportSettingsError) as error:
+                if scope["type"] != "lifespan":
+                    raise
+                await receive()
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
+        await self._app(scope, receive, send)
+
+
+app = _Service()

@@ -1,0 +1,169 @@
+"""Rate limits: by workspace and route, and by client address. Each decision is recorded when it is taken."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi.routing import iter_route_contexts
+from limits import RateLimitItem, parse
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.strategies import FixedWindowRateLimiter
+from redis.asyncio import ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from starlette.routing import Match
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from agents.api.problem import problem
+from agents.api.workspace import BadWorkspace, workspace_of
+from agents.services.redis_gate import RedisAway, RedisGate
+from agents.settings import Settings
+from telemetry.recording import Recorder
+
+__all__ = ["Limiter", "RateLimit", "Refusal"]
+
+UNLIMITED = frozenset({"/metrics", "/health/live", "/health/ready"})
+"""Route templates that no limit applies to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Which limit is used up, and the seconds until it is renewed."""
+
+    policy: str
+    seconds: int
+
+
+class Limiter:
+    """Counts requests in fixed windows that begin with their first request, in memory or in Redis."""
+
+    def __init__(self, settings: Settings, gate: RedisGate | None) -> None:
+        self._gate = gate
+        self._pool: ConnectionPool | None = None
+        self._strategy = FixedWindowRateLimiter(self._storage(settings))
+        self._limits: dict[str, RateLimitItem] = {
+            name: parse(rate)
+            # The client's comes first: whoever rotates workspaces is stopped before a new one takes memory.
+            for name, rate in (("client", settings.client_rate_limit), ("workspace", settings.rate_limit))
+            if rate != "off"
+        }
+        self.policies = ", ".join(f'"{name}";q={item.amount};w={item.get_expiry()}' for name, item in self._limits.items())
+        """The value of ``RateLimit-Policy`` (draft-ietf-httpapi-ratelimit-headers)."""
+
+    def _storage(self, settings: Settings) -> MemoryStorage | RedisStorage:
+        if self._gate is None:
+            return MemoryStorage()
+        self._pool = ConnectionPool.from_url(
+            settings.redis_url,
+            socket_timeout=settings.redis_timeout,
+            socket_connect_timeout=settings.redis_timeout,
+            retry=Retry(NoBackoff(), 0),
+        )
+        return RedisStorage(
+            settings.redis_url,
+            wrap_exceptions=True,
+            implementation="redispy",
+            connection_pool=self._pool,  # type: ignore[arg-type] # its annotation leaves out what its documentation names
+        )
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Closes the connections in the end."""
+        try:
+            yield
+        finally:
+            if self._pool is not None:
+                await self._pool.aclose()
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is any limit."""
+        return bool(self._limits)
+
+    async def decide(self, client: str, workspace: str, endpoint: str) -> Refusal | None:
+        """Counts one request; says which limit refuses it. Raises ``RedisAway``."""
+        if self._gate is None:
+            return await self._decide(client, workspace, endpoint)
+        async with self._gate.use():
+            return await self._decide(client, workspace, endpoint)
+
+    async def _decide(self, client: str, workspace: str, endpoint: str) -> Refusal | None:
+        for name, item in self._limits.items():
+            key = (name, client) if name == "client" else (name, workspace, endpoint)
+            if not await self._strategy.hit(item, *key):
+                stats = await self._strategy.get_window_stats(item, *key)
+                return Refusal(name, max(1, math.ceil(stats.reset_time - time.time())))
+        return None
+
+
+class RateLimit:
+    """ASGI middleware: asks the limiter, records what it decided, and answers 429 or goes on.
+
+    It knows the route before routing does: a path that no route matches is not counted, and becomes no label.
+    """
+
+    def __init__(self, app: ASGIApp, limiter: Limiter, recorder: Recorder, *, allow_on_error: bool) -> None:
+        self._app = app
+        self._limiter = limiter
+        self._recorder = recorder
+        self._allow_on_error = allow_on_error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers 400 for a workspace id that is none, before anything is decided."""
+        endpoint = _route_template(scope) if scope["type"] == "http" else None
+        if endpoint is None or endpoint in UNLIMITED:
+            await self._app(scope, receive, send)
+            return
+        try:
+            workspace = workspace_of(scope)
+        except BadWorkspace as error:
+            await problem(400, "bad_workspace", str(error))(scope, receive, send)
+            return
+        answer = await self._refused(scope, workspace, endpoint) if self._limiter.is_on else None
+        await (answer or self._app)(scope, receive, send)
+
+    async def _refused(self, scope: Scope, workspace: str, endpoint: str) -> ASGIApp | None:
+        try:
+            refusal = await self._limiter.decide(_client(scope), workspace, endpoint)
+        except RedisAway:
+            self._recorder.rate_limit_decision(endpoint, "error", workspace)
+            if self._allow_on_error:
+                return None
+            return problem(503, "limiter_away", "the rate limiter's store does not answer", {"Retry-After": "1"})
+        self._recorder.rate_limit_decision(endpoint, "allowed" if refusal is None else "denied", workspace)
+        if refusal is None:
+            return None
+        headers = {
+            "RateLimit-Policy": self._limiter.policies,
+            "RateLimit": f'"{refusal.policy}";r=0;t={refusal.seconds}',
+            "Retry-After": str(refusal.seconds),
+        }
+        reason = f"the limit by {refusal.policy} is used up for {refusal.seconds} s"
+        return problem(429, "rate_limited", reason, headers)
+
+
+def _route_template(scope: Scope) -> str | None:
+    """The template of the route that will serve this request; ``None`` where there is none."""
+    for route in iter_route_contexts(scope["app"].routes):
+        if route.matches(scope)[0] is Match.FULL:
+            return route.path
+    return None
+
+
+def _client(scope: Scope) -> str:
+    """The peer's address; of IPv6 the /64, which is what one host usually has to choose from."""
+    host = scope["client"][0] if scope.get("client") else "unknown"
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return str(host)
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))

@@ -1,0 +1,5 @@
+"""The stable import surface for what AgentOS measures."""
+
+from agents.observability import metrics as metrics
+from agents.observability.metrics import *  # noqa: F403  # explicit through metrics.__all__
+from agents.observability.metrics import __all__ as __all__

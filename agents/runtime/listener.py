@@ -1,0 +1,122 @@
+"""The loopback listener in front of the built-in agents: real HTTP, but not through the public port and its limiter."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+
+import uvicorn
+from a2a.server.context import ServerCallContext
+from a2a.server.request_handlers import DefaultRequestHandler
+from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes
+from a2a.server.tasks import InMemoryTaskStore
+from a2a.types.a2a_pb2 import Task
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.trace import TracerProvider
+from opentelemetry.util.http import parse_excluded_urls
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from agents.runtime.builtin_agents import BuiltinAgent
+
+__all__ = ["InnerServer", "listening"]
+
+_TASKS_KEPT = 1000
+_CARDS = parse_excluded_urls(r"/\.well-known/agent-card\.json$")
+
+
+class _RecentTasks(InMemoryTaskStore):
+    """Keeps the newest tasks only, so that a long life does not fill the memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._order: OrderedDict[str, ServerCallContext] = OrderedDict()
+
+    async def save(self, task: Task, context: ServerCallContext) -> None:
+        await super().save(task, context)
+        self._order[task.id] = context
+        while len(self._order) > _TASKS_KEPT:
+            oldest, owner = self._order.popitem(last=False)
+            await self.delete(oldest, owner)
+
+
+class InnerServer(uvicorn.Server):
+    """A server within a server: signals are the outer one's, readiness is an event."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    agents: Sequence[BuiltinAgent], tracer_provider: TracerProvider, shutdown_timeout: float
+) -> AsyncIterator[Mapping[str, str]]:
+    """Serves the agents on an ephemeral port of 127.0.0.1; yields name -> URL. Ends what still runs when left."""
+    with _loopback() as listener:
+        base = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        handlers = {
+            agent.name: DefaultRequestHandler(agent, _RecentTasks(), agent.card(f"{base}/{agent.name}/")) for agent in agents
+        }
+        app = Starlette(routes=[_mount(agent, handlers[agent.name], base, shutdown_timeout) for agent in agents])
+        traced = OpenTelemetryMiddleware(
+            app,
+            excluded_urls=_CARDS,
+            default_span_details=lambda _: ("A2A agent", {}),
+            tracer_provider=tracer_provider,
+            meter_provider=NoOpMeterProvider(),
+            exclude_spans=["receive", "send"],
+        )
+        server = InnerServer(
+            uvicorn.Config(
+                traced,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=max(1, round(shutdown_timeout)),
+            )
+        )
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            await server.ready.wait()
+            yield {name: f"{base}/{name}" for name in handlers}
+        finally:
+            server.should_exit = True
+            await serving
+            for handler in handlers.values():
+                await handler.aclose()
+
+
+def _loopback() -> socket.socket:
+    """A listening socket. Its protocol is named, because asyncio sets TCP_NODELAY only then: without it each call waits
+    40 ms for a delayed acknowledgement.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    return listener
+
+
+def _mount(agent: BuiltinAgent, handler: DefaultRequestHandler, base: str, shutdown_timeout: float) -> Mount:
+    """The agent's card and its JSON-RPC endpoint below its name."""
+    return Mount(
+        f"/{agent.name}",
+        routes=[
+            *create_agent_card_routes(agent.card(f"{base}/{agent.name}/")),
+            # Without the grace period a stream is cut at the first sign of a shutdown instead of ending.
+            *create_jsonrpc_routes(handler, "/", shutdown_grace_period=shutdown_timeout),
+        ],
+    )

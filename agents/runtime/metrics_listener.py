@@ -1,0 +1,145 @@
+"""The listener for /metrics alone, where the settings want one.
+
+Of several workers one has it; when it goes, another takes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import logging
+import os
+import socket
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from agents.runtime.listener import InnerServer
+from agents.settings import SettingsError
+from agents.settings_access import Listen
+
+__all__ = ["listening_for_scrapes"]
+
+_log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 0.25
+_DRAIN_SECONDS = 1
+_SOCKET_MODE = 0o660
+
+
+@asynccontextmanager
+async def listening_for_scrapes(app: ASGIApp, address: str) -> AsyncIterator[None]:
+    """Serves ``app`` there. An address in use is tried again until it is free: another worker has it.
+
+    Raises ``SettingsError`` for an address that cannot be had at all.
+    """
+    where = Listen.of(address)
+    place = _File(Path(where.path)) if where.path else _Port(where)
+    try:
+        sock = place.take()
+    except OSError as error:
+        raise SettingsError(f"AGENTOS_METRICS_LISTEN is '{address}': {error.strerror or error}.") from None
+    if sock is None:
+        _log.info("%s is in use, by another worker if there are several: this one waits for it", address)
+    stop = asyncio.Event()
+    serving = asyncio.create_task(_serve(app, place, sock, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await serving
+
+
+async def _serve(app: ASGIApp, place: _Port | _File, sock: socket.socket | None, stop: asyncio.Event) -> None:
+    while sock is None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _RETRY_SECONDS)
+        if stop.is_set():
+            return
+        with suppress(OSError):
+            sock = place.take()
+    config = uvicorn.Config(
+        app, lifespan="off", log_config=None, access_log=False, proxy_headers=False, server_header=False, ws="none",
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+    )  # fmt: skip
+    server = InnerServer(config)
+    running = asyncio.create_task(server.serve(sockets=[sock]))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    server.should_exit = True
+    await running
+    place.leave()
+
+
+class _Port:
+    """A TCP port."""
+
+    def __init__(self, where: Listen) -> None:
+        self._where = where
+
+    def take(self) -> socket.socket | None:
+        """A listening socket, ``None`` while the port is in use. Raises ``OSError``."""
+        family, _, _, _, address = socket.getaddrinfo(self._where.host, self._where.port, type=socket.SOCK_STREAM)[0]
+        # With the protocol named asyncio sets TCP_NODELAY.
+        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address)
+            sock.listen()
+        except OSError as error:
+            sock.close()
+            if error.errno == errno.EADDRINUSE:
+                return None
+            raise
+        return sock
+
+    def leave(self) -> None:
+        """Nothing stays behind a closed port."""
+
+
+class _File:
+    """A Unix socket. Whoever holds the lock beside it has it; a lock ends with its process, however that ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock: int | None = None
+
+    def take(self) -> socket.socket | None:
+        """A listening socket, ``None`` while another process has it. Raises ``OSError``."""
+        lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return None
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._remove_left_over()
+            sock.bind(str(self._path))
+            self._path.chmod(_SOCKET_MODE)  # before it listens: nobody gets in earlier
+            sock.listen()
+        except OSError:
+            sock.close()
+            os.close(lock)
+            raise
+        self._lock = lock
+        return sock
+
+    def _remove_left_over(self) -> None:
+        with suppress(FileNotFoundError):
+            if not stat.S_ISSOCK(self._path.lstat().st_mode):
+                raise FileExistsError(errno.EEXIST, "there is a file that is no socket")
+            self._path.unlink()
+
+    def leave(self) -> None:
+        """Removes the socket, and lets the next one have it."""
+        with suppress(FileNotFoundError):
+            self._path.unlink()
+        if self._lock is not None:
+            os.close(self._lock)

@@ -1,0 +1,1 @@
+"""What the agents use: cache, model router, and the guard before Redis."""

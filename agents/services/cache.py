@@ -1,0 +1,86 @@
+"""The answers of agents, kept for a while: in memory, or in Redis where that is set."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+
+from cashews import Cache
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from agents.services.redis_gate import RedisAway, RedisGate
+from agents.settings import Settings
+from telemetry.recording import Recorder
+
+__all__ = ["AnswerCache"]
+
+
+class AnswerCache:
+    """Each operation is measured. An outage is counted as ``error`` and then treated as if nothing were stored."""
+
+    def __init__(self, settings: Settings, recorder: Recorder, gate: RedisGate | None) -> None:
+        self._recorder = recorder
+        self._gate = gate
+        self._ttl = settings.cache_ttl
+        self._cache = Cache()
+        if gate is None:
+            self._cache.setup("mem://", size=settings.cache_size, check_interval=min(settings.cache_ttl, 30))
+        else:
+            self._cache.setup(
+                settings.redis_url,
+                suppress=False,  # with the default an outage looks like a miss
+                pickle_type="json",  # never unpickle what a shared store hands out
+                socket_timeout=settings.redis_timeout,
+                socket_connect_timeout=settings.redis_timeout,
+                wait_for_connection_timeout=settings.redis_timeout,
+                max_connections=50,
+                retry=Retry(NoBackoff(), 0),
+            )
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Between these the cache can be used."""
+        await self._cache.init()
+        try:
+            yield
+        finally:
+            await self._cache.close()
+
+    @staticmethod
+    def key(*parts: str) -> str:
+        """One key for these parts, of a fixed length and without the text itself."""
+        return "agentos:answer:" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    async def get(self, key: str) -> str | None:
+        """What is stored, or ``None``."""
+        try:
+            async with self._recorder.cache_call("get") as call, self._guarded():
+                found = await self._cache.get(key)
+                call.result("miss" if found is None else "hit")
+                return None if found is None else str(found)
+        except RedisAway:
+            return None
+
+    async def set(self, key: str, answer: str) -> None:
+        """Stores an answer for the time that is set."""
+        try:
+            async with self._recorder.cache_call("set") as call, self._guarded():
+                await self._cache.set(key, answer, expire=self._ttl)
+                call.result("ok")
+        except RedisAway:
+            return
+
+    async def delete(self, key: str) -> None:
+        """Forgets an answer."""
+        try:
+            async with self._recorder.cache_call("delete") as call, self._guarded():
+                await self._cache.delete(key)
+                call.result("ok")
+        except RedisAway:
+            return
+
+    def _guarded(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext() if self._gate is None else self._gate.use()

@@ -1,0 +1,197 @@
+"""The model router (CCR): which provider answers a task, when it is asked again, and who is next when it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+from itertools import count, zip_longest
+
+from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import GEN_AI_INPUT_MESSAGES, GEN_AI_OUTPUT_MESSAGES
+
+from agents.services.breaker import Breaker
+from agents.services.ccr_usage import measured
+from agents.services.lane import Lane, QueueFull
+from agents.services.patience import Patience
+from agents.services.provider import ModelRequest, Provider, ProviderError
+from agents.services.retry import Retry
+from agents.settings import ProviderSettings, Settings
+from telemetry.failure_reason import reason_of
+from telemetry.genai import Target
+from telemetry.recording import Recorder
+
+__all__ = ["ModelRequest", "Provider", "ProviderError", "Router", "RouterError"]
+
+_log = logging.getLogger(__name__)
+
+
+class RouterError(Exception):
+    """No provider of the task type could answer."""
+
+
+class _Away(Exception):
+    """A provider did not answer before its first text: the next one may."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(slots=True)
+class _Journey:
+    """One request on its way."""
+
+    request: ModelRequest
+    patience: Patience
+    attempts: int = 0
+
+
+class Router:
+    """Asks the providers of a task type in their order until one answers.
+
+    Each call of a provider, a repetition included, is an attempt: one span, one count of ``ccr.requests``, its own latency and
+    tokens. What belongs to the request as a whole is counted once, beside.
+    """
+
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        routes: Mapping[str, tuple[str, ...]],
+        recorder: Recorder,
+        trace_content: bool = False,
+        settings: Settings | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._settings = settings = settings or Settings()
+        self._routes = routes
+        self._tracer = recorder.tracer
+        self._models = models = recorder.models
+        self._trace_content = trace_content
+        self._clock = clock
+        self._sleep = sleep
+        self._retry = Retry(settings.retries, settings.retry_wait, settings.retry_longest_wait, chance)
+        self._lanes: dict[str, Lane] = {}
+        for name, provider in providers.items():
+            changed = partial(models.breaker, name)
+            breaker = Breaker(settings.breaker_failures, settings.breaker_pause, changed, clock)
+            lane = Lane(name, provider, settings.providers.get(name, ProviderSettings()), breaker, models)
+            self._lanes[name] = lane
+            models.know(lane.target)
+        for names in [*routes.values(), tuple(providers)]:
+            models.know_route(names)
+
+    def route(self, task_type: str) -> tuple[str, ...]:
+        """The names of the providers for a task type, in order."""
+        return self._routes.get(task_type) or tuple(self._lanes)
+
+    def target(self, name: str) -> Target:
+        """What attempts at this provider are aimed at."""
+        return self._lanes[name].target
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[str, None]:
+        """Yields the answer as it comes. Raises ``RouterError`` when nobody answers, or not in time.
+
+        Once text has gone out there is no way back: a provider that fails after its first piece fails the answer.
+        """
+        with self._tracer.start_as_current_span("ccr.route", attributes={"task_type": request.task_type}) as span:
+            journey = _Journey(request, Patience(self._settings.call_timeout, self._clock))
+            status = "error"
+            try:
+                async with aclosing(self._along(journey)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+                status = "success"
+            finally:
+                span.set_attribute("ccr.attempts", journey.attempts)
+                self._models.answered(request.task_type, status, journey.attempts)
+
+    async def _along(self, journey: _Journey) -> AsyncGenerator[str, None]:
+        """The route's providers in turn."""
+        task_type = journey.request.task_type
+        route = self.route(task_type)
+        for name, following in zip_longest(route, route[1:]):
+            try:
+                async with aclosing(self._at(self._lanes[name], journey)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+                return
+            except _Away as away:
+                if journey.patience.left <= 0:
+                    raise RouterError(f"no provider answered the task {task_type!r} in time") from away.__cause__
+                if following is not None:
+                    self._models.fell_back(name, following, away.reason)
+        raise RouterError(f"no provider could answer the task {task_type!r}")
+
+    async def _at(self, lane: Lane, journey: _Journey) -> AsyncGenerator[str, None]:
+        """One provider, as often as is set. Raises ``_Away``, or ``RouterError`` once text has gone out."""
+        for repetition in count(1):
+            if not lane.breaker.allows():
+                self._models.skipped(lane.name, "breaker_open")
+                raise _Away("breaker_open")
+            begun = False
+            try:
+                async with lane.turn(journey.patience), aclosing(self._attempt(lane, journey)) as pieces:
+                    async for piece in pieces:
+                        begun = True
+                        yield piece
+            except QueueFull as error:
+                lane.judge(error, begun=False)
+                self._models.skipped(lane.name, "queue")
+                raise _Away("queue") from error
+            except Exception as error:  # whatever one provider raises, the next one can still answer
+                lane.judge(error, begun=begun)
+                await self._bear(lane, journey, error, repetition, begun=begun)
+            except BaseException as error:  # the reader left, which says nothing of the provider unless it had begun
+                lane.judge(error, begun=begun)
+                raise
+            else:
+                lane.judge(None, begun=begun)
+                return
+
+    async def _bear(self, lane: Lane, journey: _Journey, error: Exception, repetition: int, *, begun: bool) -> None:
+        """Waits until the provider may be asked again. Raises ``_Away`` if it may not, ``RouterError`` if nobody may."""
+        _log.warning("provider %s failed at %s: %s", lane.name, journey.request.task_type, error or type(error).__name__)
+        if begun:
+            raise RouterError(f"provider {lane.name} failed in the middle of its answer") from error
+        reason = reason_of(error)
+        delay = self._retry.delay(repetition, reason, getattr(error, "retry_after", None))
+        if delay is None or delay >= journey.patience.left:
+            raise _Away(reason) from error
+        self._models.retried(lane.name, reason)
+        await journey.patience.wait(self._sleep(delay))
+
+    async def _attempt(self, lane: Lane, journey: _Journey) -> AsyncGenerator[str, None]:
+        """One call of a provider, measured, on a span that says which model was asked."""
+        request = journey.request
+        journey.attempts += 1
+        attempt = self._models.attempt(lane.target, request.task_type, journey.attempts)
+        attributes = {GEN_AI_INPUT_MESSAGES: _messages("user", request.prompt)} if self._trace_content else {}
+        patience = (Patience(lane.timeout, self._clock), journey.patience)
+        answer = lane.provider.answer(request)
+        calls = measured(attempt, lane.target, answer, patience, self._settings.prices, attributes)
+        answered: list[str] = []
+        async with aclosing(calls) as pieces:
+            async for piece in pieces:
+                if self._trace_content:
+                    answered.append(piece)
+                    attempt.span.set_attribute(GEN_AI_OUTPUT_MESSAGES, _messages("assistant", "".join(answered)))
+                yield piece
+
+    async def close(self) -> None:
+        """Closes all providers."""
+        for lane in self._lanes.values():
+            await lane.provider.close()
+
+
+def _messages(role: str, text: str) -> str:
+    """One message in the JSON form of OpenTelemetry's GenAI conventions."""
+    return json.dumps([{"role": role, "parts": [{"type": "text", "content": text}]}])

@@ -1,0 +1,42 @@
+"""Usage -> metrics: one model call measured, with the tokens that its provider reports and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+
+from agents.services.patience import Patience
+from agents.services.prices import Prices
+from telemetry.genai import Target
+from telemetry.model_calls import ModelAttempt
+from telemetry.tokens import Tokens
+
+__all__ = ["Usage", "measured"]
+
+Usage = Tokens
+
+
+async def measured(
+    attempt: ModelAttempt,
+    target: Target,
+    pieces: AsyncGenerator[str | Usage, None],
+    patience: tuple[Patience, ...],
+    prices: Prices,
+    attributes: Mapping[str, str],
+) -> AsyncGenerator[str, None]:
+    """Yields the text of an answer and records the call when it ends: requests, latency that really passed, tokens, cost.
+
+    Raises ``TimeoutError`` when a patience is over, and whatever the provider raises. A reader who leaves ends the call as
+    failed, with what was reported until then. ``attributes`` go on the call's span. Close it (``contextlib.aclosing``) in the
+    task that reads it: the span is current in between.
+    """
+    async with attempt as call, aclosing(pieces):
+        call.span.set_attributes(attributes)
+        first, *others = patience
+        while (piece := await first.wait(anext(pieces, None), *others)) is not None:
+            if isinstance(piece, Usage):
+                call.used(piece, prices.cost(target.provider, target.model, piece))
+                continue
+            call.chunk(piece)
+            if piece:
+                yield piece

@@ -1,0 +1,86 @@
+"""What tokens cost: the operator's own prices, read from a file. None are invented here.
+
+The file is JSON: US dollars for a million tokens, by model, or by provider and model where providers differ.
+
+    {"currency": "USD", "per": 1000000,
+     "models": {"small": {"input": 0.15, "cached": 0.075, "output": 0.60},
+                "backup/small": {"input": "0.20", "output": "0.80", "reasoning": "0.90"}}}
+
+``cached`` costs what ``input`` costs unless it is given, ``reasoning`` what ``output`` costs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from telemetry.tokens import Tokens
+
+__all__ = ["Prices"]
+
+_OF = {"input": "input", "cached": "input", "output": "output", "reasoning": "output"}
+"""Kind of tokens -> the kind whose price it takes where it has none of its own."""
+
+
+class Prices:
+    """Prices by name and kind, each for ``per`` tokens."""
+
+    def __init__(self, prices: Mapping[str, Mapping[str, Decimal]] | None = None, per: int = 1_000_000) -> None:
+        self._prices = dict(prices or {})
+        self._per = per
+
+    @classmethod
+    def read(cls, path: str) -> Prices:
+        """The prices of this file; none where ``path`` is empty. Raises ``ValueError`` with what is wrong with it."""
+        if not path:
+            return cls()
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+            found = json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_number)
+        except OSError as error:
+            raise ValueError(f"it cannot be read ({error.strerror})") from None
+        except ValueError as error:
+            raise ValueError(f"it is no JSON ({error})") from None
+        if not isinstance(found, dict) or not isinstance(found.get("models"), dict):
+            raise ValueError('it has no "models", an object of prices by model')
+        if found.get("currency", "USD") != "USD":
+            raise ValueError(f'its "currency" is {found["currency"]!r}; the cost is counted in USD')
+        per = found.get("per", Decimal(1_000_000))
+        if per not in (1, 1000, 1_000_000):
+            raise ValueError(f'its "per" is {per}; prices are for 1, 1000 or 1000000 tokens')
+        return cls({name: _prices(name, given) for name, given in found["models"].items()}, int(per))
+
+    def cost(self, provider: str, asked: str, tokens: Tokens) -> Decimal | None:
+        """The cost in USD of what was used, exactly; None where the model has no price.
+
+        The model that answered comes first, then the one that was asked for: a dated name is often priced by its plain one.
+        """
+        models = [name for name in (tokens.model, asked) if name]
+        names = [name for model in models for name in (f"{provider}/{model}", model)]
+        price = next((self._prices[name] for name in names if name in self._prices), None)
+        if price is None:
+            return None
+        return sum((price[kind] * count for kind, count in tokens.kinds.items() if kind in price), Decimal(0)) / self._per
+
+
+def _prices(name: str, given: Any) -> Mapping[str, Decimal]:
+    if not isinstance(given, dict) or not {"input", "output"} <= set(given) <= set(_OF):
+        raise ValueError(f"the prices of {name!r} need input and output, and may have cached and reasoning, nothing else")
+    return {kind: _amount(given.get(kind, given[other]), f"{name!r}, {kind}") for kind, other in _OF.items()}
+
+
+def _amount(value: Any, what: str) -> Decimal:
+    try:
+        number = Decimal(value) if isinstance(value, str | Decimal) else None
+    except ArithmeticError:
+        number = None
+    if number is None or not number.is_finite() or number < 0:
+        raise ValueError(f"the price of {what} is {str(value)!r}; a number from 0 on is needed")
+    return number
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(f"{word} is no number")

@@ -1,0 +1,56 @@
+"""The gate before Redis: what keeps a sick Redis from slowing every request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from cashews.exceptions import CacheError
+from limits.errors import StorageError
+from redis.exceptions import RedisError
+
+__all__ = ["RedisAway", "RedisGate"]
+
+_log = logging.getLogger(__name__)
+
+_FAILURES = (TimeoutError, OSError, RedisError, StorageError, CacheError)
+
+
+class RedisAway(Exception):
+    """Redis did not answer in time, or was not asked because it just failed."""
+
+
+class RedisGate:
+    """A deadline for each use, and after a failure a pause in which nobody asks.
+
+    One gate is shared by all that use the same Redis: when the limiter has waited for it in vain, the cache does not wait as
+    well, so a request is held up by one ``timeout`` at most. After ``pause`` seconds the next use asks again.
+    """
+
+    def __init__(self, timeout: float, pause: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._timeout = timeout
+        self._pause = pause
+        self._clock = clock
+        self._closed_until = float("-inf")
+        self._away = False
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[None]:
+        """Lets the block use Redis. Raises ``RedisAway`` instead of whatever Redis and its clients raise."""
+        if self._clock() < self._closed_until:
+            raise RedisAway("not asked, it failed a moment ago")
+        try:
+            async with asyncio.timeout(self._timeout):
+                yield
+        except _FAILURES as error:
+            self._closed_until = self._clock() + self._pause
+            if not self._away:
+                self._away = True
+                _log.warning("Redis is away, going on without it: %s", type(error.__cause__ or error).__name__)
+            raise RedisAway(type(error).__name__) from error
+        if self._away:
+            self._away = False
+            _log.warning("Redis is back")

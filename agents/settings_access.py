@@ -1,0 +1,83 @@
+"""The values of the settings that say who may read /metrics; like ``settings_values``, they raise ``ValueError``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Self
+
+from telemetry.exposition import Token, TokenError
+from telemetry.exposition.bearer import read_tokens
+
+__all__ = ["Listen", "listen", "networks", "token_file", "tokens"]
+
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where a listener listens: ``host`` and ``port``, or the Unix socket at ``path``."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """From ``host:port`` or ``unix:/path``. Raises ``ValueError``."""
+        scheme, _, path = text.partition(":")
+        if scheme == "unix" and path.startswith("/"):
+            return cls(path=path)
+        host, _, port = text.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if host and port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536:
+            return cls(host, int(port))
+        raise ValueError("host:port such as 0.0.0.0:9464 or [::1]:9464, or unix:/run/agentos/metrics.sock, is needed")
+
+
+def tokens(value: str | Collection[Token]) -> tuple[Token, ...]:
+    """Tokens, separated by commas. The text is not kept."""
+    if not isinstance(value, str):
+        return tuple(value)
+    try:
+        return tuple(Token(one.strip()) for one in value.split(",") if one.strip())
+    except TokenError as error:
+        raise ValueError(f"{error}; several are separated by commas (none is shown here)") from None
+
+
+def token_file(value: str) -> str:
+    """The path of a file that holds a token now, or nothing."""
+    try:
+        if value:
+            read_tokens(Path(value))
+    except (OSError, TokenError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(f"the path of a file with one token a line is needed ({reason})") from None
+    return value
+
+
+def networks(value: str | Collection[Network]) -> tuple[Network, ...]:
+    """Networks, separated by commas; an address is a network of one."""
+    if not isinstance(value, str):
+        return tuple(value)
+    try:
+        return tuple(_network(one.strip()) for one in value.split(",") if one.strip())
+    except ValueError:
+        raise ValueError(
+            "networks such as 10.0.0.0/8,fd00::/8,192.0.2.7 are needed, without bits set behind the prefix"
+        ) from None
+
+
+def _network(text: str) -> Network:
+    found = ip_network(text)
+    mapped = found.network_address.ipv4_mapped if isinstance(found, IPv6Network) and found.prefixlen >= 96 else None
+    return found if mapped is None else IPv4Network((mapped, found.prefixlen - 96))
+
+
+def listen(value: str) -> str:
+    """``host:port`` or ``unix:/path``; nothing for no listener."""
+    if value:
+        Listen.of(value)
+    return value

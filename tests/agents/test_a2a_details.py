@@ -1,0 +1,119 @@
+"""What A2A calls record beside the contract: task states, error codes, the first event, the request's size."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from starlette.responses import JSONResponse, Response
+
+from telemetry.catalogue_models import TASK_STATE
+from tests.agents.conftest import Service, Start
+from tests.agents.scripted_agent import artifact, replying, status, task
+
+
+def recorded(service: Service, name: str) -> dict[str, float]:
+    return service.counted(name)
+
+
+def started(start: Start, agent: Any, reply: Any, *, streaming: bool = True) -> tuple[Service, Any]:
+    one = agent(reply)
+    one.streaming = streaming
+    return start(agents={"peer": one.url}, model_metrics=True), one
+
+
+def test_each_state_counts_once_a_call(start, agent):
+    """Every state that the task reached is counted once a call, in A2A's own spelling, and the last is on the span."""
+    working = status("TASK_STATE_WORKING")
+    events = (task("TASK_STATE_SUBMITTED"), working, working, artifact("hi"), status("TASK_STATE_COMPLETED"))
+    service, _ = started(start, agent, replying(*events))
+    assert [service.run().status_code, service.run().status_code] == [200, 200]
+    assert recorded(service, "a2a_task_state_count_total") == {
+        "TASK_STATE_SUBMITTED/peer": 2, "TASK_STATE_WORKING/peer": 2, "TASK_STATE_COMPLETED/peer": 2,
+    }  # fmt: skip
+    span = service.spans.wait("a2a.request")[0]
+    assert span.attributes is not None
+    assert span.attributes["a2a.task.state"] == "TASK_STATE_COMPLETED"
+
+
+def test_states_are_those_of_the_protocol():
+    """The label takes every state that A2A has, and no others."""
+    from a2a.types.a2a_pb2 import TaskState
+
+    assert set(TASK_STATE.values) == set(TaskState.keys())
+
+
+def test_states_start_at_zero(start, agent):
+    """The states of an agent have their series before anything happens, so that the first one is seen."""
+    service, _ = started(start, agent, replying(task("TASK_STATE_COMPLETED", "hi")))
+    assert service.value("a2a_task_state_count_total", agent="peer", a2a_task_state="TASK_STATE_FAILED") == 0
+
+
+def failing(code: int) -> Any:
+    async def reply(call: dict[str, Any]) -> Response:
+        return JSONResponse({"jsonrpc": "2.0", "id": call["id"], "error": {"code": code, "message": "no"}})
+
+    return reply
+
+
+@pytest.mark.parametrize("code", [-32001, -32603, -32700, -32099, 7])
+def test_error_is_counted_by_its_code(start, agent, code):
+    """An error answer counts under its code, named by the protocol or not, beside the contract's error."""
+    service, _ = started(start, agent, failing(code), streaming=False)
+    assert service.run().status_code == 502
+    assert recorded(service, "a2a_request_error_count_total") == {f"peer/{code}": 1}
+    assert recorded(service, "a2a_errors_total") == {"peer/agent/query": 1}
+    span = service.spans.wait("a2a.request")[0]
+    assert span.attributes is not None
+    assert span.attributes["rpc.response.status_code"] == str(code)
+
+
+def test_failure_without_a_code_has_none(start, agent):
+    """A task that failed is no JSON-RPC error: its state is counted, and no code."""
+    service, _ = started(start, agent, replying(status("TASK_STATE_FAILED", "no")))
+    assert service.run().status_code == 502
+    assert recorded(service, "a2a_request_error_count_total") == {}
+    assert recorded(service, "a2a_task_state_count_total") == {"TASK_STATE_FAILED/peer": 1}
+
+
+def test_first_event_of_a_stream(start, agent):
+    """A streamed answer has one time to its first event, not longer than the whole took."""
+    service, _ = started(start, agent, replying(artifact("a"), artifact("b"), status("TASK_STATE_COMPLETED")))
+    service.run()
+    name = "a2a_client_response_time_to_first_event_seconds"
+    assert recorded(service, f"{name}_count") == {"peer/query": 1}
+    (first,), (whole,) = (recorded(service, one).values() for one in (f"{name}_sum", "a2a_request_duration_seconds_sum"))
+    assert 0 < first <= whole
+
+
+def test_answer_in_one_piece_has_no_first_event(start, agent):
+    """An agent that does not stream has none."""
+
+    async def reply(call: dict[str, Any]) -> Response:
+        return JSONResponse({"jsonrpc": "2.0", "id": call["id"], "result": task("TASK_STATE_COMPLETED", "hi")})
+
+    service, _ = started(start, agent, reply, streaming=False)
+    assert service.run().status_code == 200
+    assert recorded(service, "a2a_client_response_time_to_first_event_seconds_count") == {}
+    assert recorded(service, "a2a_task_state_count_total") == {"TASK_STATE_COMPLETED/peer": 1}
+
+
+def test_request_size_is_that_of_the_body(start, agent):
+    """The request's size is what the agent got: the bytes of the JSON-RPC body."""
+    service, peer = started(start, agent, replying(task("TASK_STATE_COMPLETED", "hi")))
+    service.run(text="x" * 1000)
+    (size,) = recorded(service, "a2a_request_size_bytes_sum").values()
+    assert size == int(peer.headers[0]["content-length"])
+    assert len(json.dumps(peer.calls[0], separators=(",", ":"))) == size
+
+
+def test_contract_alone_has_none_of_it(start, agent):
+    """Without the setting no such series exists."""
+    one = agent(replying(task("TASK_STATE_COMPLETED", "hi")))
+    service = start(agents={"peer": one.url})
+    service.run()
+    body = service.client.get("/metrics").text
+    assert not [
+        name for name in ("a2a_task", "a2a_request_error", "a2a_client", "a2a_request_size", "ccr_errors") if name in body
+    ]

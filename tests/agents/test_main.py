@@ -1,0 +1,130 @@
+"""The application as a server starts it: lazily, with one sentence when it cannot, and without leftovers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import tomllib
+from pathlib import Path
+
+import httpx
+import pytest
+from a2a.utils import telemetry as a2a_telemetry
+
+import agents
+from agents.main import app, create_app
+from agents.settings import Settings
+from stack.process import until
+from telemetry import current
+from tests.agents.conftest import running_service
+from tests.agents.serving import PATIENCE, closed_port, serving
+
+ROOT = Path(__file__).parents[2]
+
+
+def start_and_fail(**environ: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "uvicorn", "agents.main:app", "--port", "0"]
+    env = {**os.environ, **environ}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_bad_setting_stops_the_start_with_one_sentence():
+    """uvicorn ends at once, with the sentence that names the setting and without a stack trace."""
+    done = start_and_fail(AGENTOS_AGENT_TIMEOUT="soon")
+    assert done.returncode == 3
+    assert "ERROR:    AGENTOS_AGENT_TIMEOUT is 'soon': a number of seconds above 0 is needed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_runs_under_way_end_before_the_service_does(tmp_path):
+    """After SIGTERM a stream that has begun goes on to its final event, the built-in agents behind it included."""
+    port = closed_port()
+    command = [sys.executable, "-m", "uvicorn", "agents.main:app", "--port", str(port)]
+    env = {**os.environ, "AGENTOS_PROVIDERS": '{"slow": {"latency": 3}}'}
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
+    try:
+        until("the service to be ready", lambda: _is_ready(port))
+        stream = {"Accept": "text/event-stream"}
+        url = f"http://127.0.0.1:{port}/agents/herald/runs"
+        with httpx.stream("POST", url, json={"input": "hi"}, headers=stream, timeout=PATIENCE) as answer:
+            lines = answer.iter_lines()
+            assert next(lines) == "event: started"
+            server.send_signal(signal.SIGTERM)
+            assert "event: done" in list(lines)
+        server.wait(PATIENCE)
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.parametrize("switch", [False, True])
+def test_http_metrics_are_there_only_when_switched_on(start, switch):
+    """The HTTP server's own metrics are off by default, and on with AGENTOS_HTTP_METRICS."""
+    service = start(http_metrics=switch)
+    service.run("navi")
+    assert ("\nhttp_server_" in service.client.get("/metrics").text) is switch
+
+
+def test_import_reads_no_setting():
+    """Importing the module works whatever the environment says: settings are read at the start."""
+    code = "import agents.main; print(type(agents.main.app).__name__)"
+    env = {**os.environ, "AGENTOS_AGENT_TIMEOUT": "soon"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_uvicorn_target_serves():
+    """agents.main:app serves runs of the built-in agents and its metrics, as the environment's defaults have it."""
+    with serving(app) as url:
+        answer = httpx.post(f"{url}/agents/navi/runs", json={"input": "hello"}, timeout=PATIENCE)
+        assert answer.json()["status"] == "success"
+        assert 'agentos_info{environment="production"' in httpx.get(f"{url}/metrics").text
+
+
+def test_version_is_the_packages():
+    """The version that the service shows is the one in pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert agents.__version__ == project["version"]
+
+
+def test_sdks_own_spans_are_off():
+    """a2a-sdk's own instrumentation, which would add 70 spans and more to each call, is off."""
+    assert a2a_telemetry.otel_enabled is False
+
+
+def test_given_telemetry_is_left_to_its_giver():
+    """An app that was handed a telemetry neither installs it for the process nor shuts it down."""
+    with running_service(Settings()) as service:
+        assert current() is not service.telemetry
+        with serving(create_app(Settings(), service.telemetry)):
+            pass
+        service.run("navi")
+        assert service.counted("a2a_requests_total") == {"navi/query/success": 1}
+
+
+def test_stopping_leaves_no_thread_behind():
+    """When the service has stopped, its threads have too."""
+    before = set(threading.enumerate())
+    with running_service(Settings()) as service:
+        service.run("navi")
+    lasting = {thread.name for thread in set(threading.enumerate()) - before}
+    assert lasting == set()
+
+
+def test_two_services_in_one_process_are_apart():
+    """Each service has its own telemetry, agents and limits."""
+    with running_service(Settings()) as one, running_service(Settings()) as two:
+        assert one.run("navi").status_code == 200
+        assert one.counted("a2a_requests_total") == {"navi/query/success": 1}
+        assert two.counted("a2a_requests_total") == {}

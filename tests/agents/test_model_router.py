@@ -1,0 +1,204 @@
+"""What the router decides between attempts: breaker, turns, back-off; and what of it the metrics show."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from agents.services.breaker import Breaker
+from agents.services.ccr_router import RouterError
+from agents.services.retry import Retry, seconds_until
+from telemetry.catalogue import AGENTOS
+from tests.agents.model_server import ASKED, DONE, Clock, Gate, ModelServer, bench, refusal, says, used
+
+ANSWER = [says("fine"), used(1, 1), DONE]
+CLOSED, HALF_OPEN, OPEN = 0.0, 1.0, 2.0
+
+
+def breaker() -> tuple[Breaker, Clock, list[str]]:
+    """One that opens at 3 failures for 30 seconds, its clock, and what it told."""
+    clock, told = Clock(), list[str]()
+    return Breaker(3, 30.0, told.append, clock), clock, told
+
+
+def failing(one: Breaker, times: int) -> None:
+    for _ in range(times):
+        assert one.allows()
+        one.failed()
+
+
+def test_breaker_opens_after_failures_in_a_row():
+    """The third failure in a row opens it; a success between them starts the count anew."""
+    one, _, told = breaker()
+    failing(one, 2)
+    assert one.allows()
+    one.succeeded()
+    failing(one, 2)
+    assert (one.state, told) == ("closed", [])
+    failing(one, 1)
+    assert (one.state, told) == ("open", ["open"])
+    assert not one.allows()
+
+
+def test_breaker_lets_one_call_try_after_its_pause():
+    """When the pause is over, and not a moment before, one call is let through and no second one beside it."""
+    one, clock, told = breaker()
+    failing(one, 3)
+    clock.now += 29.999
+    assert not one.allows()
+    clock.now += 0.001
+    assert [one.allows(), one.allows()] == [True, False]
+    assert told == ["open", "half_open"]
+
+
+def test_breaker_closes_when_the_trial_succeeds():
+    """A trial that succeeds closes it, and it takes as many failures as before to open it again."""
+    one, clock, told = breaker()
+    failing(one, 3)
+    clock.now += 30
+    assert one.allows()
+    one.succeeded()
+    failing(one, 2)
+    assert told == ["open", "half_open", "closed"]
+
+
+def test_breaker_opens_again_when_the_trial_fails():
+    """A trial that fails opens it for another whole pause."""
+    one, clock, told = breaker()
+    failing(one, 3)
+    clock.now += 30
+    failing(one, 1)
+    assert told == ["open", "half_open", "open"]
+    clock.now += 29
+    assert not one.allows()
+
+
+def test_breaker_lets_another_try_when_a_trial_says_nothing():
+    """A trial whose reader left leaves it half-open for the next call."""
+    one, clock, _ = breaker()
+    failing(one, 3)
+    clock.now += 30
+    assert one.allows()
+    one.released()
+    assert (one.allows(), one.state) == (True, "half_open")
+
+
+def test_breaker_of_no_failures_never_opens():
+    """With a limit of 0 there is no breaker."""
+    one = Breaker(0, 30.0)
+    failing(one, 100)
+    assert one.state == "closed"
+
+
+async def test_gauge_follows_the_breaker():
+    """The gauge of a provider goes from closed to open to half-open to closed as calls fail, try and succeed."""
+    gate = Gate()
+    main = ModelServer(refusal(500), refusal(500), [gate, *ANSWER])
+    async with bench(main=main, breaker_failures=2, breaker_pause=30.0) as one:
+        seen = [one.recorded("ccr_breaker_state").get("ccr_breaker_state/main", CLOSED)]
+        for _ in range(3):
+            with pytest.raises(RouterError):
+                await one.text()
+        seen.append(one.recorded("ccr_breaker_state")["ccr_breaker_state/main"])
+        assert len(main.asked) == 2
+        one.clock.now += 30
+        trying = asyncio.create_task(one.text())
+        await gate.wait_until_reached()
+        seen.append(one.recorded("ccr_breaker_state")["ccr_breaker_state/main"])
+        gate.opened.set()
+        assert await trying == "fine"
+        seen.append(one.recorded("ccr_breaker_state").get("ccr_breaker_state/main", CLOSED))
+        assert seen == [CLOSED, OPEN, HALF_OPEN, CLOSED]
+        assert one.recorded("ccr_breaker_changes", "ccr_skips") == {
+            "ccr_breaker_changes_total/main/open": 1, "ccr_breaker_changes_total/main/half_open": 1,
+            "ccr_breaker_changes_total/main/closed": 1, "ccr_skips_total/main/breaker_open": 1,
+        }  # fmt: skip
+
+
+async def test_open_provider_is_skipped_without_a_call():
+    """While a breaker is open its provider has no call counted; the turn to the next one says why."""
+    async with bench(main=ModelServer(refusal(500)), backup=ModelServer(ANSWER), breaker_failures=1) as one:
+        assert [await one.text(), await one.text()] == ["fine", "fine"]
+        recorded = one.recorded("ccr_requests", "ccr_fallbacks", "ccr_skips", "ccr_attempts")
+    assert recorded == {
+        "ccr_requests_total/main/error/question": 1, "ccr_requests_total/backup/success/question": 2,
+        "ccr_fallbacks_total/main/server/backup": 1, "ccr_fallbacks_total/main/breaker_open/backup": 1,
+        "ccr_skips_total/main/breaker_open": 1,
+        "ccr_attempts_count/success/question": 2, "ccr_attempts_sum/success/question": 3,
+    }  # fmt: skip
+
+
+async def test_refused_request_does_not_open_the_breaker():
+    """A request that a provider refuses as wrong says nothing about the provider."""
+    async with bench(main=ModelServer(refusal(400)), breaker_failures=1) as one:
+        for _ in range(2):
+            with pytest.raises(RouterError):
+                await one.text()
+        assert one.recorded("ccr_errors", "ccr_breaker") == {"ccr_errors_total/main/client": 2}
+
+
+async def test_calls_wait_for_their_turn():
+    """With one call at a time a second one waits, is seen waiting, and is answered when the first has ended."""
+    gate = Gate()
+    async with bench(main=ModelServer([gate, *ANSWER]), each={"main": {"max_in_flight": 1}}) as one:
+        first = asyncio.create_task(one.text())
+        await gate.wait_until_reached()
+        second = asyncio.create_task(one.text())
+        await asyncio.sleep(0)  # lets the second one come as far as its wait
+        assert one.recorded("ccr_queued", "ccr_in_flight") == {"ccr_queued/main": 1, "ccr_in_flight/main": 1}
+        gate.opened.set()
+        assert await asyncio.gather(first, second) == ["fine", "fine"]
+        assert one.recorded("ccr_queued", "ccr_in_flight") == {}
+
+
+async def test_turn_that_does_not_come_in_time():
+    """A call that gets no turn within its time is no call: the provider was skipped because of the queue."""
+    server = ModelServer([says("fine"), Gate()])
+    async with (
+        bench(main=server, each={"main": {"max_in_flight": 1}}, call_timeout=0.7) as one,
+        aclosing(one.router.stream(ASKED)) as pieces,
+    ):
+        assert await anext(pieces) == "fine"  # the turn is taken while its reader takes its time
+        with pytest.raises(RouterError, match="in time"):
+            await one.text()
+        assert one.recorded("ccr_skips", "ccr_queued", "ccr_errors") == {"ccr_skips_total/main/queue": 1}
+    assert len(server.asked) == 1
+
+
+def test_waits_double_up_to_the_longest():
+    """Without a word of the provider the waits double from the first to the longest, half of each left to chance."""
+    retry = Retry(9, 0.5, 3.0, lambda: 1.0)
+    assert [retry.delay(n, "server", None) for n in range(1, 6)] == [0.5, 1.0, 2.0, 3.0, 3.0]
+    assert Retry(9, 0.5, 3.0, lambda: 0.0).delay(2, "server", None) == 0.5
+
+
+def test_repetitions_end():
+    """After the last repetition, and after a failure that does not pass, there is no wait but an end."""
+    retry = Retry(2, 0.5, 3.0)
+    assert retry.delay(3, "server", None) is None
+    assert [retry.delay(1, reason, 1.0) for reason in ("client", "protocol", "internal")] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0), ("0", 0.0), ("1.5", 1.5), ("Thu, 01 Jan 1970 00:02:00 GMT", 20.0), ("Thu, 01 Jan 1970 00:00:01 GMT", 0.0),
+        ("", None), (None, None), ("soon", None), ("-3", None), ("1.2.3", None), ("inf", None),
+    ],
+)  # fmt: skip
+def test_retry_after_is_seconds_or_a_date(header, seconds):
+    """Retry-After is read as HTTP has it: seconds, or a date; what is neither says nothing."""
+    assert seconds_until(header, now=100.0) == seconds
+
+
+async def test_contract_alone_is_unchanged():
+    """With the contract's catalogue a retried call leaves the contract's series and no others."""
+    servers = {"main": ModelServer(refusal(429, Retry_After="1"), ANSWER)}
+    async with bench(AGENTOS, **servers, retries=1) as one:
+        assert await one.text() == "fine"
+        assert one.recorded("ccr_", "gen_ai_") == {
+            "ccr_requests_total/main/error/question": 1, "ccr_requests_total/main/success/question": 1,
+            "ccr_latency_seconds_count/main": 2, "ccr_tokens_total/input/main": 1, "ccr_tokens_total/output/main": 1,
+        }  # fmt: skip

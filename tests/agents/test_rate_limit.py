@@ -1,0 +1,150 @@
+"""Rate limits over real sockets: who is let in, what is answered, what is counted."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+
+import httpx
+import pytest
+
+from tests.agents.scripted_agent import replying, stalling, status, task
+from tests.agents.serving import closed_port
+
+ANSWER = (task("TASK_STATE_SUBMITTED"), status("TASK_STATE_COMPLETED", "done"))
+RUNS = "/agents/{agent}/runs"
+
+
+@pytest.fixture
+def limited(start, agent):
+    """Starts a service with one agent that answers."""
+    return lambda **settings: start(agents={"peer": agent(replying(*ANSWER)).url}, **settings)
+
+
+def codes(service, count: int, **options: str) -> list[int]:
+    return [service.run(**options).status_code for _ in range(count)]
+
+
+def test_as_many_as_the_limit_are_allowed(limited):
+    """Of 5 requests under a limit of 3 a minute 3 are allowed and 2 denied, and so they are counted."""
+    service = limited(rate_limit="3/minute")
+    assert codes(service, 5, workspace="w") == [200, 200, 200, 429, 429]
+    assert service.counted("rate_limit_hits_total") == {f"{RUNS}/allowed/w": 3, f"{RUNS}/denied/w": 2}
+
+
+def test_denied_request_says_why_and_until_when(limited):
+    """A 429 carries RateLimit, RateLimit-Policy, Retry-After and a reason in JSON."""
+    service = limited(rate_limit="1/minute", client_rate_limit="100/hour")
+    codes(service, 1)
+    answer = service.run()
+    assert answer.status_code == 429
+    assert answer.headers["RateLimit-Policy"] == '"client";q=100;w=3600, "workspace";q=1;w=60'
+    seconds = int(answer.headers["Retry-After"])
+    assert 1 <= seconds <= 60
+    assert answer.headers["RateLimit"] == f'"workspace";r=0;t={seconds}'
+    assert answer.json() == {
+        "error": "rate_limited",
+        "reason": f"the limit by workspace is used up for {seconds} s",
+    }
+
+
+def test_workspaces_have_limits_of_their_own(limited):
+    """What one workspace has used up another one still has."""
+    service = limited(rate_limit="1/minute")
+    assert codes(service, 2, workspace="a") == [200, 429]
+    assert codes(service, 2, workspace="b") == [200, 429]
+
+
+def test_routes_have_limits_of_their_own(limited):
+    """The limit is by route: another route of the same workspace is not used up."""
+    service = limited(rate_limit="1/minute")
+    assert codes(service, 2) == [200, 429]
+    assert service.client.get("/agents").status_code == 200
+
+
+def test_rotated_workspace_does_not_help(limited):
+    """Whoever takes a new workspace for each request is stopped by the limit of the client's address."""
+    service = limited(client_rate_limit="3/minute")
+    found = [service.run(workspace=f"w{number}") for number in range(4)]
+    assert [one.status_code for one in found] == [200, 200, 200, 429]
+    assert found[-1].headers["RateLimit"].startswith('"client";r=0;t=')
+
+
+def test_decision_is_counted_when_it_is_taken(start, agent):
+    """An allowed request is counted before its answer: the decision shows while the agent still works."""
+    release = threading.Event()
+    peer = agent(stalling(release, ANSWER[0], then=ANSWER[1:]))
+    service = start(agents={"peer": peer.url})
+    accept = {"Accept": "text/event-stream", "X-Workspace-Id": "w"}
+    with service.client.stream("POST", "/agents/peer/runs", json={"input": "hi"}, headers=accept) as answer:
+        assert next(answer.iter_lines()) == "event: started"
+        assert service.counted("rate_limit_hits_total") == {f"{RUNS}/allowed/w": 1}
+        release.set()
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/health/live", "/health/ready"])
+def test_operators_routes_are_never_limited(limited, path):
+    """/metrics and health have no limit and make no series."""
+    service = limited(rate_limit="1/minute", client_rate_limit="1/minute")
+    assert [service.client.get(path).status_code for _ in range(3)] == [200, 200, 200]
+    assert service.samples("rate_limit_hits_total") == {}
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "//agents", "/agents/", "/agents/peer", "/agents/peer/runs/7", "/%61gents/"])
+def test_unmatched_path_makes_no_series(limited, path):
+    """A path that no route matches is a 404, takes nothing from a limit and becomes no label."""
+    service = limited(rate_limit="1/minute")
+    assert service.client.get(path).status_code == 404
+    assert service.samples("rate_limit_hits_total") == {}
+
+
+def test_limits_switched_off_decide_nothing(limited):
+    """With both limits off everything passes, and there is no decision to count."""
+    service = limited(rate_limit="off", client_rate_limit="off")
+    assert codes(service, 100) == [200] * 100
+    assert service.samples("rate_limit_hits_total") == {}
+
+
+def test_redis_away_lets_through_and_counts_error(limited):
+    """While Redis is away requests go through, each counted once, as error alone."""
+    service = limited(redis_url=f"redis://127.0.0.1:{closed_port()}", rate_limit="1/minute")
+    assert codes(service, 3, workspace="w") == [200, 200, 200]
+    assert service.counted("rate_limit_hits_total") == {f"{RUNS}/error/w": 3}
+
+
+def test_redis_away_denies_where_that_is_set(limited):
+    """With AGENTOS_RATE_LIMIT_ON_ERROR=deny a request is a 503 instead, and counted as error too."""
+    service = limited(redis_url=f"redis://127.0.0.1:{closed_port()}", rate_limit_on_error="deny")
+    answer = service.run(workspace="w")
+    assert (answer.status_code, answer.json()["error"]) == (503, "limiter_away")
+    assert service.counted("rate_limit_hits_total") == {f"{RUNS}/error/w": 1}
+
+
+def test_hung_redis_is_an_error_too(limited):
+    """A Redis that takes connections and says nothing does not hold requests up."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        service = limited(redis_url=f"redis://127.0.0.1:{silent.getsockname()[1]}")
+        assert codes(service, 3, workspace="w") == [200, 200, 200]
+        assert service.counted("rate_limit_hits_total") == {f"{RUNS}/error/w": 3}
+
+
+def test_mapped_and_plain_ipv4_are_one_client():
+    """One host cannot double its limit by the notation of its address, nor multiply it within an IPv6 /64."""
+    from agents.middleware.rate_limit import _client
+
+    assert _client({"client": ("::ffff:192.0.2.1", 1)}) == _client({"client": ("192.0.2.1", 2)}) == "192.0.2.1"
+    assert _client({"client": ("2001:db8::1", 1)}) == _client({"client": ("2001:db8::ffff:2", 1)}) == "2001:db8::/64"
+    assert _client({"client": ("2001:db8:0:1::1", 1)}) == "2001:db8:0:1::/64"
+    assert _client({"client": None}) == "unknown"
+
+
+def test_retry_after_is_the_same_in_both_headers(limited):
+    """t= and Retry-After name the same second, also when the client's limit is the one that is used up."""
+    service = limited(client_rate_limit="1/10seconds")
+    codes(service, 1)
+    answer: httpx.Response = service.run()
+    found = re.fullmatch(r'"client";r=0;t=(\d+)', answer.headers["RateLimit"])
+    assert found is not None
+    assert found[1] == answer.headers["Retry-After"]
+    assert 1 <= int(found[1]) <= 10

@@ -1,0 +1,110 @@
+"""The settings: normalised once, and one sentence for each that cannot be used."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from agents.settings import ProviderSettings, Settings, SettingsError
+
+BAD = [
+    (
+        {"AGENTOS_AGENT_TIMEOUT": "soon"},
+        "AGENTOS_AGENT_TIMEOUT is 'soon': a number of seconds above 0 is needed, such as 30 or 0.5.",
+    ),
+    (
+        {"AGENTOS_AGENT_TIMEOUT": "inf"},
+        "AGENTOS_AGENT_TIMEOUT is 'inf': a number of seconds above 0 is needed, such as 30 or 0.5.",
+    ),
+    ({"AGENTOS_REQUEST_LIMIT": "-1"}, "AGENTOS_REQUEST_LIMIT is '-1': a whole number above 0 is needed."),
+    ({"AGENTOS_HTTP_METRICS": "maybe"}, "AGENTOS_HTTP_METRICS is 'maybe': true or false is needed."),
+    (
+        {"AGENTOS_ENVIRONMENT": "a b"},
+        "AGENTOS_ENVIRONMENT is 'a b': a name of letters, digits, '_', '.', '-', at most 64 of them is needed.",
+    ),
+    ({"AGENTOS_RATE_LIMIT_ON_ERROR": "shrug"}, "AGENTOS_RATE_LIMIT_ON_ERROR is 'shrug': allow or deny is needed."),
+    (
+        {"AGENTOS_RATE_LIMIT": "0/minute"},
+        "AGENTOS_RATE_LIMIT is '0/minute': a number of requests a period is needed, such as 60/minute or 5/10seconds, or off.",
+    ),
+    (
+        {"AGENTOS_AGENTS": '{"navi": "ftp://host"}'},
+        'AGENTOS_AGENTS is \'{"navi": "ftp://host"}\': an http or https URL such as http://host:9000 is needed, '
+        "without user, query and fragment.",
+    ),
+    (
+        {"AGENTOS_PROVIDERS": '{"fast": {"speed": 1}}'},
+        "AGENTOS_PROVIDERS is '{\"fast\": {\"speed\": 1}}': the settings of provider 'fast' are an object with some of "
+        "kind, latency, failure_rate, model, base_url, api_key_env, timeout, stream, max_in_flight.",
+    ),
+    (
+        {"AGENTOS_ROUTES": '{"summary": ["nobody"]}'},
+        "AGENTOS_ROUTES sends 'summary' to 'nobody': the providers of AGENTOS_PROVIDERS are builtin.",
+    ),
+    (
+        {"AGENTOS_REDIS_URL": "http://:hunter2@host"},
+        "AGENTOS_REDIS_URL is not usable: a URL such as redis://host:6379/0 is needed "
+        "(its value is not shown, it may hold a password).",
+    ),
+]
+
+
+@pytest.mark.parametrize(("environ", "sentence"), BAD)
+def test_unusable_setting_is_one_sentence(environ, sentence):
+    """The error names the setting, its value (unless it may be secret) and what is allowed."""
+    with pytest.raises(SettingsError) as error:
+        Settings.from_environment(environ)
+    assert str(error.value) == sentence
+
+
+def test_values_from_the_environment_are_normalised():
+    """Text becomes numbers, objects and URLs without a slash at the end; what is empty has its default."""
+    settings = Settings.from_environment(
+        {
+            "AGENTOS_AGENTS": '{"a": "http://host:9000/"}',
+            "AGENTOS_AGENT_TIMEOUT": "2.5",
+            "AGENTOS_PROVIDERS": '{"fast": {"latency": 0}, "steady": {}}',
+            "AGENTOS_ROUTES": '{"summary": ["steady"]}',
+            "AGENTOS_HTTP_METRICS": "True",
+            "AGENTOS_RATE_LIMIT": "",
+        }
+    )
+    assert settings.agents == {"a": "http://host:9000"}
+    assert settings.agent_timeout == 2.5
+    assert settings.providers == {"fast": ProviderSettings(latency=0), "steady": ProviderSettings()}
+    assert settings.routes == {"summary": ("steady",)}
+    assert settings.http_metrics is True
+    assert settings.rate_limit == "60/minute"
+
+
+def test_settings_cannot_be_changed():
+    """A settings object is frozen, its mappings included."""
+    settings = Settings(agents={"a": "http://host"})
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.agent_timeout = 1  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        settings.agents["b"] = "http://other"  # type: ignore[index]
+
+
+def test_password_is_not_shown():
+    """The Redis URL, which may hold a password, is not in the object's repr."""
+    assert "hunter2" not in repr(Settings(redis_url="redis://:hunter2@host"))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"kind": "magic"},
+        {"failure_rate": 1.1},
+        {"latency": -1},
+        {"latency": "x"},
+        {"timeout": 0},
+        {"model": 3},
+        {"kind": "openai"},
+    ],
+)
+def test_provider_that_cannot_work_is_refused(bad):
+    """A provider's settings are checked one by one."""
+    with pytest.raises(SettingsError, match="AGENTOS_PROVIDERS is"):
+        Settings(providers={"p": bad})
