@@ -1,0 +1,58 @@
+"""Writes the generated files, or with ``--check`` fails where one differs from what would be written."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dashboards.dashboard import dashboard_json
+from dashboards.lint import problems
+from dashboards.provisioning import dashboards_yaml, datasources_yaml
+from dashboards.reference import metrics_markdown
+from dashboards.rule_tests import slow_tests_yaml, tests_yaml
+from dashboards.rules import alerts_yaml, recording_yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+
+FILES = {
+    "dashboards/agentos-dashboard.json": dashboard_json,
+    "dashboards/rules/agentos-recording.yml": recording_yaml,
+    "dashboards/rules/agentos-alerts.yml": alerts_yaml,
+    "dashboards/rules/tests/agentos-tests.yml": tests_yaml,
+    "dashboards/rules/tests/agentos-tests-days.yml": slow_tests_yaml,
+    "dashboards/grafana/datasources/agentos.yml": datasources_yaml,
+    "dashboards/grafana/dashboards/agentos.yml": dashboards_yaml,
+    "docs/metrics.md": metrics_markdown,
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """0 if all is well; 1 if a file differs or the dashboard breaks a rule of ``lint.py``."""
+    if unknown := set(arguments) - {"--check"}:
+        sys.stderr.write(f"unknown: {' '.join(sorted(unknown))}; there is --check, and nothing else\n")
+        return 2
+    written = {name: build() for name, build in FILES.items()}
+    found = problems(written["dashboards/agentos-dashboard.json"])
+    sys.stderr.writelines(f"dashboard: {problem}\n" for problem in found)
+    differs = [name for name, content in written.items() if not _same(name, content, check="--check" in arguments)]
+    return 1 if found or differs else 0
+
+
+def _same(name: str, content: str, *, check: bool) -> bool:
+    path = ROOT / name
+    if not check:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+        return True
+    committed = path.read_text(encoding="utf-8") if path.exists() else ""
+    diff = difflib.unified_diff(committed.splitlines(), content.splitlines(), f"{name} (committed)", f"{name} (generated)")
+    lines = [f"{line.rstrip()}\n" for line in diff]
+    if lines:
+        sys.stderr.writelines([*lines[:20], f"{name} is stale: run python -m dashboards\n"])
+    return not lines
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

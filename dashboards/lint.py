@@ -1,0 +1,186 @@
+"""What makes a dashboard bad in ways that nobody sees until it matters: the rules of Grafana's dashboard-linter, and ours.
+
+https://github.com/grafana/dashboard-linter/blob/main/docs/index.md
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["RULES", "problems"]
+
+UNITS = {"s", "reqps", "ops", "percentunit", "locale", "none"}
+WINDOW = re.compile(r"\[([^\]]+)\]")
+SELECTOR = re.compile(r"\b[a-zA-Z_:][a-zA-Z0-9_:]*\{[^}]*\}")
+LEGENDS = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+
+Board = dict[str, Any]
+
+
+def problems(board: str) -> list[str]:
+    """Everything that is wrong with a dashboard's JSON, a line each."""
+    parsed: Board = json.loads(board)
+    return [f"{rule.__name__.replace('_', '-')}: {problem}" for rule in RULES for problem in rule(parsed)]
+
+
+def _panels(board: Board) -> list[Board]:
+    return [panel for panel in board["panels"] if panel["type"] != "row"]
+
+
+def _targets(board: Board) -> Iterator[tuple[Board, Board]]:
+    for panel in _panels(board):
+        for target in panel.get("targets", []):
+            yield panel, target
+
+
+def _variables(board: Board) -> dict[str, Board]:
+    return {variable["name"]: variable for variable in board["templating"]["list"]}
+
+
+def template_datasource(board: Board) -> Iterator[str]:
+    """The data source is a variable."""
+    if _variables(board).get("datasource", {}).get("type") != "datasource":
+        yield "there is no variable `datasource` of the type datasource"
+
+
+def template_job(board: Board) -> Iterator[str]:
+    """The job is a variable with a default, one at a time: two jobs may hold the same numbers twice."""
+    job = _variables(board).get("job", {})
+    if job.get("multi", True) or not job.get("current", {}).get("value"):
+        yield "the variable `job` must have a default and take one value"
+
+
+def template_multi(board: Board) -> Iterator[str]:
+    """Label variables take several values, and All."""
+    for name, variable in _variables(board).items():
+        if variable["type"] == "query" and name != "job":
+            if not (variable.get("multi") and variable.get("includeAll") and variable.get("allValue") == ".*"):
+                yield f"the variable `{name}` must take several values, and All as .*"
+            if 'job="$job"' not in variable["query"]["query"]:
+                yield f"the variable `{name}` does not ask for the job"
+
+
+def template_used(board: Board) -> Iterator[str]:
+    """Every variable is used, and every one that is used exists."""
+    text = json.dumps([board["panels"], board.get("links", []), *(v.get("query") for v in _variables(board).values())])
+    used = set(re.findall(r"\$\{?([a-z]\w*)", text))
+    for name in sorted(used - _variables(board).keys()):
+        yield f"there is no variable `{name}`"
+    for name in sorted(_variables(board).keys() - used):
+        yield f"the variable `{name}` is used nowhere"
+
+
+def template_refresh(board: Board) -> Iterator[str]:
+    """Values of variables follow the time range."""
+    for name, variable in _variables(board).items():
+        if variable["type"] == "query" and variable.get("refresh") != 2:
+            yield f"the variable `{name}` is not refreshed when the time range changes"
+
+
+def panel_datasource(board: Board) -> Iterator[str]:
+    """No panel and no variable has the uid of a data source written in."""
+    places = [(panel["title"], panel.get("datasource")) for panel in _panels(board)]
+    places += [(name, v.get("datasource")) for name, v in _variables(board).items() if v["type"] == "query"]
+    for title, source in places:
+        if not source or source.get("uid") != "${datasource}":
+            yield f"{title}: its data source is not ${{datasource}}"
+
+
+def panel_title_description(board: Board) -> Iterator[str]:
+    """Each panel has a title that is its own, and a description."""
+    titles = [panel.get("title", "") for panel in board["panels"]]
+    for panel in _panels(board):
+        if not panel.get("title") or not panel.get("description"):
+            yield f"panel {panel['id']} lacks a title or a description"
+    for title in sorted({title for title in titles if titles.count(title) > 1}):
+        yield f"two panels are called {title!r}"
+
+
+def panel_units(board: Board) -> Iterator[str]:
+    """Each panel has a unit that Grafana knows."""
+    for panel in _panels(board):
+        unit = panel["fieldConfig"]["defaults"].get("unit", "")
+        if unit not in UNITS and not re.fullmatch(r"suffix:\S+", unit):
+            yield f"{panel['title']}: {unit!r} is no unit in use here"
+
+
+def panel_place(board: Board) -> Iterator[str]:
+    """No two panels overlap, none leaves the grid, no two share an id."""
+    taken: dict[tuple[int, int], str] = {}
+    for panel in board["panels"]:
+        place = panel["gridPos"]
+        if place["x"] + place["w"] > 24:
+            yield f"{panel['title']} leaves the grid"
+        cells = [(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])]
+        for other in sorted({taken[cell] for cell in cells if cell in taken}):
+            yield f"{panel['title']} lies on {other}"
+        taken |= dict.fromkeys(cells, panel["title"])
+    ids = [panel["id"] for panel in board["panels"]]
+    for number in sorted({number for number in ids if ids.count(number) > 1}):
+        yield f"two panels have the id {number}"
+
+
+def panel_targets(board: Board) -> Iterator[str]:
+    """Each panel asks something, and its queries can be told apart."""
+    for panel in _panels(board):
+        refs = [target.get("refId") for target in panel.get("targets", [])]
+        if not refs or len(set(refs)) != len(refs) or not all(refs):
+            yield f"{panel['title']}: its queries {refs} are none, or have no refId of their own"
+
+
+def target_job(board: Board) -> Iterator[str]:
+    """Each selector asks for the job."""
+    for panel, target in _targets(board):
+        for selector in SELECTOR.findall(target["expr"]):
+            if 'job="$job"' not in selector:
+                yield f'{panel["title"]}: {selector} lacks job="$job"'
+
+
+def target_rate_interval(board: Board) -> Iterator[str]:
+    """Rates over time use $__rate_interval; numbers as of now have a fixed window."""
+    for panel, target in _targets(board):
+        fixed = target.get("instant", False)
+        for window in WINDOW.findall(target["expr"]):
+            if fixed == window.startswith("$"):
+                yield f"{panel['title']}: the window is {window}, the query is {'instant' if fixed else 'a range'}"
+
+
+def target_le(board: Board) -> Iterator[str]:
+    """No bucket bound is compared as text."""
+    for panel, target in _targets(board):
+        if re.search(r'\ble="', target["expr"]):
+            yield f"{panel['title']}: le is compared as text"
+
+
+def target_number(board: Board) -> Iterator[str]:
+    """A division drops the NaN of no traffic."""
+    for panel, target in _targets(board):
+        divides = re.search(r"\s/\s|histogram_quantile", target["expr"])
+        if divides and not target["expr"].endswith(">= 0"):
+            yield f"{panel['title']}: NaN where there is no traffic"
+
+
+def target_legend(board: Board) -> Iterator[str]:
+    """Each query has a legend, and the legend names labels that the query keeps."""
+    for panel, target in _targets(board):
+        legend = target.get("legendFormat", "")
+        kept = {key.strip() for by in re.findall(r"by \(([^)]*)\)", target["expr"]) for key in by.split(",")}
+        if not legend or set(LEGENDS.findall(legend)) != kept - {"le"}:
+            yield f"{panel['title']}: the legend {legend!r} does not name the labels {sorted(kept - {'le'})}"
+
+
+def target_exemplars(board: Board) -> Iterator[str]:
+    """Percentiles over time show exemplars."""
+    for panel, target in _targets(board):
+        if "histogram_quantile" in target["expr"] and target.get("range") and not target.get("exemplar"):
+            yield f"{panel['title']}: {target['refId']} shows no exemplars"
+
+
+RULES = (
+    template_datasource, template_job, template_multi, template_used, template_refresh,
+    panel_datasource, panel_title_description, panel_units, panel_place, panel_targets,
+    target_job, target_rate_interval, target_le, target_number, target_legend, target_exemplars,
+)  # fmt: skip

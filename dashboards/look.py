@@ -1,0 +1,105 @@
+"""How panels look, once: units, colours, legends, sizes. A colour means the same in every panel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from grafana_foundation_sdk.builders import common, gauge, prometheus, stat, timeseries
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.models import common as kinds
+from grafana_foundation_sdk.models import dashboard as models
+
+__all__ = ["DATASOURCE", "EVENTS", "PERCENT", "RATES", "SECONDS", "TASKS", "number", "over_time", "round_gauge"]
+
+DATASOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
+
+SECONDS = "s"
+PERCENT = "percentunit"
+TASKS = "none"
+EVENTS = "locale"
+"""Whole numbers in full, 1,612 rather than 2 K."""
+RATES = {
+    "{request}": "reqps",
+    "{hit}": "suffix:decisions/s",
+    "{operation}": "ops",
+    "{token}": "suffix:tokens/s",
+}
+"""Unit of a rate, by the unit of what is counted."""
+
+GREEN, YELLOW, ORANGE, RED, GREY = "green", "yellow", "orange", "red", "#8e8e8e"
+
+_MEANING = {
+    "success": GREEN, "allowed": GREEN, "hit": GREEN,
+    "miss": YELLOW,
+    "denied": ORANGE,
+    "error": RED,
+    "p50": "super-light-blue", "p95": "blue", "p99": "dark-blue",
+    "get": "blue", "set": "purple", "delete": "#37bbca",
+    "invalid": GREY, "other": GREY,
+}  # fmt: skip
+"""Series that have a colour of their own wherever they appear. Agents, providers and task types take the others in turn."""
+
+_Panel = TypeVar("_Panel", stat.Panel, gauge.Panel, timeseries.Panel)
+_Now = TypeVar("_Now", stat.Panel, gauge.Panel)
+_Step = tuple[float | None, str]
+
+
+def number(expr: str, unit: str, *, orange: float | None = None, red: float | None = None) -> stat.Panel:
+    """A big number, as of the end of the time range; coloured only where a colour says something."""
+    plain = orange is None and red is None
+    panel = stat.Panel().graph_mode(kinds.BigValueGraphMode.NONE).text_mode(kinds.BigValueTextMode.VALUE)
+    panel = panel.color_mode(kinds.BigValueColorMode.NONE if plain else kinds.BigValueColorMode.VALUE)
+    return _now(panel, expr, unit, GREEN, (orange, ORANGE), (red, RED))
+
+
+def round_gauge(expr: str, unit: str, *, green: float) -> gauge.Panel:
+    """A gauge from 0 to 1, as of the end of the time range: orange, and green from a value on."""
+    return _now(gauge.Panel().min(0).max(1), expr, unit, ORANGE, (green, GREEN))
+
+
+def over_time(
+    exprs: Mapping[str, str], unit: str, *, fixed: Iterable[str] = (), exemplars: bool = False, stacked: bool = False
+) -> timeseries.Panel:
+    """Lines over time, legend -> query.
+
+    ``fixed`` names the series that may have a colour of their own.
+    """
+    legend = common.VizLegendOptions().show_legend(True).placement(kinds.LegendPlacement.BOTTOM)
+    legend = legend.display_mode(kinds.LegendDisplayMode.LIST)
+    tooltip = common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI).sort(kinds.SortOrder.DESCENDING)
+    panel = timeseries.Panel().legend(legend).tooltip(tooltip).line_width(1.5).fill_opacity(30 if stacked else 8).min(0)
+    if stacked:
+        panel = panel.stacking(common.StackingConfig().mode(kinds.StackingMode.NORMAL))
+    for ref, (name, expr) in zip("ABCDE", exprs.items(), strict=False):
+        panel = panel.with_target(_query(ref, expr, name).range().exemplar(exemplars))
+    color = builders.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC)
+    panel = _common(panel, unit, GREEN).color_scheme(color)
+    panel = panel.decimals(0) if unit == TASKS else panel
+    for name in sorted({*fixed, "invalid", "other"} & _MEANING.keys()):
+        # A pattern stands between slashes, else Grafana wants it to fit the whole name.
+        color_of = _property("color", {"mode": "fixed", "fixedColor": _MEANING[name]})
+        panel = panel.override_by_regexp(f"/^{name}\\b/", [color_of])
+    return panel.override_by_regexp("/ mean$/", [_property("custom.lineStyle", {"fill": "dash", "dash": [6, 4]})])
+
+
+def _now(panel: _Now, expr: str, unit: str, base: str, *steps: _Step) -> _Now:
+    panel = _common(panel, unit, base, *steps).with_target(_query("A", expr, "now").instant())
+    panel = panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+    panel = panel.color_scheme(builders.FieldColor().mode(models.FieldColorModeId.THRESHOLDS))
+    return panel.decimals(0) if unit == EVENTS else panel
+
+
+def _common(panel: _Panel, unit: str, base: str, *steps: _Step) -> _Panel:
+    colors = [(None, base), *(step for step in steps if step[0] is not None)]
+    scale = builders.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE)
+    scale = scale.steps([models.Threshold(value=value, color=color) for value, color in colors])
+    return panel.datasource(DATASOURCE).unit(unit).thresholds(scale)
+
+
+def _query(ref: str, expr: str, legend: str) -> prometheus.Dataquery:
+    return prometheus.Dataquery().ref_id(ref).expr(expr).legend_format(legend)
+
+
+def _property(name: str, value: object) -> models.DynamicConfigValue:
+    return models.DynamicConfigValue(name, value)

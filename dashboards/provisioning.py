@@ -1,0 +1,97 @@
+"""Grafana's provisioning: the data sources with their links between metrics and traces, and where the dashboard lies."""
+
+from __future__ import annotations
+
+from dashboards.site import JOB
+from dashboards.yaml_text import text
+from telemetry.catalogue import (
+    A2A_REQUEST_DURATION,
+    A2A_REQUESTS,
+    CACHE_OPERATIONS,
+    CCR_REQUESTS,
+    RATE_LIMIT_HITS,
+)
+
+__all__ = ["dashboards_yaml", "datasources_yaml"]
+
+PROMETHEUS, JAEGER, TEMPO = "agentos-prometheus", "agentos-jaeger", "agentos-tempo"
+
+COUNTERS = (A2A_REQUESTS, CCR_REQUESTS, CACHE_OPERATIONS, RATE_LIMIT_HITS)
+"""One counter for each kind of span that is measured."""
+
+SCRAPE_INTERVAL = "15s"
+
+
+def datasources_yaml() -> str:
+    """Prometheus, whose exemplars lead to Jaeger, and Jaeger and Tempo, whose spans lead to the metrics."""
+    return text({"apiVersion": 1, "datasources": [_prometheus(), _traces("Jaeger", JAEGER), _traces("Tempo", TEMPO)]})
+
+
+def dashboards_yaml() -> str:
+    """Where Grafana finds the dashboard."""
+    provider = {
+        "name": "AgentOS",
+        "type": "file",
+        "allowUiUpdates": False,
+        "options": {"path": "/var/lib/grafana/dashboards"},
+    }
+    return text({"apiVersion": 1, "providers": [provider]})
+
+
+def _prometheus() -> dict[str, object]:
+    return {
+        "name": "Prometheus",
+        "uid": PROMETHEUS,
+        "type": "prometheus",
+        "access": "proxy",
+        "url": "$PROMETHEUS_URL",
+        "isDefault": True,
+        "jsonData": {
+            "httpMethod": "POST",
+            "timeInterval": SCRAPE_INTERVAL,
+            "prometheusType": "Prometheus",
+            "prometheusVersion": "3.0.0",
+            "exemplarTraceIdDestinations": [
+                {"name": "trace_id", "datasourceUid": JAEGER, "urlDisplayLabel": "Trace"},
+            ],
+        },
+    }
+
+
+def _traces(name: str, uid: str) -> dict[str, object]:
+    return {
+        "name": name,
+        "uid": uid,
+        "type": name.lower(),
+        "access": "proxy",
+        "url": f"${name.upper()}_URL",
+        "jsonData": {
+            "nodeGraph": {"enabled": True},
+            "tracesToMetrics": {
+                "datasourceUid": PROMETHEUS,
+                "spanStartTimeShift": "-15m",
+                "spanEndTimeShift": "15m",
+                "tags": [{"key": key} for key in span_keys()],
+                "queries": [{"name": title, "query": query.replace("$", "$$")} for title, query in span_queries().items()],
+            },
+        },
+    }
+
+
+def span_keys() -> list[str]:
+    """Label keys that a measured span carries under the same name."""
+    return list(dict.fromkeys(label.key for metric in COUNTERS for label in metric.labels if label.on_span))
+
+
+def span_queries() -> dict[str, str]:
+    """Queries about the series that a span was counted in; Grafana writes the span's labels for ``$__tags``.
+
+    The label keys of a span fit one counter only, so one query serves every kind of span.
+    """
+    names = "|".join(metric.prometheus_name for metric in COUNTERS)
+    bucket = f'{A2A_REQUEST_DURATION.prometheus_name}_bucket{{job="{JOB}", $__tags}}'
+    return {
+        "Rate of this series": f'sum(rate({{__name__=~"{names}", job="{JOB}", $__tags}}[5m]))',
+        "Count of this series": f'sum({{__name__=~"{names}", job="{JOB}", $__tags}})',
+        "p95 of this series (A2A calls)": f"histogram_quantile(0.95, sum by (le) (rate({bucket}[5m])))",
+    }

@@ -1,0 +1,65 @@
+"""What a site sets: the scrape job, where the links lead, and the service level objectives. Change it here, then
+``python -m dashboards``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["AVAILABILITY", "BURNS", "GRAFANA", "JOB", "LATENCY", "RUNBOOKS", "SLO_DAYS", "UID", "Burn", "Objective"]
+
+JOB = "agentos"
+"""The scrape job that dashboards and rules read. Another job's copy of the numbers is never added to it."""
+
+GRAFANA = "http://localhost:3000"
+"""Where the alerts' dashboard links lead: Grafana as the people on call reach it."""
+
+RUNBOOKS = "http://localhost:9090/user"
+"""Where ``docs/runbooks`` is served: Prometheus itself serves it, started with ``--web.user-assets=docs/runbooks``."""
+
+UID = "agentos"
+"""The dashboard's uid in Grafana."""
+
+SLO_DAYS = 30
+"""The period of the objectives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A service level objective: the share of A2A calls that must be good."""
+
+    name: str
+    target: float
+    under: float = 0.0
+    """For a latency objective: seconds within which a call is good; a bucket bound of the histogram."""
+
+    @property
+    def budget(self) -> float:
+        """The share that may be bad."""
+        return round(1 - self.target, 10)
+
+
+AVAILABILITY = Objective("availability", 0.995)
+LATENCY = Objective("latency", 0.95, under=2.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Burn:
+    """How fast a budget may burn before somebody hears of it, measured over a long and a short window."""
+
+    severity: str
+    rate: float
+    long: str
+    short: str
+    wait: str
+    gone_in: str
+    """How long the whole budget lasts at this rate."""
+
+
+# https://sre.google/workbook/alerting-on-slos/ (6: Multiwindow, Multi-Burn-Rate Alerts)
+BURNS = (
+    Burn("page", 14.4, "1h", "5m", "2m", "2 days"),
+    Burn("page", 6, "6h", "30m", "5m", "5 days"),
+    Burn("ticket", 3, "1d", "2h", "15m", "10 days"),
+    Burn("ticket", 1, "3d", "6h", "30m", "30 days"),
+)

@@ -1,0 +1,64 @@
+"""The documents name no metric, label value or panel that does not exist."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from agents.settings import Settings
+from telemetry.catalogue import AGENTOS, DESCRIPTIVE
+from telemetry.metric import Kind
+from telemetry.recording import Recorder
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("dashboards/**/*.md")])
+
+PYTHON = {"agentos_telemetry", *(name for name in dir(Recorder) if not name.startswith("_"))}
+"""The wheel's name and the words of the Python interface."""
+
+FAMILIES = re.compile(r"(?<![\w.:/-])(?:a2a|agentos|cache|ccr|rate_limit)_[a-z0-9_]+(?![\w./-]*[/(]|\.py|\w)")
+
+
+def _known() -> set[str]:
+    names = set(PYTHON)
+    for metric in (*AGENTOS, *DESCRIPTIVE):
+        name = metric.prometheus_name
+        parts = ("_bucket", "_sum", "_count") if metric.kind is Kind.HISTOGRAM else ("",)
+        names |= {name, name.removesuffix("_total"), *(name + part for part in parts), f"{name.removesuffix('_total')}_created"}
+    return names
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_document_names_no_metric_that_does_not_exist(document: Path) -> None:
+    """Each word that looks like one of our metrics is one, or a rule's record."""
+    rules = yaml.safe_load((ROOT / "dashboards/rules/agentos-recording.yml").read_text())
+    records = {rule["record"].split(":")[1] for group in rules["groups"] for rule in group["rules"]}
+    words = set(FAMILIES.findall(document.read_text()))
+    assert words - _known() - records == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_document_names_no_setting_that_does_not_exist(document: Path) -> None:
+    """Each ``AGENTOS_`` variable of a document is one that the settings read."""
+    known = {field.metadata["variable"] for field in dataclasses.fields(Settings)}
+    assert set(re.findall(r"AGENTOS_[A-Z_]*[A-Z]", document.read_text())) - known == set()
+
+
+@pytest.mark.parametrize("document", sorted((ROOT / "docs/runbooks").glob("*.md")), ids=lambda path: path.stem)
+def test_a_runbook_names_no_panel_that_does_not_exist(document: Path) -> None:
+    """What a runbook writes in italics is the title of a panel."""
+    board = json.loads((ROOT / "dashboards/agentos-dashboard.json").read_text())
+    titles = {panel["title"] for panel in board["panels"]} | {"Request Duration Percentiles"}
+    assert set(re.findall(r"(?<![*\w])\*([A-Z][^*\n]+)\*(?!\*)", document.read_text())) - titles == set()
+
+
+@pytest.mark.parametrize("document", sorted((ROOT / "docs/runbooks").glob("*.md")), ids=lambda path: path.stem)
+def test_a_runbooks_links_lead_to_files(document: Path) -> None:
+    """Every relative link of a runbook leads to a file."""
+    links = re.findall(r"\]\(([^)#:]+)\)", document.read_text())
+    assert [link for link in links if not (document.parent / link).is_file()] == []

@@ -1,0 +1,53 @@
+"""The generated files, and what notices that one of them is not what the catalogue gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dashboards import __main__ as command
+from dashboards.mutation import mutants, noticed
+from telemetry.catalogue import AGENTOS, DESCRIPTIVE
+from telemetry.metric import Metric
+
+
+def test_the_committed_files_are_what_the_catalogue_gives(capfd: pytest.CaptureFixture[str]) -> None:
+    """The check finds no difference and says nothing."""
+    assert command.main(["--check"]) == 0
+    assert capfd.readouterr().err == ""
+
+
+def test_a_stale_file_fails_the_check_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A changed line fails the check, which shows the line and says what to run."""
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    assert command.main([]) == 0
+    reference = tmp_path / "docs/metrics.md"
+    reference.write_text(reference.read_text().replace("Total A2A requests", "All A2A requests"))
+    assert command.main(["--check"]) == 1
+    said = capfd.readouterr().err
+    assert "-All A2A requests." in said
+    assert "docs/metrics.md is stale: run python -m dashboards" in said
+
+
+def test_writing_twice_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files are the same byte for byte each time they are written."""
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    command.main([])
+    first = {name: (tmp_path / name).read_bytes() for name in command.FILES}
+    command.main([])
+    assert {name: (tmp_path / name).read_bytes() for name in command.FILES} == first
+
+
+def test_an_unknown_argument_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    """A misspelt argument does not write files."""
+    assert command.main(["--chekc"]) == 2
+    assert capfd.readouterr().err == "unknown: --chekc; there is --check, and nothing else\n"
+
+
+@pytest.mark.parametrize("metric", [*AGENTOS, *DESCRIPTIVE], ids=lambda metric: metric.name)
+def test_no_change_of_a_row_goes_unnoticed(metric: Metric) -> None:
+    """Renaming the row, dropping or renaming a label, a value or a bucket bound stops the build or makes a file stale."""
+    assert [what for what, changed in mutants(metric) if not noticed(metric, changed)] == []

@@ -1,0 +1,77 @@
+"""Queries from catalogue entries."""
+
+from __future__ import annotations
+
+import pytest
+
+from dashboards.promql import But, Query, le, ratio
+from telemetry.metric import closed, counter, histogram, opened, up_down_counter
+
+CALLS = counter("calls", "{call}", "Calls", opened("agent", "agent", limit=5), closed("status", "end", "good", "bad"))
+TIME = histogram("time", "s", "Time", opened("agent", "agent", limit=5), bounds=(0.5, 1, 2.5))
+LEVEL = up_down_counter("level", "{call}", "Level", opened("agent", "agent", limit=5))
+
+ONE = Query(job="one", variables={})
+BOARD = Query(job="$job", variables={"agent": "${agent:regex}", "status": "${status:regex}"})
+
+
+def test_a_selector_names_the_job_and_the_values() -> None:
+    """A counter is selected by its Prometheus name, the job, and each value that is asked for."""
+    assert ONE.series(CALLS, status="bad") == 'calls_total{job="one", status="bad"}'
+
+
+def test_a_variable_narrows_open_labels_only() -> None:
+    """The variable of an open label is matched, one that is called like a closed label is not."""
+    assert BOARD.series(CALLS) == 'calls_total{job="$job", agent=~`${agent:regex}`}'
+
+
+def test_several_values_and_exceptions_are_matched() -> None:
+    """Several values become a pattern, an exception an inequality."""
+    assert ONE.series(CALLS, status=("good", "bad")) == 'calls_total{job="one", status=~"good|bad"}'
+    assert ONE.series(CALLS, status=But("bad")) == 'calls_total{job="one", status!="bad"}'
+
+
+def test_a_value_outside_the_domain_stops_the_build() -> None:
+    """A closed label is not compared with a value it never has."""
+    with pytest.raises(ValueError, match="status is never 'ugly'; it is one of good, bad"):
+        ONE.series(CALLS, status="ugly")
+
+
+def test_a_label_that_is_not_there_stops_the_build() -> None:
+    """Neither a condition nor a grouping may name a label that the metric has not."""
+    with pytest.raises(KeyError, match="calls_total has no label 'colour', it has agent, status"):
+        ONE.series(CALLS, colour="red")
+    with pytest.raises(KeyError, match="level has no label 'status', it has agent"):
+        ONE.level(LEVEL, "status")
+
+
+def test_a_histogram_is_asked_for_its_parts_only() -> None:
+    """A histogram without a part and a counter with one stop the build."""
+    with pytest.raises(ValueError, match="time is a histogram: it has parts only"):
+        ONE.series(TIME)
+    with pytest.raises(ValueError, match="calls is a counter: it has no part"):
+        ONE.series(CALLS, "sum")
+
+
+def test_a_quantile_keeps_the_bounds_and_drops_nan() -> None:
+    """A quantile sums by le and the given label, and its NaN of no traffic is dropped."""
+    assert ONE.quantile(0.9, TIME, "5m", "agent") == (
+        'histogram_quantile(0.9, sum by (le, agent) (rate(time_seconds_bucket{job="one"}[5m]))) >= 0'
+    )
+
+
+def test_a_share_is_zero_where_no_part_was_seen() -> None:
+    """The part falls back to zero times the whole, so that a share without bad events is 0 and not missing."""
+    assert ratio("bad", "all") == "(bad or 0 * all) / all >= 0"
+
+
+@pytest.mark.parametrize(("bound", "matcher"), [(2.5, 'le=~"2[.]50*"'), (1, 'le=~"1([.]0*)?"'), (0.5, 'le=~"0[.]50*"')])
+def test_a_bound_is_matched_however_it_is_written(bound: float, matcher: str) -> None:
+    """A bound is matched as a number: 2.5 and 2.50, 1 and 1.0."""
+    assert le(TIME, bound) == matcher
+
+
+def test_a_bound_that_is_not_there_stops_the_build() -> None:
+    """Asking below which share of calls a bound is needs that bound among the buckets."""
+    with pytest.raises(ValueError, match=r"time has no bucket bound 2, it has 0.5, 1, 2.5"):
+        ONE.under(TIME, 2, "5m")

@@ -1,0 +1,96 @@
+"""Rules and alerts: each is tested, each alert says what it must."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "dashboards/rules"
+
+
+def _rules(name: str) -> list[dict[str, Any]]:
+    return [rule for group in yaml.safe_load((RULES / name).read_text())["groups"] for rule in group["rules"]]
+
+
+ALERTS = _rules("agentos-alerts.yml")
+RECORDS = _rules("agentos-recording.yml")
+TESTS = [test for file in RULES.glob("tests/*.yml") for test in yaml.safe_load(file.read_text())["tests"]]
+
+
+def _cases(alert: dict[str, Any]) -> list[dict[str, Any]]:
+    """The expectations of the unit tests that are about this alert, its window included."""
+    window = alert["labels"].get("window")
+    named = [case for test in TESTS for case in test.get("alert_rule_test", []) if case["alertname"] == alert["alert"]]
+    return [
+        case for case in named
+        if window is None or not case["exp_alerts"] or case["exp_alerts"][0]["exp_labels"]["window"] == window
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"] + alert["labels"].get("window", ""))
+def test_an_alert_has_a_case_where_it_fires_and_one_where_not(alert: dict[str, Any]) -> None:
+    """For each alert a unit test expects it at a time, and another expects silence."""
+    assert any(case["exp_alerts"] for case in _cases(alert))
+    window = alert["labels"].get("window")
+    if window is None:
+        assert any(not case["exp_alerts"] for case in _cases(alert))
+    else:
+        silent = f'count(ALERTS{{alertname="{alert["alert"]}", window="{window}"}}) or vector(0)'
+        assert any(case["expr"] == silent for test in TESTS for case in test.get("promql_expr_test", []))
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record["record"])
+def test_a_record_has_a_case_with_its_value_and_one_without_calls(record: dict[str, Any]) -> None:
+    """For each recording rule a unit test expects its value, and another no sample without traffic."""
+    names = [test["name"] for test in TESTS]
+    assert f"{record['record']}: a quarter" in names
+    assert f"{record['record']}: no sample without calls" in names
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"] + alert["labels"].get("window", ""))
+def test_an_alert_says_how_bad_it_is_and_what_to_do(alert: dict[str, Any]) -> None:
+    """Each alert has a severity, a summary, a description, a dashboard link, and a runbook page that starts with its name."""
+    assert alert["labels"]["severity"] in ("page", "ticket")
+    assert set(alert["annotations"]) == {"summary", "description", "dashboard_url", "runbook_url"}
+    page = (ROOT / "docs/runbooks" / alert["annotations"]["runbook_url"].rsplit("/", 1)[1]).read_text()
+    assert page.startswith(f"# {alert['alert']} (")
+    assert all(part in page for part in ("**Means:**", "**How bad:**", "## Look at", "## Do"))
+
+
+def test_descriptions_carry_the_values() -> None:
+    """The description of every alert that has a value or an instance shows it; only the absence of all has none."""
+    silent = {alert["alert"] for alert in ALERTS if "{{ $" not in alert["annotations"]["description"]}
+    assert silent == {"AgentOSDown"}
+
+
+def test_pages_are_for_what_users_feel() -> None:
+    """Only the service being down and a fast burning objective wake somebody."""
+    assert {alert["alert"] for alert in ALERTS if alert["labels"]["severity"] == "page"} == {
+        "AgentOSDown", "A2AErrorBudgetBurn", "A2ALatencyBudgetBurn",
+    }  # fmt: skip
+
+
+def test_burn_rates_are_those_of_the_workbook() -> None:
+    """Each objective has the four pairs of windows, at 14.4, 6, 3 and 1 times the budget."""
+    for name, budget in (("A2AErrorBudgetBurn", "0.005"), ("A2ALatencyBudgetBurn", "0.05")):
+        expressions = [alert["expr"] for alert in ALERTS if alert["alert"] == name]
+        found = [
+            (line.split("ratio_rate")[1].split(" ")[0], line.split("> ")[1])
+            for expression in expressions for line in expression.splitlines() if "ratio_rate" in line
+        ]  # fmt: skip
+        assert found == [
+            ("1h", "14.4"), ("5m", "14.4"), ("6h", "6"), ("30m", "6"), ("1d", "3"), ("2h", "3"), ("3d", "1"), ("6h", "1"),
+        ]  # fmt: skip
+        assert all(f"/ {budget} >" in expression for expression in expressions)
+
+
+def test_every_runbook_is_listed_and_belongs_to_an_alert() -> None:
+    """The list of runbooks names each page once, and there is a page for each alert and no other."""
+    pages = {page.stem for page in (ROOT / "docs/runbooks").glob("*.md")} - {"README"}
+    assert pages == {alert["alert"] for alert in ALERTS}
+    contents = (ROOT / "docs/runbooks/README.md").read_text()
+    assert all(contents.count(f"| [{page}]({page}.md) |") == 1 for page in pages)
