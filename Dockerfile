@@ -1,0 +1,22 @@
+# The service as a container: what the lock file's hashes vouch for, of that only what the service needs, and a user that
+# owns nothing.
+FROM python:3.11-slim AS build
+WORKDIR /src
+COPY requirements.lock ./
+RUN pip download --quiet --require-hashes -r requirements.lock -d /wheels
+COPY . .
+RUN pip wheel --quiet --no-deps --no-index --find-links /wheels -w /dist . \
+ && python -m venv /venv \
+ && /venv/bin/pip install --quiet --no-index --find-links /wheels "$(ls /dist/*.whl)[openai]"
+
+FROM python:3.11-slim
+COPY --from=build /venv /venv
+RUN useradd --system --no-create-home --shell /usr/sbin/nologin agentos
+USER agentos
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s \
+  CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/ready', timeout=2)"]
+# X-Forwarded-For is nobody's to write: behind a proxy of yours start with --proxy-headers and FORWARDED_ALLOW_IPS instead.
+CMD ["uvicorn", "agents.main:app", "--host", "0.0.0.0", "--port", "8000", "--no-proxy-headers", \
+     "--timeout-graceful-shutdown", "15"]

@@ -1,0 +1,80 @@
+"""The real servers as fixtures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stack.collector import Collector
+from stack.jaeger import Jaeger
+from stack.process import Server
+from stack.prometheus import Prometheus
+from stack.redis import Redis
+from stack.service import Service
+from stack.victoria import VictoriaMetrics
+from tests.stack.needs import packaged, part
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.stack)
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Callable[[Server], Server]]:
+    """Starts servers and stops them after the test, the last one first."""
+    with ExitStack() as stack:
+        yield stack.enter_context
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    return part("promtool")
+
+
+@pytest.fixture
+def service(started: Callable[[Service], Service], tmp_path: Path) -> Callable[..., Service]:
+    """Starts the service with the given environment."""
+    return lambda environment=None, **options: started(Service(tmp_path / "service", environment, **options))
+
+
+@pytest.fixture
+def prometheus(started: Callable[[Prometheus], Prometheus], tmp_path: Path) -> Callable[..., Prometheus]:
+    """Starts a Prometheus with the given scrape jobs."""
+    program = part("prometheus")
+
+    def start(jobs: Sequence[Mapping[str, object]] = (), *, name: str = "prometheus", **options: Any) -> Prometheus:
+        return started(Prometheus(program, tmp_path / name, jobs, **options))
+
+    return start
+
+
+@pytest.fixture
+def jaeger(started: Callable[[Jaeger], Jaeger], tmp_path: Path) -> Jaeger:
+    """A running trace store."""
+    return started(Jaeger(part("jaeger"), tmp_path / "jaeger"))
+
+
+@pytest.fixture
+def collector(started: Callable[[Collector], Collector], tmp_path: Path) -> Callable[..., Collector]:
+    """Starts a Collector with the given environment."""
+    program = part("otelcol")
+    return lambda environment=None: started(Collector(program, tmp_path / "collector", environment))
+
+
+@pytest.fixture
+def victoria(started: Callable[[VictoriaMetrics], VictoriaMetrics], tmp_path: Path) -> VictoriaMetrics:
+    """A running VictoriaMetrics."""
+    return started(VictoriaMetrics(packaged("victoria-metrics", "victoria-metrics"), tmp_path / "victoria"))
+
+
+@pytest.fixture
+def redis_server(started: Callable[[Redis], Redis], tmp_path: Path) -> Redis:
+    """A running Redis; ``redis_server.url`` is its address."""
+    return started(Redis(packaged("redis-server", "redis-server"), tmp_path / "redis"))

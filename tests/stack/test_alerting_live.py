@@ -1,0 +1,140 @@
+"""From failing calls to the pager and back: the real service, Prometheus with a minute as a second, and Alertmanager."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from stack.alertmanager import Alertmanager
+from stack.process import until
+from stack.prometheus import Prometheus, scrape_job
+from stack.service import Service
+from tests.stack.needs import packaged, part
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = {
+    "AGENTOS_PROVIDERS": '{"steady": {}, "broken": {"failure_rate": 1}}',
+    "AGENTOS_ROUTES": '{"question": ["steady"], "summary": ["broken"]}',
+    "AGENTOS_RATE_LIMIT": "off",
+    "AGENTOS_CLIENT_RATE_LIMIT": "off",
+}
+
+
+class Webhook:
+    """Takes what Alertmanager sends."""
+
+    def __init__(self) -> None:
+        self.alerts: list[tuple[str, dict[str, Any]]] = []
+        """Receiver and alert, in the order of arrival."""
+        taken = self.alerts
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                taken.extend((body["receiver"], alert) for alert in body["alerts"])
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Says nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    @contextmanager
+    def listening(self) -> Iterator[Webhook]:
+        """Between these it answers."""
+        thread = threading.Thread(target=self._server.serve_forever)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            thread.join()
+            self._server.server_close()
+
+    def said(self, name: str, status: str, **labels: str) -> dict[str, Any] | None:
+        """The first alert of that name in that state with these labels that came to the pager."""
+        for receiver, alert in list(self.alerts):
+            wanted = {"alertname": name, **labels}.items()
+            if receiver == "pager" and alert["status"] == status and wanted <= alert["labels"].items():
+                return alert
+        return None
+
+
+def shortened(rules: str) -> str:
+    """The rules with a minute as a second: windows, offsets and waits, but not the records' names."""
+
+    def seconds(found: re.Match[str]) -> str:
+        number, unit = int(found[2]), {"m": 1, "h": 60, "d": 1440}[found[3]]
+        return f"{found[1]}{number * unit}s"
+
+    return re.sub(r"(\[|:(?=\d)|offset |for: )(\d+)([mhd])\b", seconds, rules)
+
+
+@pytest.fixture(scope="module")
+def pager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, Prometheus, Webhook]]:
+    """All servers run; nothing has failed yet."""
+    folder = tmp_path_factory.mktemp("alerting")
+    for file in (ROOT / "dashboards/rules").glob("*.yml"):
+        (folder / file.name).write_text(shortened(file.read_text()))
+    with ExitStack() as stack:
+        webhook = stack.enter_context(Webhook().listening())
+        program = packaged("prometheus-alertmanager", "prometheus-alertmanager")
+        alertmanager = stack.enter_context(Alertmanager(program, folder / "alertmanager", webhook.url))
+        service = stack.enter_context(Service(folder / "service", SETTINGS))
+        extra = {
+            "global": {"evaluation_interval": "250ms"},
+            "rule_files": [str(folder / "*.yml")],
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager.address]}]}]},
+        }
+        jobs = [scrape_job("agentos", service.address)]
+        prometheus = stack.enter_context(Prometheus(part("prometheus"), folder / "prometheus", jobs, extra=extra))
+        until("the zeros", lambda: prometheus.value('count(a2a_requests_total{job="agentos"})'))
+        yield service, prometheus, webhook
+
+
+def test_errors_page_and_their_end_resolves(pager: tuple[Service, Prometheus, Webhook]) -> None:
+    """While calls fail the page arrives with its labels, values and links; when calls succeed again it is resolved."""
+    service, prometheus, webhook = pager
+    window = {"severity": "page", "window": "1h"}
+
+    def failing() -> dict[str, Any] | None:
+        assert service.run("navi", "a text", operation="summarize").status_code == 502
+        return webhook.said("A2AErrorBudgetBurn", "firing", **window)
+
+    alert = until("the page", failing, timeout=60)
+    assert alert["labels"] == {"alertname": "A2AErrorBudgetBurn", "job": "agentos", **window}
+    said = alert["annotations"]
+    assert said["summary"] == "Too many A2A calls fail, over 1h and still over 5m"
+    assert "(0.5% of the calls of 30 days) burns 200.0 times too fast over the last 1h" in said["description"]
+    assert said["dashboard_url"] == "http://localhost:3000/d/agentos?var-job=agentos&viewPanel=12"
+    page = httpx.get(said["runbook_url"].replace("http://localhost:9090", prometheus.url))
+    assert page.text.startswith("# A2AErrorBudgetBurn (page, ticket)")
+    assert page.headers["content-type"].startswith("text/")
+
+    def well() -> dict[str, Any] | None:
+        assert service.run("navi", "a question").status_code == 200
+        return webhook.said("A2AErrorBudgetBurn", "resolved", **window)
+
+    assert until("the all-clear", well, timeout=60)["labels"] == alert["labels"]
+
+
+def test_a_service_that_is_gone_pages(pager: tuple[Service, Prometheus, Webhook]) -> None:
+    """When the only target is gone, AgentOSDown arrives; when it is back, it is resolved."""
+    service, _, webhook = pager
+    assert webhook.said("AgentOSDown", "firing") is None
+    service.stop()
+    alert = until("the page", lambda: webhook.said("AgentOSDown", "firing"), timeout=60)
+    assert alert["labels"] == {"alertname": "AgentOSDown", "job": "agentos", "severity": "page"}
+    service.start()
+    until("the all-clear", lambda: webhook.said("AgentOSDown", "resolved"), timeout=60)

@@ -1,0 +1,86 @@
+"""The rules as Prometheus' own tools see them."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stack.alertmanager import SAMPLE
+from tests.stack.needs import packaged
+
+ROOT = Path(__file__).parents[2]
+RULES = sorted((ROOT / "dashboards/rules").glob("*.yml"))
+TESTS = sorted((ROOT / "dashboards/rules/tests").glob("*.yml"))
+
+
+def _rules() -> list[dict[str, Any]]:
+    content = yaml.safe_load((ROOT / "dashboards/rules/agentos-alerts.yml").read_text())
+    return [rule for group in content["groups"] for rule in group["rules"]]
+
+
+def _run(*command: str | Path) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_rules_are_valid(promtool: Path) -> None:
+    """``promtool check rules`` finds 14 records and 18 alerts, and nothing to say against them."""
+    said = _run(promtool, "check", "rules", "--lint=all", "--lint-fatal", *RULES)
+    assert [line for line in said.splitlines() if "rules found" in line] == [
+        "  SUCCESS: 18 rules found", "  SUCCESS: 14 rules found",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("file", TESTS, ids=lambda file: file.stem)
+def test_the_rules_do_what_their_cases_say(promtool: Path, file: Path) -> None:
+    """``promtool test rules`` passes: each alert fires when it must, with its texts, and not before or otherwise."""
+    _run(promtool, "test", "rules", file)
+
+
+@pytest.mark.parametrize("expr", ["vector(1)", "vector(0) > 1"], ids=["always", "never"])
+@pytest.mark.parametrize("alert", sorted({rule["alert"] for rule in _rules()}))
+def test_the_cases_notice_an_alert_that_says_nothing(promtool: Path, tmp_path: Path, alert: str, expr: str) -> None:
+    """With an alert that always or never fires the cases of this alert fail: they do test it."""
+    for file in RULES:
+        content = yaml.safe_load(file.read_text())
+        for rule in (rule for group in content["groups"] for rule in group["rules"] if rule.get("alert") == alert):
+            rule["expr"] = expr
+        (tmp_path / file.name).write_text(yaml.safe_dump(content))
+    cases = yaml.safe_load((ROOT / "dashboards/rules/tests/agentos-tests.yml").read_text())
+    cases["tests"] = [case for case in cases["tests"] if case["name"].startswith(f"{alert}: ")]
+    test = tmp_path / "tests" / "cases.yml"
+    test.parent.mkdir()
+    test.write_text(yaml.safe_dump(cases))
+    done = subprocess.run([promtool, "test", "rules", test], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert f"name: {alert}: " in done.stdout + done.stderr
+
+
+def test_prometheus_takes_its_configuration(promtool: Path) -> None:
+    """``promtool check config`` accepts ``dashboards/prometheus.yml`` and finds both rule files through it."""
+    said = _run(promtool, "check", "config", ROOT / "dashboards/prometheus.yml")
+    assert "SUCCESS: 2 rule files found" in said
+
+
+def test_prometheus_takes_the_configuration_with_an_alertmanager(promtool: Path, tmp_path: Path) -> None:
+    """``promtool check config`` accepts a configuration that loads the rules and sends to an Alertmanager."""
+    config = tmp_path / "prometheus.yml"
+    content = {
+        "rule_files": [str(ROOT / "dashboards/rules/*.yml")],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": ["alertmanager:9093"]}]}]},
+    }
+    config.write_text(yaml.safe_dump(content))
+    assert "SUCCESS: 2 rule files found" in _run(promtool, "check", "config", config)
+
+
+def test_alertmanager_takes_the_sample_configuration() -> None:
+    """``amtool check-config`` accepts the sample: pages at once, tickets by the day, tickets kept back under a page."""
+    said = _run(packaged("amtool", "prometheus-alertmanager"), "check-config", SAMPLE)
+    assert "SUCCESS" in said
+    assert " - 1 inhibit rules" in said
+    assert " - 2 receivers" in said

@@ -1,0 +1,166 @@
+"""Grafana's own code as judge: its variables, its Prometheus data source, its links from exemplars to traces and back."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import yaml
+
+from stack import traffic
+from stack.chain import MIXED, SCRAPED, Chain, joined
+from stack.grafana import judge
+from stack.parts import PartMissingError
+from stack.process import until
+from tests.stack.dashboard_panels import PANELS, Selection, asked
+from tests.stack.needs import part
+
+ROOT = Path(__file__).parents[2]
+DASHBOARD = json.loads((ROOT / "dashboards/agentos-dashboard.json").read_text())
+# Grafana writes $ for $$ when it reads its provisioning.
+DATASOURCES = yaml.safe_load((ROOT / "dashboards/grafana/datasources/agentos.yml").read_text().replace("$$", "$"))[
+    "datasources"
+]
+
+ALL = Selection("all", {})
+ONE = Selection("one", {"agent": ["navi"], "operation": ["query"], "provider": ["swift"], "workspace_id": ["acme"]})
+SEVERAL = Selection(
+    "several",
+    {
+        "agent": ["navi", "herald"], "operation": ["query", "summarize"], "provider": ["swift", "steady"],
+        "workspace_id": ["acme", "globex"],
+    },
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The chain after the traffic, and the times that were looked at."""
+
+    chain: Chain
+    start: float
+    end: float
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    """120 mixed calls have been scraped, their traces stored, and a step of 15 s has passed at their end."""
+    with joined(tmp_path_factory.mktemp("chain"), MIXED, program=part) as chain:
+        until("the zeros", lambda: chain.prometheus.value(f'count(a2a_requests_total{{job="{SCRAPED}"}})'))
+        started = time.time()
+        seen = traffic.tally(traffic.make(chain.service.url, traffic.mixed(120)))
+        calls = sum(count for (_, _, status), count in seen.items() if status != "denied")
+        total = f'sum(a2a_requests_total{{job="{SCRAPED}"}})'
+        until("the scrape", lambda: chain.prometheus.value(total) == calls)
+        until("Jaeger", lambda: len(chain.spans("a2a.request")) == calls)
+        # Grafana looks at whole steps only: the last one must lie behind the traffic.
+        step = math.ceil(time.time() / 15) * 15
+        until("a whole step", lambda: time.time() > step, timeout=20)
+        until("a sample behind it", lambda: chain.prometheus.value(f'timestamp(up{{job="{SCRAPED}"}}) > {step}'))
+        yield Shown(chain, started, step)
+
+
+@cache
+def _judged(prometheus: str, start: float, end: float, selection: str) -> dict[str, Any]:
+    values = next(one.chosen for one in (ALL, ONE, SEVERAL) if one.name == selection)
+    try:
+        return judge(DASHBOARD, DATASOURCES, prometheus, start, end, values)
+    except PartMissingError as reason:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(reason), pytrace=False)
+        pytest.skip(str(reason))
+
+
+def _grafana(shown: Shown, selection: Selection = ALL) -> dict[str, Any]:
+    return _judged(shown.chain.prometheus.url, shown.start, shown.end, selection.name)
+
+
+@pytest.mark.parametrize("selection", [ALL, ONE, SEVERAL], ids=lambda selection: selection.name)
+@pytest.mark.parametrize("title", PANELS)
+def test_grafana_shows_what_prometheus_says(shown: Shown, title: str, selection: Selection) -> None:
+    """With All, one value and several, Grafana's data source shows each panel's series with their names and values."""
+    series = _grafana(shown, selection)["panels"][title]["series"]
+    at = {points[-1][0] / 1000 for points in series.values()}
+    assert len(at) == 1
+    expected = asked(shown.chain.prometheus, title, selection, at.pop())
+    assert {name: points[-1][1] for name, points in series.items()} == pytest.approx(expected, rel=1e-9)
+
+
+def test_grafana_finds_the_values_of_the_variables(shown: Shown) -> None:
+    """Each variable offers the values that the service has, and the job that is scraped beside others."""
+    options = _grafana(shown)["variables"]
+    assert SCRAPED in options.pop("job")
+    assert {name: sorted(values) for name, values in options.items()} == {
+        "agent": ["herald", "navi"],
+        "operation": ["announce", "query", "summarize"],
+        "provider": ["steady", "swift"],
+        "workspace_id": ["acme", "globex", "initech"],
+    }
+
+
+def test_an_exemplar_leads_to_its_trace(shown: Shown) -> None:
+    """Each exemplar of the latency panels has a link, made from our provisioning, to a trace that Jaeger has."""
+    stored = {span.trace_id for span in shown.chain.jaeger.spans("agentos")}
+    checked = 0
+    for title, panel in _grafana(shown)["panels"].items():
+        assert bool(panel["links"]) == any(target.get("exemplar") for target in PANELS[title]["targets"]), title
+        for link in panel["links"]:
+            (to,) = link["to"]
+            explore = json.loads(parse_qs(urlsplit(to["href"]).query)["left"][0])
+            assert (to["title"], explore["datasource"]) == ("Trace", "agentos-jaeger")
+            assert explore["queries"][0]["query"] == link["trace"]
+            assert link["trace"] in stored, title
+            checked += 1
+    print(f"{checked} exemplar links lead to their traces")
+    assert checked >= 3
+
+
+@pytest.mark.parametrize("title", [title for title, panel in PANELS.items() if panel["type"] == "timeseries"])
+def test_a_series_leads_to_its_traces(shown: Shown, title: str) -> None:
+    """A click on a series opens a search whose tags, given to Jaeger, find traces of exactly that label value."""
+    for name, links in _grafana(shown)["panels"][title]["clicks"].items():
+        for link in (link for link in links if link["title"] == "Traces of this series"):
+            pane = json.loads(parse_qs(urlsplit(link["url"]).query)["panes"][0])["a"]
+            (query,) = pane["queries"]
+            assert pane["datasource"] == query["datasource"]["uid"] == "agentos-jaeger"
+            key, _, value = query["tags"].partition("=")
+            assert value in name.split()
+            found = shown.chain.jaeger.search(query["service"], {key: value})
+            counted = shown.chain.prometheus.value(f'sum({{job="{SCRAPED}", __name__=~".+_total", {key}="{value}"}})')
+            assert bool(found) == bool(counted), link
+            assert all(any(span.tags.get(key) == value for span in trace) for trace in found)
+
+
+@pytest.mark.parametrize("store", ["Jaeger", "Tempo"])
+def test_a_span_leads_to_its_series(shown: Shown, store: str) -> None:
+    """The links of every measured span, filled with its labels as Grafana does, count the events of exactly its series."""
+    options = next(source for source in DATASOURCES if source["name"] == store)["jsonData"]["tracesToMetrics"]
+    queries = {query["name"]: query["query"] for query in options["queries"]}
+    keys = [tag["key"] for tag in options["tags"]]
+    # https://grafana.com/docs/grafana/latest/datasources/jaeger/#trace-to-metrics: the tags that the span has
+    spans = [[f'{key}="{span.tags[key]}"' for key in keys if key in span.tags] for span in shown.chain.jaeger.spans("agentos")]
+    kinds = Counter(", ".join(labels) for labels in spans if len(labels) > 1)
+    for labels, count in kinds.items():
+        assert shown.chain.prometheus.value(queries["Count of this series"].replace("$__tags", labels)) == count
+        assert shown.chain.prometheus.value(queries["Rate of this series"].replace("$__tags", labels)) is not None
+    print(f"{len(kinds)} kinds of spans lead to their series")
+    assert len(kinds) > 10
+
+
+def test_the_collector_tells_how_full_its_queues_are(shown: Shown) -> None:
+    """The alert about filling queues finds the Collector's own metrics by their names: a share for each exporter."""
+    rules = yaml.safe_load((ROOT / "dashboards/rules/agentos-alerts.yml").read_text())["groups"][0]["rules"]
+    expr = next(rule["expr"] for rule in rules if rule["alert"] == "ExporterQueueFilling")
+    samples = shown.chain.prometheus.query(expr.replace("> 0.8", ">= 0"))
+    assert {sample.labels["exporter"] for sample in samples} >= {"otlp_grpc/traces", "otlp_http/prometheus"}
+    assert all(0 <= sample.value < 0.8 for sample in samples)

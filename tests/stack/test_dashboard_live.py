@@ -1,0 +1,204 @@
+"""Every panel against a real Prometheus that scraped the real service under known traffic."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from stack import traffic
+from stack.process import until
+from stack.prometheus import Prometheus, scrape_job
+from stack.service import Service
+from stack.traffic import Call
+from tests.stack.dashboard_panels import PANELS, RATE_INTERVAL, Raw, Selection, Where, asked, every, interpolated, quantile
+from tests.stack.needs import part
+
+SETTINGS = {
+    "AGENTOS_PROVIDERS": '{"swift.v1": {"latency": 0.3}, "broken": {"failure_rate": 1}, "slow": {"latency": 120}}',
+    "AGENTOS_ROUTES": '{"question": ["swift.v1"], "summary": ["broken"], "writing": ["slow"]}',
+    "AGENTOS_RATE_LIMIT": "20/hour",
+    "AGENTOS_SHUTDOWN_TIMEOUT": "0.5",
+}
+# Three words in; out: "This is about question. You wrote: one two three. That makes 3 tokens read."
+ASKED = [Call("navi", "query", "acme", f"one two {last}") for last in ("three", "four", "five", "six")]
+AGAIN = [ASKED[0]] * 8
+FAILS = [Call("navi", "summarize", "acme", f"sum {n}") for n in range(5)]
+DENIED_LAST = [Call("herald", "query", "zen.io", "one two three")] * 23
+
+COUNTED = {
+    'a2a_requests_total{agent="navi",operation="query",status="success"}': 12,
+    'a2a_requests_total{agent="navi",operation="summarize",status="error"}': 5,
+    'a2a_requests_total{agent="herald",operation="query",status="success"}': 20,
+    'a2a_errors_total{agent="navi",operation="summarize",error_type="agent"}': 5,
+    'rate_limit_hits_total{workspace_id="acme",result="allowed"}': 17,
+    'rate_limit_hits_total{workspace_id="acme",result="denied"}': 0,
+    'rate_limit_hits_total{workspace_id="zen.io",result="allowed"}': 20,
+    'rate_limit_hits_total{workspace_id="zen.io",result="denied"}': 3,
+    'cache_operations_total{operation="get",result="hit"}': 8,
+    'cache_operations_total{operation="get",result="miss"}': 9,
+    'cache_operations_total{operation="set",result="ok"}': 4,
+    'ccr_requests_total{provider="swift.v1",task_type="question",status="success"}': 24,
+    'ccr_requests_total{provider="broken",task_type="summary",status="error"}': 5,
+    'ccr_tokens_total{provider="swift.v1",direction="input"}': 24 * 3,
+    'ccr_tokens_total{provider="swift.v1",direction="output"}': 24 * 18,
+}  # fmt: skip
+
+ALL = Selection("all", {})
+ONE = Selection("one", {"agent": ["navi"], "operation": ["query"], "provider": ["swift.v1"], "workspace_id": ["zen.io"]})
+SEVERAL = Selection(
+    "several",
+    {
+        "agent": ["navi", "herald"], "operation": ["query", "summarize"], "provider": ["swift.v1", "broken"],
+        "workspace_id": ["acme", "zen.io"],
+    },
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A Prometheus that has scraped all of the traffic, and the time of its last sample."""
+
+    store: Prometheus
+    at: float
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
+    """The traffic is over, but for one call to herald that runs on."""
+    with ExitStack() as stack:
+        service = stack.enter_context(Service(tmp_path_factory.mktemp("service"), SETTINGS))
+        jobs = [scrape_job("agentos", service.address), scrape_job("other", service.address)]
+        store = stack.enter_context(Prometheus(part("prometheus"), tmp_path_factory.mktemp("prometheus"), jobs))
+        zeros = "count(a2a_requests_total == 0)"
+        until("the zeros of both agents", lambda: store.value(zeros) == 2 * 8)
+        # A histogram shows no zero: what its series holds when it is first scraped is in no rate. One call of each kind first.
+        traffic.make(service.url, [ASKED[0], FAILS[0], DENIED_LAST[0]])
+        until("every histogram's series", lambda: store.value('count(a2a_request_duration_seconds_count{job="agentos"})') == 3)
+        for calls in (ASKED[1:], AGAIN + FAILS[1:] + DENIED_LAST[1:]):
+            traffic.make(service.url, calls, at_once=8)
+        client = stack.enter_context(httpx.Client(base_url=service.url, timeout=30))
+        slow = {"input": "wait", "operation": "announce"}
+        headers = {"Accept": "text/event-stream", "X-Workspace-Id": "slow.one"}
+        stack.enter_context(client.stream("POST", "/agents/herald/runs", json=slow, headers=headers))
+        until("the running call", lambda: store.value('a2a_active_tasks{job="agentos",agent="herald"}') == 1)
+        yield Measured(store, time.time())
+
+
+@pytest.mark.parametrize(("series", "count"), COUNTED.items())
+def test_counters_grew_by_exactly_what_was_sent(measured: Measured, series: str, count: int) -> None:
+    """The difference of a counter's last and first sample is the number of events."""
+    name, _, labels = series.partition("{")
+    query = f'{name}{{job="agentos",{labels}'
+    found = measured.store.get("query", query=f"{query}[5m]", time=str(measured.at))["result"]
+    samples = [float(value) for value in (found[0]["values"][0][1], found[0]["values"][-1][1])]
+    # A workspace is not known before its first decision: its counters may start in the midst of the traffic.
+    assert len(found) == 1
+    assert samples[1] - (0 if name == "rate_limit_hits_total" else samples[0]) == count
+
+
+def _quantiles(raw: Raw, metric: str, window: str, *keys: str) -> dict[tuple[str, ...], dict[float, float]]:
+    """The buckets of each group: upper bound -> rate."""
+    groups: dict[tuple[str, ...], dict[float, float]] = {}
+    for (bound, *group), rate in raw.by(f"{metric}_bucket", f"rate[{window}]", "le", *keys).items():
+        groups.setdefault(tuple(group), {})[float(bound)] = rate
+    return {group: buckets for group, buckets in groups.items() if buckets[float("inf")]}
+
+
+def _latency(raw: Raw, metric: str, key: str) -> dict[str, float]:
+    window = f"rate[{RATE_INTERVAL}]"
+    total, count = (raw.by(f"{metric}_{part}", window, key) for part in ("sum", "count"))
+    found = {f"{group[0]} p95": quantile(0.95, b) for group, b in _quantiles(raw, metric, RATE_INTERVAL, key).items()}
+    return found | {f"{group[0]} mean": total[group] / count[group] for group in count if count[group]}
+
+
+def _rates(raw: Raw, metric: str, *keys: str, where: Where = every) -> dict[str, float]:
+    return {" ".join(group): rate for group, rate in raw.by(metric, f"rate[{RATE_INTERVAL}]", *keys, where=where).items()}
+
+
+def _now(value: float) -> dict[str, float]:
+    return {"now": value}
+
+
+def _error_rate(raw: Raw) -> dict[str, float]:
+    errors = raw.total("a2a_requests_total", "rate[5m]", lambda labels: labels["status"] == "error")
+    return _now(errors / raw.total("a2a_requests_total", "rate[5m]"))
+
+
+def _hit_ratio(raw: Raw) -> dict[str, float]:
+    results = raw.by("cache_operations_total", "rate[5m]", "result", where=lambda labels: labels["operation"] == "get")
+    return _now(results["hit",] / (results["hit",] + results["miss",]))
+
+
+DURATION = "a2a_request_duration_seconds"
+EXPECTED: dict[str, Callable[[Raw], dict[str, float]]] = {
+    "A2A Requests (5m)": lambda raw: _now(raw.total("a2a_requests_total", "increase[5m]")),
+    "A2A p95 Latency": lambda raw: _now(quantile(0.95, _quantiles(raw, DURATION, "5m")[()])),
+    "A2A Error Rate": _error_rate,
+    "Active Tasks": lambda raw: _now(raw.total("a2a_active_tasks", "")),
+    "CCR Tokens (1h)": lambda raw: _now(raw.total("ccr_tokens_total", "increase[1h]")),
+    "Rate Limit Denials": lambda raw: _now(
+        raw.total("rate_limit_hits_total", "increase[5m]", lambda labels: labels["result"] == "denied")
+    ),
+    "Request Rate by Agent": lambda raw: _rates(raw, "a2a_requests_total", "agent"),
+    "Request Duration Percentiles (p50, p95, p99)": lambda raw: {
+        f"p{100 * q:g}": quantile(q, _quantiles(raw, DURATION, RATE_INTERVAL)[()]) for q in (0.5, 0.95, 0.99)
+    },
+    "Active Tasks by Agent": lambda raw: {agent: value for (agent,), value in raw.by("a2a_active_tasks", "", "agent").items()},
+    "Success vs Error Rate": lambda raw: _rates(raw, "a2a_requests_total", "status"),
+    "Request Rate by Provider": lambda raw: _rates(raw, "ccr_requests_total", "provider"),
+    "Token Usage by Provider": lambda raw: _rates(raw, "ccr_tokens_total", "direction", "provider"),
+    "Request Latency by Provider": lambda raw: _latency(raw, "ccr_latency_seconds", "provider"),
+    "Requests by Task Type": lambda raw: _rates(raw, "ccr_requests_total", "task_type"),
+    "Rate Limit Decisions": lambda raw: _rates(raw, "rate_limit_hits_total", "result"),
+    "Cache Hit/Miss Rate": lambda raw: _rates(
+        raw, "cache_operations_total", "result",
+        where=lambda labels: labels["operation"] == "get" and labels["result"] in ("hit", "miss", "error"),
+    ),
+    "Cache Hit Ratio": _hit_ratio,
+    "Cache Latency by Operation": lambda raw: _latency(raw, "cache_latency_seconds", "operation"),
+}  # fmt: skip
+CACHE = ("Cache Hit/Miss Rate", "Cache Hit Ratio", "Cache Latency by Operation")
+"""Panels that no variable narrows: the cache's operations are not the agents'."""
+
+
+@pytest.mark.parametrize("selection", [ALL, ONE, SEVERAL], ids=lambda selection: selection.name)
+@pytest.mark.parametrize("title", PANELS)
+def test_a_panel_shows_what_the_single_series_say(measured: Measured, title: str, selection: Selection) -> None:
+    """Each panel's values are those worked out from Prometheus' extrapolation of every single series of the job."""
+    raw = Raw(measured.store, measured.at, ALL if title in CACHE else selection)
+    shown = asked(measured.store, title, selection, measured.at)
+    assert shown, "the panel is empty"
+    assert shown == pytest.approx(EXPECTED[title](raw), rel=1e-9)
+
+
+@pytest.mark.parametrize("title", PANELS)
+def test_a_panel_draws_over_time_without_nan(measured: Measured, title: str) -> None:
+    """Each query yields samples over the time of the traffic, and every one is a number."""
+    for target in PANELS[title]["targets"]:
+        query = interpolated(target["expr"], ALL)
+        times = {"start": str(measured.at - 10), "end": str(measured.at), "step": "1"}
+        series = measured.store.get("query_range", query=query, **times)["result"]
+        assert series, target["refId"]
+        assert not [value for one in series for _, value in one["values"] if value in ("NaN", "+Inf", "-Inf")]
+
+
+def test_percentiles_lie_in_the_buckets_of_what_happened(measured: Measured) -> None:
+    """24 of 37 calls took the model's 0.3 s or more: no percentile is below their bucket, none above the slowest call's."""
+    counts = {
+        float(bound): n for (bound,), n in Raw(measured.store, measured.at, ALL).by(f"{DURATION}_bucket", "", "le").items()
+    }
+    slowest = min(bound for bound, count in counts.items() if count == 37)
+    shown = asked(measured.store, "Request Duration Percentiles (p50, p95, p99)", ALL, measured.at)
+    assert 0.25 < shown["p50"] <= shown["p95"] <= shown["p99"] <= slowest
+
+
+def test_ratios_are_those_of_the_traffic(measured: Measured) -> None:
+    """5 of 37 calls failed and 8 of 17 look-ups hit; extrapolation moves both shares by less than a hundredth."""
+    assert asked(measured.store, "A2A Error Rate", ALL, measured.at)["now"] == pytest.approx(5 / 37, abs=0.01)
+    assert asked(measured.store, "Cache Hit Ratio", ALL, measured.at)["now"] == pytest.approx(8 / 17, abs=0.01)
+    assert asked(measured.store, "Active Tasks by Agent", ALL, measured.at) == {"herald": 1, "navi": 0}

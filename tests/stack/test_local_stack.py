@@ -1,0 +1,49 @@
+"""What an operator starts: `make stack`, the Prometheus configuration, the compose file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from tests.stack.needs import part
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_make_stack_checks_the_chain_and_stops_cleanly() -> None:
+    """Each hop of the chain is well after some calls, the addresses are shown, and all servers stop with status 0."""
+    for name in ("prometheus", "otelcol", "jaeger"):
+        part(name)
+    command = [sys.executable, "-m", "stack", "--seconds", "7"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line for line in done.stdout.splitlines() if line.startswith(" no ")] == []
+    assert done.stdout.count(" ok ") == 5
+    assert done.stdout.endswith("all stopped\n")
+
+
+def test_promtool_accepts_the_prometheus_configuration(promtool: Path) -> None:
+    """`promtool check config` finds no fault in dashboards/prometheus.yml and the rule files it names."""
+    command = [str(promtool), "check", "config", "dashboards/prometheus.yml"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_scrape_job_is_the_contracts() -> None:
+    """Job agentos scrapes agentos:8000/metrics every 15 seconds."""
+    config = yaml.safe_load((ROOT / "dashboards" / "prometheus.yml").read_text())
+    job = next(job for job in config["scrape_configs"] if job["job_name"] == "agentos")
+    assert job["static_configs"] == [{"targets": ["agentos:8000"]}]
+    assert (job["metrics_path"], config["global"]["scrape_interval"]) == ("/metrics", "15s")
+
+
+def test_compose_mounts_files_that_exist() -> None:
+    """Each file that compose.yaml mounts from the project is there."""
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    mounts = [mount.split(":")[0] for service in compose["services"].values() for mount in service.get("volumes", [])]
+    files = [mount for mount in mounts if mount.startswith("./")]
+    assert files
+    assert [mount for mount in files if not (ROOT / mount).exists()] == []

@@ -1,0 +1,51 @@
+"""A server of the chain goes away under load and comes back. `make bench-outage` measures the same over a minute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from stack import traffic
+from stack.chain import Chain, joined
+from stack.outage import STEADY, VICTIMS, lost_traces, outage
+from stack.process import until
+from tests.stack.needs import part
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_callers_and_totals_survive_an_outage(tmp_path: Path, victim: str) -> None:
+    """No caller sees an error, memory stays bounded, all totals agree afterwards, and no accepted span is lost."""
+    with joined(tmp_path, STEADY, program=part) as chain:
+        result = outage(chain, victim, before=3, away=5, after=2)
+        assert {outcome.status for outcome in result.outcomes} == {"success"}
+        assert all(end - start < 64 for start, end in result.resident_mib.values()), result.resident_mib
+        # Jaeger's store is its memory: what it had is gone with it, what was queued for it must come.
+        # What the service could not hand to an absent Collector waits in the service, which is not asked to keep it.
+        kept = {"collector": result.after, "jaeger": [*result.during, *result.after], "prometheus": result.outcomes}
+        assert lost_traces(chain, kept[victim]) == 0
+        print(f"{victim}: p99 during the outage {result.slower:.2f}x, MiB {result.resident_mib}")
+
+
+def queued(chain: Chain) -> int:
+    """Bytes that wait in the Collector's queue for the trace store."""
+    text = httpx.get(f"http://127.0.0.1:{chain.collector.telemetry}/metrics").text
+    sizes = [line for line in text.splitlines() if line.startswith("otelcol_exporter_queue_size{")]
+    return sum(int(float(line.rpartition(" ")[2])) for line in sizes if "otlp_grpc/traces" in line)
+
+
+def test_a_queue_on_disk_survives_the_collector(tmp_path: Path) -> None:
+    """With the trace store away, 300 calls' spans wait on disk; the Collector is killed and none of them is lost."""
+    with joined(tmp_path, STEADY, program=part) as chain:
+        chain.jaeger.kill()
+        outcomes = traffic.make(chain.service.url, traffic.mixed(300))
+        handed_over = 'sum(spans_calls_total{span_name="a2a.request"})'
+        until("the Collector to have all spans", lambda: chain.prometheus.value(handed_over) == 300)
+        waiting = queued(chain)
+        assert waiting > 100_000
+        chain.collector.kill()
+        chain.collector.start()
+        chain.jaeger.start()
+        assert lost_traces(chain, outcomes) == 0
+        print(f"{waiting} bytes waited on disk")

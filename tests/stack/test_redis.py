@@ -1,0 +1,90 @@
+"""Limits and cache over a real Redis: shared, and none of its outages holds a request up."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from stack.process import until
+from stack.redis import Redis
+from stack.service import Service
+
+RUNS = "/agents/{agent}/runs"
+PATIENT = {"AGENTOS_REDIS_TIMEOUT": "1"}  # a busy machine is no outage
+
+
+def counted(service: Service, name: str) -> dict[str, float]:
+    """The samples above 0, by their label values in the order of their keys."""
+    families = text_string_to_metric_families(service.metrics())
+    samples = [one for family in families for one in family.samples if one.name == name and one.value]
+    return {"/".join(value for _, value in sorted(one.labels.items())): one.value for one in samples}
+
+
+def command(server: Redis, *words: str) -> bytes:
+    """One command to Redis itself, in its inline form."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        connection.sendall(" ".join(words).encode() + b"\r\n")
+        return connection.recv(65536)
+
+
+def test_two_services_share_their_limits(service: Callable[..., Service], redis_server: Redis) -> None:
+    """Of 6 requests to two processes under a limit of 4 a minute 4 are allowed and 2 denied."""
+    environment = {**PATIENT, "AGENTOS_REDIS_URL": redis_server.url, "AGENTOS_RATE_LIMIT": "4/minute"}
+    one, two = service(environment, name="one"), service(environment, name="two")
+    codes = [each.run("navi", "hello", workspace="w").status_code for _ in range(3) for each in (one, two)]
+    assert codes == [200, 200, 200, 200, 429, 429]
+    assert counted(one, "rate_limit_hits_total") == {f"{RUNS}/allowed/w": 2, f"{RUNS}/denied/w": 1}
+    assert counted(two, "rate_limit_hits_total") == {f"{RUNS}/allowed/w": 2, f"{RUNS}/denied/w": 1}
+
+
+def test_two_services_share_their_answers(service: Callable[..., Service], redis_server: Redis) -> None:
+    """What one process has answered the other one finds, stored as JSON and not as a pickle."""
+    environment = {**PATIENT, "AGENTOS_REDIS_URL": redis_server.url}
+    one, two = service(environment, name="one"), service(environment, name="two")
+    answer = one.run("navi", "hello").json()["output"]
+    assert two.run("navi", "hello").json()["output"] == answer
+    assert counted(one, "cache_operations_total") == {"get/miss": 1, "set/ok": 1}
+    assert counted(two, "cache_operations_total") == {"get/hit": 1}
+    (key,) = [line for line in command(redis_server, "KEYS", "agentos:*").decode().splitlines() if line.startswith("agentos")]
+    assert json.loads(command(redis_server, "GET", key).splitlines()[1]) == answer
+
+
+@pytest.mark.parametrize("away", ["stopped", "hung"])
+def test_outage_of_redis_is_counted_and_gets_over_by_itself(
+    service: Callable[..., Service], redis_server: Redis, away: str
+) -> None:
+    """While Redis is away each request goes through and counts once as error; when it is back limits hold again."""
+    agentos = service({**PATIENT, "AGENTOS_REDIS_URL": redis_server.url, "AGENTOS_RATE_LIMIT": "1000/minute"})
+    agentos.run("navi", "before", workspace="w")
+    _away(redis_server, away)
+    codes = [agentos.run("navi", f"{number}", workspace="w").status_code for number in range(10)]
+    assert codes == [200] * 10
+    assert counted(agentos, "rate_limit_hits_total") == {f"{RUNS}/allowed/w": 1, f"{RUNS}/error/w": 10}
+    assert counted(agentos, "cache_operations_total") == {"get/miss": 1, "set/ok": 1, "get/error": 10, "set/error": 10}
+    _back(redis_server, away)
+
+    def limits_hold_again() -> bool:
+        agentos.run("navi", "after", workspace="w")
+        return counted(agentos, "rate_limit_hits_total")[f"{RUNS}/allowed/w"] >= 3
+
+    assert until("limits to hold again", limits_hold_again)
+
+
+def _away(server: Redis, how: str) -> None:
+    if how == "hung":
+        os.kill(server.pid, signal.SIGSTOP)
+    else:
+        server.stop(signal.SIGKILL)
+
+
+def _back(server: Redis, how: str) -> None:
+    if how == "hung":
+        os.kill(server.pid, signal.SIGCONT)
+    else:
+        server.start()

@@ -1,0 +1,89 @@
+"""A real Prometheus scrapes the running service."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from stack.process import until
+from stack.prometheus import Prometheus, scrape_job
+from stack.service import Service
+from tests.stack.needs import part
+
+# Type and help as Prometheus must learn them, written down by hand: the contract, not the catalogue.
+CONTRACT = {
+    "a2a_request_duration_seconds": ("histogram", "A2A request duration in seconds"),
+    "a2a_requests_total": ("counter", "Total A2A requests"),
+    "a2a_errors_total": ("counter", "A2A requests that failed, by reason"),
+    "a2a_active_tasks": ("gauge", "Currently active A2A tasks"),
+    "a2a_response_size_bytes": ("histogram", "A2A response size in bytes"),
+    "cache_operations_total": ("counter", "Cache operations"),
+    "cache_latency_seconds": ("histogram", "Cache operation latency"),
+    "rate_limit_hits_total": ("counter", "Rate limit enforcement events"),
+    "ccr_requests_total": ("counter", "CCR routing requests"),
+    "ccr_latency_seconds": ("histogram", "CCR routing latency"),
+    "ccr_tokens_total": ("counter", "CCR tokens used"),
+}
+CALLS = 12
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that has answered 12 calls, each after a model latency of 0.3 s."""
+    settings = {"AGENTOS_PROVIDERS": '{"steady": {"latency": 0.3}}', "AGENTOS_RATE_LIMIT": "off"}
+    with Service(tmp_path_factory.mktemp("service"), settings) as running:
+        with ThreadPoolExecutor(4) as callers:
+            answers = list(callers.map(lambda n: running.run("herald", f"call {n}", workspace="acme"), range(CALLS)))
+        assert [answer.status_code for answer in answers] == [200] * CALLS
+        assert running.run("navi", "once").status_code == 200
+        yield running
+
+
+@pytest.fixture(scope="module")
+def store(measured: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """A Prometheus that has scraped the service after its last call."""
+    jobs = [scrape_job("agentos", measured.address)]
+    with Prometheus(part("prometheus"), tmp_path_factory.mktemp("prometheus"), jobs) as running:
+        until("a first scrape", lambda: running.health("agentos") == "up")
+        until("the samples", lambda: running.value('sum(a2a_requests_total{job="agentos",agent="herald"})') == CALLS)
+        yield running
+
+
+def test_the_target_is_up(store: Prometheus) -> None:
+    """Prometheus reports the service's target as up."""
+    assert store.value('up{job="agentos"}') == 1
+
+
+def test_every_metric_of_the_contract_has_its_type_and_help(store: Prometheus) -> None:
+    """Prometheus knows type and help of each family, by whichever name its format gives a counter."""
+    known = store.metadata()
+    found = {name: known.get(name) or known.get(name.removesuffix("_total"), {}) for name in CONTRACT}
+    assert {name: (about.get("type"), about.get("help")) for name, about in found.items()} == CONTRACT
+    about = known.get("agentos_info") or known["agentos"]
+    assert (about["type"] in ("info", "gauge"), about["help"]) == (True, "AgentOS service information")
+
+
+def test_each_family_of_the_contract_has_series(store: Prometheus) -> None:
+    """Every metric can be queried, a histogram by its buckets."""
+    suffix = {"histogram": "_bucket"}
+    missing = [name for name, (kind, _) in CONTRACT.items() if not store.query(name + suffix.get(kind, ""))]
+    assert missing == []
+    assert store.query("agentos_info")[0].labels.keys() >= {"version", "service_name", "environment"}
+
+
+def test_p95_lies_in_the_bucket_of_what_happened(store: Prometheus) -> None:
+    """12 calls of a little over 0.3 s have their 95th percentile between the bounds 0.25 and 0.5."""
+    buckets = 'sum by (le) (a2a_request_duration_seconds_bucket{job="agentos",agent="herald"})'
+    p95 = store.value(f"histogram_quantile(0.95, {buckets})")
+    assert p95 is not None
+    assert 0.25 < p95 <= 0.5
+
+
+def test_promtool_has_no_complaint(measured: Service, promtool: Path) -> None:
+    """`promtool check metrics` accepts the exposition and says nothing."""
+    done = subprocess.run([promtool, "check", "metrics"], input=measured.metrics(), capture_output=True, text=True)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")

@@ -1,0 +1,47 @@
+"""The wheel: built here, installed and run elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stack.service import Service
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that `python -m build` makes of the source."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    (found,) = folder.iterdir()
+    return found
+
+
+def test_the_wheel_runs_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
+    """Installed into an environment of its own, away from the source, the service answers a run and shows it."""
+    uv = shutil.which("uv", path=str(Path(sys.executable).parent))
+    assert uv is not None
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run([uv, "pip", "install", "--quiet", "--python", python, wheel], check=True, cwd=tmp_path)
+    with Service(tmp_path / "elsewhere", python=python) as service:
+        assert service.run("navi", "hello").json()["status"] == "success"
+        assert 'a2a_requests_total{agent="navi",operation="query",status="success"} 1' in service.metrics()
+        assert 'version="0.1.0"' in service.metrics()
+
+
+def test_the_wheel_holds_the_two_packages_and_the_licence(wheel: Path) -> None:
+    """No tests, no dashboards, no tools: the library, the service, and the licence's text."""
+    import zipfile
+
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names} == {"agents", "telemetry", "agentos_telemetry-0.1.0.dist-info"}
+    assert "agentos_telemetry-0.1.0.dist-info/licenses/LICENSE" in names
+    assert {"agents/py.typed", "telemetry/py.typed"} <= set(names)
