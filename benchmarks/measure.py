@@ -1,0 +1,89 @@
+"""Ratios that hold on a noisy machine: both sides in turn, round by round, and the median of the rounds' ratios."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
+
+__all__ = ["Row", "compare", "one_core", "show"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: ours over the peer's, and the goal."""
+
+    what: str
+    peer: str
+    ratio: float
+    goal: float | None
+    detail: str = ""
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Stay on one core while measuring, where the system lets us."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _seconds(function: Callable[[], object], number: int) -> float:
+    start = perf_counter()
+    for _ in range(number):
+        function()
+    return perf_counter() - start
+
+
+def compare(
+    what: str,
+    ours: Callable[[], object],
+    peer: str,
+    theirs: Callable[[], object],
+    goal: float | None,
+    *,
+    number: int = 20_000,
+    rounds: int = 11,
+) -> Row:
+    """Time ``number`` calls of each side in turn, ``rounds`` times; the row has the median of the ratios."""
+    _seconds(ours, number // 10 + 1)
+    _seconds(theirs, number // 10 + 1)
+    ratios, mine, others = [], [], []
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(rounds):
+            a, b = _seconds(ours, number), _seconds(theirs, number)
+            mine.append(a / number)
+            others.append(b / number)
+            ratios.append(a / b)
+    finally:
+        gc.enable()
+    return Row(what, peer, median(ratios), goal, f"{_time(median(mine))} / {_time(median(others))}")
+
+
+def _time(seconds: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.2f} {unit}"
+    return f"{seconds * 1e9:.0f} ns"
+
+
+def show(title: str, rows: list[Row]) -> None:
+    """Print the rows as an aligned table."""
+    print(f"\n{title}")
+    what = max(len(row.what) for row in rows)
+    peer = max(len(row.peer) for row in rows)
+    for row in rows:
+        goal = "" if row.goal is None else f"goal {row.goal:<5g}{'ok' if row.ratio <= row.goal else 'MISSED'}"
+        print(f"  {row.what:<{what}}  vs {row.peer:<{peer}}  {row.ratio:7.3f}  {goal:<16}{row.detail}")

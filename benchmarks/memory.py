@@ -1,0 +1,95 @@
+"""Bytes that a histogram series takes: ours against prometheus_client's. ``python -m benchmarks.memory``"""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import prometheus_client as peer
+from opentelemetry.sdk.trace import SpanProcessor
+
+from benchmarks.measure import Row, show
+from telemetry import Telemetry
+from telemetry.metric import Catalogue, histogram, opened
+
+SERIES = 10_000
+BOUNDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+WHO = opened("who", "who", limit=SERIES)
+TOOK = histogram("took", "s", "Took", WHO, bounds=BOUNDS)
+NAMES = [f"somebody-{n:06d}" for n in range(SERIES)]
+
+
+def _bytes(fill: Callable[[], Any]) -> float:
+    """What ``fill`` leaves allocated, a series."""
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    kept = fill()
+    gc.collect()
+    after = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    del kept
+    return (after - before) / SERIES
+
+
+def ours() -> Telemetry:
+    """A series a name."""
+    t = Telemetry(Catalogue([TOOK]), span_processors=[SpanProcessor()])
+    for name in NAMES:
+        t[TOOK].labels(name).observe(0.3)
+    return t
+
+
+def ours_with_exemplars() -> Telemetry:
+    """A series a name, an exemplar of a span of its own in every bucket."""
+    t = Telemetry(Catalogue([TOOK]), span_processors=[SpanProcessor()])
+    for name in NAMES:
+        handle = t[TOOK].labels(name)
+        for bound in (*BOUNDS, 20.0):
+            with t.tracer.start_as_current_span("s"):
+                handle.observe(bound)
+    return t
+
+
+def scraped(make: Callable[[], Telemetry]) -> Callable[[], Telemetry]:
+    """The same after a scrape: what the exposition keeps for the next one included."""
+
+    def fill() -> Telemetry:
+        t = make()
+        t.reader.expose("application/openmetrics-text")
+        return t
+
+    return fill
+
+
+def theirs() -> Any:
+    """A child a name."""
+    parent = peer.Histogram("took", "Took", ["who"], buckets=BOUNDS, registry=peer.CollectorRegistry())
+    for name in NAMES:
+        parent.labels(name).observe(0.3)
+    return parent
+
+
+def main() -> None:
+    """Print the table."""
+    base = _bytes(theirs)
+
+    def row(what: str, fill: Callable[[], Any], goal: float | None) -> Row:
+        mine = _bytes(fill)
+        return Row(what, "prometheus_client", mine / base, goal, f"{mine:.0f} / {base:.0f} bytes")
+
+    show(
+        f"Memory of a histogram series ({SERIES:,} series, {len(BOUNDS)} bounds)",
+        [
+            row("without exemplars", ours, 0.6),
+            row("an exemplar in every bucket", ours_with_exemplars, 1.2),
+            row("without exemplars, after a scrape", scraped(ours), None),
+            row("an exemplar in every bucket, after a scrape", scraped(ours_with_exemplars), None),
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()

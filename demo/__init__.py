@@ -1,0 +1,1 @@
+"""``make demo``: the service under a small load, its metrics live in the terminal."""

@@ -1,0 +1,35 @@
+"""The README's Python does what it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_a_service_with_its_own_catalogue_works_as_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first example's catalogue of two metrics is served with the values that were recorded."""
+    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER"):
+        monkeypatch.delenv(name, raising=False)
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    for block in blocks[:2]:
+        exec(block, names)
+    text = names["telemetry"].reader.expose().body.decode()
+    names["telemetry"].shutdown()
+    assert 'orders_total{result="paid",shop="north"} 1\n' in text
+    assert 'orders_total{result="refused",shop="north"} 0\n' in text
+    assert 'checkout_duration_seconds_count{shop="north"} 2\n' in text
+    assert "a2a_" not in text
+
+
+def test_the_metrics_by_prometheus_clients_words_work_as_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """The last example prints the counter that it counted."""
+    block = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[2]
+    exec(block, {})
+    shown = capsys.readouterr().out
+    assert re.search(r'a2a_requests_total\{agent="navi",operation="query",status="success"\} [1-9]', shown)
