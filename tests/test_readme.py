@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +29,8 @@ def test_a_service_with_its_own_catalogue_works_as_shown(monkeypatch: pytest.Mon
     assert "a2a_" not in text
 
 
-def test_the_metrics_by_prometheus_clients_words_work_as_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    """The last example prints the counter that it counted."""
+def test_the_metrics_by_prometheus_clients_words_work_as_shown() -> None:
+    """The last example, a program of its own, prints the counter that it counted."""
     block = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[2]
-    exec(block, {})
-    shown = capsys.readouterr().out
-    assert re.search(r'a2a_requests_total\{agent="navi",operation="query",status="success"\} [1-9]', shown)
+    shown = subprocess.run([sys.executable, "-c", block], cwd=README.parent, capture_output=True, text=True, check=True).stdout
+    assert re.search(r'a2a_requests_total\{agent="navi",operation="query",status="success"\} 1\n', shown)
