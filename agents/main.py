@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
@@ -34,6 +35,7 @@ from agents.settings import ProviderSettings, Settings, SettingsError
 from telemetry import CatalogueError, Telemetry, current, install
 from telemetry.catalogue import AGENTOS_INFO
 from telemetry.export import ExportSettingsError
+from telemetry.prefork import StateDirectoryError, Workers, is_worker
 
 __all__ = ["app", "create_app"]
 
@@ -138,11 +140,22 @@ def _telemetry(settings: Settings) -> Telemetry:
             limits=settings.label_limits,
             max_series=settings.max_series,
             strict=settings.environment in ("development", "test"),
+            workers=_workers(settings),
         )
     except CatalogueError as error:
         raise SettingsError(f"AGENTOS_LABEL_LIMITS is {dict(settings.label_limits)}: {error}.") from None
     install(built)
     return built
+
+
+def _workers(settings: Settings) -> Workers | None:
+    """The workers that this process is one of, None where it is alone."""
+    if settings.workers == "off" or (settings.workers == "auto" and not is_worker()):
+        return None
+    try:
+        return Workers(Path(settings.state_directory) if settings.state_directory else None)
+    except StateDirectoryError as error:
+        raise SettingsError(f"AGENTOS_STATE_DIRECTORY is {settings.state_directory!r}: {error}.") from None
 
 
 def _start_at_zero(telemetry: Telemetry, settings: Settings, router: Router) -> None:

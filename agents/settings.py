@@ -101,6 +101,10 @@ class Settings:
     """Whose ``X-Forwarded-For`` is believed when the networks are checked."""
     metrics_listen: str = _setting("AGENTOS_METRICS_LISTEN", "", access.listen)
     """``host:port`` or ``unix:/path``: an address or Unix socket for /metrics alone; the public port then has none."""
+    workers: str = _setting("AGENTOS_WORKERS", "auto", values.one_of("auto", "on", "off"))
+    """Whether /metrics shows the totals of all workers; ``auto``: where a server started this process as one of several."""
+    state_directory: str = _setting("AGENTOS_STATE_DIRECTORY", "", str)
+    """Private directory (mode 0700) in which workers keep their states; empty: one below the temporary directory."""
     header_limit: int = _setting("AGENTOS_HEADER_LIMIT", 2**15, values.count)
     """Bytes that a request's headers may have together."""
     shutdown_timeout: float = _setting("AGENTOS_SHUTDOWN_TIMEOUT", 10.0, values.seconds)

@@ -41,6 +41,7 @@ LABEL = opened("label", "label key concerned", limit=200)
 DROP_REASON = closed("reason", "why it was not recorded", "not_finite", "negative", "failed")
 CALLBACK_REASON = closed("reason", "what the callback did", "raised", "hung")
 SCRAPE_REASON = closed("reason", "why it was refused", "unauthorized", "forbidden", "method", "timeout", "shutdown", "failed")
+STATE_REASON = closed("reason", "what was wrong with it", "torn", "foreign", "stale", "unwritable", "unreadable", "hung")
 
 _GATEWAY = "agents/gateway/dashboard_gateway.py"
 _CACHE = "agents/services/cache.py"
@@ -107,6 +108,10 @@ TELEMETRY_CALLBACK_FAILURES = observable_counter(
 TELEMETRY_REFUSED_SCRAPES = observable_counter(
     "agentos.telemetry.refused_scrapes", "{scrape}", "Scrapes of /metrics that were refused", SCRAPE_REASON, recorded=_SELF
 )
+TELEMETRY_STATE_FAILURES = observable_counter(
+    "agentos.telemetry.state.failures", "{failure}", "States of workers that could not be written, read or had in time",
+    STATE_REASON, recorded=_SELF,
+)  # fmt: skip
 
 TELEMETRY = (
     TELEMETRY_OVERFLOW,
@@ -115,6 +120,7 @@ TELEMETRY = (
     TELEMETRY_CLASHES,
     TELEMETRY_CALLBACK_FAILURES,
     TELEMETRY_REFUSED_SCRAPES,
+    TELEMETRY_STATE_FAILURES,
 )
 """What the telemetry says of itself: a catalogue of one's own adds these rows to see it."""
 

@@ -11,15 +11,18 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader, PeriodicExportingMetricReader
-from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from telemetry.outage import Outage, listen
+
+if TYPE_CHECKING:
+    from telemetry.prefork import Workers
 
 __all__ = ["ExportSettingsError", "metric_readers", "resource", "span_processors"]
 
@@ -31,14 +34,19 @@ class ExportSettingsError(ValueError):
     """An ``OTEL_*`` variable that cannot be followed; one sentence with its name, value and what is allowed."""
 
 
-def resource(service_name: str) -> Resource:
+def resource(service_name: str, workers: Workers | None = None) -> Resource:
     """The process as ``OTEL_RESOURCE_ATTRIBUTES`` and ``OTEL_SERVICE_NAME`` describe it, with an instance id of its own.
 
-    Two processes that push the same series need ids to be told apart by.
+    Two processes that push the same series need ids to be told apart by. So of several ``workers`` an id that is given is that
+    of the run, and what each pushes has one made from it.
     """
     given = OTELResourceDetector().detect().attributes
-    defaults = {"service.name": service_name, "service.instance.id": str(uuid.uuid4())}
-    return Resource.create({key: value for key, value in defaults.items() if key not in given})
+    defaults = {SERVICE_NAME: service_name, SERVICE_INSTANCE_ID: str(uuid.uuid4())}
+    made = Resource.create({key: value for key, value in defaults.items() if key not in given})
+    if workers is None or SERVICE_INSTANCE_ID not in given:
+        return made
+    workers.instance = str(given[SERVICE_INSTANCE_ID])
+    return made.merge(Resource({SERVICE_INSTANCE_ID: f"{workers.instance}-{uuid.uuid4().hex[:8]}"}))
 
 
 def span_processors(environ: Mapping[str, str] = os.environ) -> Sequence[SpanProcessor]:

@@ -75,6 +75,12 @@ class Instrument(Generic[H]):
         with self._lock:
             return list(self._handles.values())
 
+    def start_anew(self) -> None:
+        """In a forked child: the series that were there start at 0."""
+        self._lock = Lock()
+        for handle in list(self._handles.values()):
+            handle.start()
+
     def measure(self, value: float, attributes: Mapping[str, object] | None, context: Context | None) -> None:
         """Record as ``add`` and ``record`` of OpenTelemetry do; a ``context`` of one's own goes through the SDK's door."""
         handle = self.labels(**attributes or {})

@@ -7,6 +7,7 @@ from decimal import Decimal
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from telemetry.forks import in_child
 from telemetry.metric import Metric
 
 if TYPE_CHECKING:
@@ -24,6 +25,13 @@ class Kept:
         self._lock = Lock()
         self._numbers: dict[tuple[str, ...], Decimal] = {}
         telemetry[metric].watch(self._read)
+        in_child(self._start_anew)
+
+    def _start_anew(self) -> None:
+        """A forked child goes on with its parent's levels, but its sums are its own."""
+        self._lock = Lock()
+        if self._metric.is_counter:
+            self._numbers = {}
 
     def set(self, number: int, *values: str) -> None:
         """Make ``number`` the level of the series of these label values, in key order."""

@@ -6,11 +6,12 @@ the label and not to one metric, so that every metric that uses the label, and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import Enum
 from math import prod
 from threading import Lock
 from types import MappingProxyType
+from typing import Protocol
 
 from telemetry.label import INVALID, OTHER, CatalogueError, Label
 from telemetry.metric import Catalogue, Metric
@@ -54,6 +55,13 @@ def text_of(value: object) -> str | None:
     return str(value)
 
 
+class Shared(Protocol):
+    """Gives out the places of a label for several workers (``prefork/admission.py``)."""
+
+    def claim(self, domain: Domain, values: Iterable[str]) -> None:
+        """Ask for places for these values; those that got one are in the domain afterwards. Raises ``OSError``."""
+
+
 class Domain:
     """The values of one label. ``known`` values never use up the limit of an open label."""
 
@@ -68,8 +76,8 @@ class Domain:
         self.taken = set(self.known)
         """The values that keep series of their own now: the known ones and those that took a place under the limit."""
         self._room = len(self.known) + (self.limit if label.is_open else 0)
-        self.on_admit: Callable[[str], None] | None = None
-        """Told of each value that takes a place under the limit; other workers listen here."""
+        self.shared: Shared | None = None
+        """Who gives out the places where several workers share them."""
 
     @property
     def size(self) -> int:
@@ -95,21 +103,25 @@ class Domain:
         return self._place(text)
 
     def _place(self, text: str) -> str:
-        with self._lock:
-            if text not in self.taken:
-                if len(self.taken) >= self._room:
-                    return OTHER
-                self.taken.add(text)
-        if self.on_admit is not None:
-            self.on_admit(text)
-        return text
+        if self.shared is None:
+            self.adopt([text])
+        else:
+            try:
+                self.shared.claim(self, [text])
+            except OSError:  # nobody can tell whether there is a place left
+                return OTHER
+        return text if text in self.taken else OTHER
 
     def adopt(self, values: Iterable[str]) -> None:
-        """Take over values that another worker admitted, as far as there is room."""
+        """Give these values places, in their order, as far as there is room."""
         with self._lock:
             for value in values:
                 if self._match is not None and self._match(value) and len(self.taken) < self._room:
                     self.taken.add(value)
+
+    def start_anew(self) -> None:
+        """In a forked child: no lock of a thread that is not here any more."""
+        self._lock = Lock()
 
     def allowed(self) -> str:
         """What the domain takes, for an error message."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from threading import Lock
 from types import MappingProxyType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from opentelemetry import trace
 from opentelemetry.metrics import MeterProvider as APIMeterProvider
@@ -22,6 +22,7 @@ from telemetry import export
 from telemetry.catalogue import AGENTOS
 from telemetry.describe import describe
 from telemetry.exposition import PrometheusReader
+from telemetry.forks import in_child
 from telemetry.instruments import Instrument, Runtime
 from telemetry.labels import Domains
 from telemetry.meter import instrument
@@ -29,6 +30,9 @@ from telemetry.metric import Catalogue, Kind, Metric
 from telemetry.recording import Recorder
 from telemetry.trouble import Trouble
 from telemetry.views import MAX_SERIES, views
+
+if TYPE_CHECKING:
+    from telemetry.prefork import Workers
 
 __all__ = ["SCOPE", "Telemetry"]
 
@@ -43,7 +47,7 @@ class Telemetry:
     most. ``strict``: wrong labels raise. ``span_processors`` switch tracing on; without them, and without a ``tracer_provider``
     of the host's, spans have ids but are not sampled. ``metric_readers`` are added beside the Prometheus reader, which shows
     what ``select(scope name, instrument name)`` lets through. A host with a ``meter_provider`` of its own gives it, and adds
-    ``views(catalogue)`` and ``reader`` to it itself.
+    ``views(catalogue)`` and ``reader`` to it itself. With ``workers`` a scrape shows the totals of all workers of a run.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Telemetry:
         meter_provider: APIMeterProvider | None = None,
         created: bool = False,
         select: Callable[[str, str], bool] | None = None,
+        workers: Workers | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.catalogue = catalogue
@@ -95,13 +100,26 @@ class Telemetry:
         self._lock = Lock()
         self._recorder: Recorder | None = None
         self._down = False
+        in_child(self._in_child)
+        self.workers = workers
+        if workers is not None:
+            together = {metric.name: metric.together for metric in catalogue}
+            self.reader.share(workers, domains=self.domains, together=together)
+
+    def _in_child(self) -> None:
+        """A forked child has the series of its parent, at 0, and none of the locks of threads that are not here."""
+        self._lock = Lock()
+        for domain in self.domains:
+            domain.start_anew()
+        for one in self.instruments:
+            one.start_anew()
 
     @classmethod
     def from_environment(cls, catalogue: Catalogue = AGENTOS, *, service_name: str = "agentos", **given: Any) -> Self:
         """As the standard ``OTEL_*`` variables say: resource, sampler, OTLP push. Raises ``ExportSettingsError``."""
         return cls(
             catalogue,
-            resource=export.resource(service_name),
+            resource=export.resource(service_name, given.get("workers")),
             span_processors=export.span_processors(),
             metric_readers=export.metric_readers(),
             **given,
@@ -150,6 +168,8 @@ class Telemetry:
             if self._down:
                 return
             self._down = True
+        if self.workers is not None:
+            self.workers.close()
         for provider in self._owned:
             try:
                 _shut_down(provider, timeout_millis)

@@ -7,9 +7,10 @@ The counters are plain integers: counting trouble must work when recording does 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Hashable
 from threading import Lock
+
+from telemetry.forks import in_child
 
 __all__ = ["Trouble"]
 
@@ -22,7 +23,7 @@ class Trouble:
     def __init__(self, logger: logging.Logger | None = None) -> None:
         self._logger = logger or logging.getLogger("telemetry")
         self._reset()
-        _watch_forks(self)
+        in_child(self._reset)
 
     def _reset(self) -> None:
         self._lock = Lock()
@@ -52,15 +53,3 @@ class Trouble:
         """The counts of one row so far, by label values."""
         with self._lock:
             return {key[1:]: n for key, n in self._counts.items() if key[0] == metric_name}
-
-
-def _watch_forks(trouble: Trouble) -> None:
-    from weakref import ref
-
-    alive = ref(trouble)
-
-    def start_empty() -> None:
-        if (mine := alive()) is not None:
-            mine._reset()
-
-    os.register_at_fork(after_in_child=start_empty)

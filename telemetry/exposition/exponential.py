@@ -15,7 +15,7 @@ from math import inf
 
 from telemetry.exposition.state import ExponentialState
 
-__all__ = ["explicit", "upper_bound"]
+__all__ = ["explicit", "together", "upper_bound"]
 
 _EXACT = Context(prec=60)
 
@@ -58,6 +58,35 @@ def explicit(state: ExponentialState) -> tuple[list[float], list[int]]:
         counts.append(waiting)
         waiting = 0
     return bounds, [*counts, waiting]
+
+
+def together(first: ExponentialState, second: ExponentialState) -> ExponentialState:
+    """Both in one, at the coarser of their scales: a bucket of a scale is two of the next finer one, exactly.
+
+    https://opentelemetry.io/docs/specs/otel/metrics/data-model/#exponentialhistogram
+    """
+    scale = min(first.scale, second.scale)
+    return ExponentialState(
+        scale,
+        first.sum + second.sum,
+        first.zero_count + second.zero_count,
+        *_joined(scale, *((s.scale, s.positive_offset, s.positive) for s in (first, second))),
+        *_joined(scale, *((s.scale, s.negative_offset, s.negative) for s in (first, second))),
+    )
+
+
+def _joined(scale: int, *sides: tuple[int, int, Sequence[int]]) -> tuple[int, Sequence[int]]:
+    """Offset and counts of these (scale, offset, counts) at ``scale``."""
+    counts: dict[int, int] = {}
+    for finer, offset, given in sides:
+        for i, count in enumerate(given):
+            if count:
+                index = (offset + i) >> (finer - scale)
+                counts[index] = counts.get(index, 0) + count
+    if not counts:
+        return 0, ()
+    first = min(counts)
+    return first, tuple(counts.get(index, 0) for index in range(first, max(counts) + 1))
 
 
 def _buckets(state: ExponentialState) -> Iterator[tuple[float, int]]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from threading import Lock, local
 from time import perf_counter
-from typing import NamedTuple, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricsData
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.core import Metric
 
+from telemetry._sdk.fork import start_empty
 from telemetry.exposition.callbacks import Runner
 from telemetry.exposition.families import Families, Rules
 from telemetry.exposition.names import Translation
@@ -21,6 +23,12 @@ from telemetry.exposition.report import Report, TroubleCounter
 from telemetry.exposition.source import ScrapeRefusedError, Source
 from telemetry.exposition.state import Reading
 from telemetry.exposition.text import Style, render
+from telemetry.forks import in_child
+
+if TYPE_CHECKING:
+    from telemetry.labels import Domain
+    from telemetry.metric import Together
+    from telemetry.prefork import Workers
 
 __all__ = ["Exposition", "PrometheusReader"]
 
@@ -94,13 +102,43 @@ class PrometheusReader(PrometheusMetricReader):
             prefix, scope_info_enabled, not disable_target_info, resource_attribute_filter,
             frozenset(name.lower() for name in info), Translation(translation),
         )  # fmt: skip
-        self._lock = Lock()
-        self._delivered = local()
-        self._families: dict[bool, Families] = {}
-        runner = Runner(callback_timeout, self.report)
-        self._source = Source(self, runner, self.report, select, direct=direct, exemplars=exemplars, limit=scrape_timeout)
+        self._workers: Workers | None = None
+        self._new_source: Callable[[], Source] = lambda: Source(
+            self, Runner(callback_timeout, self.report), self.report, select,
+            direct=direct, exemplars=exemplars, limit=scrape_timeout,
+        )  # fmt: skip
+        self._start()
+        in_child(self._in_child)
         self._served, self._shared = registry, shared_collector(registry)
         self._shared.add(self, registry)
+
+    def _start(self) -> None:
+        self._lock = Lock()
+        self._local = Lock()
+        self._delivered = local()
+        self._families: dict[bool, Families] = {}
+        self._source = self._new_source()
+
+    def _in_child(self) -> None:
+        """A forked child starts empty: what its parent counted is the parent's."""
+        self._start()
+        if not start_empty(self):
+            self.report.log_once("fork", "this forked process goes on with its parent's numbers: the SDK is another one")
+
+    def share(
+        self,
+        workers: Workers,
+        *,
+        domains: Iterable[Domain] = (),
+        together: Mapping[str, Together] = MappingProxyType({}),
+    ) -> None:
+        """Show the totals of all workers of a run from now on. Raises ``StateDirectoryError``.
+
+        ``domains``: labels whose admitted values the workers share. ``together``: instrument name -> what the gauges of several
+        workers make of each other; sums where it names none.
+        """
+        workers.join(self, self.report, domains=domains, together=together)
+        self._workers = workers
 
     def expose(
         self, accept: str | None = None, names: Collection[str] = (), *, pause: Callable[[], None] | None = None
@@ -164,6 +202,17 @@ class PrometheusReader(PrometheusMetricReader):
         if not self._lock.acquire(timeout=self._timeout):
             raise ScrapeRefusedError("timeout", f"an earlier scrape did not end within {self._timeout:g} s")
         try:
-            return self._source.use(show, exemplars=exemplars)
+            if self._workers is not None:
+                return show(self._workers.reading())
+            return self.local(show, exemplars=exemplars)
         finally:
             self._lock.release()
+
+    def local(self, show: Callable[[Reading], T], *, exemplars: bool = True) -> T:
+        """What this process alone has: ``show`` looks at it before it changes. Raises ``ScrapeRefusedError``."""
+        if not self._local.acquire(timeout=self._timeout):
+            raise ScrapeRefusedError("timeout", f"the last reading did not end within {self._timeout:g} s")
+        try:
+            return self._source.use(show, exemplars=exemplars)
+        finally:
+            self._local.release()

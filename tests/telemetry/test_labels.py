@@ -73,16 +73,6 @@ def test_adopted_values_are_admitted_without_a_place_of_their_own_being_asked() 
     assert domain.admitted < {"x", "y", "z"}
 
 
-def test_newly_admitted_values_are_told() -> None:
-    """Whoever listens hears of each value that took a place, once."""
-    told: list[str] = []
-    domain = Domain(HITS.labels[0], limit=2)
-    domain.on_admit = told.append
-    for value in ("a", "a", "b", "c"):
-        domain.admit(value)
-    assert told == ["a", "b"]
-
-
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -52,7 +52,7 @@ def test_clash_stops_the_start(metrics: object, message: str) -> None:
 
 def test_catalogue_is_a_sequence() -> None:
     """The list can be counted, sliced and looked up by instrument name."""
-    assert len(AGENTOS) == 18
+    assert len(AGENTOS) == 19
     assert AGENTOS[0].name == "agentos.info"
     assert [m.name for m in AGENTOS[1:3]] == ["a2a.request.duration", "a2a.requests"]
     assert AGENTOS.by_name["ccr.tokens"].keys == ("provider", "direction")

@@ -1,0 +1,38 @@
+"""What a forked child does with the numbers of its parent: it forgets them."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Any
+
+from opentelemetry.sdk.metrics.export import MetricReader
+
+__all__ = ["start_empty"]
+
+
+def start_empty(reader: MetricReader) -> bool:
+    """Give all readers of this reader's provider new, empty storages; whether that could be done.
+
+    Bound handles see the change as they see a reader that comes or goes. No lock of the parent's is taken: the thread that
+    held it is not here.
+    """
+    try:
+        collect: Any = reader._collect
+        if collect is None:
+            return True
+        consumer = collect.__self__
+        storages = {known: _like(storage) for known, storage in consumer._reader_storages.items()}
+        consumer._lock = Lock()
+        consumer._reader_storages = storages
+    except (AttributeError, TypeError):
+        return False
+    return True
+
+
+def _like(storage: Any) -> Any:
+    return type(storage)(
+        storage._sdk_config,
+        storage._instrument_class_temporality,
+        storage._instrument_class_aggregation,
+        storage._instrument_class_cardinality_limit,
+    )

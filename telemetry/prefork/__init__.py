@@ -1,0 +1,10 @@
+"""Several workers behind one /metrics: any of them answers a scrape with the total of all.
+
+Nobody is the master and no service stands beside. Each worker keeps its state in a private directory and hands it out over a
+Unix socket there; ``docs/workers.md`` says why it is done so, and what is kept when a worker ends, hangs or is killed.
+"""
+
+from telemetry.prefork.run import StateDirectoryError, Supervisor, is_worker
+from telemetry.prefork.workers import Workers
+
+__all__ = ["StateDirectoryError", "Supervisor", "Workers", "is_worker"]

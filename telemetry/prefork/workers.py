@@ -1,0 +1,236 @@
+"""``Workers``: this process as one of several whose numbers any of them can show together."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+from uuid import NAMESPACE_OID, uuid5
+
+from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
+
+from telemetry.exposition.report import Report
+from telemetry.forks import in_child
+from telemetry.labels import Domain
+from telemetry.metric import Together
+from telemetry.prefork.admission import Admissions
+from telemetry.prefork.doorbell import Doorbell, ask
+from telemetry.prefork.files import FOLDED, Files
+from telemetry.prefork.files import Lock as HeldLock
+from telemetry.prefork.merge import Contribution, Merger
+from telemetry.prefork.run import StateDirectoryError, Supervisor, default_directory, open_run
+from telemetry.prefork.snapshot import Encoder, Snapshot, StateError, decode
+
+if TYPE_CHECKING:
+    from telemetry.exposition.reader import PrometheusReader
+    from telemetry.exposition.state import Reading
+
+__all__ = ["Workers"]
+
+_HUNG_SECONDS = 0.05
+"""How long a worker that did not answer the last time is waited for."""
+_TRIES = 10
+_step_aside = partial(time.sleep, 0.00005)
+"""Lets an event loop that waits for the interpreter lock have it."""
+
+
+class Workers:
+    """The workers of one run, seen from one of them. ``PrometheusReader.share`` lets it show the totals of all.
+
+    ``directory`` is private to the user (mode 0700; by default below ``XDG_RUNTIME_DIR`` or the temporary directory) and may
+    be shared by several services. ``supervisor`` is the process whose life is the run's. Each worker saves its state every
+    ``save_every`` seconds and before each scrape that shows it; one that does not answer within ``patience`` seconds counts
+    with what it saved last. Raises ``StateDirectoryError``.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None = None,
+        *,
+        supervisor: Supervisor | None = None,
+        save_every: float = 1.0,
+        patience: float = 1.0,
+    ) -> None:
+        supervisor = supervisor or Supervisor.of_this_process()
+        self._folder = open_run(directory or default_directory(), supervisor)
+        self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._every = save_every
+        self._patience = patience
+        self._saving = Lock()
+        self._joined = False
+        self._own: Resource | None = None
+        self._whole: tuple[Resource, Resource] | None = None
+        self.worker = ""
+        """This worker's name; another one in a forked child."""
+        self.instance = str(uuid5(NAMESPACE_OID, self._folder.name))
+        """``service.instance.id`` of the run, which merged scrapes show."""
+
+    def join(
+        self,
+        reader: PrometheusReader,
+        report: Report,
+        *,
+        domains: Iterable[Domain] = (),
+        together: Mapping[str, Together] = MappingProxyType({}),
+    ) -> None:
+        """Become a worker whose numbers are those of ``reader``. ``domains`` share their admitted values with other workers.
+
+        ``together``: instrument name -> what the gauges of several workers make. Raises ``StateDirectoryError``.
+        """
+        self._reader = reader
+        self._together = together
+        self._domains = tuple(domains)
+        self._files = Files(self._folder, report)
+        try:
+            self._start()
+        except OSError as error:
+            raise StateDirectoryError(f"{self._folder} cannot be used: {error.strerror}") from None
+        atexit.register(self.close)
+        in_child(self._in_child)
+
+    @property
+    def folder(self) -> Path:
+        """The run's directory."""
+        return self._folder
+
+    def reading(self) -> Reading:
+        """The numbers of all workers, those that ended included. What it shows is saved first."""
+        own = decode(self._save())
+        heard: dict[str, Snapshot] = {}
+        for _ in range(_TRIES):
+            folded = self._files.folded()
+            others = self._others(heard, folded)
+            if self._files.folded() is folded:
+                break  # else some were folded meanwhile: they would count twice, or not at all
+        before = [] if folded is None else [Contribution(folded, alive=False)]
+        return self._merger.merge(self._resource(), [*before, *others, Contribution(own, alive=True)])
+
+    def close(self) -> None:
+        """Save for the last time and leave: others count on with that. A second call does nothing."""
+        if not self._joined:
+            return
+        self._joined = False
+        atexit.unregister(self.close)
+        self._doorbell.stop()
+        with suppress(Exception):  # a reader that is shut down has nothing to add
+            self._save()
+        self._admissions.leave()
+        self._lock.release()
+        with suppress(OSError):
+            (self._folder / f"{self.worker}.sock").unlink()
+        os.close(self._descriptor)
+
+    def _start(self) -> None:
+        self._encoder = Encoder(self._files.run)
+        self._merger = Merger(self._together)
+        self._silent: set[str] = set()
+        self._lock: HeldLock
+        self.worker, self._lock = self._files.new_worker()
+        self._admissions = Admissions(self._folder / "labels", self._domains)
+        self._doorbell = Doorbell(
+            self._descriptor, self.worker, self._answer, self._tick, every=self._every, patience=self._patience
+        )
+        self._files.enter(self.worker)  # from now on others see it, and it answers
+        self._joined = True
+
+    def _in_child(self) -> None:
+        """A forked child is a worker of its own."""
+        if not self._joined:
+            return
+        self._saving = Lock()
+        self._joined = False
+        self._doorbell.forget()
+        self._lock.release()  # of this process's descriptor; the parent keeps its lock
+        self._admissions.leave()
+        try:
+            self._start()
+        except OSError as error:
+            self._files.failed("unwritable", f"a forked worker cannot join: {error.strerror}")
+
+    def _save(self) -> bytes:
+        """The state of this process, in its place. One at a time: an older one never takes a newer one's place."""
+        with self._saving:
+            data = self._reader.local(self._encoded)
+            self._files.save(self.worker, data)
+            return data
+
+    def _encoded(self, reading: Reading) -> bytes:
+        self._own = reading.resource
+        return self._encoder.encode(reading, self.worker, pause=_step_aside)
+
+    def _answer(self) -> bytes:
+        try:
+            return self._save()
+        except Exception as error:
+            self._files.failed("unreadable", f"this worker's own state cannot be read: {error!r}")
+            return b""
+
+    def _tick(self) -> None:
+        try:
+            self._admissions.catch_up()
+            self._save()
+            os.utime(self._folder / f"{self.worker}.lock")  # whoever tidies up temporary files sees that it is in use
+            self._fold()
+        except Exception as error:
+            self._files.failed("unwritable", f"this worker's state cannot be kept: {error!r}")
+
+    def _others(self, heard: dict[str, Snapshot], folded: Snapshot | None) -> list[Contribution]:
+        """The states of the other workers: asked for, or the last ones that were saved."""
+        absorbed = () if folded is None else folded.absorbed
+        names = [name for name in self._files.workers() if name != self.worker and name not in absorbed]
+        alive = {name: not self._files.has_ended(name) for name in names}
+        self._hear([name for name in names if alive[name] and name not in heard], heard)
+        states = ((name, heard.get(name) or self._files.load(name)) for name in names)
+        return [Contribution(state, alive[name]) for name, state in states if state is not None]
+
+    def _hear(self, names: Sequence[str], heard: dict[str, Snapshot]) -> None:
+        answers = ask(self._descriptor, names, lambda name: _HUNG_SECONDS if name in self._silent else self._patience)
+        silent = set()
+        for name in names:
+            try:
+                heard[name] = decode(answers[name])
+            except (KeyError, StateError):
+                if not self._files.has_ended(name):
+                    silent.add(name)
+        for name in silent - self._silent:
+            self._files.failed("hung", f"worker {name} did not answer, its last saved state is shown")
+        self._silent = silent
+
+    def _fold(self) -> None:
+        """Put the totals of workers that have ended into one state, and their files away."""
+        with self._files.folding() as mine:
+            if not mine:
+                return
+            self._files.tidy()
+            folded = self._files.folded()
+            ended = [name for name in self._files.workers() if name != self.worker and self._files.has_ended(name)]
+            absorbed = set(() if folded is None else folded.absorbed)
+            fresh = [name for name in ended if name not in absorbed]
+            states = [state for name in fresh if (state := self._files.load(name)) is not None]
+            if states and not self._files.save(FOLDED, self._together_with(folded, states, fresh)):
+                return
+            for name in ended:
+                self._files.remove(name)
+
+    def _together_with(self, folded: Snapshot | None, states: Sequence[Snapshot], names: Sequence[str]) -> bytes:
+        every = [*([] if folded is None else [folded]), *states]
+        reading = Merger({}).merge(None, [Contribution(state, alive=False) for state in every], exact=True)
+        number = 1 if folded is None else folded.number + 1
+        return Encoder(self._files.run).encode(reading, FOLDED, number=number, absorbed=names)
+
+    def _resource(self) -> Resource | None:
+        """The service as a whole: its instance is the run, not a worker."""
+        own = self._own
+        if own is None:
+            return None
+        if self._whole is None or self._whole[0] is not own:
+            merged = Resource({**own.attributes, SERVICE_INSTANCE_ID: self.instance}, own.schema_url)
+            self._whole = (own, merged)
+        return self._whole[1]
