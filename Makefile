@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PY := $(BIN)/python
 # Debian packages that the stack tests use; the tests of what is missing are skipped (and fail with CI=true).
-PACKAGES := redis-server victoria-metrics prometheus-alertmanager
+PACKAGES := redis-server victoria-metrics prometheus-alertmanager wrk
 
 .PHONY: venv lock check dashboards packages parts test test-fast demo stack bench bench-outage wheel clean
 

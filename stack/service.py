@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
 
 from stack.process import Server, free_port
 
-__all__ = ["Service"]
+__all__ = ["GUNICORN", "UVICORN", "Service"]
 
 ROOT = Path(__file__).parents[1]
 
 
+UVICORN = ("uvicorn", "--host", "127.0.0.1", "--port", "{port}")
+GUNICORN = ("gunicorn", "--bind", "127.0.0.1:{port}", "--worker-class", "uvicorn_worker.UvicornWorker")
+
+
 class Service(Server):
-    """``uvicorn agents.main:app`` on a loopback port, from this source tree or as ``python`` has it installed."""
+    """``agents.main:app`` on a loopback port, from this source tree or as ``python`` has it installed.
+
+    ``server`` is the program that runs it, with its arguments; more ``workers`` than one are processes of their own.
+    """
 
     def __init__(
         self,
@@ -25,27 +32,26 @@ class Service(Server):
         *,
         name: str = "service",
         python: Path | None = None,
+        server: Sequence[str] = UVICORN,
+        workers: int = 1,
     ) -> None:
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.url = f"http://{self.address}"
-        command = [
-            python or sys.executable,
-            "-m",
-            "uvicorn",
-            "agents.main:app",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(self.port),
-        ]
+        words = [word.format(port=self.port) for word in server]
+        several = [] if workers == 1 else ["--workers", str(workers)]
         super().__init__(
             name,
-            command,
+            [python or sys.executable, "-m", *words, *several, "agents.main:app"],
             folder=folder,
             ready=f"{self.url}/health/ready",
             environment={"PYTHONPATH": "" if python else str(ROOT), **(environment or {})},
         )
+
+    def workers(self) -> list[int]:
+        """The process ids of the workers that run now."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [int(pid) for pid in children if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
     def metrics(self, accept: str = "text/plain") -> str:
         """One scrape."""
