@@ -25,6 +25,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 
 from benchmarks.measure import Row, one_core, show
 from telemetry.exposition import PrometheusReader
+from telemetry.prefork import Workers
 
 BOUNDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 IN_EACH_BUCKET = (0.005, 0.02, 0.07, 0.2, 0.3, 0.7, 2.0, 3.0, 7.0, 20.0)
@@ -57,10 +58,12 @@ def _histogram(reader: MetricReader, *, exemplars: bool) -> Histogram:
     return provider.get_meter("agents").create_histogram("a2a.request.duration", "s", HELP)  # type: ignore[return-value]  # the SDK's
 
 
-def ours(*, exemplars: bool = False) -> Side:
-    """``PrometheusReader``."""
+def ours(*, exemplars: bool = False, workers: Workers | None = None) -> Side:
+    """``PrometheusReader``, of one of several ``workers`` where they are given."""
     reader = PrometheusReader(registry=CollectorRegistry(), scope_info_enabled=False)
     histogram = _histogram(reader, exemplars=exemplars)
+    if workers is not None:
+        reader.share(workers)
     accept = OPENMETRICS if exemplars else None
     return Side(lambda: reader.expose(accept).body, lambda labels, value: histogram.record(value, labels))
 
