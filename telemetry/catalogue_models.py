@@ -24,6 +24,8 @@ MODEL = opened("model", "model asked for, from the settings", limit=20, pattern=
 TOKEN_KIND = closed("kind", "kind of tokens; together they are all tokens", "input", "cached", "output", "reasoning", "unknown")
 UNPRICED = closed("reason", "what is missing for the cost", "model", "usage")
 BREAKER_STATE = closed("state", "state that the breaker took", "closed", "half_open", "open")
+BREAKER_LEVELS = {state: level for level, state in enumerate(BREAKER_STATE.values)}
+"""What the breaker's gauge shows for each of its states."""
 
 TASK_STATE = closed(
     "a2a.task.state", "state of the task, as A2A spells it",

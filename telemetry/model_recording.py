@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from telemetry.pipeline import Telemetry
     from telemetry.recording import Recorder
 
-__all__ = ["BREAKER_LEVELS", "ModelRecorder"]
-
-BREAKER_LEVELS = {"closed": 0, "half_open": 1, "open": 2}
+__all__ = ["ModelRecorder"]
 
 
 class _Nowhere:
@@ -67,7 +65,7 @@ class ModelRecorder:
         for metric in (rows.QUEUED, rows.IN_FLIGHT):
             self.series(metric, **provider).put(0, None)
         if self._breakers is not None:
-            self._breakers.set(BREAKER_LEVELS["closed"], target.provider)
+            self._breakers.set(rows.BREAKER_LEVELS["closed"], target.provider)
 
     def know_route(self, names: Collection[str]) -> None:
         """Start the fall-backs along a route at 0."""
@@ -114,7 +112,7 @@ class ModelRecorder:
     def breaker(self, provider: str, state: str) -> None:
         """The provider's breaker changed."""
         if self._breakers is not None:
-            self._breakers.set(BREAKER_LEVELS[state], provider)
+            self._breakers.set(rows.BREAKER_LEVELS[state], provider)
         self.series(rows.BREAKER_CHANGES, provider, state).put(1, None)
 
     @contextmanager
