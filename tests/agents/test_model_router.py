@@ -11,7 +11,7 @@ from agents.services.breaker import Breaker
 from agents.services.ccr_router import RouterError
 from agents.services.retry import Retry, seconds_until
 from telemetry.catalogue import AGENTOS
-from tests.agents.model_server import ASKED, DONE, Clock, Gate, ModelServer, bench, refusal, says, used
+from tests.agents.model_server import ASKED, CUT, DONE, Clock, Gate, ModelServer, bench, refusal, says, used
 
 ANSWER = [says("fine"), used(1, 1), DONE]
 CLOSED, HALF_OPEN, OPEN = 0.0, 1.0, 2.0
@@ -85,6 +85,21 @@ def test_breaker_lets_another_try_when_a_trial_says_nothing():
     assert (one.allows(), one.state) == (True, "half_open")
 
 
+def test_breaker_ignores_calls_from_before_its_change():
+    """What a call that began before the breaker opened ends as says nothing of the trial that is under way."""
+    one, clock, told = breaker()
+    begun = one.era
+    failing(one, 3)
+    clock.now += 30
+    assert one.allows()
+    one.failed(begun)
+    one.released(begun)
+    one.succeeded(begun)
+    assert (one.state, one.allows(), told) == ("half_open", False, ["open", "half_open"])
+    one.succeeded(one.era)
+    assert one.state == "closed"
+
+
 def test_breaker_of_no_failures_never_opens():
     """With a limit of 0 there is no breaker."""
     one = Breaker(0, 30.0)
@@ -128,6 +143,50 @@ async def test_open_provider_is_skipped_without_a_call():
         "ccr_skips_total/main/breaker_open": 1,
         "ccr_attempts_count/success/question": 2, "ccr_attempts_sum/success/question": 3,
     }  # fmt: skip
+
+
+async def test_late_failure_does_not_end_the_trial():
+    """A call that hung since before the breaker opened fails while another one tries: the trial goes on, and closes it."""
+    old, new = Gate(), Gate()
+    server = ModelServer([old, CUT], refusal(500), [new, *ANSWER])
+    async with bench(main=server, breaker_failures=1, breaker_pause=30.0) as one:
+        hanging = asyncio.create_task(one.text())
+        await old.wait_until_reached()
+        with pytest.raises(RouterError):
+            await one.text()
+        one.clock.now += 30
+        trying = asyncio.create_task(one.text())
+        await new.wait_until_reached()
+        old.opened.set()
+        with pytest.raises(RouterError):
+            await hanging
+        new.opened.set()
+        assert await trying == "fine"
+        assert one.recorded("ccr_breaker") == {
+            "ccr_breaker_changes_total/main/open": 1, "ccr_breaker_changes_total/main/half_open": 1,
+            "ccr_breaker_changes_total/main/closed": 1,
+        }  # fmt: skip
+
+
+async def test_provider_that_had_no_time_is_not_blamed():
+    """A provider that is cut off in the little time that the one before it has left does not count as failing."""
+    servers = {"main": ModelServer([Gate()]), "backup": ModelServer([Gate()])}
+    each = {"main": {"timeout": 0.4}, "backup": {"timeout": 30}}
+    async with bench(**servers, each=each, call_timeout=0.5, breaker_failures=1) as one:
+        with pytest.raises(RouterError, match="in time"):
+            await one.text()
+        assert one.recorded("ccr_breaker", "ccr_errors") == {
+            "ccr_breaker_state/main": OPEN, "ccr_breaker_changes_total/main/open": 1,
+            "ccr_errors_total/main/timeout": 1, "ccr_errors_total/backup/timeout": 1,
+        }  # fmt: skip
+
+
+async def test_provider_that_hangs_for_the_whole_request_is_blamed():
+    """Where the request's time is shorter than the provider's own, hanging through it counts as failing."""
+    async with bench(main=ModelServer([Gate()]), call_timeout=0.3, breaker_failures=1) as one:
+        with pytest.raises(RouterError, match="in time"):
+            await one.text()
+        assert one.recorded("ccr_breaker_state") == {"ccr_breaker_state/main": OPEN}
 
 
 async def test_refused_request_does_not_open_the_breaker():
