@@ -33,6 +33,11 @@ TASK_STATE = closed(
                                   "AUTH_REQUIRED", "UNSPECIFIED")),
     on_span=False,
 )  # fmt: skip
+PROTOCOL_CODES = (
+    *("-32700", "-32600", "-32601", "-32602", "-32603"),
+    *(f"-3200{n}" for n in range(1, 10)),
+)
+"""The codes that JSON-RPC and A2A name; an agent may answer with others. https://www.jsonrpc.org/specification#error_object"""
 ERROR_CODE = opened("rpc.response.status_code", "JSON-RPC error code", limit=30, pattern=r"-?[0-9]{1,9}")
 
 _ROUTER = "agents/services/ccr_router.py"

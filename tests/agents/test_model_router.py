@@ -107,6 +107,16 @@ def test_breaker_of_no_failures_never_opens():
     assert one.state == "closed"
 
 
+async def test_histograms_of_a_route_start_at_zero():
+    """Attempts of a task type and first tokens of a provider have their series before anything happens."""
+    async with bench(main=ModelServer(ANSWER)) as one:
+        one.telemetry.recorder.know(providers={"main": ["question"]})
+        body = one.telemetry.reader.expose().body.decode().splitlines()
+        assert 'ccr_time_to_first_token_seconds_count{provider="main"} 0' in body
+        assert 'ccr_attempts_count{status="error",task_type="question"} 0' in body
+        assert 'ccr_attempts_count{status="success",task_type="question"} 0' in body
+
+
 async def test_gauge_follows_the_breaker():
     """The gauge of a provider goes from closed to open to half-open to closed as calls fail, try and succeed."""
     gate = Gate()
