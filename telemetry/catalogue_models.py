@@ -17,7 +17,7 @@ REASON = closed(
     "rate_limit", "timeout", "unreachable", "server", "client", "protocol", "cancelled", "internal",
 )  # fmt: skip
 SKIPPED = closed("reason", "why a provider was not asked", "breaker_open", "queue")
-FALLBACK_REASON = replace(REASON, description="why the first one did not answer", values=(*REASON.values, *SKIPPED.values))
+FALLBACK_REASON = closed("reason", "why the first one did not answer", *REASON.values, *SKIPPED.values)
 FROM = replace(PROVIDER, key="from_provider", description="provider that did not answer")
 TO = replace(PROVIDER, key="to_provider", description="provider asked instead")
 MODEL = opened("model", "model asked for, from the settings", limit=20, pattern=r"[^\x00-\x1f\x7f]{1,128}")

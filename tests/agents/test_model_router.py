@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import aclosing
 
 import pytest
@@ -11,6 +12,7 @@ from agents.services.breaker import Breaker
 from agents.services.ccr_router import RouterError
 from agents.services.retry import Retry, seconds_until
 from telemetry.catalogue import AGENTOS
+from telemetry.catalogue_models import FALLBACK_REASON
 from tests.agents.model_server import ASKED, CUT, DONE, Clock, Gate, ModelServer, bench, refusal, says, used
 
 ANSWER = [says("fine"), used(1, 1), DONE]
@@ -115,6 +117,14 @@ async def test_histograms_of_a_route_start_at_zero():
         assert 'ccr_time_to_first_token_seconds_count{provider="main"} 0' in body
         assert 'ccr_attempts_count{status="error",task_type="question"} 0' in body
         assert 'ccr_attempts_count{status="success",task_type="question"} 0' in body
+
+
+async def test_fall_backs_of_a_route_start_at_zero():
+    """Each turn of a route has its series for every reason, those of skipped providers included, before anything happens."""
+    async with bench(main=ModelServer(ANSWER), backup=ModelServer(ANSWER)) as one:
+        body = one.telemetry.reader.expose().body.decode()
+        started = re.findall(r'ccr_fallbacks_total{from_provider="main",reason="(\w+)",to_provider="backup"} 0\n', body)
+        assert sorted(started) == sorted(FALLBACK_REASON.values)
 
 
 async def test_gauge_follows_the_breaker():
