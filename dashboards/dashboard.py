@@ -72,7 +72,7 @@ MODELS = Board(
         "Fall-backs": "CCRFallingBack",
         "Time to First Token": "CCRFirstTokenSlow",
         "Breaker State": "CCRBreakerOpen",
-        "Breaker Changes": "CCRBreakerOpen",
+        "Breaker Openings": "CCRBreakerOpen",
         "Calls Waiting": "CCRQueueBuilding",
         "Cost by Model": "CCRCostBudgetBurn",
         "Unpriced Calls": "CCRCallsUnpriced",

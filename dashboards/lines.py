@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders import timeseries
 
 from dashboards import links
 from dashboards.look import BYTES, MINUTE_RATES, RATES, SECONDS, over_time
-from dashboards.promql import Query
+from dashboards.promql import Query, Value
 from telemetry.metric import Metric
 
 __all__ = ["NOW", "STEP", "distribution", "end", "narrowed", "per_minute", "rate"]
@@ -25,10 +25,10 @@ def rate(query: Query, metric: Metric, key: str) -> timeseries.Panel:
     return panel.data_links([*narrowed(query, key), links.traces_of(key)])
 
 
-def per_minute(query: Query, metric: Metric, *keys: str) -> timeseries.Panel:
-    """Events per minute by labels, for what is rare."""
+def per_minute(query: Query, metric: Metric, *keys: str, **where: Value) -> timeseries.Panel:
+    """Events per minute by labels, for what is rare. A panel's legend has room for a dozen series, zeros included."""
     panel = over_time(
-        {_legend(metric, *keys): f"60 * {query.rate(metric, STEP, *keys)}"},
+        {_legend(metric, *keys): f"60 * {query.rate(metric, STEP, *keys, part='', **where)}"},
         MINUTE_RATES[metric.unit],
         fixed=_fixed(metric, keys[0]),
     )

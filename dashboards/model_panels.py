@@ -159,13 +159,14 @@ def health() -> list[Panel]:
             "worst is shown."
         )
         .data_links(narrowed(QUERY, "provider")),
-        _per_minute(BREAKER_CHANGES, "provider", "state")
-        .title("Breaker Changes")
-        .description("Changes of the breakers per minute, by their new state. Often open: the trials fail."),
-        _per_minute(SKIPS, "provider", "reason")
+        _per_minute(BREAKER_CHANGES, "provider", state="open")
+        .title("Breaker Openings")
+        .description("How often a breaker opened, per minute. Again and again: the calls that try the provider fail."),
+        _per_minute(SKIPS, "provider")
         .title("Skipped Calls")
         .description(
-            "Times a provider was not asked, per minute. breaker_open: it failed too often. queue: no turn came in time."
+            "Times a provider was not asked, per minute: its breaker is open (Breaker State), or no turn came in time "
+            "(Calls Waiting)."
         ),
     ]  # fmt: skip
 
@@ -193,7 +194,7 @@ def cost() -> list[Panel]:
             "an hour (dashboards/site.py). Unpriced calls are missing from it."
         )
         .data_links([*narrowed(QUERY, "model"), *narrowed(QUERY, "provider")]),
-        _per_minute(UNPRICED_CALLS, "model", "provider", "reason")
+        _per_minute(UNPRICED_CALLS, "model", "reason")
         .title("Unpriced Calls")
         .description(
             "Calls per minute whose cost is not, or not fully, known. model: the price file does not name it. usage: the "
@@ -208,14 +209,13 @@ def a2a() -> list[Panel]:
         _per_minute(TASK_STATES, "a2a.task.state")
         .title("Task States")
         .description("States that tasks reached, per minute; each state counts once a call."),
-        _per_minute(A2A_CODES, "agent", "rpc.response.status_code")
+        _per_minute(A2A_CODES, "rpc.response.status_code")
         .title("A2A Error Codes")
         .description(
             "JSON-RPC errors that agents answered with, per minute. -32601: unknown method, -32603: the agent failed inside, "
-            "-32001: no such task, -32700: our request could not be read. Empty: no agent answered with an error."
+            "-32001: no such task, -32700: our request could not be read."
         )
-        .no_value("none")
-        .data_links([links.traces_of("agent", "rpc.response.status_code")]),
+        .data_links([links.traces_of("rpc.response.status_code")]),
         _distribution(FIRST_EVENT, "agent", "Time from the send to the first event of a stream.").title("Time to First Event"),
         _distribution(REQUEST_SIZE, "agent", "Size of the requests to agents.").title("Request Size"),
     ]  # fmt: skip

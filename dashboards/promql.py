@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from telemetry.metric import Kind, Label, Metric, Together
 
-__all__ = ["But", "Query", "le", "only_numbers", "ratio"]
+__all__ = ["But", "Query", "Value", "le", "only_numbers", "ratio"]
 
 
 @dataclass(frozen=True, slots=True)

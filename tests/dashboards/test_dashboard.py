@@ -38,7 +38,7 @@ MODEL_PANELS = {
     ],
     "Attempts": ["Attempts per Request", "Errors by Reason", "Retries by Provider", "Fall-backs"],
     "Provider Health": [
-        "Time to First Token", "Calls in Flight", "Calls Waiting", "Breaker State", "Breaker Changes", "Skipped Calls",
+        "Time to First Token", "Calls in Flight", "Calls Waiting", "Breaker State", "Breaker Openings", "Skipped Calls",
     ],
     "Tokens & Cost": ["Tokens by Kind", "Tokens by Model", "Cost by Model", "Unpriced Calls"],
     "A2A Details": ["Task States", "A2A Error Codes", "Time to First Event", "Request Size"],

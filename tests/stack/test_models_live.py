@@ -218,14 +218,16 @@ EXPECTED: dict[str, Callable[[Raw], dict[str, float]]] = {
     "Calls in Flight": lambda raw: _level(raw, "ccr_in_flight"),
     "Calls Waiting": lambda raw: _level(raw, "ccr_queued"),
     "Breaker State": lambda raw: _level(raw, "ccr_breaker_state"),
-    "Breaker Changes": lambda raw: rates(raw, "ccr_breaker_changes_total", "provider", "state", times=60),
-    "Skipped Calls": lambda raw: rates(raw, "ccr_skips_total", "provider", "reason", times=60),
+    "Breaker Openings": lambda raw: rates(
+        raw, "ccr_breaker_changes_total", "provider", where=lambda labels: labels["state"] == "open", times=60
+    ),
+    "Skipped Calls": lambda raw: rates(raw, "ccr_skips_total", "provider", times=60),
     "Tokens by Kind": lambda raw: rates(raw, "ccr_model_tokens_total", "kind"),
     "Tokens by Model": lambda raw: rates(raw, "ccr_model_tokens_total", "model", "provider"),
     "Cost by Model": lambda raw: rates(raw, "ccr_cost_USD_total", "model", "provider", times=3600),
-    "Unpriced Calls": lambda raw: rates(raw, "ccr_unpriced_total", "model", "provider", "reason", times=60),
+    "Unpriced Calls": lambda raw: rates(raw, "ccr_unpriced_total", "model", "reason", times=60),
     "Task States": lambda raw: rates(raw, "a2a_task_state_count_total", "a2a_task_state", times=60),
-    "A2A Error Codes": lambda raw: rates(raw, "a2a_request_error_count_total", "agent", "rpc_response_status_code", times=60),
+    "A2A Error Codes": lambda raw: rates(raw, "a2a_request_error_count_total", "rpc_response_status_code", times=60),
     "Time to First Event": lambda raw: distribution(raw, "a2a_client_response_time_to_first_event_seconds", "agent"),
     "Request Size": lambda raw: distribution(raw, "a2a_request_size_bytes", "agent"),
 }
