@@ -9,7 +9,7 @@ from agents.services.lane import target_of
 from agents.settings import Settings
 from telemetry import catalogue_genai as genai
 from telemetry.catalogue import AGENTOS, DESCRIPTIVE
-from telemetry.catalogue_models import ROWS
+from telemetry.catalogue_models import ERROR_CODE, PROTOCOL_CODES, ROWS
 from telemetry.metric import Catalogue
 
 __all__ = ["Choice"]
@@ -32,7 +32,7 @@ class Choice:
         models = tuple({target.model for target in targets})
         if settings.model_metrics:
             names = tuple(settings.providers)
-            self.known |= {"model": models, "from_provider": names, "to_provider": names}
+            self.known |= {"model": models, "from_provider": names, "to_provider": names, ERROR_CODE.key: PROTOCOL_CODES}
         if version is not None:
             self.known |= {
                 version.provider.key: tuple({target.vendor for target in targets}),

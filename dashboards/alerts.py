@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
-from dashboards.dashboard import PANEL_IDS
-from dashboards.links import dashboard_url, runbook_url
+from dashboards.alert import Alert, bad
+from dashboards.model_alerts import MODEL_ALERTS
 from dashboards.site import BURNS, JOB, SLO_DAYS
 from dashboards.slo import FAILED, RULES, SLOW, Share, burning
 from telemetry.catalogue import (
@@ -17,36 +16,8 @@ from telemetry.catalogue import (
     RATE_LIMIT_HITS,
     TELEMETRY_OVERFLOW,
 )
-from telemetry.metric import Metric
 
 __all__ = ["ALERTS", "Alert"]
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """One alert. Its name is also that of its page in ``docs/runbooks``."""
-
-    name: str
-    severity: str
-    wait: str
-    expr: str
-    summary: str
-    description: str
-    panel: str = ""
-    """Title of the panel that shows it, if there is one."""
-    narrow: tuple[str, ...] = ()
-    """Label keys of the alert that narrow the dashboard."""
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def annotations(self) -> dict[str, str]:
-        variables = {"job": JOB} | {key: f"{{{{ $labels.{key} }}}}" for key in self.narrow}
-        return {
-            "summary": self.summary,
-            "description": self.description,
-            "dashboard_url": dashboard_url(panel=PANEL_IDS[self.panel] if self.panel else None, **variables),
-            "runbook_url": runbook_url(self.name),
-        }
 
 
 def _burns(name: str, share: Share, what: str, panel: str) -> Iterator[Alert]:
@@ -62,12 +33,6 @@ def _burns(name: str, share: Share, what: str, panel: str) -> Iterator[Alert]:
             panel=panel,
             labels={"window": burn.long},
         )  # fmt: skip
-
-
-def _bad(metric: Metric, window: str, *by: str, **bad: str) -> tuple[str, str]:
-    """The share of bad events, and how many there were."""
-    share = f"{RULES.rate(metric, window, *by, part='', **bad)}\n/\n{RULES.rate(metric, window, *by)}"
-    return share, RULES.increase(metric, window, *by, offset="", **bad)
 
 
 def _service() -> Iterator[Alert]:
@@ -105,14 +70,14 @@ def _a2a() -> Iterator[Alert]:
 
 
 def _backends() -> Iterator[Alert]:
-    share, count = _bad(CCR_REQUESTS, "10m", "job", "provider", status="error")
+    share, count = bad(CCR_REQUESTS, "10m", "job", "provider", status="error")
     yield Alert(
         "CCRProviderFailing", "ticket", "5m", f"{share} > 0.25\nand\n{count} > 5",
         summary="Model provider {{ $labels.provider }} fails",
         description="{{ $value | humanizePercentage }} of the calls to {{ $labels.provider }} failed in the last 10 minutes.",
         panel="Request Rate by Provider", narrow=("provider",),
     )  # fmt: skip
-    share, count = _bad(RATE_LIMIT_HITS, "10m", "job", "workspace_id", result="denied")
+    share, count = bad(RATE_LIMIT_HITS, "10m", "job", "workspace_id", result="denied")
     yield Alert(
         "RateLimitWorkspaceDenied", "ticket", "5m", f"{share} > 0.5\nand\n{count} > 20",
         summary="Workspace {{ $labels.workspace_id }} is mostly refused",
@@ -122,14 +87,14 @@ def _backends() -> Iterator[Alert]:
         ),
         panel="Rate Limit Decisions", narrow=("workspace_id",),
     )  # fmt: skip
-    share, _ = _bad(RATE_LIMIT_HITS, "5m", "job", result="error")
+    share, _ = bad(RATE_LIMIT_HITS, "5m", "job", result="error")
     yield Alert(
         "RateLimitBackendFailing", "ticket", "5m", f"{share} > 0.01",
         summary="The rate limiter's backend fails: requests pass unlimited",
         description="{{ $value | humanizePercentage }} of the requests of the last 5 minutes passed without a limit.",
         panel="Rate Limit Decisions",
     )  # fmt: skip
-    share, _ = _bad(CACHE_OPERATIONS, "5m", "job", result="error")
+    share, _ = bad(CACHE_OPERATIONS, "5m", "job", result="error")
     yield Alert(
         "CacheBackendFailing", "ticket", "5m", f"{share} > 0.05",
         summary="The cache's backend fails",
@@ -170,5 +135,6 @@ ALERTS: tuple[Alert, ...] = (
     *_burns("A2ALatencyBudgetBurn", SLOW, "Too many A2A calls are slow", "Request Duration Percentiles (p50, p95, p99)"),
     *_a2a(),
     *_backends(),
+    *MODEL_ALERTS,
     *_telemetry(),
 )

@@ -9,7 +9,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog import builder as cogbuilder
 from grafana_foundation_sdk.models import dashboard as models
 
-from dashboards.site import GRAFANA, RUNBOOKS, UID
+from dashboards.site import GRAFANA, MODELS_UID, RUNBOOKS, UID
 
 __all__ = ["Link", "dashboard_url", "only", "panel", "runbook", "runbook_url", "top", "traces_of"]
 
@@ -23,11 +23,11 @@ def runbook_url(name: str) -> str:
     return f"{RUNBOOKS}/{name}.md"
 
 
-def dashboard_url(*, panel: int | None = None, **variables: str) -> str:
-    """Address of the dashboard, one of its panels in full size, narrowed to some values: for alerts."""
+def dashboard_url(uid: str = UID, *, panel: int | None = None, **variables: str) -> str:
+    """Address of a dashboard, one of its panels in full size, narrowed to some values: for alerts."""
     query = [f"var-{key}={value}" for key, value in variables.items()]
     query += [f"viewPanel={panel}"] if panel else []
-    return f"{GRAFANA}/d/{UID}" + (f"?{'&'.join(query)}" if query else "")
+    return f"{GRAFANA}/d/{uid}" + (f"?{'&'.join(query)}" if query else "")
 
 
 def runbook(name: str) -> Link:
@@ -47,14 +47,19 @@ def only(key: str) -> Link:
 
 
 def traces_of(*keys: str) -> Link:
-    """From a series to the traces whose spans have its label values."""
-    tags = " ".join(f"{key}={_VARIABLE % key}" for key in keys)
+    """From a series to the traces whose spans have its label values; the keys are the spans'."""
+    tags = " ".join(f"{key}={_VARIABLE % key.replace('.', '_')}" for key in keys)
     return _link("Traces of this series", _explore(tags), new_tab=True)
 
 
-def top() -> list[Link]:
-    """The links above the panels."""
+_BOARDS = {UID: "AgentOS", MODELS_UID: "AgentOS models"}
+
+
+def top(uid: str) -> list[Link]:
+    """The links above the panels of a dashboard, the first of them to the others."""
+    others = [(title, other) for other, title in _BOARDS.items() if other != uid]
     return [
+        *(_link(title, f"/d/{other}?var-job=${{job}}&${{__url_time_range}}") for title, other in others),
         _link("Traces", _explore(""), new_tab=True),
         _link("Alerts", "/alerting/list", new_tab=True),
         _link("Runbooks", runbook_url("README"), new_tab=True),

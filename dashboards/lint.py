@@ -12,7 +12,7 @@ from typing import Any
 
 __all__ = ["RULES", "problems"]
 
-UNITS = {"s", "reqps", "ops", "percentunit", "locale", "none"}
+UNITS = {"s", "reqps", "ops", "percentunit", "locale", "none", "decbytes", "currencyUSD"}
 WINDOW = re.compile(r"\[([^\]]+)\]")
 SELECTOR = re.compile(r"\b[a-zA-Z_:][a-zA-Z0-9_:]*\{[^}]*\}")
 LEGENDS = re.compile(r"\{\{\s*(\w+)\s*\}\}")

@@ -10,7 +10,26 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models import dashboard as models
 
-__all__ = ["DATASOURCE", "EVENTS", "PERCENT", "RATES", "SECONDS", "TASKS", "number", "over_time", "round_gauge"]
+__all__ = [
+    "BYTES",
+    "DATASOURCE",
+    "DOLLARS",
+    "DOLLARS_AN_HOUR",
+    "EVENTS",
+    "GREEN",
+    "MINUTE_RATES",
+    "ORANGE",
+    "PERCENT",
+    "RATES",
+    "RED",
+    "SECONDS",
+    "TASKS",
+    "TIMES",
+    "levels",
+    "number",
+    "over_time",
+    "round_gauge",
+]
 
 DATASOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
@@ -26,6 +45,20 @@ RATES = {
     "{token}": "suffix:tokens/s",
 }
 """Unit of a rate, by the unit of what is counted."""
+MINUTE_RATES = {
+    "{error}": "suffix:errors/min",
+    "{retry}": "suffix:retries/min",
+    "{fallback}": "suffix:fall-backs/min",
+    "{skip}": "suffix:skips/min",
+    "{change}": "suffix:changes/min",
+    "{call}": "suffix:calls/min",
+    "{state}": "suffix:states/min",
+}
+"""Unit of a rate of what is rare, so that it can be read: by the minute."""
+BYTES = "decbytes"
+DOLLARS = "currencyUSD"
+DOLLARS_AN_HOUR = "suffix:USD/h"
+TIMES = "suffix:times"
 
 GREEN, YELLOW, ORANGE, RED, GREY = "green", "yellow", "orange", "red", "#8e8e8e"
 
@@ -36,6 +69,9 @@ _MEANING = {
     "error": RED,
     "p50": "super-light-blue", "p95": "blue", "p99": "dark-blue",
     "get": "blue", "set": "purple", "delete": "#37bbca",
+    "input": "blue", "cached": "super-light-blue", "output": "purple", "reasoning": "#37bbca", "unknown": GREY,
+    "timeout": YELLOW, "rate_limit": ORANGE, "server": RED, "cancelled": GREY,
+    "TASK_STATE_COMPLETED": GREEN, "TASK_STATE_FAILED": RED, "TASK_STATE_REJECTED": ORANGE, "TASK_STATE_CANCELED": GREY,
     "invalid": GREY, "other": GREY,
 }  # fmt: skip
 """Series that have a colour of their own wherever they appear. Agents, providers and task types take the others in turn."""
@@ -81,6 +117,16 @@ def over_time(
         color_of = _property("color", {"mode": "fixed", "fixedColor": _MEANING[name]})
         panel = panel.override_by_regexp(f"/^{name}\\b/", [color_of])
     return panel.override_by_regexp("/ mean$/", [_property("custom.lineStyle", {"fill": "dash", "dash": [6, 4]})])
+
+
+def levels(exprs: Mapping[str, str], names: Mapping[str, tuple[int, str]]) -> timeseries.Panel:
+    """Steps over time between levels that have names: name -> level and colour."""
+    shown: dict[str, models.ValueMappingResult] = {
+        str(level): models.ValueMappingResult(text=name, color=color, index=level) for name, (level, color) in names.items()
+    }
+    panel = over_time(exprs, TASKS).line_interpolation(kinds.LineInterpolation.STEP_AFTER)
+    panel = panel.max(max(level for level, _ in names.values()))
+    return panel.mappings([models.ValueMap(options=shown)])
 
 
 def _now(panel: _Now, expr: str, unit: str, base: str, *steps: _Step) -> _Now:

@@ -1,26 +1,33 @@
 """``python -m dashboards.mutation``: changes each row of the catalogue in every way, and says which change nobody noticed.
 
-A change is noticed when the generated files cannot be built from it, or differ from the committed ones.
+A change is noticed when the generated files cannot be built from it, or one differs from the committed one.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import importlib
-import io
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
+from types import ModuleType
+from typing import Any
 from unittest.mock import patch
 
-from telemetry import catalogue
-from telemetry.metric import Catalogue, Label, Metric
+from telemetry import catalogue, catalogue_genai, catalogue_models
+from telemetry.catalogue_genai import LATEST, V1_36, GenAI
+from telemetry.metric import Catalogue, Label, Metric, Together
 
-__all__ = ["mutants", "noticed"]
+__all__ = ["EVERY", "mutants", "noticed"]
+
+MODULES = (catalogue, catalogue_models, catalogue_genai)
+
+EVERY = (*catalogue.AGENTOS, *catalogue.DESCRIPTIVE, *catalogue_models.ROWS, *LATEST.rows, *V1_36.rows)
+"""Every row of the list and its parts."""
 
 
 def mutants(metric: Metric) -> Iterator[tuple[str, Metric]]:
-    """A row with its name changed, each label dropped or renamed, and each bucket bound dropped."""
+    """A row with its name or its rule for workers changed, each label dropped or renamed, each value and bound dropped."""
     yield (
         "renamed",
         _changed(metric, name=metric.name.replace(".info", "2.info") if metric.name.endswith(".info") else f"{metric.name}2"),
@@ -35,6 +42,8 @@ def mutants(metric: Metric) -> Iterator[tuple[str, Metric]]:
         for value in label.values:
             less = dataclasses.replace(label, values=tuple(other for other in label.values if other != value) or ("none",))
             yield f"without {label.key}={value}", _changed(metric, labels=_replaced(metric.labels, label, less))
+    if metric.together is Together.MAX:
+        yield "together summed up", _changed(metric, together=Together.SUM)
     for bound in metric.bounds:
         yield f"without bound {bound:g}", _changed(metric, bounds=tuple(other for other in metric.bounds if other != bound))
 
@@ -48,31 +57,46 @@ def _replaced(labels: tuple[Label, ...], old: Label, new: Label) -> tuple[Label,
 
 
 def noticed(original: Metric, changed: Metric) -> str:
-    """What notices the change, empty if nothing does."""
-    rows: dict[str, object] = {name: changed for name, row in vars(catalogue).items() if row is original}
-    rows["AGENTOS"] = Catalogue(changed if metric is original else metric for metric in catalogue.AGENTOS)
-    rows["DESCRIPTIVE"] = tuple(changed if metric is original else metric for metric in catalogue.DESCRIPTIVE)
+    """What notices the change first, empty if nothing does."""
     # The modules take the rows when they are imported: they are imported anew, and put back afterwards.
     kept = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "dashboards"}
-    errors = io.StringIO()
     try:
-        with patch.dict(vars(catalogue), rows), contextlib.redirect_stderr(errors):
-            status = importlib.import_module("dashboards.__main__").main(["--check"])
+        with ExitStack() as patches:
+            for module in MODULES:
+                patches.enter_context(patch.dict(vars(module), _with(module, original, changed)))
+            return next(importlib.import_module("dashboards.__main__").stale(), "")
     except (KeyError, ValueError) as error:
         return f"build: {error}"
     finally:
         for name in [name for name in sys.modules if name.split(".")[0] == "dashboards"]:
             del sys.modules[name]
         sys.modules.update(kept)
-    stale = [line.split(" is stale")[0] for line in errors.getvalue().splitlines() if " is stale" in line]
-    return ", ".join(stale) if status else ""
+
+
+def _with(module: ModuleType, original: Metric, changed: Metric) -> dict[str, object]:
+    """The names of a module that hold the row, or a list with it, with the changed one in its place."""
+
+    def replaced(value: Any) -> Any:
+        match value:
+            case Metric():
+                return changed if value is original else value
+            case Catalogue():
+                return Catalogue(replaced(metric) for metric in value)
+            case tuple():
+                return tuple(replaced(one) for one in value)
+            case GenAI():
+                fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+                return GenAI(**{name: replaced(one) for name, one in fields.items()})
+            case _:
+                return value
+
+    return {name: new for name, value in vars(module).items() if (new := replaced(value)) is not value}
 
 
 def main() -> int:
     """Prints what was tried and who noticed; 1 if a change survived."""
     survivors, tried, stopped = [], 0, 0
-    every = (*catalogue.AGENTOS, *catalogue.DESCRIPTIVE)
-    for metric in every:
+    for metric in EVERY:
         for what, changed in mutants(metric):
             by = noticed(metric, changed)
             tried += 1
@@ -80,7 +104,7 @@ def main() -> int:
             if not by:
                 survivors.append(f"{metric.name} {what}")
     sys.stdout.write(
-        f"{tried} changes of {len(every)} metrics: {stopped} stop the build, {tried - stopped - len(survivors)} "
+        f"{tried} changes of {len(EVERY)} metrics: {stopped} stop the build, {tried - stopped - len(survivors)} "
         f"make files stale\nsurvivors: {', '.join(survivors) or 'none'}\n"
     )
     return 1 if survivors else 0

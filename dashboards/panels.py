@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import gauge, stat, timeseries
+from functools import partial
 
-from dashboards import links
+from dashboards import lines, links
+from dashboards.board import Panel
+from dashboards.lines import NOW, STEP, end
 from dashboards.look import EVENTS, PERCENT, RATES, SECONDS, TASKS, number, over_time, round_gauge
 from dashboards.promql import ratio
 from dashboards.site import AVAILABILITY, BURNS, LATENCY
@@ -21,15 +23,11 @@ from telemetry.catalogue import (
     CCR_TOKENS,
     RATE_LIMIT_HITS,
 )
-from telemetry.metric import Metric
 
-__all__ = ["Panel", "a2a", "ccr", "limits_and_cache", "overview"]
+__all__ = ["a2a", "ccr", "limits_and_cache", "overview"]
 
-Panel = stat.Panel | gauge.Panel | timeseries.Panel
-
-NOW = "5m"
-"""What the big numbers call now."""
-STEP = "$__rate_interval"
+_rate = partial(lines.rate, QUERY)
+_latency = partial(lines.distribution, QUERY)
 
 
 def overview() -> list[Panel]:
@@ -49,7 +47,7 @@ def _a2a_now() -> list[Panel]:
         .no_value("no calls")
         .description(
             "95 of 100 A2A calls of the last 5 minutes were faster than this. Red: the latency objective "
-            f"({LATENCY.under:g} s) is missed. Never more than {_end(A2A_REQUEST_DURATION)}."
+            f"({LATENCY.under:g} s) is missed. Never more than {end(A2A_REQUEST_DURATION)}."
         ),
         number(errors, PERCENT, orange=budget, red=page)
         .title("A2A Error Rate")
@@ -145,27 +143,3 @@ def limits_and_cache() -> list[Panel]:
         _latency(CACHE_LATENCY, "operation", "How long the cache takes.")
         .title("Cache Latency by Operation"),
     ]  # fmt: skip
-
-
-def _rate(metric: Metric, key: str) -> timeseries.Panel:
-    """Events per second by one label; a series leads to its traces and, where a variable has its label, to itself."""
-    panel = over_time({f"{{{{{key}}}}}": QUERY.rate(metric, STEP, key)}, RATES[metric.unit], fixed=metric.label(key).values)
-    narrow = [links.only(key)] if key in QUERY.variables else []
-    return panel.data_links([*narrow, links.traces_of(key)])
-
-
-def _latency(metric: Metric, key: str, description: str) -> timeseries.Panel:
-    """p95 and mean of a histogram by one label, with exemplars."""
-    lines = {
-        f"{{{{{key}}}}} p95": QUERY.quantile(0.95, metric, STEP, key),
-        f"{{{{{key}}}}} mean": QUERY.mean(metric, STEP, key),
-    }
-    text = f"{description} p95 ends at {_end(metric)}: a mean near or above it says that calls are slower."
-    panel = over_time(lines, SECONDS, fixed=metric.label(key).values, exemplars=True).description(
-        f"{text} A point is one call: click it to see its trace."
-    )
-    return panel.data_links([links.traces_of(key)])
-
-
-def _end(metric: Metric) -> str:
-    return f"{metric.bounds[-1]:g} s, the last bucket"

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from telemetry.metric import Kind, Label, Metric
+from telemetry.metric import Kind, Label, Metric, Together
 
-__all__ = ["But", "Query", "le", "only_numbers", "ratio"]
+__all__ = ["But", "Query", "Value", "le", "only_numbers", "ratio"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,8 @@ Value: TypeAlias = str | tuple[str, ...] | But
 class Query:
     """Queries about one job. ``variables`` (label key -> regular expression) narrow metrics with that open label.
 
-    The expressions stand between backticks, where PromQL takes them as they are, whatever quotes a value has.
+    The expressions stand between backticks, where PromQL takes them as they are, whatever quotes a value has. Label keys are
+    those of the catalogue; the queries have them as Prometheus writes them.
     """
 
     job: str
@@ -42,23 +43,31 @@ class Query:
 
     def _narrowed(self, metric: Metric, where: Mapping[str, Value]) -> list[str]:
         return [
-            f"{label.key}=~`{self.variables[label.key]}`"
+            f"{label.prometheus_key}=~`{self.variables[label.key]}`"
             for label in metric.labels
             if label.is_open and label.key in self.variables and label.key not in where
         ]
 
     def level(self, metric: Metric, *by: str) -> str:
-        """A gauge's sum, by label keys."""
-        return _sum(metric, by, self.series(metric))
+        """A gauge's level by label keys: of several series the sum, or the highest where the catalogue says so."""
+        return _sum(metric, by, self.series(metric), "max" if metric.together is Together.MAX else "sum")
+
+    def count_at(self, metric: Metric, value: int) -> str:
+        """How many series of a gauge are at this value."""
+        return f"sum({self.series(metric)} == bool {value})"
+
+    def highest(self, metric: Metric, window: str, *by: str) -> str:
+        """The highest that a gauge was in the window, by label keys."""
+        return _sum(metric, by, f"max_over_time({self.series(metric)}[{window}])", "max")
 
     def rate(self, metric: Metric, window: str, *by: str, part: str = "", **where: Value) -> str:
         """Events a second over the window, by label keys."""
         return _sum(metric, by, f"rate({self.series(metric, part, **where)}[{window}])")
 
-    def increase(self, metric: Metric, window: str, *by: str, offset: str = "", **where: Value) -> str:
+    def increase(self, metric: Metric, window: str, *by: str, offset: str = "", part: str = "", **where: Value) -> str:
         """Events in the window, which ends ``offset`` ago, by label keys."""
         past = f" offset {offset}" if offset else ""
-        return _sum(metric, by, f"increase({self.series(metric, '', **where)}[{window}]{past})")
+        return _sum(metric, by, f"increase({self.series(metric, part, **where)}[{window}]{past})")
 
     def quantile(self, q: float, metric: Metric, window: str, *by: str) -> str:
         """A quantile of a histogram, by label keys; no sample where nothing was observed."""
@@ -94,21 +103,19 @@ def le(metric: Metric, bound: float) -> str:
     return f'le=~"{whole}[.]{fraction}0*"' if fraction else f'le=~"{whole}([.]0*)?"'
 
 
-def _sum(metric: Metric, by: Sequence[str], expr: str) -> str:
-    for key in by:
-        if key not in ("job", "le"):
-            metric.label(key)
-    return f"sum by ({', '.join(by)}) ({expr})" if by else f"sum({expr})"
+def _sum(metric: Metric, by: Sequence[str], expr: str, function: str = "sum") -> str:
+    keys = [key if key in ("job", "le") else metric.label(key).prometheus_key for key in by]
+    return f"{function} by ({', '.join(keys)}) ({expr})" if keys else f"{function}({expr})"
 
 
 def _matcher(label: Label, value: Value) -> str:
     match value:
         case tuple():
-            return f'{label.key}=~"{"|".join(_known(label, v) for v in value)}"'
+            return f'{label.prometheus_key}=~"{"|".join(_known(label, v) for v in value)}"'
         case But():
-            return f'{label.key}!="{_known(label, value.value)}"'
+            return f'{label.prometheus_key}!="{_known(label, value.value)}"'
         case str():
-            return f'{label.key}="{_known(label, value)}"'
+            return f'{label.prometheus_key}="{_known(label, value)}"'
 
 
 def _known(label: Label, value: str) -> str:

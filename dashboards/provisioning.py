@@ -1,4 +1,4 @@
-"""Grafana's provisioning: the data sources with their links between metrics and traces, and where the dashboard lies."""
+"""Grafana's provisioning: the data sources with their links between metrics and traces, and where the dashboards lie."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def datasources_yaml() -> str:
 
 
 def dashboards_yaml() -> str:
-    """Where Grafana finds the dashboard."""
+    """Where Grafana finds the dashboards: every one in this folder."""
     provider = {
         "name": "AgentOS",
         "type": "file",

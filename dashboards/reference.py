@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from dashboards.site import JOB
 from dashboards.slo import SHARES, WINDOWS, record
 from telemetry.catalogue import AGENTOS, DESCRIPTIVE
+from telemetry.catalogue_genai import LATEST, V1_36
+from telemetry.catalogue_models import ROWS
 from telemetry.label import INVALID, OTHER
-from telemetry.metric import Kind, Label, Metric
+from telemetry.metric import Kind, Label, Metric, Together
 
 __all__ = ["metrics_markdown"]
 
@@ -21,11 +24,11 @@ _TYPES = {
     Kind.INFO: "info",
 }
 
-_HEAD = f"""<!-- Written by `python -m dashboards`; change telemetry/catalogue.py, not this file. -->
+_HEAD = f"""<!-- Written by `python -m dashboards`; change telemetry/catalogue*.py, not this file. -->
 
 # Metrics
 
-What `/metrics` shows, and how to ask for it. All of it comes from `telemetry/catalogue.py`.
+What `/metrics` shows, and how to ask for it. All of it comes from `telemetry/catalogue.py` and the two parts beside it.
 
 - Every query names the scrape job, `job="{JOB}"`: the same numbers can arrive by another way under another job.
 - Counters start at 0 for the closed values of their labels as soon as the open ones are known.
@@ -34,7 +37,13 @@ What `/metrics` shows, and how to ask for it. All of it comes from `telemetry/ca
 - Bucket bounds are written as Prometheus writes them, `1.0`. Match them with a pattern, not as text.
 """
 
-_EXTRA = "# Shown where the settings ask for it\n"
+_DESCRIPTIVE = "# Shown with AGENTOS_TELEMETRY_METRICS\n"
+_MODELS = "# Shown with AGENTOS_MODEL_METRICS\n\nWhich names come from where, and what they are for: [models.md](models.md).\n"
+_GENAI = """# OpenTelemetry's GenAI metrics
+
+`AGENTOS_GENAI_METRICS` switches them on, pushed over OTLP or on `/metrics` as well. These are the latest ones, for
+`gen_ai_latest_experimental` in `OTEL_SEMCONV_STABILITY_OPT_IN`. The older ones stand behind them.
+"""
 
 _TABLE = """| label | values |
 |---|---|
@@ -43,23 +52,44 @@ _TABLE = """| label | values |
 
 def metrics_markdown() -> str:
     """The whole reference."""
-    contents = "".join(f"- [`{m.prometheus_name}`](#{m.prometheus_name}): {m.help}\n" for m in (*AGENTOS, *DESCRIPTIVE))
-    sections = [_section(metric) for metric in AGENTOS]
-    return "\n".join([_HEAD, contents, *sections, _EXTRA, *map(_section, DESCRIPTIVE), _records()])
+    every = (*AGENTOS, *DESCRIPTIVE, *ROWS, *LATEST.rows)
+    contents = "".join(f"- [`{m.prometheus_name}`](#{m.prometheus_name.lower()}): {m.help.rstrip('.')}\n" for m in every)
+    parts = [
+        *_sections(AGENTOS),
+        *_sections(DESCRIPTIVE, _DESCRIPTIVE),
+        *_sections(ROWS, _MODELS),
+        *_sections(LATEST.rows, _GENAI),
+        *_before(),
+        _records(),
+    ]
+    return "\n".join([_HEAD, contents, *parts])
+
+
+def _sections(metrics: Sequence[Metric], title: str = "") -> Iterator[str]:
+    if title:
+        yield title
+    yield from map(_section, metrics)
 
 
 def _section(metric: Metric) -> str:
     unit = f", unit `{metric.unit}`" if metric.unit else ""
     lines = [
         f"## `{metric.prometheus_name}`\n",
-        f"{metric.help}.\n",
+        f"{metric.help.rstrip('.')}.\n",
         f"- Prometheus type: {_TYPES[metric.kind]}",
         f"- OpenTelemetry: {metric.kind.value} `{metric.name}`{unit}",
         f"- Recorded in: `{metric.recorded}`",
+        *_together(metric),
         *_buckets(metric),
     ]
-    labels = "".join(f"| `{label.key}` | {_domain(label)} |\n" for label in metric.labels)
+    labels = "".join(f"| `{label.prometheus_key}` | {_domain(label)} |\n" for label in metric.labels)
     return "\n".join([*lines, "", _TABLE + labels if labels else "No labels.\n", f"```promql\n{_example(metric)}\n```\n"])
+
+
+def _together(metric: Metric) -> Iterator[str]:
+    """What a gauge shows for several workers, where that is not their sum."""
+    if metric.together is Together.MAX:
+        yield "- Of several workers the highest is shown, and of several instances the highest counts"
 
 
 def _buckets(metric: Metric) -> Iterator[str]:
@@ -71,15 +101,17 @@ def _buckets(metric: Metric) -> Iterator[str]:
 
 def _domain(label: Label) -> str:
     if label.is_open:
-        pattern = f"; at most {label.limit} beside the configured ones"
-        return f"{label.description}{pattern}"
-    values = ", ".join(f"`{value}`" for value in label.values)
-    late = [f"`{value}`" for value in label.values if value not in label.start]
-    return f"{label.description}: {values}" + (f" ({', '.join(late)} only once it is seen)" if late else "")
+        text = f"{label.description}; at most {label.limit} beside the configured ones"
+    else:
+        values = ", ".join(f"`{value}`" for value in label.values)
+        late = [f"`{value}`" for value in label.values if value not in label.start]
+        text = f"{label.description}: {values}" + (f" ({', '.join(late)} only once it is seen)" if late else "")
+    dotted = f"; OpenTelemetry's `{label.key}`" if label.key != label.prometheus_key else ""
+    return text + dotted + ("; may be missing" if label.optional else "")
 
 
 def _example(metric: Metric) -> str:
-    selector, first = f'{{job="{JOB}"}}', metric.keys[:1]
+    selector, first = f'{{job="{JOB}"}}', [label.prometheus_key for label in metric.labels[:1]]
     total = f"sum by ({first[0]})" if first else "sum"
     match _TYPES[metric.kind]:
         case "counter":
@@ -88,9 +120,31 @@ def _example(metric: Metric) -> str:
             buckets = f"sum by ({', '.join(('le', *first))}) (rate({metric.prometheus_name}_bucket{selector}[5m]))"
             return f"histogram_quantile(0.95, {buckets}) >= 0"
         case "gauge":
-            return f"{total} ({metric.prometheus_name}{selector})"
+            highest = metric.together is Together.MAX
+            return f"{total.replace('sum', 'max') if highest else total} ({metric.prometheus_name}{selector})"
         case _:
             return f"{metric.prometheus_name}{selector}"
+
+
+def _before() -> Iterator[str]:
+    """The version of the conventions before: what it lacks, and each row that differs in more than its provider's key."""
+    old = {row.name: row for row in V1_36.rows}
+    missing = [f"`{row.prometheus_name}`" for row in LATEST.rows if row.name not in old]
+    yield (
+        "## GenAI metrics of version 1.36.0\n\nThey are recorded without the opt-in. "
+        f"`{V1_36.provider.prometheus_key}` stands for `{LATEST.provider.prometheus_key}`"
+        + (f", and {' and '.join(missing)} are missing" if missing else "")
+        + ". All else is as above.\n"
+    )
+    new = {row.name: _with_provider(row) for row in LATEST.rows}
+    for row in V1_36.rows:
+        if new.get(row.name) != row:
+            yield _section(row)
+
+
+def _with_provider(row: Metric) -> Metric:
+    """A latest row with the old version's key of the provider."""
+    return replace(row, labels=tuple(V1_36.provider if label == LATEST.provider else label for label in row.labels))
 
 
 def _records() -> str:

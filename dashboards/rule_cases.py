@@ -1,10 +1,11 @@
-"""When each alert must fire, and when not. The cases of the objectives' alerts are in ``rule_tests.py``."""
+"""When each alert must fire, and when not. The cases of the objectives' alerts are in ``rule_tests.py``, those of the model
+calls' in ``model_rule_cases.py``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
+from dashboards.model_rule_cases import MODEL_CASES
+from dashboards.rule_case import Case, series
 from dashboards.site import JOB
 from telemetry.catalogue import (
     A2A_ACTIVE_TASKS,
@@ -14,31 +15,8 @@ from telemetry.catalogue import (
     RATE_LIMIT_HITS,
     TELEMETRY_OVERFLOW,
 )
-from telemetry.metric import Metric
 
-__all__ = ["CASES", "Case", "series"]
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What is scraped, minute by minute, and what the alert says of it at a minute."""
-
-    alert: str
-    what: str
-    given: Mapping[str, str]
-    at: int
-    """The minute; where the alert fires, it must not fire a minute earlier."""
-    fires: tuple[tuple[Mapping[str, str], str], ...] = ()
-    """Labels beyond those of the rule, and the value as the description writes it."""
-
-
-def series(metric: Metric, part: str = "", /, *, le: str = "", **labels: str) -> str:
-    """A scraped series with all of the metric's labels, no more and no fewer."""
-    if set(labels) != set(metric.keys):
-        raise ValueError(f"{metric.name} has the labels {', '.join(metric.keys)}, not {', '.join(labels)}")
-    scraped = {"job": JOB, "instance": "agentos:8000", **labels} | ({"le": le} if le else {})
-    inside = ", ".join(f'{key}="{value}"' for key, value in scraped.items())
-    return f"{metric.prometheus_name}{'_' + part if part else ''}{{{inside}}}"
+__all__ = ["CASES"]
 
 
 def _up(instance: str) -> str:
@@ -133,4 +111,5 @@ CASES = (
         (({"job": "collector", "instance": "otel:8888", "exporter": "otlp_grpc/jaeger", "data_type": "traces"}, "90%"),),
     ),
     Case("ExporterQueueFilling", "is silent when half is taken", {_SIZE: "500x25", _CAPACITY: "1000x25"}, 20),
+    *MODEL_CASES,
 )  # fmt: skip

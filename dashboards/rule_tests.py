@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from dashboards.alerts import ALERTS, Alert
-from dashboards.rule_cases import CASES, Case, series
+from dashboards.alert import Alert
+from dashboards.alerts import ALERTS
+from dashboards.rule_case import Case, series
+from dashboards.rule_cases import CASES
 from dashboards.site import BURNS, LATENCY, Burn
 from dashboards.slo import FAILED, SHARES, WINDOWS, Share, minutes, record
 from dashboards.yaml_text import text
@@ -66,7 +68,7 @@ def _expected(alert: Alert, labels: Mapping[str, str], value: str) -> dict[str, 
         for key, said in everything.items():
             template = template.replace(f"{{{{ $labels.{key} }}}}", said)
         for form in ('{{ $value }}', '{{ $value | printf "%.0f" }}', '{{ $value | printf "%.1f" }}',
-                     "{{ $value | humanizePercentage }}"):  # fmt: skip
+                     '{{ $value | printf "%.2f" }}', "{{ $value | humanizePercentage }}"):  # fmt: skip
             template = template.replace(form, value)
         return template
 

@@ -6,7 +6,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["AVAILABILITY", "BURNS", "GRAFANA", "JOB", "LATENCY", "RUNBOOKS", "SLO_DAYS", "UID", "Burn", "Objective"]
+__all__ = [
+    "AVAILABILITY",
+    "BURNS",
+    "FIRST_TOKEN",
+    "GRAFANA",
+    "JOB",
+    "LATENCY",
+    "MODELS_UID",
+    "RUNBOOKS",
+    "SLO_DAYS",
+    "SPENDING",
+    "UID",
+    "Budget",
+    "Burn",
+    "Objective",
+]
 
 JOB = "agentos"
 """The scrape job that dashboards and rules read. Another job's copy of the numbers is never added to it."""
@@ -20,13 +35,16 @@ RUNBOOKS = "http://localhost:9090/user"
 UID = "agentos"
 """The dashboard's uid in Grafana."""
 
+MODELS_UID = "agentos-models"
+"""The uid of the second dashboard, that of the model calls."""
+
 SLO_DAYS = 30
 """The period of the objectives."""
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A service level objective: the share of A2A calls that must be good."""
+    """A service level objective: the share of calls that must be good."""
 
     name: str
     target: float
@@ -41,6 +59,28 @@ class Objective:
 
 AVAILABILITY = Objective("availability", 0.995)
 LATENCY = Objective("latency", 0.95, under=2.5)
+FIRST_TOKEN = Objective("first_token", 0.9, under=5)
+"""Streams of a model provider whose first text comes in time. It has an alert for each provider, and no error budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What model calls may cost, by the operator's prices, and how much too fast it may be spent."""
+
+    usd: float
+    """US dollars for ``SLO_DAYS`` days."""
+    rate: float
+    """How many times too fast before somebody hears of it, over the long window and still over the short one."""
+    long: str
+    short: str
+
+    @property
+    def hourly(self) -> float:
+        """US dollars an hour that use it up exactly."""
+        return round(self.usd / (SLO_DAYS * 24), 4)
+
+
+SPENDING = Budget(1000, 6, long="1h", short="10m")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog import builder as cogbuilder
 from grafana_foundation_sdk.models import dashboard as models
@@ -10,9 +12,10 @@ from dashboards.look import DATASOURCE
 from dashboards.promql import Query
 from dashboards.site import JOB
 from telemetry.catalogue import A2A_REQUESTS, AGENTOS_INFO, CCR_REQUESTS, RATE_LIMIT_HITS
+from telemetry.catalogue_models import FALLBACKS, FROM, MODEL_TOKENS
 from telemetry.metric import Metric
 
-__all__ = ["QUERY", "variables"]
+__all__ = ["MODELS_QUERY", "QUERY", "model_variables", "variables"]
 
 _LABELS = {
     "agent": (A2A_REQUESTS, "Agent"),
@@ -22,17 +25,39 @@ _LABELS = {
 }
 """Label key of each variable, the metric that its values come from, and what it is called on the screen."""
 
+_MODELS_LABELS = {
+    "provider": (CCR_REQUESTS, "Provider"),
+    "model": (MODEL_TOKENS, "Model"),
+    "agent": (A2A_REQUESTS, "Agent"),
+}
+"""The same of the second dashboard."""
+
 QUERY = Query(job="$job", variables={key: f"${{{key}:regex}}" for key in _LABELS})
 """Queries of the panels: every open label that has a variable is matched with it."""
+
+MODELS_QUERY = Query(
+    job="$job",
+    variables={key: f"${{{key}:regex}}" for key in _MODELS_LABELS} | {FALLBACKS.label(FROM.key).key: "${provider:regex}"},
+)
+"""Queries of the second dashboard's panels. A fall-back belongs to the provider that did not answer."""
 
 
 def variables() -> list[cogbuilder.Builder[models.VariableModel]]:
     """The variables in the order of the screen."""
+    return _variables(_LABELS)
+
+
+def model_variables() -> list[cogbuilder.Builder[models.VariableModel]]:
+    """Those of the second dashboard."""
+    return _variables(_MODELS_LABELS)
+
+
+def _variables(labels: Mapping[str, tuple[Metric, str]]) -> list[cogbuilder.Builder[models.VariableModel]]:
     return [
         _datasource("datasource", "Metrics", "prometheus", "Prometheus that scrapes AgentOS"),
         _datasource("traces", "Traces", "jaeger", "Trace store that the links lead to"),
         _job(),
-        *(_label(key, metric, label) for key, (metric, label) in _LABELS.items()),
+        *(_label(key, metric, label) for key, (metric, label) in labels.items()),
     ]
 
 

@@ -17,13 +17,15 @@ REASON = closed(
     "rate_limit", "timeout", "unreachable", "server", "client", "protocol", "cancelled", "internal",
 )  # fmt: skip
 SKIPPED = closed("reason", "why a provider was not asked", "breaker_open", "queue")
-FALLBACK_REASON = replace(REASON, description="why the first one did not answer", values=(*REASON.values, *SKIPPED.values))
+FALLBACK_REASON = closed("reason", "why the first one did not answer", *REASON.values, *SKIPPED.values)
 FROM = replace(PROVIDER, key="from_provider", description="provider that did not answer")
 TO = replace(PROVIDER, key="to_provider", description="provider asked instead")
 MODEL = opened("model", "model asked for, from the settings", limit=20, pattern=r"[^\x00-\x1f\x7f]{1,128}")
 TOKEN_KIND = closed("kind", "kind of tokens; together they are all tokens", "input", "cached", "output", "reasoning", "unknown")
 UNPRICED = closed("reason", "what is missing for the cost", "model", "usage")
 BREAKER_STATE = closed("state", "state that the breaker took", "closed", "half_open", "open")
+BREAKER_LEVELS = {state: level for level, state in enumerate(BREAKER_STATE.values)}
+"""What the breaker's gauge shows for each of its states."""
 
 TASK_STATE = closed(
     "a2a.task.state", "state of the task, as A2A spells it",
@@ -31,6 +33,11 @@ TASK_STATE = closed(
                                   "AUTH_REQUIRED", "UNSPECIFIED")),
     on_span=False,
 )  # fmt: skip
+PROTOCOL_CODES = (
+    *("-32700", "-32600", "-32601", "-32602", "-32603"),
+    *(f"-3200{n}" for n in range(1, 10)),
+)
+"""The codes that JSON-RPC and A2A name; an agent may answer with others. https://www.jsonrpc.org/specification#error_object"""
 ERROR_CODE = opened("rpc.response.status_code", "JSON-RPC error code", limit=30, pattern=r"-?[0-9]{1,9}")
 
 _ROUTER = "agents/services/ccr_router.py"

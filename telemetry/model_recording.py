@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from telemetry.pipeline import Telemetry
     from telemetry.recording import Recorder
 
-__all__ = ["BREAKER_LEVELS", "ModelRecorder"]
-
-BREAKER_LEVELS = {"closed": 0, "half_open": 1, "open": 2}
+__all__ = ["ModelRecorder"]
 
 
 class _Nowhere:
@@ -57,17 +55,19 @@ class ModelRecorder:
         return self._telemetry.catalogue.by_name.get(metric.name) is metric
 
     def know(self, target: Target) -> None:
-        """Start the counters of a provider and its model at 0, its breaker as closed."""
+        """Start what a provider and its model count at 0, its breaker as closed."""
         provider, model = {"provider": target.provider}, {"provider": target.provider, "model": target.model}
         for metric in (rows.CALL_ERRORS, rows.RETRIES, rows.SKIPS, rows.BREAKER_CHANGES):
             self._zero(metric, **provider)
         for metric in (rows.MODEL_TOKENS, rows.UNPRICED_CALLS):
             self._zero(metric, **model)
+        if target.streams:
+            self._zero(rows.FIRST_TOKEN, **provider)
         self.spent(target, Decimal(0))
         for metric in (rows.QUEUED, rows.IN_FLIGHT):
             self.series(metric, **provider).put(0, None)
         if self._breakers is not None:
-            self._breakers.set(BREAKER_LEVELS["closed"], target.provider)
+            self._breakers.set(rows.BREAKER_LEVELS["closed"], target.provider)
 
     def know_route(self, names: Collection[str]) -> None:
         """Start the fall-backs along a route at 0."""
@@ -86,9 +86,18 @@ class ModelRecorder:
         """The details of an A2A call."""
         return A2ADetails(self, call, agent, operation)
 
-    def know_agent(self, agent: str) -> None:
-        """Start the task states of an agent at 0."""
+    def know_task(self, task_type: str) -> None:
+        """Start the attempts for a kind of task at 0."""
+        self._zero(rows.ROUTED_ATTEMPTS, task_type=task_type)
+
+    def know_agent(self, agent: str, operations: Collection[str]) -> None:
+        """Start the details of an agent's calls at 0: task states, request sizes, the protocol's errors, first events."""
         self._zero(rows.TASK_STATES, agent=agent)
+        self._zero(rows.REQUEST_SIZE, agent=agent)
+        for code in rows.PROTOCOL_CODES:
+            self._zero(rows.A2A_CODES, **{"agent": agent, rows.ERROR_CODE.key: code})
+        for operation in operations:
+            self._zero(rows.FIRST_EVENT, agent=agent, operation=operation)
 
     def answered(self, task_type: str, status: str, attempts: int) -> None:
         """One routed request ended after so many attempts; 0: no provider was asked."""
@@ -114,7 +123,7 @@ class ModelRecorder:
     def breaker(self, provider: str, state: str) -> None:
         """The provider's breaker changed."""
         if self._breakers is not None:
-            self._breakers.set(BREAKER_LEVELS[state], provider)
+            self._breakers.set(rows.BREAKER_LEVELS[state], provider)
         self.series(rows.BREAKER_CHANGES, provider, state).put(1, None)
 
     @contextmanager

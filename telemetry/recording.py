@@ -234,10 +234,11 @@ class Recorder:
             for operation in operations:
                 self.a2a_series(agent, operation)
             self.telemetry[rows.A2A_ACTIVE_TASKS].labels(agent).inc(0)
-            self.models.know_agent(agent)
+            self.models.know_agent(agent, operations)
         for provider, task_types in providers.items():
             for task_type in task_types:
                 self.ccr_series(provider, task_type)
+                self.models.know_task(task_type)
 
     def _ids(self, series: Handle) -> bytes | None:
         return ids_if_labelled(series) if self.takes_sampled else None

@@ -13,7 +13,8 @@ class Breaker:
     the breaker closes, if it fails it is open for another pause.
 
     Whoever was allowed must say how it ended: ``succeeded``, ``failed``, or ``released`` where it says nothing about the
-    provider. ``changed`` is told each new state: ``closed``, ``half_open`` or ``open``.
+    provider, and the ``era`` in which it was allowed. The end of a call from an era before says nothing of this one: it began
+    before the breaker changed. ``changed`` is told each new state: ``closed``, ``half_open`` or ``open``.
     """
 
     def __init__(
@@ -31,6 +32,8 @@ class Breaker:
         self._opened_at = 0.0
         self._trying = False
         self.state = "closed"
+        self.era = 0
+        """Counts the changes of state."""
 
     def allows(self) -> bool:
         """Whether the provider may be asked now."""
@@ -43,25 +46,31 @@ class Breaker:
         self._trying = True
         return True
 
-    def succeeded(self) -> None:
+    def succeeded(self, era: int | None = None) -> None:
         """The call answered."""
+        if era not in (None, self.era):
+            return
         self._failures = 0
         self._trying = False
         if self.state != "closed":
             self._become("closed")
 
-    def failed(self) -> None:
+    def failed(self, era: int | None = None) -> None:
         """The call failed, and that is the provider's doing."""
+        if era not in (None, self.era):
+            return
         self._failures += 1
         self._trying = False
         if self.state == "half_open" or (self.state == "closed" and 0 < self._limit <= self._failures):
             self._opened_at = self._clock()
             self._become("open")
 
-    def released(self) -> None:
+    def released(self, era: int | None = None) -> None:
         """The call ended without saying anything about the provider."""
-        self._trying = False
+        if era in (None, self.era):
+            self._trying = False
 
     def _become(self, state: str) -> None:
         self.state = state
+        self.era += 1
         self._changed(state)

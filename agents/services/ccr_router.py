@@ -17,7 +17,7 @@ from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import GEN_A
 
 from agents.services.breaker import Breaker
 from agents.services.ccr_usage import measured
-from agents.services.lane import Lane, QueueFull
+from agents.services.lane import Asked, Lane, QueueFull
 from agents.services.patience import Patience
 from agents.services.provider import ModelRequest, Provider, ProviderError
 from agents.services.retry import Retry
@@ -134,27 +134,27 @@ class Router:
     async def _at(self, lane: Lane, journey: _Journey) -> AsyncGenerator[str, None]:
         """One provider, as often as is set. Raises ``_Away``, or ``RouterError`` once text has gone out."""
         for repetition in count(1):
-            if not lane.breaker.allows():
+            asked = lane.asked()
+            if asked is None:
                 self._models.skipped(lane.name, "breaker_open")
                 raise _Away("breaker_open")
-            begun = False
             try:
-                async with lane.turn(journey.patience), aclosing(self._attempt(lane, journey)) as pieces:
+                async with lane.turn(journey.patience), aclosing(self._attempt(lane, journey, asked)) as pieces:
                     async for piece in pieces:
-                        begun = True
+                        asked.begun = True
                         yield piece
             except QueueFull as error:
-                lane.judge(error, begun=False)
+                lane.judge(error, asked)
                 self._models.skipped(lane.name, "queue")
                 raise _Away("queue") from error
             except Exception as error:  # whatever one provider raises, the next one can still answer
-                lane.judge(error, begun=begun)
-                await self._bear(lane, journey, error, repetition, begun=begun)
+                lane.judge(error, asked)
+                await self._bear(lane, journey, error, repetition, begun=asked.begun)
             except BaseException as error:  # the reader left, which says nothing of the provider unless it had begun
-                lane.judge(error, begun=begun)
+                lane.judge(error, asked)
                 raise
             else:
-                lane.judge(None, begun=begun)
+                lane.judge(None, asked)
                 return
 
     async def _bear(self, lane: Lane, journey: _Journey, error: Exception, repetition: int, *, begun: bool) -> None:
@@ -169,9 +169,11 @@ class Router:
         self._models.retried(lane.name, reason)
         await journey.patience.wait(self._sleep(delay))
 
-    async def _attempt(self, lane: Lane, journey: _Journey) -> AsyncGenerator[str, None]:
+    async def _attempt(self, lane: Lane, journey: _Journey, asked: Asked) -> AsyncGenerator[str, None]:
         """One call of a provider, measured, on a span that says which model was asked."""
         request = journey.request
+        # Whoever has not even half of the time that is usual may be healthy and run out of it.
+        asked.short = journey.patience.left < min(lane.timeout, self._settings.call_timeout) / 2
         journey.attempts += 1
         attempt = self._models.attempt(lane.target, request.task_type, journey.attempts)
         attributes = {GEN_AI_INPUT_MESSAGES: _messages("user", request.prompt)} if self._trace_content else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from agents.services.breaker import Breaker
@@ -15,7 +16,7 @@ from telemetry.failure_reason import reason_of
 from telemetry.genai import Target
 from telemetry.model_recording import ModelRecorder
 
-__all__ = ["Lane", "QueueFull", "target_of"]
+__all__ = ["Asked", "Lane", "QueueFull", "target_of"]
 
 _NOT_ITS_DOING = frozenset({"client", "cancelled"})
 """Reasons that say nothing about the provider's health."""
@@ -23,6 +24,18 @@ _NOT_ITS_DOING = frozenset({"client", "cancelled"})
 
 class QueueFull(Exception):
     """No turn came while there was time."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """One time that the provider is asked, and what its end depends on."""
+
+    era: int
+    """The breaker's, when it let the call through."""
+    begun: bool = False
+    """Whether text has come."""
+    short: bool = False
+    """Whether so little time was left for it that running out of it is not the provider's doing."""
 
 
 def target_of(name: str, vendor: str, model: str, settings: ProviderSettings) -> Target:
@@ -66,11 +79,22 @@ class Lane:
         finally:
             self._turns.release()
 
-    def judge(self, error: BaseException | None, *, begun: bool) -> None:
+    def asked(self) -> Asked | None:
+        """The provider is to be asked; None where its breaker does not allow it. ``judge`` must be told the end."""
+        allowed = self.breaker.allows()  # which may change its era
+        return Asked(self.breaker.era) if allowed else None
+
+    def judge(self, error: BaseException | None, asked: Asked) -> None:
         """Tells the breaker how a call ended."""
-        if error is None or (begun and not isinstance(error, Exception)):
-            self.breaker.succeeded()
-        elif isinstance(error, QueueFull) or reason_of(error) in _NOT_ITS_DOING:
-            self.breaker.released()
+        if error is None or (asked.begun and not isinstance(error, Exception)):
+            self.breaker.succeeded(asked.era)
+        elif self._blames(error, asked):
+            self.breaker.failed(asked.era)
         else:
-            self.breaker.failed()
+            self.breaker.released(asked.era)
+
+    @staticmethod
+    def _blames(error: BaseException, asked: Asked) -> bool:
+        if isinstance(error, QueueFull) or reason_of(error) in _NOT_ITS_DOING:
+            return False
+        return not (asked.short and isinstance(error, TimeoutError))

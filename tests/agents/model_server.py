@@ -140,7 +140,7 @@ class Bench:
         self.telemetry = Telemetry(catalogue, strict=True, span_processors=processors, clock=self.clock)
         each = options.pop("each", {})
         given = {name: {"kind": "openai", "base_url": url, "model": "m"} for name, url in urls.items()}
-        remote = {name: {**one, **each.get(name, {})} for name, one in given.items()}
+        remote: Any = {name: {**one, **each.get(name, {})} for name, one in given.items()}
         settings = Settings(providers=remote, prices=PRICES, **options)
         providers = {name: OpenAIProvider(one) for name, one in settings.providers.items()}
         self.router = Router(

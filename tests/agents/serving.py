@@ -7,9 +7,11 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
+
+Lifespan = Literal["on", "off"]
 
 PATIENCE = 20.0
 """Seconds after which a wait for an event is a failure."""
@@ -18,7 +20,7 @@ PATIENCE = 20.0
 class ThreadedServer(uvicorn.Server):
     """A server that says when it listens, and leaves the process's signals alone."""
 
-    def __init__(self, app: Any, *, lifespan: str) -> None:
+    def __init__(self, app: Any, *, lifespan: Lifespan) -> None:
         super().__init__(uvicorn.Config(app, log_config=None, access_log=False, lifespan=lifespan, ws="none"))
         self.listening = threading.Event()
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -30,14 +32,14 @@ class ThreadedServer(uvicorn.Server):
 
 
 @contextmanager
-def serving(app: Any, *, lifespan: str = "on") -> Iterator[str]:
+def serving(app: Any, *, lifespan: Lifespan = "on") -> Iterator[str]:
     """Serves the application; yields its URL. A lifespan that fails to start fails the test."""
     with serving_on_loop(app, lifespan=lifespan) as (url, _):
         yield url
 
 
 @contextmanager
-def serving_on_loop(app: Any, *, lifespan: str = "on") -> Iterator[tuple[str, asyncio.AbstractEventLoop]]:
+def serving_on_loop(app: Any, *, lifespan: Lifespan = "on") -> Iterator[tuple[str, asyncio.AbstractEventLoop]]:
     """As ``serving``; yields the URL and the server's event loop."""
     server = ThreadedServer(app, lifespan=lifespan)
     # With the protocol named asyncio sets TCP_NODELAY, as it does for the sockets that it opens itself.

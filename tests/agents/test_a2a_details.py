@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, Response
 
+from telemetry.catalogue_models import PROTOCOL_CODES as CODES
 from telemetry.catalogue_models import TASK_STATE
 from tests.agents.conftest import Service, Start
 from tests.agents.scripted_agent import artifact, replying, status, task
@@ -48,6 +49,27 @@ def test_states_start_at_zero(start, agent):
     """The states of an agent have their series before anything happens, so that the first one is seen."""
     service, _ = started(start, agent, replying(task("TASK_STATE_COMPLETED", "hi")))
     assert service.value("a2a_task_state_count_total", agent="peer", a2a_task_state="TASK_STATE_FAILED") == 0
+
+
+def test_everything_of_an_agent_starts_at_zero(start, agent):
+    """Its errors by the protocol's codes, request sizes and first events have their series once its card is known."""
+    one = agent(replying(task("TASK_STATE_COMPLETED", "hi")))
+    service = start(agents={"peer": one.url}, model_metrics=True)
+    assert service.run("peer", operation="unheard-of").status_code == 400
+    codes = {
+        code: service.value("a2a_request_error_count_total", agent="peer", rpc_response_status_code=code) for code in CODES
+    }
+    assert codes == dict.fromkeys(CODES, 0)
+    assert service.value("a2a_request_size_bytes_count", agent="peer") == 0
+    assert service.value("a2a_client_response_time_to_first_event_seconds_count", agent="peer", operation="query") == 0
+
+
+def test_codes_are_those_of_the_protocol():
+    """The codes that start at zero are JSON-RPC's own and those that A2A names."""
+    from a2a.utils.errors import JSON_RPC_ERROR_CODE_MAP
+
+    named = {str(code) for code in JSON_RPC_ERROR_CODE_MAP.values()}
+    assert named | {"-32700", "-32600", "-32601", "-32602", "-32603"} == set(CODES)
 
 
 def failing(code: int) -> Any:

@@ -16,7 +16,7 @@ from agents.settings import ProviderSettings, Settings
 from telemetry import Telemetry
 from telemetry.catalogue import AGENTOS
 from telemetry.catalogue_genai import LATEST, V1_36
-from telemetry.catalogue_models import ROWS
+from telemetry.catalogue_models import PROTOCOL_CODES, ROWS
 from telemetry.metric import Catalogue
 from tests.agents.model_server import ASKED, DONE, Bench, Clock, Gate, ModelServer, bench, refusal, says, used
 
@@ -137,6 +137,7 @@ def test_second_part_is_a_setting():
     assert list(chosen.catalogue) == [*AGENTOS, *ROWS]
     assert {key: set(values) for key, values in chosen.known.items()} == {
         "model": {"x", "y"}, "from_provider": {"a", "b"}, "to_provider": {"a", "b"},
+        "rpc.response.status_code": set(PROTOCOL_CODES),
     }  # fmt: skip
 
 

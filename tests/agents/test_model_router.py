@@ -3,93 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import aclosing
 
 import pytest
 
-from agents.services.breaker import Breaker
 from agents.services.ccr_router import RouterError
 from agents.services.retry import Retry, seconds_until
 from telemetry.catalogue import AGENTOS
-from tests.agents.model_server import ASKED, DONE, Clock, Gate, ModelServer, bench, refusal, says, used
+from telemetry.catalogue_models import FALLBACK_REASON
+from tests.agents.model_server import ASKED, CUT, DONE, Gate, ModelServer, bench, refusal, says, used
 
 ANSWER = [says("fine"), used(1, 1), DONE]
 CLOSED, HALF_OPEN, OPEN = 0.0, 1.0, 2.0
 
 
-def breaker() -> tuple[Breaker, Clock, list[str]]:
-    """One that opens at 3 failures for 30 seconds, its clock, and what it told."""
-    clock, told = Clock(), list[str]()
-    return Breaker(3, 30.0, told.append, clock), clock, told
+async def test_histograms_of_a_route_start_at_zero():
+    """Attempts of a task type and first tokens of a provider have their series before anything happens."""
+    async with bench(main=ModelServer(ANSWER)) as one:
+        one.telemetry.recorder.know(providers={"main": ["question"]})
+        body = one.telemetry.reader.expose().body.decode().splitlines()
+        assert 'ccr_time_to_first_token_seconds_count{provider="main"} 0' in body
+        assert 'ccr_attempts_count{status="error",task_type="question"} 0' in body
+        assert 'ccr_attempts_count{status="success",task_type="question"} 0' in body
 
 
-def failing(one: Breaker, times: int) -> None:
-    for _ in range(times):
-        assert one.allows()
-        one.failed()
-
-
-def test_breaker_opens_after_failures_in_a_row():
-    """The third failure in a row opens it; a success between them starts the count anew."""
-    one, _, told = breaker()
-    failing(one, 2)
-    assert one.allows()
-    one.succeeded()
-    failing(one, 2)
-    assert (one.state, told) == ("closed", [])
-    failing(one, 1)
-    assert (one.state, told) == ("open", ["open"])
-    assert not one.allows()
-
-
-def test_breaker_lets_one_call_try_after_its_pause():
-    """When the pause is over, and not a moment before, one call is let through and no second one beside it."""
-    one, clock, told = breaker()
-    failing(one, 3)
-    clock.now += 29.999
-    assert not one.allows()
-    clock.now += 0.001
-    assert [one.allows(), one.allows()] == [True, False]
-    assert told == ["open", "half_open"]
-
-
-def test_breaker_closes_when_the_trial_succeeds():
-    """A trial that succeeds closes it, and it takes as many failures as before to open it again."""
-    one, clock, told = breaker()
-    failing(one, 3)
-    clock.now += 30
-    assert one.allows()
-    one.succeeded()
-    failing(one, 2)
-    assert told == ["open", "half_open", "closed"]
-
-
-def test_breaker_opens_again_when_the_trial_fails():
-    """A trial that fails opens it for another whole pause."""
-    one, clock, told = breaker()
-    failing(one, 3)
-    clock.now += 30
-    failing(one, 1)
-    assert told == ["open", "half_open", "open"]
-    clock.now += 29
-    assert not one.allows()
-
-
-def test_breaker_lets_another_try_when_a_trial_says_nothing():
-    """A trial whose reader left leaves it half-open for the next call."""
-    one, clock, _ = breaker()
-    failing(one, 3)
-    clock.now += 30
-    assert one.allows()
-    one.released()
-    assert (one.allows(), one.state) == (True, "half_open")
-
-
-def test_breaker_of_no_failures_never_opens():
-    """With a limit of 0 there is no breaker."""
-    one = Breaker(0, 30.0)
-    failing(one, 100)
-    assert one.state == "closed"
+async def test_fall_backs_of_a_route_start_at_zero():
+    """Each turn of a route has its series for every reason, those of skipped providers included, before anything happens."""
+    async with bench(main=ModelServer(ANSWER), backup=ModelServer(ANSWER)) as one:
+        body = one.telemetry.reader.expose().body.decode()
+        started = re.findall(r'ccr_fallbacks_total{from_provider="main",reason="(\w+)",to_provider="backup"} 0\n', body)
+        assert sorted(started) == sorted(FALLBACK_REASON.values)
 
 
 async def test_gauge_follows_the_breaker():
@@ -128,6 +72,50 @@ async def test_open_provider_is_skipped_without_a_call():
         "ccr_skips_total/main/breaker_open": 1,
         "ccr_attempts_count/success/question": 2, "ccr_attempts_sum/success/question": 3,
     }  # fmt: skip
+
+
+async def test_late_failure_does_not_end_the_trial():
+    """A call that hung since before the breaker opened fails while another one tries: the trial goes on, and closes it."""
+    old, new = Gate(), Gate()
+    server = ModelServer([old, CUT], refusal(500), [new, *ANSWER])
+    async with bench(main=server, breaker_failures=1, breaker_pause=30.0) as one:
+        hanging = asyncio.create_task(one.text())
+        await old.wait_until_reached()
+        with pytest.raises(RouterError):
+            await one.text()
+        one.clock.now += 30
+        trying = asyncio.create_task(one.text())
+        await new.wait_until_reached()
+        old.opened.set()
+        with pytest.raises(RouterError):
+            await hanging
+        new.opened.set()
+        assert await trying == "fine"
+        assert one.recorded("ccr_breaker") == {
+            "ccr_breaker_changes_total/main/open": 1, "ccr_breaker_changes_total/main/half_open": 1,
+            "ccr_breaker_changes_total/main/closed": 1,
+        }  # fmt: skip
+
+
+async def test_provider_that_had_no_time_is_not_blamed():
+    """A provider that is cut off in the little time that the one before it has left does not count as failing."""
+    servers = {"main": ModelServer([Gate()]), "backup": ModelServer([Gate()])}
+    each = {"main": {"timeout": 0.4}, "backup": {"timeout": 30}}
+    async with bench(**servers, each=each, call_timeout=0.5, breaker_failures=1) as one:
+        with pytest.raises(RouterError, match="in time"):
+            await one.text()
+        assert one.recorded("ccr_breaker", "ccr_errors") == {
+            "ccr_breaker_state/main": OPEN, "ccr_breaker_changes_total/main/open": 1,
+            "ccr_errors_total/main/timeout": 1, "ccr_errors_total/backup/timeout": 1,
+        }  # fmt: skip
+
+
+async def test_provider_that_hangs_for_the_whole_request_is_blamed():
+    """Where the request's time is shorter than the provider's own, hanging through it counts as failing."""
+    async with bench(main=ModelServer([Gate()]), call_timeout=0.3, breaker_failures=1) as one:
+        with pytest.raises(RouterError, match="in time"):
+            await one.text()
+        assert one.recorded("ccr_breaker_state") == {"ccr_breaker_state/main": OPEN}
 
 
 async def test_refused_request_does_not_open_the_breaker():

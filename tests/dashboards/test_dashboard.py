@@ -1,8 +1,9 @@
-"""The dashboard as committed: what SPEC and operators expect to find in it."""
+"""The dashboards as committed: what SPEC and operators expect to find in them."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from telemetry.catalogue_models import ROWS
+from telemetry.metric import Metric
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,10 +32,37 @@ PANELS = {
 }  # fmt: skip
 
 
+MODEL_PANELS = {
+    "Model Calls Now": [
+        "Unanswered Requests", "Failed Attempts", "First Token p95", "Open Breakers", "Waiting Calls", "Cost (1h)",
+    ],
+    "Attempts": ["Attempts per Request", "Errors by Reason", "Retries by Provider", "Fall-backs"],
+    "Provider Health": [
+        "Time to First Token", "Calls in Flight", "Calls Waiting", "Breaker State", "Breaker Openings", "Skipped Calls",
+    ],
+    "Tokens & Cost": ["Tokens by Kind", "Tokens by Model", "Cost by Model", "Unpriced Calls"],
+    "A2A Details": ["Task States", "A2A Error Codes", "Time to First Event", "Request Size"],
+}  # fmt: skip
+
+
+def _loaded(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((ROOT / f"dashboards/{name}.json").read_text())
+    return loaded
+
+
 @pytest.fixture(scope="module")
 def board() -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads((ROOT / "dashboards/agentos-dashboard.json").read_text())
-    return loaded
+    return _loaded("agentos-dashboard")
+
+
+@pytest.fixture(scope="module")
+def models() -> dict[str, Any]:
+    return _loaded("agentos-models")
+
+
+@pytest.fixture(params=["agentos-dashboard", "agentos-models"])
+def each(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return _loaded(request.param)
 
 
 def test_the_22_panels_stand_in_their_order(board: dict[str, Any]) -> None:
@@ -56,24 +87,71 @@ def test_variables_are_the_agreed_ones(board: dict[str, Any]) -> None:
     assert [variables[name]["current"]["value"] for name in list(variables)[3:]] == [["$__all"]] * 4
 
 
-def test_the_dashboard_imports_into_any_grafana(board: dict[str, Any]) -> None:
+def test_the_second_dashboard_has_its_panels_in_their_order(models: dict[str, Any]) -> None:
+    """Five rows and their panels have their titles in their order, and none has the title of a panel of the first."""
+    assert [panel["title"] for panel in models["panels"]] == [
+        title for row, titles in MODEL_PANELS.items() for title in (row, *titles)
+    ]
+    assert not {title for titles in MODEL_PANELS.values() for title in titles} & {
+        title for titles in PANELS.values() for title in titles
+    }
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_every_row_of_the_second_part_is_on_the_second_dashboard(models: dict[str, Any], row: Metric) -> None:
+    """No metric of the models' part of the list is without a panel."""
+    asked = " ".join(target["expr"] for panel in models["panels"] for target in panel.get("targets", []))
+    assert re.search(rf"\b{row.prometheus_name}(_bucket|_sum|_count)?{{", asked)
+
+
+def test_the_second_dashboards_variables(models: dict[str, Any]) -> None:
+    """Both data sources, the job, and provider, model and agent, which start with All."""
+    variables = {variable["name"]: variable for variable in models["templating"]["list"]}
+    assert list(variables) == ["datasource", "traces", "job", "provider", "model", "agent"]
+    assert [variables[name]["current"]["value"] for name in list(variables)[3:]] == [["$__all"]] * 3
+
+
+def test_a_fall_back_is_narrowed_by_the_provider_that_did_not_answer(models: dict[str, Any]) -> None:
+    """The variable of the providers narrows the fall-backs' first provider."""
+    panel = next(panel for panel in models["panels"] if panel["title"] == "Fall-backs")
+    assert "from_provider=~`${provider:regex}`" in panel["targets"][0]["expr"]
+
+
+def test_levels_of_the_breaker_have_their_names(models: dict[str, Any]) -> None:
+    """0, 1 and 2 are shown as closed, half-open and open; of several instances the highest."""
+    panel = next(panel for panel in models["panels"] if panel["title"] == "Breaker State")
+    (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
+    assert {level: shown["text"] for level, shown in mapping["options"].items()} == {
+        "0": "closed", "1": "half-open", "2": "open",
+    }  # fmt: skip
+    assert panel["targets"][0]["expr"].startswith("max by (provider) (ccr_breaker_state{")
+
+
+def test_the_dashboards_lead_to_each_other(board: dict[str, Any], models: dict[str, Any]) -> None:
+    """The first link above the panels is the other dashboard, with the same job and times."""
+    assert [one["links"][0]["url"] for one in (board, models)] == [
+        f"/d/{uid}?var-job=${{job}}&${{__url_time_range}}" for uid in ("agentos-models", "agentos")
+    ]
+
+
+def test_a_dashboard_imports_into_any_grafana(each: dict[str, Any]) -> None:
     """No id of a Grafana is in it, and its schema is not newer than that of Grafana 10.0; later ones migrate it."""
-    assert board.get("id") is None
-    assert board["uid"] == "agentos"
-    assert board["schemaVersion"] <= 38
+    assert each.get("id") is None
+    assert each["uid"] in ("agentos", "agentos-models")
+    assert each["schemaVersion"] <= 38
 
 
-def test_the_dashboard_round_trips_through_the_types_of_grafana(board: dict[str, Any]) -> None:
+def test_a_dashboard_round_trips_through_the_types_of_grafana(each: dict[str, Any]) -> None:
     """Read into the foundation SDK's types and written again it is the same, so that Grafana drops nothing of it."""
     register_default_plugins()
-    again = json.loads(json.dumps(Dashboard.from_json(board), cls=JSONEncoder))
-    assert again == board
+    again = json.loads(json.dumps(Dashboard.from_json(each), cls=JSONEncoder))
+    assert again == each
 
 
-def test_a_panel_and_its_links_lead_to_places_that_exist(board: dict[str, Any]) -> None:
+def test_a_panel_and_its_links_lead_to_places_that_exist(each: dict[str, Any]) -> None:
     """Every link to a panel names the panel with that id, and every runbook link a page."""
-    titles = {str(panel["id"]): panel["title"] for panel in board["panels"]}
-    for panel in board["panels"]:
+    titles = {str(panel["id"]): panel["title"] for panel in each["panels"]}
+    for panel in each["panels"]:
         for link in panel.get("links", []):
             if "viewPanel=" in link["url"]:
                 assert titles[link["url"].split("viewPanel=")[1].split("&")[0]] == link["title"]

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from agents.settings import Settings
-from telemetry.catalogue import AGENTOS, DESCRIPTIVE
+from dashboards.mutation import EVERY
 from telemetry.metric import Kind
 from telemetry.recording import Recorder
 
@@ -21,12 +21,17 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("
 PYTHON = {"agentos_telemetry", *(name for name in dir(Recorder) if not name.startswith("_"))}
 """The wheel's name and the words of the Python interface."""
 
-FAMILIES = re.compile(r"(?<![\w.:/-])(?:a2a|agentos|cache|ccr|rate_limit)_[a-z0-9_]+(?![\w./-]*[/(]|\.py|\w)")
+FAMILIES = re.compile(
+    r"(?<![\w.:/-])(?:a2a|agentos|cache|ccr|gen_ai|rate_limit)_(?!latest_experimental)[A-Za-z0-9_]+(?![\w./-]*[/(]|\.py|\w)"
+)
+INSTRUMENTS = re.compile(r"`((?:a2a|ccr|gen_ai|rate_limit)\.[a-z0-9_.]+[a-z0-9])`")
+"""OpenTelemetry's names stand between backticks."""
 
 
 def _known() -> set[str]:
     names = set(PYTHON)
-    for metric in (*AGENTOS, *DESCRIPTIVE):
+    for metric in EVERY:
+        names |= {label.prometheus_key for label in metric.labels}
         name = metric.prometheus_name
         parts = ("_bucket", "_sum", "_count") if metric.kind is Kind.HISTOGRAM else ("",)
         names |= {name, name.removesuffix("_total"), *(name + part for part in parts), f"{name.removesuffix('_total')}_created"}
@@ -38,8 +43,17 @@ def test_a_document_names_no_metric_that_does_not_exist(document: Path) -> None:
     """Each word that looks like one of our metrics is one, or a rule's record."""
     rules = yaml.safe_load((ROOT / "dashboards/rules/agentos-recording.yml").read_text())
     records = {rule["record"].split(":")[1] for group in rules["groups"] for rule in group["rules"]}
-    words = set(FAMILIES.findall(document.read_text()))
+    text = re.sub(r"\]\(#[^)]*\)", "]", document.read_text())  # a link's target on the page is in small letters
+    words = set(FAMILIES.findall(text))
     assert words - _known() - records == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_document_names_no_instrument_that_does_not_exist(document: Path) -> None:
+    """Each dotted name of ours is an instrument, a label key, or the name of one of our spans or their attributes."""
+    known = {name for metric in EVERY for name in (metric.name, *metric.keys)}
+    spans = {"a2a.request", "ccr.request", "ccr.route", "cache.operation", "ccr.attempt"}
+    assert set(INSTRUMENTS.findall(document.read_text())) - known - spans == set()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -52,8 +66,8 @@ def test_a_document_names_no_setting_that_does_not_exist(document: Path) -> None
 @pytest.mark.parametrize("document", sorted((ROOT / "docs/runbooks").glob("*.md")), ids=lambda path: path.stem)
 def test_a_runbook_names_no_panel_that_does_not_exist(document: Path) -> None:
     """What a runbook writes in italics is the title of a panel."""
-    board = json.loads((ROOT / "dashboards/agentos-dashboard.json").read_text())
-    titles = {panel["title"] for panel in board["panels"]} | {"Request Duration Percentiles"}
+    boards = [json.loads((ROOT / f"dashboards/agentos-{name}.json").read_text()) for name in ("dashboard", "models")]
+    titles = {panel["title"] for board in boards for panel in board["panels"]} | {"Request Duration Percentiles"}
     assert set(re.findall(r"(?<![*\w])\*([A-Z][^*\n]+)\*(?!\*)", document.read_text())) - titles == set()
 
 

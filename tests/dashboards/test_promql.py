@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from dashboards.promql import But, Query, le, ratio
-from telemetry.metric import closed, counter, histogram, opened, up_down_counter
+from telemetry.metric import Together, closed, counter, histogram, observable_gauge, opened, up_down_counter
 
 CALLS = counter("calls", "{call}", "Calls", opened("agent", "agent", limit=5), closed("status", "end", "good", "bad"))
 TIME = histogram("time", "s", "Time", opened("agent", "agent", limit=5), bounds=(0.5, 1, 2.5))
 LEVEL = up_down_counter("level", "{call}", "Level", opened("agent", "agent", limit=5))
+WORST = observable_gauge("worst", "", "Worst", opened("agent", "agent", limit=5), together=Together.MAX)
+DOTTED = counter("dotted", "", "Dotted", closed("a.state", "state", "on", "off"))
 
 ONE = Query(job="one", variables={})
 BOARD = Query(job="$job", variables={"agent": "${agent:regex}", "status": "${status:regex}"})
@@ -51,6 +53,21 @@ def test_a_histogram_is_asked_for_its_parts_only() -> None:
         ONE.series(TIME)
     with pytest.raises(ValueError, match="calls is a counter: it has no part"):
         ONE.series(CALLS, "sum")
+
+
+def test_a_level_of_several_is_what_the_catalogue_says() -> None:
+    """A gauge is summed up, or its highest is taken where the catalogue's rule for several workers says so."""
+    assert ONE.level(LEVEL) == 'sum(level{job="one"})'
+    assert ONE.level(WORST, "agent") == 'max by (agent) (worst{job="one"})'
+    assert ONE.highest(WORST, "5m", "agent") == 'max by (agent) (max_over_time(worst{job="one"}[5m]))'
+    assert ONE.count_at(WORST, 2) == 'sum(worst{job="one"} == bool 2)'
+
+
+def test_a_dotted_key_is_asked_for_as_prometheus_writes_it() -> None:
+    """The catalogue's dots become underscores in matchers and groupings."""
+    assert ONE.rate(DOTTED, "5m", "a.state", **{"a.state": "on"}) == (
+        'sum by (a_state) (rate(dotted_total{job="one", a_state="on"}[5m]))'
+    )
 
 
 def test_a_quantile_keeps_the_bounds_and_drops_nan() -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from dashboards.site import FIRST_TOKEN, SLO_DAYS, SPENDING
+
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "dashboards/rules"
 
@@ -72,6 +74,18 @@ def test_pages_are_for_what_users_feel() -> None:
     assert {alert["alert"] for alert in ALERTS if alert["labels"]["severity"] == "page"} == {
         "AgentOSDown", "A2AErrorBudgetBurn", "A2ALatencyBudgetBurn",
     }  # fmt: skip
+
+
+def test_runbooks_name_the_numbers_that_are_set() -> None:
+    """What the pages say of the budget and of the first token is what ``site.py`` has."""
+    page = {name: (ROOT / f"docs/runbooks/{name}.md").read_text() for name in ("CCRCostBudgetBurn", "CCRFirstTokenSlow")}
+    assert (
+        f"more than {SPENDING.rate:g} times what the budget ({SPENDING.usd:g} USD for {SLO_DAYS} days)"
+        in (page["CCRCostBudgetBurn"])
+    )
+    assert f"gone in {SLO_DAYS / SPENDING.rate:g} days" in page["CCRCostBudgetBurn"]
+    late = f"more than {FIRST_TOKEN.budget:.0%} of this provider's streams took longer than {FIRST_TOKEN.under:g} s"
+    assert late.replace("%", " %") in page["CCRFirstTokenSlow"]
 
 
 def test_burn_rates_are_those_of_the_workbook() -> None:

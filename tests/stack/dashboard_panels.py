@@ -1,4 +1,4 @@
-"""The dashboard's panels as Grafana asks Prometheus for them, and the same numbers worked out from single series."""
+"""The dashboards' panels as Grafana asks Prometheus for them, and the same numbers worked out from single series."""
 
 from __future__ import annotations
 
@@ -12,7 +12,24 @@ from typing import Any
 
 from stack.prometheus import Prometheus
 
-__all__ = ["PANELS", "Raw", "Selection", "Where", "asked", "every", "interpolated", "quantile"]
+__all__ = [
+    "MODEL_PANELS",
+    "PANELS",
+    "RATE_INTERVAL",
+    "Measured",
+    "Raw",
+    "Selection",
+    "Where",
+    "asked",
+    "distribution",
+    "every",
+    "grew",
+    "interpolated",
+    "now",
+    "quantile",
+    "quantiles",
+    "rates",
+]
 
 ROOT = Path(__file__).parents[2]
 Where = Callable[[dict[str, str]], bool]
@@ -20,11 +37,22 @@ Where = Callable[[dict[str, str]], bool]
 RATE_INTERVAL = "60s"
 """What Grafana writes for $__rate_interval with a scrape interval of 15 s."""
 
-PANELS: dict[str, dict[str, Any]] = {
-    panel["title"]: panel
-    for panel in json.loads((ROOT / "dashboards/agentos-dashboard.json").read_text())["panels"]
-    if panel["type"] != "row"
-}
+
+def _panels(name: str) -> dict[str, dict[str, Any]]:
+    board = json.loads((ROOT / f"dashboards/{name}.json").read_text())
+    return {panel["title"]: panel for panel in board["panels"] if panel["type"] != "row"}
+
+
+PANELS = _panels("agentos-dashboard")
+MODEL_PANELS = _panels("agentos-models")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A Prometheus that has scraped all of the traffic, and the time of its last sample."""
+
+    store: Prometheus
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +74,7 @@ class Selection:
 def interpolated(expr: str, selection: Selection) -> str:
     """The query with the variables filled in as Grafana does: All as ``.*``, else the values as a regular expression."""
     filled = expr.replace("$__rate_interval", RATE_INTERVAL).replace("$job", "agentos")
-    for name in ("workspace_id", "operation", "provider", "agent"):
+    for name in ("workspace_id", "operation", "provider", "agent", "model"):
         values = [re.sub(r"([\\^$*+?.()|\[\]{}/])", r"\\\1", value) for value in selection.chosen.get(name, ())]
         pattern = ".*" if not values else values[0] if len(values) == 1 else f"({'|'.join(values)})"
         filled = filled.replace(f"${{{name}:regex}}", pattern)
@@ -57,7 +85,7 @@ def interpolated(expr: str, selection: Selection) -> str:
 def asked(store: Prometheus, title: str, selection: Selection, at: float) -> dict[str, float]:
     """What a panel shows at a time: legend -> value, over all of its queries."""
     found: dict[str, float] = {}
-    for target in PANELS[title]["targets"]:
+    for target in (PANELS | MODEL_PANELS)[title]["targets"]:
         for series in store.get("query", query=interpolated(target["expr"], selection), time=str(at))["result"]:
             legend = target["legendFormat"]
             for key, value in series["metric"].items():
@@ -65,6 +93,19 @@ def asked(store: Prometheus, title: str, selection: Selection, at: float) -> dic
             assert legend not in found, f"{title} has two series called {legend}"
             found[legend] = float(series["value"][1])
     return found
+
+
+def grew(measured: Measured, series: str, *, from_nothing: bool = False) -> float:
+    """The difference of a counter's last and first sample, over all instances.
+
+    ``from_nothing``: its first sample need not be its zero.
+    """
+    name, _, labels = series.partition("{")
+    query = f'{name}{{job="agentos",{labels}[5m]'
+    found = measured.store.get("query", query=query, time=str(measured.at))["result"]
+    assert found, f"nothing is called {series}"
+    first, last = (sum(float(one["values"][index][1]) for one in found) for index in (0, -1))
+    return last - (0 if from_nothing else first)
 
 
 def every(_: dict[str, str]) -> bool:
@@ -103,3 +144,30 @@ def quantile(q: float, buckets: Mapping[float, float]) -> float:
         return bounds[-2]
     low, below = (bounds[index - 1], buckets[bounds[index - 1]]) if index else (0.0, 0.0)
     return low + (bounds[index] - low) * (rank - below) / (buckets[bounds[index]] - below)
+
+
+def quantiles(raw: Raw, metric: str, window: str, *keys: str) -> dict[tuple[str, ...], dict[float, float]]:
+    """The buckets of each group: upper bound -> rate."""
+    groups: dict[tuple[str, ...], dict[float, float]] = {}
+    for (bound, *group), rate in raw.by(f"{metric}_bucket", f"rate[{window}]", "le", *keys).items():
+        groups.setdefault(tuple(group), {})[float(bound)] = rate
+    return {group: buckets for group, buckets in groups.items() if buckets[float("inf")]}
+
+
+def distribution(raw: Raw, metric: str, key: str) -> dict[str, float]:
+    """p95 and mean by a label, as a panel shows them."""
+    window = f"rate[{RATE_INTERVAL}]"
+    total, count = (raw.by(f"{metric}_{part}", window, key) for part in ("sum", "count"))
+    found = {f"{group[0]} p95": quantile(0.95, b) for group, b in quantiles(raw, metric, RATE_INTERVAL, key).items()}
+    return found | {f"{group[0]} mean": total[group] / count[group] for group in count if count[group]}
+
+
+def rates(raw: Raw, metric: str, *keys: str, where: Where = every, times: float = 1) -> dict[str, float]:
+    """Events a second, or as many ``times`` that, by labels."""
+    found = raw.by(metric, f"rate[{RATE_INTERVAL}]", *keys, where=where)
+    return {" ".join(group): times * rate for group, rate in found.items()}
+
+
+def now(value: float) -> dict[str, float]:
+    """A number as of now."""
+    return {"now": value}

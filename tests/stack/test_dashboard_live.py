@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 import httpx
 import pytest
@@ -15,7 +14,21 @@ from stack.process import until
 from stack.prometheus import Prometheus, scrape_job
 from stack.service import Service
 from stack.traffic import Call
-from tests.stack.dashboard_panels import PANELS, RATE_INTERVAL, Raw, Selection, Where, asked, every, interpolated, quantile
+from tests.stack.dashboard_panels import (
+    PANELS,
+    RATE_INTERVAL,
+    Measured,
+    Raw,
+    Selection,
+    asked,
+    distribution,
+    grew,
+    interpolated,
+    now,
+    quantile,
+    quantiles,
+    rates,
+)
 from tests.stack.needs import part
 
 SETTINGS = {
@@ -59,14 +72,6 @@ SEVERAL = Selection(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A Prometheus that has scraped all of the traffic, and the time of its last sample."""
-
-    store: Prometheus
-    at: float
-
-
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
     """The traffic is over, but for one call to herald that runs on."""
@@ -89,75 +94,47 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
 @pytest.mark.parametrize(("series", "count"), COUNTED.items())
 def test_counters_grew_by_exactly_what_was_sent(measured: Measured, series: str, count: int) -> None:
     """The difference of a counter's last and first sample is the number of events."""
-    name, _, labels = series.partition("{")
-    query = f'{name}{{job="agentos",{labels}'
-    found = measured.store.get("query", query=f"{query}[5m]", time=str(measured.at))["result"]
-    samples = [float(value) for value in (found[0]["values"][0][1], found[0]["values"][-1][1])]
     # A workspace is not known before its first decision: its counters may start in the midst of the traffic.
-    assert len(found) == 1
-    assert samples[1] - (0 if name == "rate_limit_hits_total" else samples[0]) == count
-
-
-def _quantiles(raw: Raw, metric: str, window: str, *keys: str) -> dict[tuple[str, ...], dict[float, float]]:
-    """The buckets of each group: upper bound -> rate."""
-    groups: dict[tuple[str, ...], dict[float, float]] = {}
-    for (bound, *group), rate in raw.by(f"{metric}_bucket", f"rate[{window}]", "le", *keys).items():
-        groups.setdefault(tuple(group), {})[float(bound)] = rate
-    return {group: buckets for group, buckets in groups.items() if buckets[float("inf")]}
-
-
-def _latency(raw: Raw, metric: str, key: str) -> dict[str, float]:
-    window = f"rate[{RATE_INTERVAL}]"
-    total, count = (raw.by(f"{metric}_{part}", window, key) for part in ("sum", "count"))
-    found = {f"{group[0]} p95": quantile(0.95, b) for group, b in _quantiles(raw, metric, RATE_INTERVAL, key).items()}
-    return found | {f"{group[0]} mean": total[group] / count[group] for group in count if count[group]}
-
-
-def _rates(raw: Raw, metric: str, *keys: str, where: Where = every) -> dict[str, float]:
-    return {" ".join(group): rate for group, rate in raw.by(metric, f"rate[{RATE_INTERVAL}]", *keys, where=where).items()}
-
-
-def _now(value: float) -> dict[str, float]:
-    return {"now": value}
+    assert grew(measured, series, from_nothing=series.startswith("rate_limit_hits_total")) == count
 
 
 def _error_rate(raw: Raw) -> dict[str, float]:
     errors = raw.total("a2a_requests_total", "rate[5m]", lambda labels: labels["status"] == "error")
-    return _now(errors / raw.total("a2a_requests_total", "rate[5m]"))
+    return now(errors / raw.total("a2a_requests_total", "rate[5m]"))
 
 
 def _hit_ratio(raw: Raw) -> dict[str, float]:
     results = raw.by("cache_operations_total", "rate[5m]", "result", where=lambda labels: labels["operation"] == "get")
-    return _now(results["hit",] / (results["hit",] + results["miss",]))
+    return now(results["hit",] / (results["hit",] + results["miss",]))
 
 
 DURATION = "a2a_request_duration_seconds"
 EXPECTED: dict[str, Callable[[Raw], dict[str, float]]] = {
-    "A2A Requests (5m)": lambda raw: _now(raw.total("a2a_requests_total", "increase[5m]")),
-    "A2A p95 Latency": lambda raw: _now(quantile(0.95, _quantiles(raw, DURATION, "5m")[()])),
+    "A2A Requests (5m)": lambda raw: now(raw.total("a2a_requests_total", "increase[5m]")),
+    "A2A p95 Latency": lambda raw: now(quantile(0.95, quantiles(raw, DURATION, "5m")[()])),
     "A2A Error Rate": _error_rate,
-    "Active Tasks": lambda raw: _now(raw.total("a2a_active_tasks", "")),
-    "CCR Tokens (1h)": lambda raw: _now(raw.total("ccr_tokens_total", "increase[1h]")),
-    "Rate Limit Denials": lambda raw: _now(
+    "Active Tasks": lambda raw: now(raw.total("a2a_active_tasks", "")),
+    "CCR Tokens (1h)": lambda raw: now(raw.total("ccr_tokens_total", "increase[1h]")),
+    "Rate Limit Denials": lambda raw: now(
         raw.total("rate_limit_hits_total", "increase[5m]", lambda labels: labels["result"] == "denied")
     ),
-    "Request Rate by Agent": lambda raw: _rates(raw, "a2a_requests_total", "agent"),
+    "Request Rate by Agent": lambda raw: rates(raw, "a2a_requests_total", "agent"),
     "Request Duration Percentiles (p50, p95, p99)": lambda raw: {
-        f"p{100 * q:g}": quantile(q, _quantiles(raw, DURATION, RATE_INTERVAL)[()]) for q in (0.5, 0.95, 0.99)
+        f"p{100 * q:g}": quantile(q, quantiles(raw, DURATION, RATE_INTERVAL)[()]) for q in (0.5, 0.95, 0.99)
     },
     "Active Tasks by Agent": lambda raw: {agent: value for (agent,), value in raw.by("a2a_active_tasks", "", "agent").items()},
-    "Success vs Error Rate": lambda raw: _rates(raw, "a2a_requests_total", "status"),
-    "Request Rate by Provider": lambda raw: _rates(raw, "ccr_requests_total", "provider"),
-    "Token Usage by Provider": lambda raw: _rates(raw, "ccr_tokens_total", "direction", "provider"),
-    "Request Latency by Provider": lambda raw: _latency(raw, "ccr_latency_seconds", "provider"),
-    "Requests by Task Type": lambda raw: _rates(raw, "ccr_requests_total", "task_type"),
-    "Rate Limit Decisions": lambda raw: _rates(raw, "rate_limit_hits_total", "result"),
-    "Cache Hit/Miss Rate": lambda raw: _rates(
+    "Success vs Error Rate": lambda raw: rates(raw, "a2a_requests_total", "status"),
+    "Request Rate by Provider": lambda raw: rates(raw, "ccr_requests_total", "provider"),
+    "Token Usage by Provider": lambda raw: rates(raw, "ccr_tokens_total", "direction", "provider"),
+    "Request Latency by Provider": lambda raw: distribution(raw, "ccr_latency_seconds", "provider"),
+    "Requests by Task Type": lambda raw: rates(raw, "ccr_requests_total", "task_type"),
+    "Rate Limit Decisions": lambda raw: rates(raw, "rate_limit_hits_total", "result"),
+    "Cache Hit/Miss Rate": lambda raw: rates(
         raw, "cache_operations_total", "result",
         where=lambda labels: labels["operation"] == "get" and labels["result"] in ("hit", "miss", "error"),
     ),
     "Cache Hit Ratio": _hit_ratio,
-    "Cache Latency by Operation": lambda raw: _latency(raw, "cache_latency_seconds", "operation"),
+    "Cache Latency by Operation": lambda raw: distribution(raw, "cache_latency_seconds", "operation"),
 }  # fmt: skip
 CACHE = ("Cache Hit/Miss Rate", "Cache Hit Ratio", "Cache Latency by Operation")
 """Panels that no variable narrows: the cache's operations are not the agents'."""
