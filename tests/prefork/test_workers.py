@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ from prometheus_client import generate_latest
 
 from telemetry import Telemetry
 from telemetry.prefork import StateDirectoryError, Supervisor, Workers
-from tests.prefork.conftest import ACTIVE, HITS, LEVEL, TIME, Join
+from tests.prefork.conftest import ACTIVE, HITS, LEVEL, TIME, Join, catalogue
 from tests.telemetry.conftest import above_zero, read, samples_of
+from tests.telemetry.otlp_receiver import receiving
 
 HIT = ("hits_total", (("who", "x"),))
 FAILURES = "agentos_telemetry_state_failures_total"
@@ -240,6 +243,46 @@ def test_an_instance_id_that_is_given_is_the_runs(monkeypatch: pytest.MonkeyPatc
     assert len(own) == 2
     assert all(one.startswith("blue-") for one in own)
     assert {dict(labels)["service_instance_id"] for _, labels in shown} == {"blue"}
+
+
+def test_what_the_workers_push_adds_up_to_what_a_scrape_shows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each pushes its own numbers under its own instance id."""
+    with receiving() as receiver:
+        for name, value in (("ENDPOINT", receiver.url), ("PROTOCOL", "http/protobuf")):
+            monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", value)
+        monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+        workers = [Telemetry.from_environment(catalogue(), workers=Workers(tmp_path / "state")) for _ in range(3)]
+        for n, worker in enumerate(workers, 1):
+            worker[HITS].labels("x").inc(n)
+        shown = above_zero(workers[0])
+        for worker in workers:
+            worker.shutdown()
+        pushed: dict[str, int] = {}
+        for _ in workers:
+            sent = receiver.metrics.get(timeout=30).resource_metrics[0]
+            instance = {a.key: a.value.string_value for a in sent.resource.attributes}["service.instance.id"]
+            (hits,) = (m for m in sent.scope_metrics[0].metrics if m.name == "hits")
+            pushed[instance] = hits.sum.data_points[0].as_int
+    assert sorted(pushed.values()) == [1, 2, 3]
+    assert shown == {HIT: sum(pushed.values())}
+
+
+def test_another_run_has_created_times_of_its_own(tmp_path: Path) -> None:
+    """Prometheus sees a counter that starts anew, not one that fell; within a run the earliest start is shown."""
+    created = []
+    for run in ("a", "b"):
+        first = Telemetry(catalogue(), created=True, workers=Workers(tmp_path / run))
+        first[HITS].labels("x").inc()
+        before = time.time()
+        second = Telemetry(catalogue(), created=True, workers=Workers(tmp_path / run))
+        second[HITS].labels("x").inc()
+        body = second.reader.expose("application/openmetrics-text").body.decode()
+        (start,) = re.findall(r'^hits_created\{who="x"\} (\S+)$', body, re.MULTILINE)
+        assert float(start) <= before
+        created.append(float(start))
+        for worker in (first, second):
+            worker.shutdown()
+    assert created[0] < created[1]
 
 
 def test_another_run_starts_from_zero_and_clears_up(join: Join, tmp_path: Path) -> None:
