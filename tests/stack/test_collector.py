@@ -154,3 +154,22 @@ def test_remote_write_carries_the_scraped_series(
     assert found.keys() == own.keys()
     assert found == pytest.approx(own, rel=1e-8)  # VictoriaMetrics keeps about 9 digits of a fraction
     assert len(own) > 150
+
+
+def test_remote_write_carries_what_is_pushed(victoria: VictoriaMetrics, collector: Start) -> None:
+    """What comes by OTLP and by StatsD is in VictoriaMetrics too, under the jobs that Prometheus would have it under."""
+    running = collector({"REMOTE_WRITE": "prometheus_remote_write", "REMOTE_WRITE_ENDPOINT": victoria.write_url})
+    exporter = OTLPMetricExporter(endpoint=f"http://127.0.0.1:{running.grpc}", insecure=True)
+    provider = MeterProvider([PeriodicExportingMetricReader(exporter)], resource=Resource.create({"service.name": "shop"}))
+    provider.get_meter("test").create_counter("asked").add(2, {"shop": "north"})
+    provider.shutdown()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"orders:3|c|#shop:north", ("127.0.0.1", running.statsd))
+
+    def stored() -> list[tuple[str, str, str, float]]:
+        rows = victoria.query('{__name__=~"(asked|orders)_total"}')
+        return sorted((labels["job"], labels["__name__"], labels["shop"], value) for labels, value in rows)
+
+    expected = [("otlp/shop", "asked_total", "north", 2), ("statsd", "orders_total", "north", 3)]
+    until("both counters", lambda: len(stored()) == 2)
+    assert stored() == expected
