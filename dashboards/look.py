@@ -1,4 +1,4 @@
-"""How panels look, once: units, colours, legends, sizes. A colour means the same in every panel."""
+"""How panels look, once: units, colours, legends, sizes. What has a colour of its own has it in every panel."""
 
 from __future__ import annotations
 
@@ -74,7 +74,11 @@ _MEANING = {
     "TASK_STATE_COMPLETED": GREEN, "TASK_STATE_FAILED": RED, "TASK_STATE_REJECTED": ORANGE, "TASK_STATE_CANCELED": GREY,
     "invalid": GREY, "other": GREY,
 }  # fmt: skip
-"""Series that have a colour of their own wherever they appear. Agents, providers and task types take the others in turn."""
+"""Series that have a colour of their own wherever they appear.
+
+Agents, providers and task types are not known here. They take Grafana's palette in turn, where a colour only tells lines
+apart; that of the palette by name has tones that a light background swallows.
+"""
 
 _Panel = TypeVar("_Panel", stat.Panel, gauge.Panel, timeseries.Panel)
 _Now = TypeVar("_Now", stat.Panel, gauge.Panel)

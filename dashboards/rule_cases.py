@@ -105,6 +105,10 @@ CASES = (
         "TelemetryLabelOverflow", "fires when a full label is first seen", {_FULL: "_x5 3x30"}, 6,
         (({"metric": "rate_limit_hits_total", "label": "workspace_id"}, "3"),),
     ),
+    Case(
+        "TelemetryLabelOverflow", "fires when one that was full before takes more", {_FULL: "3x40 4+1x30"}, 42,
+        (({"metric": "rate_limit_hits_total", "label": "workspace_id"}, "2"),),
+    ),
     Case("TelemetryLabelOverflow", "is silent when nothing was added for long", {_FULL: "3x60"}, 40),
     Case(
         "ExporterQueueFilling", "fires when nine tenths are taken", {_SIZE: "0x5 900x20", _CAPACITY: "1000x25"}, 11,

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from dashboards.alert import Alert
 from dashboards.alerts import ALERTS
@@ -86,33 +86,37 @@ def _objectives(step: int) -> Iterator[dict[str, object]]:
             if (step == SLOW_STEP) == burn.long.endswith("d"):
                 yield _burns(share, name, burn, step)
                 yield _burns_slower(share, name, burn, step)
+                yield _burst(share, name, burn, step)
         for window in WINDOWS:
             if (step == SLOW_STEP) == (minutes(window) >= 2 * 60):
                 yield from _record(share, window, step)
 
 
-def _calls(share: Share, bad: float, steps: int, clean: int = 0) -> list[dict[str, str]]:
-    """A2A calls of which a share is bad for some steps, and none in the ``clean`` steps after them."""
-    count = round(CALLS * bad)
+def _calls(share: Share, *stretches: tuple[float, int]) -> list[dict[str, str]]:
+    """A2A calls, stretch after stretch: the share of bad ones, and for how many steps."""
 
-    def grows(by: int, then: int) -> str:
-        return f"0+{by}x{steps}" + (f" {by * steps + then}+{then}x{clean - 1}" if clean else "")
+    def grows(part: Callable[[int], int]) -> str:
+        """A counter that takes this part of the calls; told is how many of them are bad."""
+        values: list[str] = []
+        total = 0
+        for bad, steps in stretches:
+            by = part(round(CALLS * bad))
+            values.append(f"{total + by}+{by}x{steps - 1}" if values else f"0+{by}x{steps}")
+            total += by * steps
+        return " ".join(values)
 
+    good, bad, every = grows(lambda bad: CALLS - bad), grows(lambda bad: bad), grows(lambda _: CALLS)
     if share is FAILED:
         navi = {"agent": "navi", "operation": "query"}
-        error = grows(count, 0)
         return [
-            {"series": series(A2A_REQUESTS, **navi, status="success"), "values": grows(CALLS - count, CALLS)},
-            {"series": series(A2A_REQUESTS, **navi, status="error"), "values": error},
-            {"series": series(A2A_ERRORS, **navi, error_type="timeout"), "values": error},
+            {"series": series(A2A_REQUESTS, **navi, status="success"), "values": good},
+            {"series": series(A2A_REQUESTS, **navi, status="error"), "values": bad},
+            {"series": series(A2A_ERRORS, **navi, error_type="timeout"), "values": bad},
         ]
     labels = {"agent": "navi", "operation": "query", "status": "success"}
     return [
-        {
-            "series": series(A2A_REQUEST_DURATION, "bucket", le=str(LATENCY.under), **labels),
-            "values": grows(CALLS - count, CALLS),
-        },
-        {"series": series(A2A_REQUEST_DURATION, "count", **labels), "values": grows(CALLS, CALLS)},
+        {"series": series(A2A_REQUEST_DURATION, "bucket", le=str(LATENCY.under), **labels), "values": good},
+        {"series": series(A2A_REQUEST_DURATION, "count", **labels), "values": every},
     ]
 
 
@@ -126,7 +130,7 @@ def _burns(share: Share, name: str, burn: Burn, step: int) -> dict[str, object]:
     return {
         "name": f"{name}: {rate:g} times too fast fires over {burn.long} after {burn.wait}, ends {burn.short} after the last",
         "interval": f"{step}m",
-        "input_series": _calls(share, rate * share.objective.budget, long // step, short // step + 2),
+        "input_series": _calls(share, (rate * share.objective.budget, long // step), (0, short // step + 2)),
         # The first step has no rate yet. The alerts of the longer windows still wait at this time.
         "alert_rule_test": [{"alertname": name, "eval_time": f"{wait + step}m", "exp_alerts": expected}],
         "promql_expr_test": [
@@ -143,8 +147,21 @@ def _burns_slower(share: Share, name: str, burn: Burn, step: int) -> dict[str, o
     return {
         "name": f"{name}: {rate:g} times too fast is not enough over {burn.long}",
         "interval": f"{step}m",
-        "input_series": _calls(share, rate * share.objective.budget, long // step),
+        "input_series": _calls(share, (rate * share.objective.budget, long // step)),
         "promql_expr_test": [_value(alerts, long, 0)],
+    }
+
+
+def _burst(share: Share, name: str, burn: Burn, step: int) -> dict[str, object]:
+    """Burning a quarter too fast over the short window alone, after a long time without a bad call: silence."""
+    long, short = minutes(burn.long), minutes(burn.short)
+    bad = 1.25 * burn.rate * share.objective.budget
+    alerts = f'count(ALERTS{{alertname="{name}", window="{burn.long}"}}) or vector(0)'
+    return {
+        "name": f"{name}: a burst of {burn.short} is not enough over {burn.long}",
+        "interval": f"{step}m",
+        "input_series": _calls(share, (0, long // step), (bad, short // step)),
+        "promql_expr_test": [_value(alerts, long + short, 0)],
     }
 
 
@@ -152,9 +169,9 @@ def _record(share: Share, window: str, step: int) -> Iterator[dict[str, object]]
     """A record with its value, and without a sample where nobody called."""
     name, at = record(share.name, window), minutes(window)
     millionths = [{"labels": '{job="agentos"}', "value": 250_000}]
-    quiet = [{**line, "values": f"7x{at // step}"} for line in _calls(share, 0.25, 0)]
+    quiet = [{**line, "values": f"7x{at // step}"} for line in _calls(share, (0.25, 0))]
     for what, given, samples in (
-        ("a quarter", _calls(share, 0.25, at // step), millionths),
+        ("a quarter", _calls(share, (0.25, at // step)), millionths),
         ("no sample without calls", quiet, []),
     ):
         yield {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import signal
 import sys
@@ -28,7 +29,7 @@ SETTINGS = {"AGENTOS_RATE_LIMIT": "off"}
 
 
 def main() -> int:
-    """Runs until Ctrl-C; with CI=true or without a terminal for 20 seconds. 0 if the last check had no complaint."""
+    """Runs until Ctrl-C; with CI=true or without a terminal for 20 seconds. 0 if a last check was made and had no complaint."""
     arguments = argparse.ArgumentParser(prog="python -m stack", description=__doc__)
     arguments.add_argument("--seconds", type=float, help="end by itself after so long (default: with Ctrl-C)")
     seconds: float | None = arguments.parse_args().seconds
@@ -64,17 +65,19 @@ def _watch(chain: Chain, console: Console, stop: Event, seconds: float | None) -
         for checked in _checks(chain, stop, ends):
             hops = checked
     console.print(_table(hops))
-    return all(good for _, _, good in hops)
+    return bool(hops) and all(good for _, _, good in hops)
 
 
 def _checks(chain: Chain, stop: Event, ends: float | None) -> Iterator[list[tuple[str, str, bool]]]:
-    """One call of the service every two seconds, looked for everywhere it must show."""
+    """One call of the service every two seconds, looked for everywhere it must show; once at least."""
     made: list[traffic.Outcome] = []
-    calls = iter(traffic.mixed(1_000_000))
-    while not stop.is_set() and (ends is None or time.monotonic() < ends):
+    calls = itertools.cycle(traffic.mixed(1_000))
+    while not stop.is_set():
         made += traffic.make(chain.service.url, [next(calls)])
         stop.wait(CHECK_SECONDS)
         yield _look(chain, made)
+        if ends is not None and time.monotonic() >= ends:
+            return
 
 
 def _look(chain: Chain, made: list[traffic.Outcome]) -> list[tuple[str, str, bool]]:

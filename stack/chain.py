@@ -29,6 +29,7 @@ MIXED = {
         '{"swift": {"latency": 0.005, "failure_rate": 0.4}, "steady": {"latency": 0.01, "failure_rate": 0.4}}'
     ),
     "AGENTOS_RATE_LIMIT": "150/hour",
+    "AGENTOS_BREAKER_FAILURES": "0",  # an open breaker would turn what is left of the calls into errors
 }
 """Settings that make calls fail and be denied now and then."""
 _PUSH = {"OTEL_METRIC_EXPORT_INTERVAL": "1000", "OTEL_BSP_SCHEDULE_DELAY": "500"}

@@ -64,9 +64,9 @@ def outage(chain: Chain, victim: str, *, before: float, away: float, after: floa
         memory = {name: watch.resident_bytes() / _MIB for name, watch in watched.items()}
         server.kill()
         clock.wait(away)
-        back = time.monotonic()
         grown = {name: watch.resident_bytes() / _MIB for name, watch in watched.items() if watch is not server}
         server.start()
+        back = time.monotonic()  # until it is ready it is still away
         clock.wait(after)
     finally:
         load.stop()

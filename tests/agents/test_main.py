@@ -84,6 +84,35 @@ def test_import_reads_no_setting():
     assert done.returncode == 0, done.stderr
 
 
+EARLY = """
+import httpx
+from agents.observability import CACHE_OPERATIONS, get_metrics, record_a2a_request
+record_a2a_request("navi", "query", "success", 0.2, 300)
+CACHE_OPERATIONS.labels("get", "hit").inc(2)
+print(get_metrics().decode().count('a2a_requests_total{agent="navi",operation="query",status="success"} 1\\n'))
+from agents.main import app
+from tests.agents.serving import serving
+with serving(app) as url:
+    assert httpx.post(f"{url}/agents/navi/runs", json={"input": "hello"}, timeout=20).status_code == 200
+    record_a2a_request("navi", "query", "success", 0.2, 300)
+    text = httpx.get(f"{url}/metrics").text
+    assert text == get_metrics().decode()
+print("\\n".join(line for line in text.splitlines() if not line.endswith(" 0")))
+"""
+
+
+def test_what_was_recorded_before_the_app_is_served_by_it():
+    """Recording needs no app; what it counted, and what is recorded beside the app, is in the app's /metrics."""
+    done = subprocess.run([sys.executable, "-c", EARLY], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    first, *served = done.stdout.splitlines()
+    sample = 'a2a_requests_total{agent="navi",operation="query",status="success"}'
+    assert first == "1"
+    assert f"{sample} 3" in served
+    assert 'cache_operations_total{operation="get",result="hit"} 2' in served
+    assert 'cache_operations_total{operation="get",result="miss"} 1' in served
+
+
 def test_uvicorn_target_serves():
     """agents.main:app serves runs of the built-in agents and its metrics, as the environment's defaults have it."""
     with serving(app) as url:

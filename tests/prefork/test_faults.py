@@ -79,7 +79,7 @@ def test_a_state_that_cannot_be_written_costs_new_values_their_series(join: Join
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", refuse)
-        patch.setattr(Path, "open", refuse)
+        patch.setattr(Path, "replace", refuse)
         first[HITS].labels("x").inc(3)
         second[HITS].labels("y").inc()
         above_zero(second)

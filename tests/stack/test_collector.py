@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 from collections.abc import Callable
 
 import httpx
 import pytest
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.trace import Status, StatusCode
+from opentelemetry.util.types import AttributeValue
 
 from stack import traffic
 from stack.chain import OURS, own_series, stored_series
@@ -66,32 +73,67 @@ def test_statsd_metrics_arrive_with_their_tags(prometheus: Callable[..., Prometh
         until("the next interval", lambda: store.value('orders_total{job="statsd"}') == 12)
 
 
-def test_secrets_do_not_reach_the_trace_store(jaeger: Jaeger, collector: Start) -> None:
-    """Authorization headers and prompts are removed from spans and events, what else a span carries stays."""
-    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+SENT: dict[str, AttributeValue] = {
+    "http.request.header.authorization": ["Bearer 0123456789abcdef"],
+    "http.request.header.x-auth-token": "0123456789abcdef",
+    "gen_ai.input.messages": "my secret question",
+    "gen_ai.tool.call.result": "my secret result",
+    "llm.prompts": "my secret prompt",
+    "gen_ai.usage.input_tokens": 7,
+    "note": "sent with Bearer 0123456789abcdef",
+    "key": "is sk-proj-0123456789abcdef",
+    "url.full": "https://user:hush@models.example/v1?model=m&api_key=hush#top",
+}
+KEPT: dict[str, AttributeValue] = {
+    "gen_ai.usage.input_tokens": 7,
+    "note": "sent with Bearer ****",
+    "key": "is sk-****",
+    "url.full": "https://****@models.example/v1?model=m&api_key=****#top",
+}
+"""What is left of what an application sent."""
 
+
+def complaint(values: dict[str, AttributeValue]) -> str:
+    """What an exception might say of them."""
+    return f"refused {values['url.full']!s} {values['key']!s} {values['note']!s}"
+
+
+def test_secrets_do_not_reach_the_trace_store(jaeger: Jaeger, collector: Start) -> None:
+    """Credentials and prompts are removed from spans, events and status, what else they carry stays."""
     running = collector(endpoints(jaeger=jaeger))
     provider = TracerProvider(resource=Resource.create({"service.name": "leaky"}))
     exporter = OTLPSpanExporter(endpoint=f"http://127.0.0.1:{running.grpc}", insecure=True)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    with provider.get_tracer("test").start_as_current_span("chat") as span:
-        span.set_attribute("http.request.header.authorization", ["Bearer 0123456789abcdef"])
-        span.set_attribute("gen_ai.input.messages", "my secret question")
-        span.set_attribute("gen_ai.usage.input_tokens", 7)
-        span.set_attribute("note", "sent with Bearer 0123456789abcdef")
-        span.set_attribute("url.full", "https://user:hush@models.example/v1")
-        span.add_event("gen_ai.choice", {"gen_ai.completion": "my secret answer", "index": 1})
+    with provider.get_tracer("test").start_as_current_span("chat", attributes=SENT) as span:
+        span.add_event("gen_ai.choice", {**SENT, "index": 1})
+        span.set_status(Status(StatusCode.ERROR, complaint(SENT)))
     provider.shutdown()
 
     def arrived() -> Span | None:
         return next(iter(jaeger.trace(format(span.get_span_context().trace_id, "032x"))), None)
 
     found = until("the span", arrived)
-    assert found.tags["gen_ai.usage.input_tokens"] == 7
-    assert found.tags["note"] == "sent with Bearer ****"
-    assert found.tags["url.full"] == "https://****@models.example/v1"
-    assert not {"http.request.header.authorization", "gen_ai.input.messages"} & found.tags.keys()
-    assert found.events == [{"event": "gen_ai.choice", "index": 1}]
+    assert {key: found.tags.get(key) for key in SENT if key in found.tags} == KEPT
+    assert found.events == [{"event": "gen_ai.choice", "index": 1, **KEPT}]
+    assert found.tags["otel.status_description"] == complaint(KEPT)
+
+
+def test_secrets_do_not_reach_prometheus(prometheus: Callable[..., Prometheus], collector: Start) -> None:
+    """Of a pushed metric's attributes, and of its resource's, the same is removed."""
+    store = prometheus()
+    running = collector(endpoints(store))
+    exporter = OTLPMetricExporter(endpoint=f"http://127.0.0.1:{running.grpc}", insecure=True)
+    reader = PeriodicExportingMetricReader(exporter)
+    provider = MeterProvider([reader], resource=Resource.create({"service.name": "leaky", "service.instance.id": "1", **SENT}))
+    provider.get_meter("test").create_counter("asked").add(1, SENT)
+    provider.shutdown()
+    (sample,) = until("the counter", lambda: store.query('asked_total{job="otlp/leaky"}'))
+    (about,) = store.query('target_info{job="otlp/leaky"}')
+    names = {re.sub(r"[^a-z_]", "_", key): str(value) for key, value in KEPT.items()}
+    removed = {re.sub(r"[^a-z_]", "_", key) for key in SENT.keys() - KEPT.keys()}
+    for labels in (sample.labels, about.labels):
+        assert names.items() <= labels.items()
+        assert not removed & labels.keys()
 
 
 def test_remote_write_carries_the_scraped_series(
@@ -112,3 +154,22 @@ def test_remote_write_carries_the_scraped_series(
     assert found.keys() == own.keys()
     assert found == pytest.approx(own, rel=1e-8)  # VictoriaMetrics keeps about 9 digits of a fraction
     assert len(own) > 150
+
+
+def test_remote_write_carries_what_is_pushed(victoria: VictoriaMetrics, collector: Start) -> None:
+    """What comes by OTLP and by StatsD is in VictoriaMetrics too, under the jobs that Prometheus would have it under."""
+    running = collector({"REMOTE_WRITE": "prometheus_remote_write", "REMOTE_WRITE_ENDPOINT": victoria.write_url})
+    exporter = OTLPMetricExporter(endpoint=f"http://127.0.0.1:{running.grpc}", insecure=True)
+    provider = MeterProvider([PeriodicExportingMetricReader(exporter)], resource=Resource.create({"service.name": "shop"}))
+    provider.get_meter("test").create_counter("asked").add(2, {"shop": "north"})
+    provider.shutdown()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"orders:3|c|#shop:north", ("127.0.0.1", running.statsd))
+
+    def stored() -> list[tuple[str, str, str, float]]:
+        rows = victoria.query('{__name__=~"(asked|orders)_total"}')
+        return sorted((labels["job"], labels["__name__"], labels["shop"], value) for labels, value in rows)
+
+    expected = [("otlp/shop", "asked_total", "north", 2), ("statsd", "orders_total", "north", 3)]
+    until("both counters", lambda: len(stored()) == 2)
+    assert stored() == expected

@@ -153,6 +153,8 @@ def test_a_span_leads_to_its_series(shown: Shown, store: str) -> None:
     for labels, count in kinds.items():
         assert shown.chain.prometheus.value(queries["Count of this series"].replace("$__tags", labels)) == count
         assert shown.chain.prometheus.value(queries["Rate of this series"].replace("$__tags", labels)) is not None
+        p95 = shown.chain.prometheus.value(queries["p95 of this series (A2A calls)"].replace("$__tags", labels))
+        assert (p95 is not None) == labels.startswith("agent="), labels
     print(f"{len(kinds)} kinds of spans lead to their series")
     assert len(kinds) > 10
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,8 +44,31 @@ def test_a_number_is_right_in_the_hard_cases(
     promtool: Path, tmp_path: Path, title: str, what: str, given: Mapping[str, str], value: float | None
 ) -> None:
     """After ten minutes of these samples the panel shows the value, or nothing."""
+    check(promtool, tmp_path, title, given, value, Selection("all", {}))
+
+
+QUOTED = r"""say "hi".'\now'/1"""
+"""An agent's skill may be called anything; this one has all that regular expressions and PromQL strings know."""
+
+
+@pytest.mark.parametrize(("chosen", "value"), [([QUOTED], 5), ([QUOTED, "query"], 20), ([], 45)], ids=["one", "several", "all"])
+def test_a_chosen_value_may_have_dots_and_quotes(promtool: Path, tmp_path: Path, chosen: list[str], value: float) -> None:
+    """Chosen alone, with another one, or by All, a value with quotes selects its own series, and none that looks like it."""
+    named = 'a2a_requests_total{{job="agentos",agent="navi",operation={},status="success"}}'
+    given = {
+        named.format(json.dumps(QUOTED)): "0+1x10",
+        named.format(json.dumps(QUOTED.replace(".", "x"))): "0+5x10",
+        named.format('"query"'): "0+3x10",
+    }
+    check(promtool, tmp_path, "A2A Requests (5m)", given, value, Selection("some", {"operation": chosen} if chosen else {}))
+
+
+def check(
+    promtool: Path, tmp_path: Path, title: str, given: Mapping[str, str], value: float | None, selection: Selection
+) -> None:
+    """Lets promtool compare a panel's value after ten minutes of these samples."""
     (target,) = PANELS[title]["targets"]
-    query = interpolated(target["expr"], Selection("all", {}))
+    query = interpolated(target["expr"], selection)
     # promtool compares exactly: millionths are enough.
     samples = [] if value is None else [{"labels": "{}", "value": round(value * 1e6)}]
     test = {

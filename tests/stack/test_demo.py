@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import re
 import signal
 import socket
@@ -15,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from stack.process import until
+from tests.stack.terminal import Terminal, running
 
 ROOT = Path(__file__).parents[2]
 OVERVIEW = (
@@ -27,41 +26,10 @@ OVERVIEW = (
 )
 
 
-class Terminal:
-    """The demo in a terminal of its own."""
-
-    def __init__(self) -> None:
-        self._main, child = pty.openpty()
-        environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "40", "CI": ""}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "demo"], cwd=ROOT, env=environment, stdin=child, stdout=child, stderr=child,
-            start_new_session=True,
-        )  # fmt: skip
-        os.close(child)
-        os.set_blocking(self._main, False)
-        self.seen = ""
-
-    def read(self) -> str:
-        """Everything shown so far."""
-        try:
-            while more := os.read(self._main, 65536):
-                self.seen += more.decode()
-        except OSError:  # nothing there now, or the other side is closed
-            pass
-        return self.seen
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        os.close(self._main)
-
-
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
-    opened = Terminal()
-    yield opened
-    opened.close()
+    with running("demo") as opened:
+        yield opened
 
 
 def test_ctrl_c_ends_the_demo_with_the_service(terminal: Terminal) -> None:
@@ -70,7 +38,7 @@ def test_ctrl_c_ends_the_demo_with_the_service(terminal: Terminal) -> None:
     address = re.search(r"http://127\.0\.0\.1:(\d+)", terminal.seen)
     assert address is not None
     terminal.process.send_signal(signal.SIGINT)
-    until("the demo to end", lambda: (terminal.read(), terminal.process.poll() is not None)[1])
+    until("the demo to end", terminal.ended)
     assert terminal.process.returncode == 0
     assert "Traceback" not in terminal.read()
     with pytest.raises(ConnectionRefusedError):

@@ -2,27 +2,57 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
+from stack.process import until
 from tests.stack.needs import part
+from tests.stack.terminal import running
 
 ROOT = Path(__file__).parents[2]
+WELL = re.compile(r"( \x1b\[32mok\x1b\[0m [^\r]*\r\n){5}")
+"""Five hops of the chain in a row, each with a green ok."""
 
 
 def test_make_stack_checks_the_chain_and_stops_cleanly() -> None:
     """Each hop of the chain is well after some calls, the addresses are shown, and all servers stop with status 0."""
     for name in ("prometheus", "otelcol", "jaeger"):
         part(name)
-    command = [sys.executable, "-m", "stack", "--seconds", "7"]
+    command = [sys.executable, "-m", "stack", "--seconds", "12"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     assert [line for line in done.stdout.splitlines() if line.startswith(" no ")] == []
     assert done.stdout.count(" ok ") == 5
     assert done.stdout.endswith("all stopped\n")
+
+
+def test_ctrl_c_stops_the_whole_stack() -> None:
+    """In a terminal the check goes on until Ctrl-C, which stops all servers: status 0, and none of them listens any more."""
+    for name in ("prometheus", "otelcol", "jaeger"):
+        part(name)
+    with running("stack") as terminal:
+        until(
+            "every hop to be well",
+            lambda: len(re.findall(r"ok\S* ", terminal.read().rpartition("service")[2])) >= 4,
+            timeout=90,
+        )
+        ports = {int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", terminal.seen)}
+        terminal.process.send_signal(signal.SIGINT)
+        until("the stack to end", terminal.ended, timeout=60)
+        assert terminal.process.returncode == 0, terminal.seen[-2000:]
+        assert "all stopped" in terminal.seen
+        assert "Traceback" not in terminal.seen
+    assert len(ports) >= 5
+    for port in ports:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
 
 
 def test_promtool_accepts_the_prometheus_configuration(promtool: Path) -> None:

@@ -14,7 +14,6 @@ import pytest
 
 from telemetry import Telemetry
 from telemetry.catalogue import A2A_REQUESTS
-from telemetry.export import ExportSettingsError, metric_readers, span_processors
 from tests.telemetry.otlp_receiver import Receiver, receiving
 
 LABELS = {"agent": "navi", "operation": "query", "status": "success"}
@@ -90,33 +89,6 @@ def warned(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     return [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def test_nothing_is_sent_unless_asked_for() -> None:
-    """Without any variable there is no processor and no reader."""
-    assert (span_processors({}), metric_readers({})) == ((), ())
-
-
-def test_a_signal_can_be_left_out() -> None:
-    """An endpoint asks for both signals; OTEL_TRACES_EXPORTER=none takes one back."""
-    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317", "OTEL_TRACES_EXPORTER": "none"}
-    assert span_processors(variables) == ()
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "allowed"),
-    [
-        ("OTEL_TRACES_EXPORTER", "zipkin", "otlp and none are what can be exported to."),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "grpc and http/protobuf are allowed."),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317", "a URL as in http://collector:4317 is allowed."),
-        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://host:no", "a URL as in http://collector:4317 is allowed."),
-    ],
-)
-def test_a_variable_that_cannot_be_followed_is_told_in_one_sentence(name: str, value: str, allowed: str) -> None:
-    """The error names the variable, its value and what is allowed."""
-    with pytest.raises(ExportSettingsError) as error:
-        span_processors({"OTEL_TRACES_EXPORTER": "otlp", name: value})
-    assert str(error.value) == f"{name} is {value!r}: {allowed}"
-
-
 def test_headers_and_compression_keep_their_meaning(ask: Ask, receiver: Receiver) -> None:
     """What the variables say is on the wire."""
     said = {"OTEL_EXPORTER_OTLP_HEADERS": "x-team=blue", "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"}
@@ -175,6 +147,20 @@ def test_an_endpoint_that_cannot_be_spoken_to_is_told_in_one_line(
     for _ in range(600):
         telemetry.tracer.start_span("call").end()
     assert said.wait(10)
+    telemetry.shutdown()
+    assert [(url in line.getMessage(), line.exc_info) for line in warned(caplog)] == [(True, None)]
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_a_host_that_does_not_exist_is_told_in_one_line(
+    ask: Ask, protocol: str, said: threading.Event, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A name that cannot be resolved: one warning with the endpoint, no stack trace, and an end without waiting."""
+    url = "http://nowhere.invalid:4317"
+    telemetry = ask(**http(url, OTEL_EXPORTER_OTLP_PROTOCOL=protocol, OTEL_METRICS_EXPORTER="none"))
+    telemetry.tracer.start_span("call").end()
+    assert said.wait(20)
     telemetry.shutdown()
     assert [(url in line.getMessage(), line.exc_info) for line in warned(caplog)] == [(True, None)]
     assert capfd.readouterr().err == ""
