@@ -76,7 +76,7 @@ class Encoder:
         self, reading: Reading, worker: str, *, number: int = 0, absorbed: Sequence[str] = (),
         pause: Callable[[], None] = lambda: None,
     ) -> bytes:  # fmt: skip
-        """The state of ``worker``; ``pause`` is called between pieces."""
+        """The state of ``worker``; ``pause`` is called between the pieces of long streams."""
         heads: list[Any] = []
         blocks: list[bytes] = []
         for stream in reading.streams:
@@ -93,6 +93,8 @@ class Encoder:
         counts = array("Q")
         exemplars: list[Any] = []
         for start in range(0, series, _PIECE):
+            if start:
+                pause()
             states, marks = stream.piece(start, min(start + _PIECE, series), exemplars=True)
             if stream.kind is Kind.HISTOGRAM:
                 nothing = (bytes(len(stream.bounds) + 1), None)
@@ -103,7 +105,6 @@ class Encoder:
                 values += states
             if marks:
                 exemplars += _rows(marks, start, start + len(states))
-            pause()
         starts = array("q", [_NO_START if start is None else start for start in stream.starts[:series]])
         about = [scope.name, scope.version, scope.schema_url, _pairs(scope.attributes), stream.name, stream.kind.name]
         head = [about, list(stream.bounds), stream.description, stream.unit, series]
