@@ -154,6 +154,25 @@ def test_reader_added_and_removed_later(way: str, host: Provider) -> None:
     assert [p[2] for p in points(first)] == [111]
 
 
+def test_measurement_that_meets_a_handle_being_bound_anew(host: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one thread binds a handle to the readers of now, another one's measurement reaches all of them, too."""
+    late = InMemoryMetricReader()
+    telemetry, provider = host(InMemoryMetricReader())
+    handle = telemetry[REQUESTS].labels(**LABELS)
+    handle.inc()
+    provider.add_metric_reader(late)
+    find = record.Source.aggregations
+
+    def interrupted(source: record.Source, attributes: Any) -> Any:
+        monkeypatch.setattr(record.Source, "aggregations", find)
+        handle.inc(10)  # what the other thread does just now
+        return find(source, attributes)
+
+    monkeypatch.setattr(record.Source, "aggregations", interrupted)
+    handle.inc(100)
+    assert [p[2] for p in points(late)] == [110]
+
+
 def test_meter_that_is_disabled_takes_nothing(way: str, host: Provider) -> None:
     """A meter switched off by the SDK's configurator records nothing, and goes on when it is switched on."""
     reader = InMemoryMetricReader()
