@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ContextDecorator
 from math import inf, isfinite
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context
@@ -18,6 +16,7 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
 from telemetry._sdk.context import current_context, sampled_span
 from telemetry._sdk.record import Aggregations, Source, feed_histogram, feed_sum, offer
+from telemetry.blocks import InProgress, Stopwatch
 from telemetry.reservoir import pack_ids
 
 if TYPE_CHECKING:
@@ -103,6 +102,13 @@ class Handle:
         except Exception as error:
             self.lost(error)
 
+    def record_in(self, value: float, context: Context) -> None:
+        """Record through the SDK's own door, with the exemplar of ``context``."""
+        try:
+            self._slowly(value, context)
+        except Exception as error:
+            self.lost(error)
+
     def _sample(self, value: float, context: Context) -> bytes | None:
         """The exemplar's part of the current span where the filter wants one."""
         source = self._instrument.source
@@ -128,9 +134,9 @@ class Handle:
             seen, aggregations = self._bind(source)
         straight = aggregations is not None and source.direct(seen)
         if straight and context is None:
-            self._record(value)
+            Handle._record(self, value)
         elif straight and context is _NOWHERE:
-            self.put(value, None)
+            Handle.put(self, value, None)
         else:
             self._publicly(value, context)
 
@@ -142,7 +148,7 @@ class Handle:
 
     def start(self) -> None:
         """Make the series exist at 0, so that a rate sees its first event. A histogram starts so on the straight way only."""
-        self.put(0, None)
+        Handle.put(self, 0, None)
 
     def _publicly(self, value: float, context: Context | None) -> None:
         """``add()`` or ``record()`` of the OpenTelemetry instrument."""
@@ -218,34 +224,3 @@ class BoundHistogram(Handle):
 
     def _publicly(self, value: float, context: Context | None) -> None:
         self._instrument.source.instrument.record(value, self.attributes, context)
-
-
-class InProgress(ContextDecorator):
-    """See ``BoundGauge.track_inprogress``."""
-
-    def __init__(self, gauge: BoundGauge) -> None:
-        self._gauge = gauge
-
-    def __enter__(self) -> None:
-        self._gauge.inc()
-
-    def __exit__(self, *_: object) -> None:
-        self._gauge.dec()
-
-
-class Stopwatch(ContextDecorator):
-    """See ``BoundHistogram.time``."""
-
-    def __init__(self, histogram: BoundHistogram, clock: Callable[[], float]) -> None:
-        self._histogram = histogram
-        self._clock = clock
-
-    def _recreate_cm(self) -> Stopwatch:
-        return Stopwatch(self._histogram, self._clock)
-
-    def __enter__(self) -> Stopwatch:
-        self._start = self._clock()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self._histogram.observe(self._clock() - self._start)
