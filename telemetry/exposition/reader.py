@@ -98,7 +98,10 @@ class PrometheusReader(PrometheusMetricReader):
         self._delivered = local()
         self._families: dict[bool, Families] = {}
         runner = Runner(callback_timeout, self.report)
-        self._source = Source(self, runner, self.report, select, direct=direct, exemplars=exemplars, limit=scrape_timeout)
+        self._source = Source(
+            self, runner, self.report, select,
+            direct=direct, exemplars=exemplars, limit=scrape_timeout, changed=self._families.clear,
+        )  # fmt: skip
         self._served, self._shared = registry, shared_collector(registry)
         self._shared.add(self, registry)
 

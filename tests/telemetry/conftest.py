@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -82,11 +83,13 @@ def points(reader: InMemoryMetricReader) -> list[tuple[Any, ...]]:
     return sorted(found, key=lambda point: point[:2])
 
 
-@pytest.fixture(params=["direct", "public"])
+@pytest.fixture(params=["direct", "public", "unknown state"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways into the SDK: straight, and through record()."""
+    """Both ways into the SDK: straight, and through record(), where names of the SDK or of its aggregations are gone."""
     if request.param == "public":
         monkeypatch.setattr(record, "_hash_attributes", None)
+    if request.param == "unknown state":
+        monkeypatch.setattr(record, "_STATE", dict.fromkeys(record._STATE, attrgetter("gone")))
     return str(request.param)
 
 
