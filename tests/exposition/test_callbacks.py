@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from threading import Event, Thread
+from threading import Barrier, Event, Thread
 from time import monotonic
 
 import pytest
@@ -81,6 +81,24 @@ def test_hanging(caplog: pytest.LogCaptureFixture) -> None:
     while "bad 2" not in text(reader):
         assert monotonic() < deadline
     assert hanging.calls == 2
+
+
+def test_many_that_hang_at_once_cost_the_time_of_two() -> None:
+    """Once one hangs, those after it run side by side: a database that is gone does not cost its limit for each callback."""
+    hanging, together = Hanging(), Barrier(4)
+    meters, reader = provider(callback_timeout=1)
+    meter = meters.get_meter("m")
+    meter.create_observable_gauge("bad", [hanging])
+
+    def waits_for_the_others(_: CallbackOptions) -> list[Observation]:
+        return [Observation(together.parties if together.wait(30) >= 0 else 0)]
+
+    for n in range(4):
+        meter.create_observable_gauge(f"g{n}", [waits_for_the_others])
+    try:
+        assert text(reader) == "".join(f"# TYPE g{n} gauge\ng{n} 4\n" for n in range(4))
+    finally:
+        hanging.go.set()
 
 
 def test_hanging_does_not_hold_others_up() -> None:
