@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from telemetry import Telemetry
@@ -160,11 +163,27 @@ def test_every_exemplar_names_a_span_with_the_labels_of_its_series(traced: Telem
 
 def test_label_over_its_limit_is_bounded_on_the_span_too(spans: InMemorySpanExporter) -> None:
     """Span and series agree on 'other'."""
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-
     telemetry = Telemetry(span_processors=[SimpleSpanProcessor(spans)], limits={"agent": 1})
     for agent in ("first", "second"):
         with telemetry.recorder.a2a_call(agent=agent, operation="query"):
             pass
     assert [s.attributes["agent"] for s in spans.get_finished_spans()] == ["first", "other"]
     assert read(telemetry)[labelled("a2a_requests_total", agent="other", operation="query", status="success")] == 1.0
+
+
+class FailsToExport(SpanExporter):
+    """An exporter of a host's that raises."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        raise RuntimeError("export")
+
+
+def test_failing_exporter_never_reaches_the_measured_code() -> None:
+    """An exporter that raises while the call's span ends costs that span: the call's own result and numbers stay."""
+    telemetry = Telemetry(span_processors=[SimpleSpanProcessor(FailsToExport())])
+    with telemetry.recorder.a2a_call(agent="navi", operation="query"):
+        pass
+    with pytest.raises(ZeroDivisionError), telemetry.recorder.a2a_call(agent="navi", operation="query"):
+        raise ZeroDivisionError
+    found = {dict(labels)["status"]: v for (n, labels), v in above_zero(telemetry, "a2a_requests_total").items()}
+    assert found == {"success": 1.0, "error": 1.0}
