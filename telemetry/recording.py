@@ -136,7 +136,8 @@ class Recorder:
     ) -> None:
         """One routed model call: latency in seconds and tokens where they are known."""
         series = self.ccr_series(provider, task_type)
-        count = series.count.get(status) or self.telemetry[rows.CCR_REQUESTS].labels(provider, task_type, status)
+        known = series.count.get(status) if isinstance(status, str) else None
+        count = known or self.telemetry[rows.CCR_REQUESTS].labels(provider, task_type, status)
         ids = self._ids(count)
         count.put(1, ids)
         if duration_seconds is not None:
@@ -160,9 +161,13 @@ class Recorder:
         Returns what was counted.
         """
         known = {"input": input_tokens, "output": output_tokens}
-        if total_tokens is not None:
-            known["unknown"] = total_tokens - (input_tokens or 0) - (output_tokens or 0)
-        counted = {direction: count for direction, count in known.items() if count and count > 0}
+        try:
+            if total_tokens is not None:
+                known["unknown"] = total_tokens - (input_tokens or 0) - (output_tokens or 0)
+            counted = {direction: count for direction, count in known.items() if count and count > 0}
+        except TypeError as error:  # what a provider calls its usage may be anything
+            series.tokens["unknown"].lost(error)
+            return {}
         for direction, count in counted.items():
             series.tokens[direction].put(count, ids)
         return counted

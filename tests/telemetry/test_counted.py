@@ -113,13 +113,28 @@ def test_a_strange_value_is_invalid_and_never_raises(strange: Any) -> None:
     recorder.record_a2a_request("navi", "query", strange, 0.1)
     recorder.record_cache_operation(strange, "hit", 0.1)
     recorder.record_rate_limit_hit("/a", "allowed", strange)
+    recorder.record_rate_limit_hit(strange, strange, "w")
+    recorder.record_cache_operation("get", strange)
     recorder.record_ccr_request(strange, "chat", "success", 0.1)
+    recorder.record_ccr_request("p", strange, strange, 0.1, 1, 2, 3)
+    recorder.rate_limit_decision("/a", strange, strange)
     with recorder.a2a_call(agent=strange, operation="query"), recorder.cache_call(strange):
         pass
     with recorder.model_call(provider=strange, task_type="chat"):
         pass
     telemetry[rows.A2A_ACTIVE_TASKS].labels(strange).inc()
     assert {dict(ls)["agent"] for (n, ls) in above_zero(telemetry, "a2a_active")} == {"invalid"}
+
+
+@pytest.mark.parametrize("tokens", [("x", 1, None), (1, 2, "x"), ([], {}, object())])
+def test_tokens_that_are_no_numbers_never_raise(tokens: tuple[Any, ...]) -> None:
+    """What a provider calls its usage may be anything: the call is counted, the failure too."""
+    telemetry = Telemetry()
+    telemetry.recorder.record_ccr_request("p", "chat", "success", 0.1, *tokens)
+    assert above_zero(telemetry, "ccr_requests") == {
+        ("ccr_requests_total", (("provider", "p"), ("status", "success"), ("task_type", "chat"))): 1.0
+    }
+    assert telemetry.trouble.values("agentos.telemetry.dropped") == {("ccr_tokens_total", "failed"): 1}
 
 
 def test_handles_of_the_default_count_in_the_configured_telemetry(monkeypatch: pytest.MonkeyPatch) -> None:
