@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from telemetry import Telemetry
+from telemetry import LabelError, Telemetry
 
 from .conftest import Clock, above_zero, read
 
@@ -187,3 +188,20 @@ def test_failing_exporter_never_reaches_the_measured_code() -> None:
         raise ZeroDivisionError
     found = {dict(labels)["status"]: v for (n, labels), v in above_zero(telemetry, "a2a_requests_total").items()}
     assert found == {"success": 1.0, "error": 1.0}
+
+
+def test_wrong_word_at_the_end_of_a_call_is_loud_in_strict_mode(traced: Telemetry) -> None:
+    """A result that does not exist raises in tests and development, but never in place of the block's own exception."""
+    before = trace.get_current_span()
+    with (
+        pytest.raises(LabelError, match="error_type must be one of"),
+        traced.recorder.a2a_call(agent="navi", operation="q") as call,
+    ):
+        call.fail("bad luck")
+    with pytest.raises(LabelError, match="result must be one of"), traced.recorder.cache_call("get") as cache:
+        cache.result("perhaps")
+    with pytest.raises(ZeroDivisionError), traced.recorder.a2a_call(agent="navi", operation="q") as call:
+        call.fail("bad luck")
+        raise ZeroDivisionError
+    assert trace.get_current_span() is before
+    assert read(traced)["a2a_active_tasks", NAVI] == 0.0
