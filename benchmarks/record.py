@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 import prometheus_client as peer
 from opentelemetry import trace
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
 from benchmarks.measure import Row, compare, one_core, show
+from benchmarks.otlp import DELTA, otlp_reader
 from telemetry import RequestTimer, Telemetry
 from telemetry import catalogue as rows
 
+Readers = Callable[[], list[Any]]
 LABELS = {"agent": "navi", "operation": "query", "status": "success"}
-TWO = {"agent": "navi", "operation": "query"}
 
 
 class Peer:
@@ -44,111 +45,118 @@ def helper(t: Telemetry) -> Callable[[], None]:
     return lambda: record("navi", "query", "success", 0.3, 1200)
 
 
-def recording(extra: str = "", readers: Callable[[], list[Any]] = list) -> list[Row]:
-    """The rows of recording; ``readers`` beside the Prometheus reader."""
-    theirs = Peer()
-    t = Telemetry(metric_readers=readers(), span_processors=[SpanProcessor()])
-    child, handle = theirs.duration.labels(**LABELS), t[rows.A2A_REQUEST_DURATION].labels(**LABELS)
-    out = [
-        compare(
-            f"record_a2a_request{extra}", helper(t), "3 x labels().observe/inc", theirs.request, 0.5 if not extra else None
-        ),
-        compare(
-            f"bound handle observe{extra}",
-            lambda: handle.observe(0.3),
-            "child.observe",
-            lambda: child.observe(0.3),
-            1.2 if not extra else None,
-        ),
-    ]
-    with t.tracer.start_as_current_span("a2a.request", attributes=LABELS):
-        out.insert(
-            1,
-            compare(
-                f"record_a2a_request, sampled span, exemplars{extra}",
-                helper(t),
-                "3 x labels().observe/inc",
-                theirs.request,
-                None if extra else 0.7,
-            ),
+class Table:
+    """The rows, with other readers beside the Prometheus reader. Goals are those of the Prometheus reader alone."""
+
+    def __init__(self, readers: Readers = list, extra: str = "") -> None:
+        self._readers = readers
+        self._extra = extra
+
+    def row(self, what: str, ours: Callable[[], object], peers: str, theirs: Callable[[], object], goal: float | None,
+            **options: Any) -> Row:  # fmt: skip
+        return compare(what + self._extra, ours, peers, theirs, None if self._extra else goal, **options)
+
+    def telemetry(self, **options: Any) -> Telemetry:
+        return Telemetry(metric_readers=self._readers(), **options)
+
+    def recording(self) -> list[Row]:
+        theirs, t = Peer(), self.telemetry(span_processors=[SpanProcessor()])
+        child, handle = theirs.duration.labels(**LABELS), t[rows.A2A_REQUEST_DURATION].labels(**LABELS)
+        three = "3 x labels().observe/inc"
+        out = [self.row("record_a2a_request", helper(t), three, theirs.request, 0.5)]
+        with t.tracer.start_as_current_span("a2a.request", attributes=LABELS):
+            out.append(self.row("record_a2a_request, sampled span, exemplars", helper(t), three, theirs.request, 0.7))
+        out.append(
+            self.row("bound handle observe", lambda: handle.observe(0.3), "child.observe", lambda: child.observe(0.3), 1.2)
         )
-    return out
+        return out
 
+    def timing(self) -> list[Row]:
+        """RequestTimer with a span and without."""
+        theirs = Peer()
+        traced = self.telemetry(span_processors=[SpanProcessor()])
+        untraced = self.telemetry(tracer_provider=trace.NoOpTracerProvider())
+        tracer = TracerProvider(shutdown_on_exit=False)
+        tracer.add_span_processor(SpanProcessor())
+        bare = tracer.get_tracer("bare")
 
-def timing() -> list[Row]:
-    """RequestTimer with a span and without."""
-    theirs = Peer()
-    traced = Telemetry(span_processors=[SpanProcessor()])
-    untraced = Telemetry(tracer_provider=trace.NoOpTracerProvider())
-    unsampled = Telemetry()
-    tracer = TracerProvider(shutdown_on_exit=False)
-    tracer.add_span_processor(SpanProcessor())
-    bare = tracer.get_tracer("bare")
-
-    def timer(t: Telemetry) -> Callable[[], None]:
-        histogram = t[rows.A2A_REQUEST_DURATION]
-
-        def run() -> None:
-            with RequestTimer(histogram, agent="navi", operation="query"):
+        def span() -> None:
+            with bare.start_as_current_span("a2a.request", attributes=LABELS):
                 pass
 
-        return run
+        return [
+            self.row("RequestTimer with span", timer(traced), "start_as_current_span", span, 1.2, number=5_000),
+            self.row("RequestTimer without tracing", timer(untraced), "labels().time()", theirs.timed, 1.0),
+            self.row("RequestTimer, span not sampled", timer(self.telemetry()), "labels().time()", theirs.timed, None),
+        ]
 
-    def span() -> None:
-        with bare.start_as_current_span("a2a.request", attributes=LABELS):
+    def threads(self) -> Row:
+        """Four threads on one series."""
+        theirs, t = Peer(), self.telemetry()
+        child, handle = theirs.duration.labels(**LABELS), t[rows.A2A_REQUEST_DURATION].labels(**LABELS)
+        return self.row(
+            "4 threads, same series", lambda: four(handle.observe), "child.observe", lambda: four(child.observe), 1.0,
+            number=1, clock=perf_counter,
+        )  # fmt: skip
+
+
+def timer(t: Telemetry) -> Callable[[], None]:
+    histogram = t[rows.A2A_REQUEST_DURATION]
+
+    def run() -> None:
+        with RequestTimer(histogram, agent="navi", operation="query"):
             pass
 
-    return [
-        compare("RequestTimer with span", timer(traced), "start_as_current_span", span, 1.2, number=5_000),
-        compare("RequestTimer without tracing", timer(untraced), "labels().time()", theirs.timed, 1.0),
-        compare("RequestTimer, span not sampled", timer(unsampled), "labels().time()", theirs.timed, None),
-    ]
+    return run
 
 
-def threads() -> Row:
-    """Four threads on one series."""
-    theirs = Peer()
-    t = Telemetry()
-    child, handle = theirs.duration.labels(**LABELS), t[rows.A2A_REQUEST_DURATION].labels(**LABELS)
+def four(function: Callable[[float], None]) -> None:
+    def loop() -> None:
+        for _ in range(20_000):
+            function(0.3)
 
-    def four(function: Callable[[float], None]) -> None:
-        def loop() -> None:
-            for _ in range(20_000):
-                function(0.3)
-
-        workers = [threading.Thread(target=loop) for _ in range(4)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-
-    return compare(
-        "4 threads, same series", lambda: four(handle.observe), "child.observe", lambda: four(child.observe), 1.0, number=1
-    )
+    workers = [threading.Thread(target=loop) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
 
 
-def flood() -> Row:
-    """A record whose workspace is over the limit, against one whose workspace has its series."""
-    t = Telemetry(limits={"workspace_id": 10})
-    record = t.recorder.record_rate_limit_hit
-    numbers = iter(range(10**9))
+def flood() -> list[Row]:
+    """Records whose labels are over their limits, against the same with labels that have their series."""
+    t = Telemetry(limits={"workspace_id": 10, "agent": 10, "operation": 10})
+    decision, request, numbers = t.recorder.record_rate_limit_hit, t.recorder.record_a2a_request, iter(range(10**9))
     for n in range(20):
-        record("/a", "allowed", f"w{n}")
-    return compare(
-        "a record in a label flood",
-        lambda: record("/a", "allowed", f"x{next(numbers)}"),
-        "the same, label known",
-        lambda: record("/a", "allowed", f"w{next(numbers) % 10}"),
-        2.0,
-    )
+        decision("/a", "allowed", f"w{n}")
+        request(f"a{n}", f"o{n}", "success", 0.3, 1200)
+
+    def known() -> None:
+        n = next(numbers) % 10
+        request(f"a{n}", f"o{n}", "success", 0.3, 1200)
+
+    def unknown() -> None:
+        n = next(numbers)
+        request(f"b{n}", f"p{n}", "success", 0.3, 1200)
+
+    return [
+        compare(
+            "record_rate_limit_hit, workspace over its limit", lambda: decision("/a", "allowed", f"x{next(numbers)}"),
+            "workspace known", lambda: decision("/a", "allowed", f"w{next(numbers) % 10}"), 2.0,
+        ),
+        compare("record_a2a_request, agent and operation over", unknown, "both known", known, 2.0),
+    ]  # fmt: skip
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     with one_core():
-        show("Recording, one Prometheus reader", [*recording(), *timing(), flood()])
-        show("Recording, a second cumulative reader beside it", recording(", 2 readers", lambda: [InMemoryMetricReader()]))
-    show("Recording, several threads", [threads()])
+        alone = Table()
+        show("Recording, one Prometheus reader", [*alone.recording(), *alone.timing(), alone.threads(), *flood()])
+        beside = Table(lambda: [otlp_reader()], ", OTLP too")
+        show("Recording, an OTLP reader beside it", [*beside.recording(), *beside.timing(), beside.threads()])
+        delta = Table(lambda: [otlp_reader(DELTA)], ", delta OTLP too")
+        show("Recording, an OTLP reader of deltas beside it: record() of the SDK for everything", delta.recording())
+    show("Recording, several cores", [Table().threads()])
 
 
 if __name__ == "__main__":

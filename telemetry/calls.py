@@ -16,6 +16,7 @@ from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
 )
 from opentelemetry.trace import Span, SpanKind, format_trace_id
 
+from telemetry.labels import LabelError
 from telemetry.spans import Scope, error_type_of
 
 if TYPE_CHECKING:
@@ -75,7 +76,10 @@ class Call:
             self._finish(seconds, error)
         except Exception as failure:
             self._recorder.failed(failure)
-        self._scope.close()
+            if error is None and isinstance(failure, LabelError):
+                raise  # strict mode only: loud, but never in place of the block's own exception
+        finally:
+            self._scope.close()
 
     async def __aenter__(self) -> Self:
         return self.__enter__()

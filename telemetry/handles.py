@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ContextDecorator
 from math import inf, isfinite
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context
@@ -18,6 +16,7 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
 from telemetry._sdk.context import current_context, sampled_span
 from telemetry._sdk.record import Aggregations, Source, feed_histogram, feed_sum, offer
+from telemetry.blocks import InProgress, Stopwatch
 from telemetry.reservoir import pack_ids
 
 if TYPE_CHECKING:
@@ -28,12 +27,13 @@ __all__ = ["BoundCounter", "BoundGauge", "BoundHistogram", "Handle"]
 DROPPED_ROW = "agentos.telemetry.dropped"
 _NOWHERE = Context()
 _PLAIN = frozenset({int, float})
+_UNBOUND = (object(), None)
 
 
 class Handle:
     """What the kinds share: binding, checking and falling back. Never raises into the measured code."""
 
-    __slots__ = ("_aggregations", "_instrument", "_seen", "values")
+    __slots__ = ("_bound", "_instrument", "values")
 
     _feed: Callable[[Any, float, bytes | None], bool]
     _least: float = 0.0
@@ -42,8 +42,8 @@ class Handle:
         self._instrument = instrument
         self.values = values
         """The bounded label values, in the metric's key order."""
-        self._seen: object = None
-        self._aggregations: Aggregations | None = None
+        # The readers that were seen, and their aggregations: one object, so that no thread sees half of a change.
+        self._bound: tuple[object, Aggregations | None] = _UNBOUND
 
     @property
     def source(self) -> Source:
@@ -66,15 +66,16 @@ class Handle:
     def put(self, value: float, ids: bytes | None) -> None:
         """Record with the exemplar decided by the caller: ``ids`` of the current, sampled span, or None for no exemplar."""
         try:
+            seen, aggregations = self._bound
             if (
-                self._aggregations is None
+                aggregations is None
                 or value.__class__ not in _PLAIN
-                or not self._instrument.source.direct(self._seen)
+                or not self._instrument.source.direct(seen)
                 or not self._least <= value < inf
             ):
                 self._slowly(value, None if ids is not None else _NOWHERE)
                 return
-            for aggregation in self._aggregations:
+            for aggregation in aggregations:
                 if not self._feed(aggregation, value, ids):
                     offer(aggregation, value, ids, current_context())  # type: ignore[arg-type]  # False only with ids
         except Exception as error:
@@ -84,19 +85,27 @@ class Handle:
         """Record; the provider's exemplar filter decides."""
         try:
             source = self._instrument.source
+            seen, aggregations = self._bound
             if (
-                self._aggregations is None
+                aggregations is None
                 or value.__class__ not in _PLAIN
-                or not source.direct(self._seen)
+                or not source.direct(seen)
                 or not self._least <= value < inf
             ):
                 self._slowly(value, None)
                 return
             context = current_context()
             ids = self._sample(value, context) if context or not source.trace_based else None
-            for aggregation in self._aggregations:
+            for aggregation in aggregations:
                 if not self._feed(aggregation, value, ids):
                     offer(aggregation, value, ids, context)  # type: ignore[arg-type]  # False only with ids
+        except Exception as error:
+            self.lost(error)
+
+    def record_in(self, value: float, context: Context) -> None:
+        """Record through the SDK's own door, with the exemplar of ``context``."""
+        try:
+            self._slowly(value, context)
         except Exception as error:
             self.lost(error)
 
@@ -120,24 +129,26 @@ class Handle:
             self._instrument.refuse(reason, value)
             return
         source = self._instrument.source
-        if not source.direct(self._seen):
-            self._bind(source)
-        straight = self._aggregations is not None and source.direct(self._seen)
+        seen, aggregations = self._bound
+        if not source.direct(seen):
+            seen, aggregations = self._bind(source)
+        straight = aggregations is not None and source.direct(seen)
         if straight and context is None:
-            self._record(value)
+            Handle._record(self, value)
         elif straight and context is _NOWHERE:
-            self.put(value, None)
+            Handle.put(self, value, None)
         else:
             self._publicly(value, context)
 
-    def _bind(self, source: Source) -> None:
+    def _bind(self, source: Source) -> tuple[object, Aggregations | None]:
         self.values = self._instrument.rebound(self.values)
-        self._seen = source.storages
-        self._aggregations = source.aggregations(self.attributes)
+        seen = source.storages  # before the aggregations: where readers change meanwhile it is out of date at once
+        self._bound = bound = (seen, source.aggregations(self.attributes))
+        return bound
 
     def start(self) -> None:
         """Make the series exist at 0, so that a rate sees its first event. A histogram starts so on the straight way only."""
-        self.put(0, None)
+        Handle.put(self, 0, None)
 
     def _publicly(self, value: float, context: Context | None) -> None:
         """``add()`` or ``record()`` of the OpenTelemetry instrument."""
@@ -213,34 +224,3 @@ class BoundHistogram(Handle):
 
     def _publicly(self, value: float, context: Context | None) -> None:
         self._instrument.source.instrument.record(value, self.attributes, context)
-
-
-class InProgress(ContextDecorator):
-    """See ``BoundGauge.track_inprogress``."""
-
-    def __init__(self, gauge: BoundGauge) -> None:
-        self._gauge = gauge
-
-    def __enter__(self) -> None:
-        self._gauge.inc()
-
-    def __exit__(self, *_: object) -> None:
-        self._gauge.dec()
-
-
-class Stopwatch(ContextDecorator):
-    """See ``BoundHistogram.time``."""
-
-    def __init__(self, histogram: BoundHistogram, clock: Callable[[], float]) -> None:
-        self._histogram = histogram
-        self._clock = clock
-
-    def _recreate_cm(self) -> Stopwatch:
-        return Stopwatch(self._histogram, self._clock)
-
-    def __enter__(self) -> Stopwatch:
-        self._start = self._clock()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self._histogram.observe(self._clock() - self._start)

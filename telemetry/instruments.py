@@ -12,8 +12,10 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
 from telemetry._sdk.record import source_of
-from telemetry.handles import DROPPED_ROW, BoundCounter, BoundGauge, BoundHistogram, Handle, InProgress, Stopwatch
-from telemetry.labels import Domains
+from telemetry.blocks import InProgress, Stopwatch
+from telemetry.counted import Counted, CountedCounter, CountedGauge, CountedHandle, CountedHistogram
+from telemetry.handles import DROPPED_ROW, BoundCounter, BoundGauge, BoundHistogram, Handle
+from telemetry.labels import Domains, Troubles
 from telemetry.metric import Metric
 from telemetry.trouble import Trouble
 
@@ -36,6 +38,7 @@ class Instrument(Generic[H]):
     """One metric of the catalogue, ready to record. ``labels()`` gives the handle of one series."""
 
     _handle: type[H]
+    _counting: type[Counted] = CountedHandle
 
     def __init__(self, metric: Metric, otel: Any, runtime: Runtime) -> None:
         self.metric = metric
@@ -43,35 +46,41 @@ class Instrument(Generic[H]):
         self.runtime = runtime
         self._lock = Lock()
         self._handles: dict[tuple[str, ...], H] = {}
+        self._counted: dict[tuple[tuple[str, ...], Troubles], Any] = {}
         self._redirected = False
 
     def labels(self, *values: object, **labels: object) -> H:
         """The handle bound to these label values, given in key order or by key.
 
-        Values are bounded (``labels.Domains``); in strict mode wrong ones raise ``LabelError``.
+        Values are bounded (``labels.Domains``); in strict mode wrong ones raise ``LabelError``. What is recorded with a
+        handle of labels that were wrong or over a limit is counted, each time, as trouble.
         """
         metric = self.metric
         try:
             raw = values or tuple([labels[key] for key in metric.keys])
             if len(raw) == len(metric.keys) and len(labels) == (0 if values else len(raw)):
                 handle = self._handles.get(raw)  # type: ignore[arg-type]  # anything hashable may be looked up
-                return handle if handle is not None else self._series(self.runtime.domains.bound_values(metric, raw))
+                return handle if handle is not None else self._series(*self.runtime.domains.resolve_values(metric, raw))
         except KeyError:
             pass
         except TypeError:
-            return self._series(self.runtime.domains.bound_values(metric, raw))
+            return self._series(*self.runtime.domains.resolve_values(metric, raw))
         keys = (*metric.keys, *(f"#{n}" for n in range(len(metric.keys), len(values))))
-        return self._series(self.runtime.domains.bound(metric, dict(zip(keys, values, strict=False)) | labels))
+        return self._series(*self.runtime.domains.resolve(metric, dict(zip(keys, values, strict=False)) | labels))
 
-    def _series(self, values: tuple[str, ...]) -> H:
-        handle = self._handles.get(values)
+    def _series(self, values: tuple[str, ...], troubles: Troubles) -> H:
+        handle: Any = self._counted.get((values, troubles)) if troubles else self._handles.get(values)
         if handle is None:
             with self._lock:
                 handle = self._handles.setdefault(values, self._handle(self, values))
-        return handle
+                if troubles:
+                    counted = self._counting(self, values)
+                    counted.count_in(self.runtime.trouble, troubles)
+                    handle = self._counted.setdefault((values, troubles), counted)
+        return handle  # type: ignore[no-any-return]  # _counting makes handles of the same kind as _handle
 
     def series(self) -> list[H]:
-        """The handles made so far."""
+        """A handle of each series so far."""
         with self._lock:
             return list(self._handles.values())
 
@@ -87,7 +96,7 @@ class Instrument(Generic[H]):
         if context is None:
             handle._record(value)
         else:
-            handle._slowly(value, context)
+            handle.record_in(value, context)
 
     def refuse(self, reason: str, what: object) -> None:
         """Count and log once a measurement that was not recorded: ``negative``, ``not_finite`` or ``failed``."""
@@ -105,6 +114,9 @@ class Instrument(Generic[H]):
         self.runtime = to.runtime
         self._redirected = True
         self.source = to.source
+        with self._lock:
+            for (_, troubles), handle in self._counted.items():
+                handle.count_in(to.runtime.trouble, troubles)
 
     def rebound(self, values: tuple[str, ...]) -> tuple[str, ...]:
         """Label values of a handle that binds anew: bounded once more where another telemetry has taken over."""
@@ -117,6 +129,7 @@ class Counter(Instrument[BoundCounter]):
     """A monotonic sum."""
 
     _handle = BoundCounter
+    _counting = CountedCounter
 
     def add(self, amount: float, attributes: Mapping[str, object] | None = None, context: Context | None = None) -> None:
         """Add ``amount`` to the series of ``attributes``."""
@@ -131,6 +144,7 @@ class UpDownCounter(Instrument[BoundGauge]):
     """A sum that goes up and down."""
 
     _handle = BoundGauge
+    _counting = CountedGauge
 
     def add(self, amount: float, attributes: Mapping[str, object] | None = None, context: Context | None = None) -> None:
         """Add ``amount``, which may be negative, to the series of ``attributes``."""
@@ -157,6 +171,7 @@ class Histogram(Instrument[BoundHistogram]):
     """A histogram with the catalogue's bounds."""
 
     _handle = BoundHistogram
+    _counting = CountedHistogram
 
     def __init__(self, metric: Metric, otel: Any, runtime: Runtime) -> None:
         super().__init__(metric, otel, runtime)

@@ -6,14 +6,14 @@ the label and not to one metric, so that every metric that uses the label, and t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from enum import Enum
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from math import prod
 from threading import Lock
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 from telemetry.label import INVALID, OTHER, CatalogueError, Label
+from telemetry.label_text import shown, text_of
 from telemetry.metric import Catalogue, Metric
 from telemetry.trouble import Trouble
 
@@ -21,38 +21,13 @@ __all__ = ["Domain", "Domains", "LabelError"]
 
 INVALID_ROW = "agentos.telemetry.invalid"
 OVERFLOW_ROW = "agentos.telemetry.overflow"
+_RESERVED = (OTHER, INVALID)
 UNKNOWN_KEY = "unknown"
 """What stands for a label key that the metric does not have."""
 
 
 class LabelError(ValueError):
     """A label that is missing, unknown or outside its domain. Raised in strict mode only (tests, development)."""
-
-
-def text_of(value: object) -> str | None:
-    """The label value that ``value`` stands for, None where there is none.
-
-    Strings stand for themselves, enum members for their value, numbers and booleans for their JSON spelling, bytes for the
-    UTF-8 text in them. None, and whatever has no UTF-8 form, stands for nothing.
-    """
-    if type(value) is str and value.isascii():
-        return value
-    if isinstance(value, Enum):
-        value = value.value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "surrogateescape")
-    if isinstance(value, int | float):
-        return str(value)
-    if not isinstance(value, str):
-        return None
-    if not value.isascii():
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            return None
-    return str(value)
 
 
 class Shared(Protocol):
@@ -91,7 +66,7 @@ class Domain:
 
     def admit(self, value: object) -> str:
         """The value's bounded form: itself, ``other`` (the limit is reached) or ``invalid`` (outside the domain)."""
-        text = text_of(value)
+        text = value if value.__class__ is str and value.isascii() else text_of(value)
         if text is None or text == INVALID:
             return INVALID
         if text in self.taken:
@@ -101,6 +76,21 @@ class Domain:
         if text == OTHER or len(self.taken) >= self._room:
             return OTHER
         return self._place(text)
+
+    def overflows(self, value: object) -> bool:
+        """Whether ``value`` is text of the domain that finds no room: the quick question of a flood of labels.
+
+        What is asked here may also be left to ``admit``; False says nothing.
+        """
+        return (
+            value.__class__ is str
+            and value not in self.taken
+            and len(self.taken) >= self._room
+            and value.isascii()
+            and value not in _RESERVED
+            and self._match is not None
+            and self._match(value) is not None
+        )
 
     def _place(self, text: str) -> str:
         if self.shared is None:
@@ -130,8 +120,11 @@ class Domain:
         return f"text that matches {self.label.pattern.pattern}" if self.label.pattern else "text"
 
 
-_Place = tuple[set[str], Domain, str, tuple[str, ...]]
-"""A label of a metric: the values taken, their domain, the key, and the overflow counter's key."""
+Troubles = tuple[tuple[str, ...], ...]
+"""What was wrong with a set of labels, or over a limit: for each the key of its counter (``Trouble.tally``)."""
+
+_Place = tuple[int, set[str], Domain, Troubles, Troubles]
+"""A label of a metric: its position, the values taken, their domain, and its troubles: over the limit, invalid."""
 
 
 class Domains:
@@ -162,11 +155,12 @@ class Domains:
                 if label not in self._domains:
                     self._domains[label] = Domain(label, known=known.get(label.key, ()), limit=limits.get(label.key))
         # By the metric's name, since hashing a whole definition for each measurement is dear.
-        self._of_metric = {m.name: tuple(self._place_of(m, label) for label in m.labels) for m in catalogue}
+        self._of_metric = {m.name: tuple(self._place_of(m, n) for n in range(len(m.labels))) for m in catalogue}
 
-    def _place_of(self, metric: Metric, label: Label) -> _Place:
-        domain = self._domains[label]
-        return domain.taken, domain, label.key, (OVERFLOW_ROW, metric.prometheus_name, label.key)
+    def _place_of(self, metric: Metric, position: int) -> _Place:
+        domain = self._domains[metric.labels[position]]
+        counted = (metric.prometheus_name, domain.label.key)
+        return position, domain.taken, domain, ((OVERFLOW_ROW, *counted),), ((INVALID_ROW, *counted),)
 
     def __iter__(self) -> Iterator[Domain]:
         return iter(self._domains.values())
@@ -177,48 +171,69 @@ class Domains:
 
     def series(self, metric: Metric) -> int:
         """How many series the metric can have."""
-        return prod(place[1].size for place in self._of_metric[metric.name])
+        return prod(place[2].size for place in self._of_metric[metric.name])
+
+    def resolve(self, metric: Metric, given: Mapping[str, object]) -> tuple[tuple[str, ...], Troubles]:
+        """The bounded values in the metric's key order, and what to count for each measurement that is kept under them.
+
+        Raises ``LabelError`` in strict mode; else what is wrong is logged once.
+        """
+        given = {label.key: "" for label in metric.labels if label.optional} | dict(given)
+        wrong = self.check_keys(metric, given)
+        values, troubles = self.resolve_values(metric, [given.get(key, INVALID) for key in metric.keys])
+        return values, wrong + troubles
+
+    def resolve_values(self, metric: Metric, given: Sequence[object]) -> tuple[tuple[str, ...], Troubles]:
+        """``resolve`` for values that stand in the metric's key order already, one a key."""
+        values: list[Any] = list(given)
+        troubles: Troubles = ()
+        for position, taken, domain, over, wrong in self._of_metric[metric.name]:
+            raw = given[position]
+            if raw.__class__ is str and raw in taken:
+                continue
+            if domain.overflows(raw):
+                values[position] = OTHER
+                troubles += over
+                continue
+            values[position] = value = domain.admit(raw)
+            if value is OTHER and raw != OTHER:
+                troubles += over
+            elif value is INVALID and raw != INVALID:
+                key = domain.label.key
+                self._complain(metric, key, f"{key} must be {domain.allowed()}; it is {shown(raw)}")
+                troubles += wrong
+        return tuple(values), troubles
 
     def bound(self, metric: Metric, given: Mapping[str, object]) -> tuple[str, ...]:
-        """The bounded values in the metric's key order; counts what was wrong or over a limit, raises in strict mode."""
-        given = {label.key: "" for label in metric.labels if label.optional} | dict(given)
-        self.check_keys(metric, given)
-        return self.bound_values(metric, [given.get(key, INVALID) for key in metric.keys])
+        """The values of ``resolve`` for one measurement, its troubles counted."""
+        return self._counted(*self.resolve(metric, given))
 
-    def bound_values(self, metric: Metric, given: Iterable[object]) -> tuple[str, ...]:
+    def bound_values(self, metric: Metric, given: Sequence[object]) -> tuple[str, ...]:
         """``bound`` for values that stand in the metric's key order already, one a key."""
-        values = []
-        for place, raw in zip(self._of_metric[metric.name], given, strict=True):
-            if type(raw) is str and raw in place[0]:
-                values.append(raw)
-                continue
-            value = place[1].admit(raw)
-            if value is OTHER and raw != OTHER:
-                self._trouble.bump(place[3])
-            elif value is INVALID and raw != INVALID:
-                self._wrong(metric, place[2], f"{place[2]} must be {place[1].allowed()}; it is {_short(raw)}")
-            values.append(value)
-        return tuple(values)
+        return self._counted(*self.resolve_values(metric, given))
 
-    def check_keys(self, metric: Metric, given: Mapping[str, object]) -> None:
-        """Count (raise, in strict mode) keys that are missing or that the metric does not have."""
+    def _counted(self, values: tuple[str, ...], troubles: Troubles) -> tuple[str, ...]:
+        for trouble in troubles:
+            self._trouble.tally(trouble).one()
+        return values
+
+    def check_keys(self, metric: Metric, given: Mapping[str, object]) -> Troubles:
+        """A trouble for each key that is missing, and one for those that the metric does not have. Raises in strict mode."""
         if len(given) == len(metric.keys) and all(key in metric.keys for key in given):
-            return
+            return ()
         wanted = f"the label keys are {', '.join(metric.keys) or 'none'}"
+        troubles: list[tuple[str, ...]] = []
         for key in metric.keys:
             if key not in given:
-                self._wrong(metric, key, f"{key} is missing; {wanted}")
+                self._complain(metric, key, f"{key} is missing; {wanted}")
+                troubles.append((INVALID_ROW, metric.prometheus_name, key))
         if any(key not in metric.keys for key in given):
             extra = ", ".join(sorted(str(key) for key in given if key not in metric.keys))
-            self._wrong(metric, UNKNOWN_KEY, f"no label {extra}; {wanted}")
+            self._complain(metric, UNKNOWN_KEY, f"no label {extra}; {wanted}")
+            troubles.append((INVALID_ROW, metric.prometheus_name, UNKNOWN_KEY))
+        return tuple(troubles)
 
-    def _wrong(self, metric: Metric, key: str, message: str) -> None:
+    def _complain(self, metric: Metric, key: str, message: str) -> None:
         if self.strict:
             raise LabelError(f"{metric.prometheus_name}: {message}")
-        self._trouble.count(INVALID_ROW, metric.prometheus_name, key)
         self._trouble.log_once((metric.name, key), "%s: %s; kept under 'invalid'", metric.prometheus_name, message)
-
-
-def _short(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 80 else f"{shown[:77]}..."

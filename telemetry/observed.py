@@ -8,7 +8,7 @@ from typing import Any
 from telemetry.handles import Handle
 from telemetry.instruments import Instrument, Runtime
 from telemetry.label import INVALID
-from telemetry.labels import text_of
+from telemetry.label_text import text_of
 from telemetry.metric import Metric
 
 __all__ = ["Info", "Observed", "Reading"]
@@ -28,7 +28,8 @@ class Info(Instrument[Handle]):
 
     def info(self, facts: Mapping[str, object]) -> None:
         """Replace the facts; the keys are the metric's label keys."""
-        self.runtime.domains.check_keys(self.metric, facts)
+        for trouble in self.runtime.domains.check_keys(self.metric, facts):
+            self.runtime.trouble.tally(trouble).one()
         # One step, so that a scrape never sees half of it. No limit: new facts take the place of the old ones.
         self._facts.update({key: text_of(facts.get(key)) or INVALID for key in self.metric.keys})
 

@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING
 from opentelemetry.trace import get_current_span
 
 from telemetry import catalogue as rows
+from telemetry.bundles import Bundles, CCRSeries
 from telemetry.calls import A2ACall, CacheCall, ModelCall
 from telemetry.handles import DROPPED_ROW, BoundCounter, BoundHistogram, Handle
 from telemetry.model_recording import ModelRecorder
-from telemetry.series import A2AOutcome, A2ASeries, CCRSeries
 from telemetry.spans import ids_if_labelled, ids_of
 
 if TYPE_CHECKING:
     from telemetry.pipeline import Telemetry
 
 __all__ = ["Recorder"]
-
-_ENDINGS = ("success", "error")
 
 
 class Recorder:
@@ -31,10 +29,9 @@ class Recorder:
         self.clock = telemetry.runtime.clock
         self.tracer = telemetry.tracer
         self.takes_sampled: bool = telemetry[rows.A2A_REQUESTS].source.takes_sampled
-        self._outcomes: dict[tuple[str, str, str], A2AOutcome] = {}
-        self._a2a: dict[tuple[str, str], A2ASeries] = {}
-        self._ccr: dict[tuple[str, str], CCRSeries] = {}
-        self._decisions: dict[tuple[str, str, str], BoundCounter] = {}
+        self._bundles = bundles = Bundles(telemetry)
+        self._outcomes = bundles.outcomes
+        self.a2a_series, self.ccr_series, self._decision = bundles.a2a, bundles.ccr, bundles.decision
         for metric in (rows.CACHE_OPERATIONS, rows.CACHE_LATENCY):
             telemetry.start_at_zero(metric)
         self.models = ModelRecorder(self)
@@ -62,7 +59,7 @@ class Recorder:
         try:
             outcome = self._outcomes[agent, operation, status]
         except (KeyError, TypeError):
-            outcome = self._outcome(agent, operation, status)
+            outcome = self._bundles.outcome(agent, operation, status)
         ids = self._ids(outcome.count)
         outcome.duration.put(duration_seconds, ids)
         outcome.count.put(1, ids)
@@ -76,37 +73,10 @@ class Recorder:
         """Measure one A2A call: span and the whole bundle, active tasks included."""
         return A2ACall(self, agent, operation)
 
-    def a2a_series(self, agent: str, operation: str) -> A2ASeries:
-        """The handles of one agent and operation; its counters start at 0."""
-        series = self._a2a.get((agent, operation))
-        if series is None:
-            t = self.telemetry
-            for metric in (rows.A2A_REQUESTS, rows.A2A_REQUEST_DURATION, rows.A2A_ERRORS):
-                t.start_at_zero(metric, agent=agent, operation=operation)
-            t.start_at_zero(rows.A2A_RESPONSE_SIZE, agent=agent)
-            duration = {s: t[rows.A2A_REQUEST_DURATION].labels(agent, operation, s) for s in _ENDINGS}
-            count = {s: t[rows.A2A_REQUESTS].labels(agent, operation, s) for s in _ENDINGS}
-            labels = count["success"].attributes  # as the span starts; a failure corrects the status
-            active, size = t[rows.A2A_ACTIVE_TASKS].labels(agent), t[rows.A2A_RESPONSE_SIZE].labels(agent)
-            series = A2ASeries(labels, duration, count, active, size)
-            if count["success"].values[:2] == (agent, operation):
-                self._a2a[agent, operation] = series
-        return series
-
     def a2a_error(self, agent: str, operation: str, error_type: str) -> BoundCounter:
         """The error counter's series."""
         counter: BoundCounter = self.telemetry[rows.A2A_ERRORS].labels(agent, operation, error_type)
         return counter
-
-    def _outcome(self, agent: str, operation: str, status: str) -> A2AOutcome:
-        t = self.telemetry
-        count = t[rows.A2A_REQUESTS].labels(agent, operation, status)
-        duration = t[rows.A2A_REQUEST_DURATION].labels(agent, operation, status)
-        outcome = A2AOutcome(duration, count, t[rows.A2A_RESPONSE_SIZE].labels(agent))
-        if count.values == (agent, operation, status):
-            self.a2a_series(agent, operation)  # the zeros of the other endings
-            self._outcomes[agent, operation, status] = outcome
-        return outcome
 
     # Cache
 
@@ -152,16 +122,6 @@ class Recorder:
             self.failed(error)
         counter.put(1, ids)
 
-    def _decision(self, endpoint: str, workspace_id: str, result: str) -> BoundCounter:
-        counter = self._decisions.get((endpoint, workspace_id, result))
-        if counter is not None:
-            return counter
-        new: BoundCounter = self.telemetry[rows.RATE_LIMIT_HITS].labels(endpoint, workspace_id, result)
-        if new.values == (endpoint, workspace_id, result):
-            self.telemetry.start_at_zero(rows.RATE_LIMIT_HITS, endpoint=endpoint, workspace_id=workspace_id)
-            self._decisions[endpoint, workspace_id, result] = new
-        return new
-
     # Model calls
 
     def record_ccr_request(
@@ -176,7 +136,8 @@ class Recorder:
     ) -> None:
         """One routed model call: latency in seconds and tokens where they are known."""
         series = self.ccr_series(provider, task_type)
-        count = series.count.get(status) or self.telemetry[rows.CCR_REQUESTS].labels(provider, task_type, status)
+        known = series.count.get(status) if isinstance(status, str) else None
+        count = known or self.telemetry[rows.CCR_REQUESTS].labels(provider, task_type, status)
         ids = self._ids(count)
         count.put(1, ids)
         if duration_seconds is not None:
@@ -186,22 +147,6 @@ class Recorder:
     def model_call(self, *, provider: str, task_type: str) -> ModelCall:
         """Measure one model call: span, count, latency and tokens."""
         return ModelCall(self, provider, task_type)
-
-    def ccr_series(self, provider: str, task_type: str) -> CCRSeries:
-        """The handles of one provider and task type; its counters start at 0."""
-        series = self._ccr.get((provider, task_type))
-        if series is None:
-            t = self.telemetry
-            t.start_at_zero(rows.CCR_REQUESTS, provider=provider, task_type=task_type)
-            t.start_at_zero(rows.CCR_TOKENS, provider=provider)
-            t.start_at_zero(rows.CCR_LATENCY, provider=provider)
-            count = {s: t[rows.CCR_REQUESTS].labels(provider, task_type, s) for s in _ENDINGS}
-            tokens = {d: t[rows.CCR_TOKENS].labels(provider, d) for d in ("input", "output", "unknown")}
-            labels = count["success"].attributes  # as the span starts; a failure corrects the status
-            series = CCRSeries(labels, count, t[rows.CCR_LATENCY].labels(provider), tokens)
-            if count["success"].values[:2] == (provider, task_type):
-                self._ccr[provider, task_type] = series
-        return series
 
     def tokens(
         self,
@@ -216,9 +161,13 @@ class Recorder:
         Returns what was counted.
         """
         known = {"input": input_tokens, "output": output_tokens}
-        if total_tokens is not None:
-            known["unknown"] = total_tokens - (input_tokens or 0) - (output_tokens or 0)
-        counted = {direction: count for direction, count in known.items() if count and count > 0}
+        try:
+            if total_tokens is not None:
+                known["unknown"] = total_tokens - (input_tokens or 0) - (output_tokens or 0)
+            counted = {direction: count for direction, count in known.items() if count and count > 0}
+        except TypeError as error:  # what a provider calls its usage may be anything
+            series.tokens["unknown"].lost(error)
+            return {}
         for direction, count in counted.items():
             series.tokens[direction].put(count, ids)
         return counted
@@ -233,7 +182,7 @@ class Recorder:
         for agent, operations in agents.items():
             for operation in operations:
                 self.a2a_series(agent, operation)
-            self.telemetry[rows.A2A_ACTIVE_TASKS].labels(agent).inc(0)
+            self.telemetry[rows.A2A_ACTIVE_TASKS].labels(agent).start()
             self.models.know_agent(agent, operations)
         for provider, task_types in providers.items():
             for task_type in task_types:

@@ -7,14 +7,41 @@ The counters are plain integers: counting trouble must work when recording does 
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from itertools import count
 from threading import Lock
 
 from telemetry.forks import in_child
 
-__all__ = ["Trouble"]
+__all__ = ["Tally", "Trouble"]
 
 _LOG_KEYS = 1000
+
+
+class Tally:
+    """A count that threads share. Hold on to ``one`` where finding it again would cost more than counting."""
+
+    __slots__ = ("_before", "_lock", "one")
+
+    one: Callable[[], int]
+    """Counts one. A step of ``itertools.count`` is a single one for all threads, so it needs no lock; only reading does."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._before = 0
+        self.one = count().__next__
+
+    @property
+    def number(self) -> int:
+        """How many were counted. Each reading is a step as well, and so is taken off again."""
+        with self._lock:
+            self._before += 1
+            return self.one() + 1 - self._before
+
+    def reset(self) -> None:
+        """Begin at 0, with a lock that nobody holds."""
+        self._lock = Lock()
+        self._before = self.one() + 1
 
 
 class Trouble:
@@ -22,24 +49,27 @@ class Trouble:
 
     def __init__(self, logger: logging.Logger | None = None) -> None:
         self._logger = logger or logging.getLogger("telemetry")
+        self._tallies: dict[tuple[str, ...], Tally] = {}  # by row, label values ...
         self._reset()
         in_child(self._reset)
 
     def _reset(self) -> None:
         self._lock = Lock()
-        self._counts: dict[tuple[str, ...], int] = {}  # (row, label values ...) -> count
         self._logged: set[Hashable] = set()
+        for tally in self._tallies.values():
+            tally.reset()
 
-    def count(self, metric_name: str, *label_values: str, amount: int = 1) -> None:
-        """Add to the counter of the catalogue row ``metric_name`` (its OpenTelemetry name), labels in the row's order."""
-        with self._lock:
-            key = (metric_name, *label_values)
-            self._counts[key] = self._counts.get(key, 0) + amount
+    def tally(self, key: tuple[str, ...]) -> Tally:
+        """The counter of a catalogue row, named as in OpenTelemetry, and label values in the row's order."""
+        found = self._tallies.get(key)
+        if found is None:
+            with self._lock:
+                found = self._tallies.setdefault(key, Tally())
+        return found
 
-    def bump(self, key: tuple[str, ...]) -> None:
-        """``count`` by 1 for a caller that keeps ``(metric_name, *label_values)`` ready."""
-        with self._lock:
-            self._counts[key] = self._counts.get(key, 0) + 1
+    def count(self, metric_name: str, *label_values: str) -> None:
+        """Add one to the counter of the catalogue row ``metric_name`` (its OpenTelemetry name), labels in the row's order."""
+        self.tally((metric_name, *label_values)).one()
 
     def log_once(self, key: Hashable, message: str, *args: object) -> None:
         """Log a warning the first time ``key`` is seen. After a thousand keys nothing new is logged: counters go on."""
@@ -50,6 +80,7 @@ class Trouble:
         self._logger.warning(message, *args)
 
     def values(self, metric_name: str) -> dict[tuple[str, ...], int]:
-        """The counts of one row so far, by label values."""
+        """The counts above 0 of one row so far, by label values."""
         with self._lock:
-            return {key[1:]: n for key, n in self._counts.items() if key[0] == metric_name}
+            tallies = list(self._tallies.items())
+        return {key[1:]: number for key, tally in tallies if key[0] == metric_name and (number := tally.number)}

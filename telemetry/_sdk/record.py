@@ -8,7 +8,8 @@ gives ``None``, which means ``record()``.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from opentelemetry.context import Context
@@ -35,6 +36,14 @@ try:
         _ExplicitBucketHistogramAggregation,
         _SumAggregation,
     )
+
+    _STATE: dict[type, Callable[[Any], object]] = {
+        _SumAggregation: attrgetter("_lock", "_value", "_reservoir"),
+        _ExplicitBucketHistogramAggregation: attrgetter(
+            "_lock", "_value", "_sum", "_min", "_max", "_record_min_max", "_boundaries", "_reservoir"
+        ),
+    }
+    """The aggregations that are fed here, and a look at all that ``feed_*`` touches: it fails where a name is gone."""
 except ImportError:  # another SDK: everything goes through record()
     _hash_attributes = None  # type: ignore[assignment]
 
@@ -79,7 +88,7 @@ class Source:
                 kind = type(match._aggregation)
                 if kind is _DropAggregation:
                     continue
-                if match._reset_on_collect or kind not in (_SumAggregation, _ExplicitBucketHistogramAggregation):
+                if match._reset_on_collect or kind not in _STATE:
                     return None
                 keys = match._view._attribute_keys
                 if keys is not None and not keys.issuperset(attributes):
@@ -88,6 +97,7 @@ class Source:
                     aggregation = match._get_or_create_aggregation(_hash_attributes(attributes), attributes)
                 if aggregation._attributes != attributes:
                     return None  # the overflow series
+                _STATE[kind](aggregation)
                 found.append(aggregation)
         return tuple(found)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
+from time import monotonic
 from typing import Any, NamedTuple
 
 from telemetry.exposition.report import CALLBACK_FAILURES, Report
@@ -34,7 +35,12 @@ class Done(NamedTuple):
 
 
 class Runner:
-    """Runs jobs one after the other, each for at most ``limit`` seconds."""
+    """Runs jobs one after the other, each for at most ``limit`` seconds.
+
+    Once one hangs those after it run side by side, all within one more ``limit``: what hangs often hangs together, and a scrape
+    has to end before its scraper loses patience. Callbacks are to be safe for that, since several readers may collect at once:
+    https://opentelemetry.io/docs/specs/otel/metrics/api/#asynchronous-instrument-api
+    """
 
     def __init__(self, limit: float, report: Report) -> None:
         self.limit = limit
@@ -47,18 +53,27 @@ class Runner:
         with self._lock:
             ready = [position for position, job in enumerate(jobs) if job.key not in self._hanging]
         found: list[list[Any]] = [[] for _ in jobs]
-        while ready:
-            worker = _Worker(self, [jobs[position] for position in ready])
-            while ready:
-                position = ready.pop(0)
-                done = self._wait(worker, jobs[position], self.limit)
-                if done is None:
-                    self._failed(jobs[position], "hung", f"did not return within {self.limit:g} s")
-                    break
-                found[position] = done.found
-                if done.error is not None:
-                    self._failed(jobs[position], "raised", f"raised {type(done.error).__name__}: {done.error}")
+        worker = _Worker(self, [jobs[position] for position in ready]) if ready else None
+        while ready and worker is not None:
+            position = ready.pop(0)
+            if not self._ended(worker, jobs[position], found[position], self.limit):
+                worker = None
+        workers = [(position, _Worker(self, [jobs[position]])) for position in ready]
+        deadline = monotonic() + self.limit
+        for position, single in workers:
+            self._ended(single, jobs[position], found[position], max(0.0, deadline - monotonic()))
         return found
+
+    def _ended(self, worker: _Worker, job: Job, found: list[Any], limit: float) -> bool:
+        """Whether the job came to its end in time; what it found goes into ``found``."""
+        done = self._wait(worker, job, limit)
+        if done is None:
+            self._failed(job, "hung", f"did not return within {self.limit:g} s")
+            return False
+        found += done.found
+        if done.error is not None:
+            self._failed(job, "raised", f"raised {type(done.error).__name__}: {done.error}")
+        return True
 
     def attempt(self, job: Job, limit: float) -> Done | None:
         """How one job ended; None if it takes longer than ``limit``. Nothing is counted or logged: that is the caller's."""

@@ -14,7 +14,8 @@ __all__ = ["Choice", "Format", "accepts_gzip", "choose"]
 
 _LONGEST_HEADER = 8192
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
+# A quote that is not closed runs to the end: looked at once, not from each of its characters again.
+_ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*+(?:"|\\?\Z))++', re.DOTALL)
 _RANGE = re.compile(rf"\s*({_WORD})/({_WORD})\s*(;.*)?", re.DOTALL)
 _PARAMETER = re.compile(rf'\s*;\s*(?:({_WORD})\s*=\s*("(?:[^"\\]|\\.)*"|{_WORD})\s*|(?=;|$))')
 _CODING = re.compile(rf"\s*({_WORD})\s*(;.*)?")

@@ -105,7 +105,7 @@ class PrometheusReader(PrometheusMetricReader):
         self._workers: Workers | None = None
         self._new_source: Callable[[], Source] = lambda: Source(
             self, Runner(callback_timeout, self.report), self.report, select,
-            direct=direct, exemplars=exemplars, limit=scrape_timeout,
+            direct=direct, exemplars=exemplars, limit=scrape_timeout, changed=self._families.clear,
         )  # fmt: skip
         self._start()
         in_child(self._in_child)

@@ -36,14 +36,16 @@ class Source:
 
     def __init__(
         self, reader: MetricReader, runner: Runner, report: Report, select: Callable[[str, str], bool] | None,
-        *, direct: bool, exemplars: bool, limit: float,
+        *, direct: bool, exemplars: bool, limit: float, changed: Callable[[], object],
     ) -> None:  # fmt: skip
+        """``changed`` is called when the streams of earlier readings are replaced by others that mean the same."""
         self._reader = reader
         self._runner = runner
         self._report = report
         self._select = select
         self._exemplars = exemplars
         self._limit = limit
+        self._changed = changed
         self._direct = Direct(reader, self._selected, runner) if direct else None
         self._observed = Points()  # of the observable instruments, on the direct path
         self._public = Points()
@@ -62,6 +64,7 @@ class Source:
             except UnexpectedSDKError as error:
                 self._report.log_once("direct", "the SDK's state cannot be read directly, scrapes cost more: %s", error)
                 self._direct = None
+                self._changed()  # what is known of the direct streams would clash with the public ones
         self._collect()
         with self._public_lock:
             return show(self._reading(self._public.resource, self._public.streams))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from threading import Event, Thread
+from threading import Barrier, Event, Thread
 from time import monotonic
 
 import pytest
@@ -63,7 +63,7 @@ def test_raising(caplog: pytest.LogCaptureFixture) -> None:
 def test_hanging(caplog: pytest.LogCaptureFixture) -> None:
     """A hanging callback costs its own series only, is not started again while it hangs, and comes back when it returns."""
     trouble, hanging = Trouble(), Hanging()
-    meters, reader = provider(trouble=trouble, callback_timeout=0.05)
+    meters, reader = provider(trouble=trouble, callback_timeout=1)
     meter = meters.get_meter("m")
     meter.create_observable_gauge("bad", [hanging])
     meter.create_observable_gauge("good", [good])
@@ -74,13 +74,31 @@ def test_hanging(caplog: pytest.LogCaptureFixture) -> None:
     assert hanging.calls == 1
     assert trouble.values(CALLBACK_FAILURES) == {("bad", "hung"): 1}
     assert [record.getMessage() for record in caplog.records] == [
-        "a callback of bad did not return within 0.05 s; its series are left out"
+        "a callback of bad did not return within 1 s; its series are left out"
     ]
     hanging.go.set()
     deadline = monotonic() + 30
     while "bad 2" not in text(reader):
         assert monotonic() < deadline
     assert hanging.calls == 2
+
+
+def test_many_that_hang_at_once_cost_the_time_of_two() -> None:
+    """Once one hangs, those after it run side by side: a database that is gone does not cost its limit for each callback."""
+    hanging, together = Hanging(), Barrier(4)
+    meters, reader = provider(callback_timeout=1)
+    meter = meters.get_meter("m")
+    meter.create_observable_gauge("bad", [hanging])
+
+    def waits_for_the_others(_: CallbackOptions) -> list[Observation]:
+        return [Observation(together.parties if together.wait(30) >= 0 else 0)]
+
+    for n in range(4):
+        meter.create_observable_gauge(f"g{n}", [waits_for_the_others])
+    try:
+        assert text(reader) == "".join(f"# TYPE g{n} gauge\ng{n} 4\n" for n in range(4))
+    finally:
+        hanging.go.set()
 
 
 def test_hanging_does_not_hold_others_up() -> None:

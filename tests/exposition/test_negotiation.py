@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 import pytest
 
 from telemetry.exposition.negotiation import Choice, Format, accepts_gzip, choose
@@ -90,6 +92,27 @@ def test_the_table_is_long_enough() -> None:
 def test_format(header: str | None, expected: Format) -> None:
     """An Accept header gets the format that RFC 9110 gives it, a broken one the default."""
     assert choose(header).format is expected
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        '"' + '\\"' * 4000,
+        '"\\' * 2700,
+        "\\" * 8000,
+        '"' * 8001,
+        f'{OMT};x="' + "\\a" * 4000,
+        ";" * 8000,
+        "a/b" + " ;" * 4000,
+        '",' * 4000,
+    ],
+)
+def test_no_header_takes_long(header: str) -> None:
+    """A header made to be slow costs milliseconds: what is unclosed is read once, and means the default."""
+    start = process_time()
+    assert choose(header).format is TEXT
+    assert not accepts_gzip(header)
+    assert process_time() - start < 0.1
 
 
 @pytest.mark.parametrize(

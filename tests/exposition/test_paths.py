@@ -134,6 +134,25 @@ def test_another_sdk(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.Monke
     ]
 
 
+@pytest.mark.parametrize(("name", "first"), [("_read_sums", None), ("_read_histograms", None), ("peek", OPENMETRICS)])
+def test_another_sdk_that_is_noticed_late(
+    name: str, first: str | None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a series' state turns out to be another one while the body is written, the public path serves it, at once."""
+    meters, direct, public = two_paths()
+    record(meters, 1)
+
+    def gone(*_: object) -> None:
+        raise AttributeError("_previous_value")
+
+    monkeypatch.setattr(f"telemetry._sdk.live.{name}", gone)
+    with caplog.at_level(logging.WARNING):
+        for accept in (first, None, OPENMETRICS):
+            assert text(direct, accept) == text(public, accept)
+    ours = [record.getMessage() for record in caplog.records if record.name == "telemetry.exposition"]
+    assert ours == ["the SDK's state cannot be read directly, scrapes cost more: AttributeError: _previous_value"]
+
+
 def test_delta_is_refused() -> None:
     """Delta points raise an error that names the metric."""
     point = NumberDataPoint({}, 1, 2, 3)

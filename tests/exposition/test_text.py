@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import Histogram
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, ExponentialBucketHistogramAggregation, View
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from telemetry.exposition import Translation
+from telemetry.exposition.families import Families, Rules
+from telemetry.exposition.report import Report
+from telemetry.exposition.state import Kind, Reading, Stream
+from telemetry.exposition.text import Style, render
 from tests.exposition.providers import OPENMETRICS, Resource, provider, text
 
 BOUNDS = View(instrument_type=Histogram, aggregation=ExplicitBucketHistogramAggregation([0.01, 1, 100, 1_000_000]))
@@ -115,6 +122,16 @@ def test_infinite_sums() -> None:
     for value in (1e308, 1e308):
         change.add(value, {"a": "c"})
     assert text(reader) == ('# TYPE c_total counter\nc_total +Inf\n# TYPE u gauge\nu{a="b"} -Inf\nu{a="c"} +Inf\n')
+
+
+def test_gauges_that_are_not_finite() -> None:
+    """The SDK leaves such values out; where another source of readings has them, they are written as Prometheus reads them."""
+    values = [math.nan, math.inf, -math.inf]
+    stream = Stream(
+        InstrumentationScope("m"), "g", "", "", Kind.GAUGE, (), [{"n": str(n)} for n in range(3)], [None] * 3, values
+    )
+    body = render(Families(Rules(scope_labels=False, target_info=False), Report(None)), Reading(None, [stream]), Style())
+    assert body == b'# TYPE g gauge\ng{n="0"} NaN\ng{n="1"} +Inf\ng{n="2"} -Inf\n'
 
 
 def test_numbers_of_other_types() -> None:

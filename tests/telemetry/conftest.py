@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from operator import attrgetter
+from typing import Any
 
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricReader
+from opentelemetry.sdk.metrics.view import View
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client.parser import text_string_to_metric_families
 
 from telemetry import Telemetry
+from telemetry import catalogue as rows
+from telemetry._sdk import record
+from telemetry.views import views
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -62,4 +71,41 @@ def clock() -> Clock:
     return Clock()
 
 
-Factory = Callable[..., Telemetry]
+def points(reader: InMemoryMetricReader) -> list[tuple[Any, ...]]:
+    """What a reader collects, times left out."""
+    data = reader.get_metrics_data()
+    found = []
+    for metric in (m for rm in data.resource_metrics for sm in rm.scope_metrics for m in sm.metrics) if data else ():
+        for p in metric.data.data_points:
+            value = p.value if hasattr(p, "value") else (p.count, p.sum, tuple(getattr(p, "bucket_counts", ())), p.min, p.max)
+            exemplars = tuple((e.value, e.trace_id, dict(e.filtered_attributes)) for e in p.exemplars)
+            found.append((metric.name, tuple(sorted(p.attributes.items())), value, exemplars))
+    return sorted(found, key=lambda point: point[:2])
+
+
+@pytest.fixture(params=["direct", "public", "unknown state"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways into the SDK: straight, and through record(), where names of the SDK or of its aggregations are gone."""
+    if request.param == "public":
+        monkeypatch.setattr(record, "_hash_attributes", None)
+    if request.param == "unknown state":
+        monkeypatch.setattr(record, "_STATE", dict.fromkeys(record._STATE, attrgetter("gone")))
+    return str(request.param)
+
+
+Provider = Callable[..., tuple[Telemetry, MeterProvider]]
+
+
+@pytest.fixture
+def host() -> Iterator[Provider]:
+    """A host's provider with our Views (and others), and a telemetry over it."""
+    made: list[MeterProvider] = []
+
+    def build(*readers: MetricReader, more: list[View] | None = None, **options: Any) -> tuple[Telemetry, MeterProvider]:
+        provider = MeterProvider(list(readers), views=[*views(rows.AGENTOS), *(more or [])], shutdown_on_exit=False, **options)
+        made.append(provider)
+        return Telemetry(meter_provider=provider, tracer_provider=TracerProvider(shutdown_on_exit=False)), provider
+
+    yield build
+    for provider in made:
+        provider.shutdown()

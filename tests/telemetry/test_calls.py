@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from telemetry import Telemetry
+from telemetry import LabelError, Telemetry
 
 from .conftest import Clock, above_zero, read
 
@@ -160,11 +164,44 @@ def test_every_exemplar_names_a_span_with_the_labels_of_its_series(traced: Telem
 
 def test_label_over_its_limit_is_bounded_on_the_span_too(spans: InMemorySpanExporter) -> None:
     """Span and series agree on 'other'."""
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-
     telemetry = Telemetry(span_processors=[SimpleSpanProcessor(spans)], limits={"agent": 1})
     for agent in ("first", "second"):
         with telemetry.recorder.a2a_call(agent=agent, operation="query"):
             pass
     assert [s.attributes["agent"] for s in spans.get_finished_spans()] == ["first", "other"]
     assert read(telemetry)[labelled("a2a_requests_total", agent="other", operation="query", status="success")] == 1.0
+
+
+class FailsToExport(SpanExporter):
+    """An exporter of a host's that raises."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        raise RuntimeError("export")
+
+
+def test_failing_exporter_never_reaches_the_measured_code() -> None:
+    """An exporter that raises while the call's span ends costs that span: the call's own result and numbers stay."""
+    telemetry = Telemetry(span_processors=[SimpleSpanProcessor(FailsToExport())])
+    with telemetry.recorder.a2a_call(agent="navi", operation="query"):
+        pass
+    with pytest.raises(ZeroDivisionError), telemetry.recorder.a2a_call(agent="navi", operation="query"):
+        raise ZeroDivisionError
+    found = {dict(labels)["status"]: v for (n, labels), v in above_zero(telemetry, "a2a_requests_total").items()}
+    assert found == {"success": 1.0, "error": 1.0}
+
+
+def test_wrong_word_at_the_end_of_a_call_is_loud_in_strict_mode(traced: Telemetry) -> None:
+    """A result that does not exist raises in tests and development, but never in place of the block's own exception."""
+    before = trace.get_current_span()
+    with (
+        pytest.raises(LabelError, match="error_type must be one of"),
+        traced.recorder.a2a_call(agent="navi", operation="q") as call,
+    ):
+        call.fail("bad luck")
+    with pytest.raises(LabelError, match="result must be one of"), traced.recorder.cache_call("get") as cache:
+        cache.result("perhaps")
+    with pytest.raises(ZeroDivisionError), traced.recorder.a2a_call(agent="navi", operation="q") as call:
+        call.fail("bad luck")
+        raise ZeroDivisionError
+    assert trace.get_current_span() is before
+    assert read(traced)["a2a_active_tasks", NAVI] == 0.0

@@ -175,7 +175,7 @@ def test_metrics_that_nobody_takes_do_not_hold_up_the_end(
     assert said.wait(10)
     started = time.monotonic()
     telemetry.shutdown()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5  # left alone the export would try again and again
     assert len(warned(caplog)) == 1
 
 

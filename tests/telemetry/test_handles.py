@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from math import inf, nan
 from typing import Any
@@ -17,53 +17,13 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from telemetry import Telemetry
 from telemetry import catalogue as rows
-from telemetry._sdk import record
 from telemetry.pipeline import SCOPE
-from telemetry.views import views
 
-from .conftest import above_zero
+from .conftest import Provider, above_zero, points
 
 DURATION, REQUESTS, ACTIVE = rows.A2A_REQUEST_DURATION, rows.A2A_REQUESTS, rows.A2A_ACTIVE_TASKS
 LABELS = {"agent": "navi", "operation": "query", "status": "success"}
 DELTA = {Counter: AggregationTemporality.DELTA, Histogram: AggregationTemporality.DELTA}
-
-
-def points(reader: InMemoryMetricReader) -> list[tuple[Any, ...]]:
-    """What a reader collects, times left out."""
-    data = reader.get_metrics_data()
-    found = []
-    for metric in (m for rm in data.resource_metrics for sm in rm.scope_metrics for m in sm.metrics) if data else ():
-        for p in metric.data.data_points:
-            value = p.value if hasattr(p, "value") else (p.count, p.sum, tuple(getattr(p, "bucket_counts", ())), p.min, p.max)
-            exemplars = tuple((e.value, e.trace_id, dict(e.filtered_attributes)) for e in p.exemplars)
-            found.append((metric.name, tuple(sorted(p.attributes.items())), value, exemplars))
-    return sorted(found, key=lambda point: point[:2])
-
-
-@pytest.fixture(params=["direct", "public"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways into the SDK: straight, and through record()."""
-    if request.param == "public":
-        monkeypatch.setattr(record, "_hash_attributes", None)
-    return str(request.param)
-
-
-Provider = Callable[..., tuple[Telemetry, MeterProvider]]
-
-
-@pytest.fixture
-def host() -> Iterator[Provider]:
-    """A host's provider with our Views (and others), and a telemetry over it."""
-    made: list[MeterProvider] = []
-
-    def build(*readers: MetricReader, more: list[View] | None = None, **options: Any) -> tuple[Telemetry, MeterProvider]:
-        provider = MeterProvider(list(readers), views=[*views(rows.AGENTOS), *(more or [])], shutdown_on_exit=False, **options)
-        made.append(provider)
-        return Telemetry(meter_provider=provider, tracer_provider=TracerProvider(shutdown_on_exit=False)), provider
-
-    yield build
-    for provider in made:
-        provider.shutdown()
 
 
 def feed(telemetry: Telemetry) -> None:
@@ -176,17 +136,20 @@ def test_sdk_that_is_disabled_records_nothing(monkeypatch: pytest.MonkeyPatch) -
     assert above_zero(telemetry) == {}
 
 
-@pytest.mark.parametrize(("name", "sampled"), [("trace_based", 1), ("always_off", 0)])
-def test_exemplar_filter_of_the_environment(name: str, sampled: int, monkeypatch: pytest.MonkeyPatch, host: Provider) -> None:
-    """OTEL_METRICS_EXEMPLAR_FILTER decides for handles as it does for record()."""
+@pytest.mark.parametrize(("name", "value"), [("trace_based", 5), ("always_off", None), ("always_on", 7)])
+def test_exemplar_filter_of_the_environment(
+    name: str, value: int | None, way: str, monkeypatch: pytest.MonkeyPatch, host: Provider
+) -> None:
+    """OTEL_METRICS_EXEMPLAR_FILTER decides for handles as it does for record(): in a span, never, or always."""
     monkeypatch.setenv("OTEL_METRICS_EXEMPLAR_FILTER", name)
     reader = InMemoryMetricReader()
     telemetry, _ = host(reader)
-    telemetry[REQUESTS].labels(**LABELS).inc()
     with telemetry.tracer.start_as_current_span("s") as span:
         telemetry[REQUESTS].labels(**LABELS).inc(5)
+    telemetry[REQUESTS].labels(**LABELS).inc(7)
     exemplars = [e for p in points(reader) for e in p[3]]
-    assert exemplars == [(5, span.get_span_context().trace_id, {})] * sampled
+    trace_id = span.get_span_context().trace_id if value == 5 else None
+    assert exemplars == ([] if value is None else [(value, trace_id, {})])
 
 
 def test_recording_after_shutdown_is_quiet(way: str) -> None:

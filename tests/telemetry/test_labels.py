@@ -9,7 +9,8 @@ import pytest
 
 from telemetry import LabelError, Telemetry
 from telemetry import catalogue as rows
-from telemetry.labels import Domain, Domains, text_of
+from telemetry.label_text import text_of
+from telemetry.labels import Domain, Domains
 from telemetry.metric import Catalogue, CatalogueError, closed, counter, opened
 from telemetry.trouble import Trouble
 
