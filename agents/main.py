@@ -23,6 +23,7 @@ from agents.metrics_choice import Choice
 from agents.middleware.rate_limit import Limiter, RateLimit
 from agents.runtime.builtin_agents import Herald, Navi
 from agents.runtime.builtin_provider import BuiltinProvider
+from agents.runtime.ending import end_on_sigterm, hand_over
 from agents.runtime.listener import listening
 from agents.runtime.metrics_listener import listening_for_scrapes
 from agents.services.cache import AnswerCache
@@ -60,7 +61,7 @@ def create_app(settings: Settings | None = None, telemetry: Telemetry | None = N
                 yield
         finally:
             if given is None:
-                telemetry.shutdown(settings.shutdown_timeout * 1000)
+                await hand_over(telemetry, settings.shutdown_timeout)
 
     app = FastAPI(
         title="AgentOS",
@@ -184,8 +185,10 @@ class _Service:
         if self._app is None:
             log_to_stderr()
             try:
-                self._app = create_app()
+                settings = Settings.from_environment()
+                self._app = create_app(settings)
                 current().offer_globally()
+                end_on_sigterm(settings.shutdown_timeout)
             except (SettingsError, ExportSettingsError) as error:
                 if scope["type"] != "lifespan":
                     raise

@@ -104,7 +104,7 @@ class Settings:
     header_limit: int = _setting("AGENTOS_HEADER_LIMIT", 2**15, values.count)
     """Bytes that a request's headers may have together."""
     shutdown_timeout: float = _setting("AGENTOS_SHUTDOWN_TIMEOUT", 10.0, values.seconds)
-    """Seconds that runs under way have to end when the service stops."""
+    """Seconds that runs under way have to end when the service stops, and then the telemetry to be handed over."""
 
     def __post_init__(self) -> None:
         for one in fields(self):
