@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
@@ -20,10 +21,12 @@ from agents.api.routes.runs import runs_router
 from agents.gateway.dashboard_gateway import DashboardGateway
 from agents.logs import log_to_stderr
 from agents.metrics_choice import Choice
+from agents.middleware.head_limit import HeadLimit
 from agents.middleware.rate_limit import Limiter, RateLimit
 from agents.runtime.builtin_agents import Herald, Navi
 from agents.runtime.builtin_provider import BuiltinProvider
-from agents.runtime.ending import end_on_sigterm, hand_over
+from agents.runtime.hand_over import hand_over
+from agents.runtime.host import end_on_sigterm, host, take_heads
 from agents.runtime.listener import listening
 from agents.runtime.metrics_listener import listening_for_scrapes
 from agents.services.cache import AnswerCache
@@ -63,7 +66,8 @@ def create_app(settings: Settings | None = None, telemetry: Telemetry | None = N
             if given is None:
                 await hand_over(telemetry, settings.shutdown_timeout)
 
-    app = FastAPI(
+    app = _App(
+        settings.header_limit,
         title="AgentOS",
         version=__version__,
         lifespan=lifespan,
@@ -92,6 +96,17 @@ def create_app(settings: Settings | None = None, telemetry: Telemetry | None = N
     return app
 
 
+class _App(FastAPI):
+    """FastAPI behind the limit of a request's head, which holds before anything looks at the request."""
+
+    def __init__(self, header_limit: int, **given: Any) -> None:
+        super().__init__(**given)
+        self._limited = HeadLimit(super().__call__, header_limit)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._limited(scope, receive, send)
+
+
 class _Parts:
     """What the routes and the built-in agents use, opened and closed together."""
 
@@ -109,7 +124,7 @@ class _Parts:
         """Opens from the back to the front, and closes the other way round."""
         async with AsyncExitStack() as stack:
             if self._settings.metrics_listen:  # closed last: a scrape may still see what the drain counts
-                only_metrics = Starlette(routes=[self.metrics])
+                only_metrics = HeadLimit(Starlette(routes=[self.metrics]), self._settings.header_limit)
                 await stack.enter_async_context(listening_for_scrapes(only_metrics, self._settings.metrics_listen))
             stack.push_async_callback(self.router.close)
             await stack.enter_async_context(self.limiter.opened())
@@ -188,7 +203,9 @@ class _Service:
                 settings = Settings.from_environment()
                 self._app = create_app(settings)
                 current().offer_globally()
-                end_on_sigterm(settings.shutdown_timeout)
+                if (server := host()) is not None:
+                    take_heads(server, settings.header_limit)
+                    end_on_sigterm(server, settings.shutdown_timeout)
             except (SettingsError, ExportSettingsError) as error:
                 if scope["type"] != "lifespan":
                     raise
