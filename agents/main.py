@@ -21,6 +21,7 @@ from agents.api.routes.runs import runs_router
 from agents.gateway.dashboard_gateway import DashboardGateway
 from agents.logs import log_to_stderr
 from agents.metrics_choice import Choice
+from agents.middleware.broken_request import BrokenRequest
 from agents.middleware.head_limit import HeadLimit
 from agents.middleware.rate_limit import Limiter, RateLimit
 from agents.runtime.builtin_agents import Herald, Navi
@@ -97,11 +98,11 @@ def create_app(settings: Settings | None = None, telemetry: Telemetry | None = N
 
 
 class _App(FastAPI):
-    """FastAPI behind the limit of a request's head, which holds before anything looks at the request."""
+    """FastAPI behind what comes before anything looks at a request, tracing included."""
 
     def __init__(self, header_limit: int, **given: Any) -> None:
         super().__init__(**given)
-        self._limited = HeadLimit(super().__call__, header_limit)
+        self._limited = HeadLimit(BrokenRequest(super().__call__), header_limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._limited(scope, receive, send)

@@ -1,0 +1,92 @@
+"""``make malformed``: 100,000 malformed requests over sockets; no 5xx, no new series, no memory growth."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from time import monotonic
+
+import httpx
+
+from stack.malformed import flood
+from stack.service import Service
+
+SETTINGS = {
+    "AGENTOS_RATE_LIMIT": "off",
+    "AGENTOS_CLIENT_RATE_LIMIT": "off",
+    "AGENTOS_CACHE_SIZE": "100",  # full after the first round
+    "AGENTOS_PROVIDERS": '{"quick": {"latency": 0.001}}',
+}
+ROUNDS = 5
+ALLOWED_BYTES = 40
+"""Resident memory that a request may leave behind, over the rounds after the first: what an allocator's noise is."""
+
+
+def main() -> int:
+    """Prints what was answered; 1 if something broke that is promised."""
+    arguments = argparse.ArgumentParser(prog="python -m benchmarks.malformed", description=__doc__)
+    arguments.add_argument("--requests", type=int, default=100_000)
+    arguments.add_argument("--seed", type=int, default=1)
+    given = arguments.parse_args()
+    with tempfile.TemporaryDirectory(prefix="malformed-") as folder, Service(Path(folder), SETTINGS) as service:
+        warm_up(service)
+        before, resident = series(service), [service.resident_bytes()]
+        statuses: Counter[int] = Counter()
+        each = given.requests // ROUNDS
+        for number in range(ROUNDS):
+            statuses += flood(service.port, each, given.seed + number, progress(number * each, given.requests))
+            resident.append(service.resident_bytes())
+        return _report(statuses, series(service) ^ before, resident, each, tracebacks(service))
+
+
+def warm_up(service: Service) -> None:
+    """Each series that good and bad requests have is there."""
+    for agent in ("navi", "herald"):
+        service.run(agent, "hello")
+    httpx.post(f"{service.url}/metrics")
+    flood(service.port, 200, 0)
+
+
+def series(service: Service) -> set[str]:
+    """Every sample's name and labels."""
+    return {line.rpartition(" ")[0] for line in service.metrics().splitlines() if not line.startswith("#")}
+
+
+def tracebacks(service: Service) -> int:
+    """How many the service wrote to its log."""
+    return service.log.read_text(errors="replace").count("Traceback (most recent call last)")
+
+
+def progress(done: int, of: int) -> Progress:
+    return Progress(done, of)
+
+
+class Progress:
+    """Shows how far it is: a line that changes in a terminal, one line a few seconds elsewhere."""
+
+    def __init__(self, before: int, of: int) -> None:
+        self._before, self._of, self._said = before, of, monotonic()
+
+    def __call__(self, done: int) -> None:
+        live = sys.stdout.isatty()
+        if live or monotonic() - self._said >= 5:
+            self._said = monotonic()
+            print(f"  {self._before + done:>8,} of {self._of:,} ...", end="\r" if live else "\n", flush=True)
+
+
+def _report(statuses: Counter[int], new: set[str], resident: list[int], each: int, broken: int) -> int:
+    answered = ", ".join(f"{status or 'none'}: {count:,}" for status, count in sorted(statuses.items()))
+    ours = sum(count for status, count in statuses.items() if status >= 500)
+    grown = (resident[-1] - resident[1]) / (each * (len(resident) - 2))
+    print(f"\nanswers by status: {answered}")
+    print(f"5xx: {ours}   tracebacks in the log: {broken}   new series: {len(new)} {sorted(new)[:3] if new else ''}")
+    print(f"resident MiB, round by round: {', '.join(f'{one / 2**20:.1f}' for one in resident)}")
+    print(f"bytes a request left behind after the first round: {grown:.1f} (allowed: {ALLOWED_BYTES})")
+    return int(bool(ours or broken or new or grown > ALLOWED_BYTES))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
