@@ -2,9 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PY := $(BIN)/python
-# Debian packages that the stack tests use; the tests of what is missing are skipped (and fail with CI=true).
-# How long `make soak` takes.
+# How many seconds `make soak` takes.
 SECONDS ?= 600
+# Debian packages that the stack tests use; the tests of what is missing are skipped (and fail with CI=true).
 PACKAGES := redis-server victoria-metrics prometheus-alertmanager
 
 .PHONY: venv lock check dashboards packages parts test test-fast demo stack bench bench-outage bench-redis malformed soak wheel clean

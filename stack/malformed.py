@@ -47,7 +47,8 @@ _BODIES = (
 )  # fmt: skip
 _CHUNKS = (
     b"zz\r\n", b"-1\r\n", b"ffffffffffffffffff\r\n", b"5\r\nhel", b"5\r\nhelloX\r\n0\r\n\r\n", b"5\nhello\n0\n\n", b"\r\n",
-    b"5;" + b"e" * 5000 + b"\r\nhello\r\n0\r\n\r\n", b"0\r\nTrailer\r\n\r\n", b"0\r\nX: " + b"t" * 70_000, b"5 \r\nhello\r\n0\r\n\r\n",
+    b"5;" + b"e" * 5000 + b"\r\nhello\r\n0\r\n\r\n", b"0\r\nTrailer\r\n\r\n", b"0\r\nX: " + b"t" * 70_000,
+    b"5 \r\nhello\r\n0\r\n\r\n",
     b"28\r\n" + _JSON + b"\r\n0\r\n\xff: \xff\r\n\r\n",
 )  # fmt: skip
 

@@ -15,8 +15,8 @@ class BrokenRequest:
     """ASGI middleware: what is sent after the server's own answer is dropped, as uvicorn drops it once a client is gone.
 
     When a body's framing is wrong in the very packet of its head, uvicorn answers 400 before the application runs, and h11
-    then refuses the application's answer. Left alone, that is 80 lines of stack trace in the log for each such request, for whoever
-    likes to fill a disk. Every other complaint of the server is about what we send, and goes on.
+    then refuses the application's answer. Left alone, that is 80 lines of stack trace in the log for each such request, for
+    whoever likes to fill a disk. Every other complaint of the server is about what we send, and goes on.
     """
 
     def __init__(self, app: ASGIApp) -> None:

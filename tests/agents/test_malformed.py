@@ -42,6 +42,7 @@ def test_a_body_that_breaks_in_its_first_packet_is_one_400(start, agent, caplog,
 
 def test_an_error_of_ours_is_not_hidden(start, caplog):
     """What the application does wrong is still an error in the log: the server's complaint is not ours to swallow."""
+
     async def wrong(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
         await send({"type": "http.response.body", "body": b"two"})
@@ -50,7 +51,9 @@ def test_an_error_of_ours_is_not_hidden(start, caplog):
     app.mount("/", wrong)
     with serving(app) as url:
         exchange(url, b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
-    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == ["Exception in ASGI application\n"]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+        "Exception in ASGI application\n"
+    ]
 
 
 def test_who_leaves_while_an_unknown_operation_is_looked_for_has_not_called(start, agent, monkeypatch):
