@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 
 class Service(Server):
-    """``uvicorn agents.main:app`` on a loopback port, from this source tree or as ``python`` has it installed."""
+    """``uvicorn agents.main:app`` or another ``app`` on a loopback port: this source tree, or what ``python`` has installed."""
 
     def __init__(
         self,
@@ -25,6 +25,7 @@ class Service(Server):
         *,
         name: str = "service",
         python: Path | None = None,
+        app: str = "agents.main:app",
     ) -> None:
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
@@ -33,7 +34,7 @@ class Service(Server):
             python or sys.executable,
             "-m",
             "uvicorn",
-            "agents.main:app",
+            app,
             "--host",
             "127.0.0.1",
             "--port",
@@ -52,6 +53,12 @@ class Service(Server):
         answer = httpx.get(f"{self.url}/metrics", headers={"Accept": accept}, timeout=10)
         answer.raise_for_status()
         return answer.text
+
+    def alive(self) -> dict[str, int]:
+        """What lives in the process, where ``app`` is ``stack.watched:app``."""
+        answer = httpx.get(f"{self.url}/-/alive", headers={"Connection": "close"}, timeout=30)
+        counts: dict[str, int] = answer.raise_for_status().json()
+        return counts
 
     def run(self, agent: str, text: str, *, operation: str = "query", workspace: str | None = None) -> httpx.Response:
         """One call of an agent."""
