@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PROJECT = (ROOT / "pyproject.toml").read_text()
-LISTS = re.findall(r"(?ms)^(?:dependencies|dev|openai) = \[(.*?)\](?:\s*#[^\n]*)?$", PROJECT)
+LISTS = re.findall(r"(?ms)^(?:dependencies|dev|openai) = \[\n(.*?)^\]$", PROJECT)
 LINES = [line.strip() for text in LISTS for line in text.splitlines() if '"' in line]
 NAMES = [found[1] for line in LINES if (found := re.match(r'"([A-Za-z0-9-]+)', line))]
 BY_COMMAND = {
