@@ -1,4 +1,4 @@
-"""What the service does when something around it fails. docs/operations.md has the table; other rows have tests of their own."""
+"""What the service does when something around it fails. The table is in docs/operations.md; its other rows have other tests."""
 
 from __future__ import annotations
 
