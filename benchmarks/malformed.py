@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import threading
 from collections import Counter
 from pathlib import Path
 from time import monotonic
@@ -21,7 +22,9 @@ SETTINGS = {
     "AGENTOS_CACHE_SIZE": "100",  # full after the first round
     "AGENTOS_PROVIDERS": '{"quick": {"latency": 0.001}}',
 }
-ROUNDS = 20
+ROUNDS = 10
+QUIET_SECONDS = 6.0
+"""Pause before memory is read: by then what uvicorn keeps for an idle connection (5 s) is gone."""
 ALLOWED_BLOCKS = 0.1
 """Blocks of the interpreter that a request may leave behind, by the trend: a leak of one object a request is ten times that."""
 
@@ -42,6 +45,7 @@ def main() -> int:
         each = given.requests // ROUNDS
         for number in range(ROUNDS):
             statuses += flood(service.port, each, given.seed + number, progress(number * each, given.requests))
+            threading.Event().wait(QUIET_SECONDS)
             readings.append(service.alive())
         return _report(statuses, series(service) ^ before, readings, each, tracebacks(service))
 
@@ -90,6 +94,7 @@ def _report(statuses: Counter[int], new: set[str], readings: list[dict[str, int]
     print(f"\nanswers by status: {answered}")
     print(f"5xx: {ours}   tracebacks in the log: {broken}   new series: {len(new)} {sorted(new)[:3] if new else ''}")
     print(f"resident MiB, round by round: {', '.join(resident)}")
+    print(f"interpreter's blocks, round by round: {', '.join(str(reading['blocks']) for reading in readings)}")
     print(f"blocks a request left behind, by the trend of the second half: {blocks:.3f} (allowed: {ALLOWED_BLOCKS})")
     return int(bool(ours or broken or new or blocks > ALLOWED_BLOCKS))
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from threading import Timer
 from time import monotonic, perf_counter
 
 import httpx
@@ -128,10 +129,10 @@ def stopped(redis: Redis, _: SlowProxy) -> Iterator[None]:
 @contextmanager
 def killed(redis: Redis, _: SlowProxy) -> Iterator[None]:
     """It dies in the middle of the load."""
-    with ThreadPoolExecutor(1) as later:
-        dying = later.submit(redis.kill)
-        yield
-        dying.result()
+    dying = Timer(1.0, redis.kill)
+    dying.start()
+    yield
+    dying.join()
     redis.start()
 
 
