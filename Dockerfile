@@ -18,5 +18,4 @@ EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s \
   CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/ready', timeout=2)"]
 # X-Forwarded-For is nobody's to write: behind a proxy of yours start with --proxy-headers and FORWARDED_ALLOW_IPS instead.
-CMD ["uvicorn", "agents.main:app", "--host", "0.0.0.0", "--port", "8000", "--no-proxy-headers", \
-     "--timeout-graceful-shutdown", "15"]
+CMD ["uvicorn", "agents.main:app", "--host", "0.0.0.0", "--port", "8000", "--no-proxy-headers", "--http", "h11"]

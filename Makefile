@@ -2,10 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PY := $(BIN)/python
+# How many seconds `make soak` takes.
+SECONDS ?= 600
 # Debian packages that the stack tests use; the tests of what is missing are skipped (and fail with CI=true).
 PACKAGES := redis-server victoria-metrics prometheus-alertmanager wrk
 
-.PHONY: venv lock check dashboards packages parts test test-fast demo stack bench bench-outage wheel clean
+.PHONY: venv lock check dashboards packages parts test test-fast demo stack bench bench-outage bench-redis malformed soak wheel clean
 
 venv: .venv/.from-lock
 
@@ -58,6 +60,15 @@ bench: venv ## the tables of the benchmarks
 
 bench-outage: venv packages parts ## a minute's outage of Collector, trace store and Prometheus, in figures
 	$(PY) -m benchmarks.outage
+
+bench-redis: venv packages ## what a Redis that is slow, hung, killed or stopped adds to a request
+	$(PY) -m benchmarks.redis_outage
+
+malformed: venv ## 100,000 malformed requests over sockets: no 5xx, no new series, no memory growth (about 10 min)
+	$(PY) -m benchmarks.malformed
+
+soak: venv ## the service under load for SECONDS: memory, scrapes, tasks, threads, files, sockets
+	$(PY) -m benchmarks.soak --seconds $(SECONDS)
 
 wheel: venv
 	$(PY) -m build

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
@@ -21,9 +22,13 @@ from agents.api.routes.runs import runs_router
 from agents.gateway.dashboard_gateway import DashboardGateway
 from agents.logs import log_to_stderr
 from agents.metrics_choice import Choice
+from agents.middleware.broken_request import BrokenRequest
+from agents.middleware.head_limit import HeadLimit
 from agents.middleware.rate_limit import Limiter, RateLimit
 from agents.runtime.builtin_agents import Herald, Navi
 from agents.runtime.builtin_provider import BuiltinProvider
+from agents.runtime.hand_over import hand_over
+from agents.runtime.host import end_on_sigterm, host, take_heads
 from agents.runtime.listener import listening
 from agents.runtime.metrics_listener import listening_for_scrapes
 from agents.services.cache import AnswerCache
@@ -62,9 +67,10 @@ def create_app(settings: Settings | None = None, telemetry: Telemetry | None = N
                 yield
         finally:
             if given is None:
-                telemetry.shutdown(settings.shutdown_timeout * 1000)
+                await hand_over(telemetry, settings.shutdown_timeout)
 
-    app = FastAPI(
+    app = _App(
+        settings.header_limit,
         title="AgentOS",
         version=__version__,
         lifespan=lifespan,
@@ -93,6 +99,17 @@ def create_app(settings: Settings | None = None, telemetry: Telemetry | None = N
     return app
 
 
+class _App(FastAPI):
+    """FastAPI behind what comes before anything looks at a request, tracing included."""
+
+    def __init__(self, header_limit: int, **given: Any) -> None:
+        super().__init__(**given)
+        self._limited = HeadLimit(BrokenRequest(super().__call__), header_limit)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._limited(scope, receive, send)
+
+
 class _Parts:
     """What the routes and the built-in agents use, opened and closed together."""
 
@@ -110,7 +127,7 @@ class _Parts:
         """Opens from the back to the front, and closes the other way round."""
         async with AsyncExitStack() as stack:
             if self._settings.metrics_listen:  # closed last: a scrape may still see what the drain counts
-                only_metrics = Starlette(routes=[self.metrics])
+                only_metrics = HeadLimit(Starlette(routes=[self.metrics]), self._settings.header_limit)
                 await stack.enter_async_context(listening_for_scrapes(only_metrics, self._settings.metrics_listen))
             stack.push_async_callback(self.router.close)
             await stack.enter_async_context(self.limiter.opened())
@@ -197,8 +214,12 @@ class _Service:
         if self._app is None:
             log_to_stderr()
             try:
-                self._app = create_app()
+                settings = Settings.from_environment()
+                self._app = create_app(settings)
                 current().offer_globally()
+                if (server := host()) is not None:
+                    take_heads(server, settings.header_limit)
+                    end_on_sigterm(server, settings.shutdown_timeout)
             except (SettingsError, ExportSettingsError) as error:
                 if scope["type"] != "lifespan":
                     raise

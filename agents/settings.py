@@ -48,8 +48,8 @@ class Settings:
     """What happens to a request while the limiter's Redis is away."""
     redis_url: str = _setting("AGENTOS_REDIS_URL", "", values.redis_url, secret=True)
     """Where limits and cache are shared; empty: memory of the process."""
-    redis_timeout: float = _setting("AGENTOS_REDIS_TIMEOUT", 0.03, values.seconds)
-    """Seconds Redis has for one use; what a request waits at most when it is away."""
+    redis_timeout: float = _setting("AGENTOS_REDIS_TIMEOUT", 0.016, values.seconds)
+    """Seconds Redis has for one use. A request has three at the most: the decision, and the get and set of an answer."""
     cache_ttl: float = _setting("AGENTOS_CACHE_TTL", 300.0, values.seconds)
     """Seconds an answer stays in the cache."""
     cache_size: int = _setting("AGENTOS_CACHE_SIZE", 10_000, values.count)
@@ -108,7 +108,7 @@ class Settings:
     header_limit: int = _setting("AGENTOS_HEADER_LIMIT", 2**15, values.count)
     """Bytes that a request's headers may have together."""
     shutdown_timeout: float = _setting("AGENTOS_SHUTDOWN_TIMEOUT", 10.0, values.seconds)
-    """Seconds that runs under way have to end when the service stops."""
+    """Seconds that runs under way have to end when the service stops, and then the telemetry to be handed over."""
 
     def __post_init__(self) -> None:
         for one in fields(self):

@@ -114,19 +114,21 @@ class Server:
 
     def stop(self, how: signal.Signals = signal.SIGTERM, timeout: float = 20.0) -> int:
         """Stops the process and returns its exit status; one that does not stop in time is killed and raises."""
-        process = self._process
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(how)
+        return self.ended(timeout, how.name)
+
+    def ended(self, timeout: float = 20.0, after: str = "being waited for") -> int:
+        """Waits for the end of the process and returns its exit status; one that goes on is killed and raises."""
+        process, self._process = self._process, None
         if process is None:
             return 0
-        if process.poll() is None:
-            process.send_signal(how)
         try:
             return process.wait(timeout)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            raise ServerError(f"{self.name} did not stop within {timeout:g} s of {how.name}") from None
-        finally:
-            self._process = None
+            raise ServerError(f"{self.name} did not stop within {timeout:g} s of {after}") from None
 
     def kill(self) -> None:
         """Ends the process at once, as an outage does."""

@@ -20,7 +20,7 @@ GUNICORN = ("gunicorn", "--bind", "127.0.0.1:{port}", "--worker-class", "uvicorn
 
 
 class Service(Server):
-    """``agents.main:app`` on a loopback port, from this source tree or as ``python`` has it installed.
+    """``agents.main:app`` or another ``app`` on a loopback port, from this source tree or as ``python`` has it installed.
 
     ``server`` is the program that runs it, with its arguments; more ``workers`` than one are processes of their own.
     """
@@ -32,6 +32,7 @@ class Service(Server):
         *,
         name: str = "service",
         python: Path | None = None,
+        app: str = "agents.main:app",
         server: Sequence[str] = UVICORN,
         workers: int = 1,
     ) -> None:
@@ -42,7 +43,7 @@ class Service(Server):
         several = [] if workers == 1 else ["--workers", str(workers)]
         super().__init__(
             name,
-            [python or sys.executable, "-m", *words, *several, "agents.main:app"],
+            [python or sys.executable, "-m", *words, *several, app],
             folder=folder,
             ready=f"{self.url}/health/ready",
             environment={"PYTHONPATH": "" if python else str(ROOT), **(environment or {})},
@@ -58,6 +59,12 @@ class Service(Server):
         answer = httpx.get(f"{self.url}/metrics", headers={"Accept": accept}, timeout=10)
         answer.raise_for_status()
         return answer.text
+
+    def alive(self) -> dict[str, int]:
+        """What lives in the process, where ``app`` is ``stack.watched:app``."""
+        answer = httpx.get(f"{self.url}/-/alive", headers={"Connection": "close"}, timeout=30)
+        counts: dict[str, int] = answer.raise_for_status().json()
+        return counts
 
     def run(self, agent: str, text: str, *, operation: str = "query", workspace: str | None = None) -> httpx.Response:
         """One call of an agent."""

@@ -13,6 +13,13 @@ __all__ = ["MAX_SERIES", "views"]
 
 MAX_SERIES = 500_000
 """How many series one metric may have at the most, unless set otherwise."""
+_HTTP_SERVER = "http.server.*"
+"""The metrics of OpenTelemetry's instrumentation of HTTP servers, where they are switched on."""
+_HTTP_KEYS = {
+    *("http.method", "http.scheme", "http.status_code", "http.target"),  # http.target: the route's template, in metrics
+    *("http.request.method", "url.scheme", "http.response.status_code", "http.route", "error.type"),
+}
+"""Their attributes that no client can write at will, by the older and the newer conventions."""
 
 
 def views(
@@ -23,9 +30,14 @@ def views(
     ``domains`` bounds the label values; the SDK's own limit follows from it, so that its overflow series is never reached.
     ``scope`` restricts the Views to instruments of that meter. Raises ``CatalogueError`` where a metric could have more than
     ``max_series`` series.
+
+    One more View keeps what a client writes (``Host``, for one) out of the HTTP server's own metrics, and their exemplars.
     """
     domains = domains or Domains(catalogue, Trouble())
-    return [_view(metric, metric.most or domains.series(metric), scope, max_series) for metric in catalogue]
+    ours = [_view(metric, metric.most or domains.series(metric), scope, max_series) for metric in catalogue]
+    # What a View leaves out of the labels would come back in the exemplars.
+    server = View(instrument_name=_HTTP_SERVER, attribute_keys=_HTTP_KEYS, exemplar_reservoir_factory=reservoir_for(False))
+    return [*ours, server]
 
 
 def _view(metric: Metric, series: int, scope: str | None, max_series: int) -> View:

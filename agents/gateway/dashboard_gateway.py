@@ -78,7 +78,7 @@ class DashboardGateway:
         """Checks a run before anything is sent.
 
         Raises ``UnknownAgent``, ``UnknownOperation``, or ``RunFailure`` when the agent's card cannot be read: that is a failed
-        call too, and is counted as one.
+        call too, and is counted as one. Whoever leaves while a known card is only looked at again has not called.
         """
         peer = self._peers.get(run.agent)
         if peer is None:
@@ -87,6 +87,8 @@ class DashboardGateway:
         try:
             await self._learn(peer, run.operation)
         except BaseException as error:
+            if peer.known and isinstance(error, asyncio.CancelledError):
+                raise
             known = error.error_type if isinstance(error, RunFailure) else "internal"
             error_type = "cancelled" if isinstance(error, asyncio.CancelledError) else known
             passed = time.perf_counter() - begun

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from fastapi.routing import iter_route_contexts
 from limits import RateLimitItem, parse
-from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.storage import RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from agents.api.problem import problem
 from agents.api.workspace import BadWorkspace, workspace_of
 from agents.services.redis_gate import RedisAway, RedisGate
+from agents.services.window_store import WindowStore
 from agents.settings import Settings
 from telemetry.recording import Recorder
 
@@ -55,9 +56,9 @@ class Limiter:
         self.policies = ", ".join(f'"{name}";q={item.amount};w={item.get_expiry()}' for name, item in self._limits.items())
         """The value of ``RateLimit-Policy`` (draft-ietf-httpapi-ratelimit-headers)."""
 
-    def _storage(self, settings: Settings) -> MemoryStorage | RedisStorage:
+    def _storage(self, settings: Settings) -> WindowStore | RedisStorage:
         if self._gate is None:
-            return MemoryStorage()
+            return WindowStore()
         self._pool = ConnectionPool.from_url(
             settings.redis_url,
             socket_timeout=settings.redis_timeout,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
+import sys
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
@@ -19,6 +21,7 @@ from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import TracerProvider
 from opentelemetry.util.http import parse_excluded_urls
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
 from starlette.routing import Mount
 
 from agents.runtime.builtin_agents import BuiltinAgent
@@ -26,7 +29,14 @@ from agents.runtime.builtin_agents import BuiltinAgent
 __all__ = ["InnerServer", "listening"]
 
 _TASKS_KEPT = 1000
+_DISPATCHER = "a2a.server.routes.jsonrpc_dispatcher"
 _CARDS = parse_excluded_urls(r"/\.well-known/agent-card\.json$")
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """A filter for the SDK's logger: a caller who left before its request was read whole is no error of the agent's."""
+    error = record.exc_info[1] if record.exc_info else sys.exc_info()[1]
+    return not isinstance(error, ClientDisconnect)
 
 
 class _RecentTasks(InMemoryTaskStore):
@@ -65,6 +75,7 @@ async def listening(
     agents: Sequence[BuiltinAgent], tracer_provider: TracerProvider, shutdown_timeout: float
 ) -> AsyncIterator[Mapping[str, str]]:
     """Serves the agents on an ephemeral port of 127.0.0.1; yields name -> URL. Ends what still runs when left."""
+    logging.getLogger(_DISPATCHER).addFilter(_is_news)  # again and again is no more than once
     with _loopback() as listener:
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         handlers = {

@@ -58,3 +58,24 @@ def test_workspace_outside_its_pattern_is_refused(start, agent, workspace):
     answer = service.client.post("/agents/peer/runs", content=b'{"input": "a"}', headers=headers)
     assert (answer.status_code, answer.json()["error"]) == (400, "bad_workspace")
     assert service.counted("rate_limit_hits_total") == {}
+
+
+@pytest.mark.parametrize("http_metrics", [False, True])
+def test_nothing_that_a_client_writes_is_a_label_or_a_span_name(start, agent, http_metrics):
+    """Path, query, Host, method, version, names of agents and operations and user agent show up in no sample, exemplar
+    labels included, and in no span's name.
+    """
+    service = start(agents={"peer": agent(replying(*ANSWER)).url}, http_metrics=http_metrics)
+    written = {"Host": "evil.example:99", "User-Agent": "evil", "X-Forwarded-Proto": "evil", "Accept": "evil/evil"}
+    service.client.get("/evil/path?evil=query", headers=written)
+    service.client.request("EVIL", "/agents", headers=written)
+    service.client.request("EVIL", "/agents/evil/runs", headers=written)
+    service.client.get("/agents?evil=1", headers=written)
+    service.client.post("/agents/evil/runs", json={"input": "evil", "operation": "query"}, headers=written)
+    service.client.post("/agents/peer/runs", json={"input": "evil", "operation": "evil"}, headers=written)
+    service.client.post("/agents/peer/runs", json={"input": "evil", "operation": "query"}, headers=written)
+    service.spans.wait("POST /agents/{agent}/runs", 3)
+    shown = service.client.get("/metrics", headers={"Accept": "application/openmetrics-text"}).text
+    assert [line for line in shown.splitlines() if "evil" in line.lower()] == []
+    assert [span.name for span in service.spans.ended if "evil" in span.name.lower()] == []
+    assert ("http_server" in shown) is http_metrics

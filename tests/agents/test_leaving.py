@@ -15,11 +15,11 @@ from tests.agents.serving import PATIENCE
 BEGUN = (task("TASK_STATE_SUBMITTED"), artifact("half "))
 
 
-def ask(url: str, accept: str, agent: str = "peer") -> socket.socket:
+def ask(url: str, accept: str, agent: str = "peer", operation: str = "query") -> socket.socket:
     """Sends a run over a socket of its own, which the test can close when it likes."""
     parts = urlsplit(url)
     connection = socket.create_connection((parts.hostname, parts.port), PATIENCE)
-    body = json.dumps({"input": "hi"}).encode()
+    body = json.dumps({"input": "hi", "operation": operation}).encode()
     head = (
         f"POST /agents/{agent}/runs HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
         f"Accept: {accept}\r\nContent-Length: {len(body)}\r\n\r\n"

@@ -108,3 +108,8 @@ def test_provider_that_cannot_work_is_refused(bad):
     """A provider's settings are checked one by one."""
     with pytest.raises(SettingsError, match="AGENTOS_PROVIDERS is"):
         Settings(providers={"p": bad})
+
+
+def test_a_request_waits_for_redis_50_ms_at_the_most():
+    """The decision, the get and the set of an answer have so little time each that they come to 50 ms together."""
+    assert 3 * Settings().redis_timeout <= 0.05

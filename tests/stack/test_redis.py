@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -14,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from stack.process import until
 from stack.redis import Redis
 from stack.service import Service
+from stack.slow_proxy import slow_proxy
 
 RUNS = "/agents/{agent}/runs"
 PATIENT = {"AGENTOS_REDIS_TIMEOUT": "1"}  # a busy machine is no outage
@@ -74,6 +77,45 @@ def test_outage_of_redis_is_counted_and_gets_over_by_itself(
         return counted(agentos, "rate_limit_hits_total")[f"{RUNS}/allowed/w"] >= 3
 
     assert until("limits to hold again", limits_hold_again)
+
+
+def test_slow_redis_is_an_error_for_each_decision(service: Callable[..., Service], redis_server: Redis) -> None:
+    """A Redis whose answers come 300 ms late, with 50 ms of patience: each request goes through and counts once as error, and
+    limits hold again when it is quick again.
+    """
+    with slow_proxy(redis_server.port) as proxy:
+        url = f"redis://127.0.0.1:{proxy.port}/0"
+        agentos = service({"AGENTOS_REDIS_URL": url, "AGENTOS_REDIS_TIMEOUT": "0.05", "AGENTOS_RATE_LIMIT": "1000/minute"})
+        proxy.delay = 0.3
+        codes = [agentos.run("navi", f"{number}", workspace="w").status_code for number in range(5)]
+        assert codes == [200] * 5
+        assert counted(agentos, "rate_limit_hits_total") == {f"{RUNS}/error/w": 5}
+        proxy.delay = 0.0
+
+        def limits_hold_again() -> bool:
+            agentos.run("navi", "after", workspace="w")
+            return counted(agentos, "rate_limit_hits_total").get(f"{RUNS}/allowed/w", 0) >= 3
+
+        assert until("limits to hold again", limits_hold_again)
+
+
+def test_redis_killed_under_load(service: Callable[..., Service], redis_server: Redis) -> None:
+    """Killed in the middle of 60 requests: all are answered, and each decision is one, allowed before and error after."""
+    agentos = service({**PATIENT, "AGENTOS_REDIS_URL": redis_server.url, "AGENTOS_RATE_LIMIT": "1000/minute"})
+    answered = itertools.count(1)
+
+    def ask(number: int) -> int:
+        code = agentos.run("navi", f"{number}", workspace="w").status_code
+        if next(answered) == 10:
+            redis_server.kill()
+        return code
+
+    with ThreadPoolExecutor(4) as callers:
+        assert list(callers.map(ask, range(60))) == [200] * 60
+    decided = counted(agentos, "rate_limit_hits_total")
+    assert sum(decided.values()) == 60
+    assert decided[f"{RUNS}/allowed/w"] >= 10
+    assert decided[f"{RUNS}/error/w"] >= 40
 
 
 def _away(server: Redis, how: str) -> None:

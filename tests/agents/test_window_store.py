@@ -1,0 +1,66 @@
+"""The counts of the limiter's windows in memory, on clocks of the test's."""
+
+from __future__ import annotations
+
+import pytest
+from limits import parse
+from limits.aio.strategies import FixedWindowRateLimiter
+
+from agents.services.window_store import WindowStore
+
+ONE = parse("2/minute")
+
+
+class Clock:
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 0.0, 3600.0])
+async def test_a_jump_of_the_wall_clock_changes_no_window(jump):
+    """Set back or forth by an hour in mid-window, a minute is still a minute."""
+    clock, wall = Clock(50.0), Clock(1e9)
+    strategy = FixedWindowRateLimiter(WindowStore(clock, wall))
+    assert [await strategy.hit(ONE, "w") for _ in range(3)] == [True, True, False]
+    wall.now += jump
+    clock.now += 59.9
+    assert await strategy.hit(ONE, "w") is False
+    clock.now += 0.1
+    assert await strategy.hit(ONE, "w") is True
+
+
+async def test_what_is_left_of_a_window_is_told_in_wall_time():
+    """The end of a window is a time of the wall clock, as Redis has it."""
+    clock, wall = Clock(50.0), Clock(1e9)
+    strategy = FixedWindowRateLimiter(WindowStore(clock, wall))
+    await strategy.hit(ONE, "w")
+    clock.now += 20
+    wall.now += 20 - 3600
+    stats = await strategy.get_window_stats(ONE, "w")
+    assert (stats.remaining, stats.reset_time - wall.now) == (1, 40)
+
+
+async def test_windows_that_are_over_take_no_memory():
+    """Of 10,000 keys of a minute ago none is kept once the next one comes."""
+    clock = Clock(0.0)
+    store = WindowStore(clock)
+    for number in range(10_000):
+        await store.incr(f"key {number}", 60)
+    clock.now = 60.0
+    await store.incr("another", 60)
+    assert (len(store.windows), await store.get("key 1"), await store.get("another")) == (1, 0, 1)
+
+
+async def test_a_window_that_is_renewed_is_not_ended_by_its_old_end():
+    """A key that begins again after its end has its whole time again."""
+    clock = Clock(0.0)
+    store = WindowStore(clock)
+    await store.incr("a", 60)
+    await store.incr("b", 100)
+    clock.now = 70.0
+    assert await store.incr("a", 60) == 1
+    clock.now = 110.0
+    assert await store.incr("a", 60) == 2
