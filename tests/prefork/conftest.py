@@ -18,6 +18,9 @@ TIME = histogram("time", "s", "Time", closed("how", "way", "fast", "slow"), boun
 ACTIVE = up_down_counter("active", "{task}", "Active")
 LEVEL = observable_gauge("level", "1", "Level", together=Together.MAX)
 
+HIT = ("hits_total", (("who", "x"),))
+FAILURES = "agentos_telemetry_state_failures_total"
+
 Join = Callable[..., Telemetry]
 
 
@@ -41,3 +44,17 @@ def join(tmp_path: Path) -> Iterator[Join]:
     yield make
     for telemetry in made:
         telemetry.shutdown()
+
+
+def vanish(telemetry: Telemetry) -> None:
+    """End as a process that is killed does: nothing is saved, the lock is gone."""
+    workers: Any = telemetry.workers
+    workers._doorbell.stop()
+    workers._lock.release()
+    workers._joined = False
+
+
+def tick(telemetry: Telemetry) -> None:
+    """What happens every second."""
+    workers: Any = telemetry.workers
+    workers._tick()

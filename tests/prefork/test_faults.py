@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from telemetry.prefork import StateDirectoryError, Workers
-from tests.prefork.conftest import HITS, Join
-from tests.prefork.test_workers import FAILURES, HIT, tick, vanish
+from tests.prefork.conftest import FAILURES, HIT, HITS, Join, tick, vanish
 from tests.telemetry.conftest import above_zero
 
 Mount = Callable[..., None]

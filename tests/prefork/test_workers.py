@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +10,10 @@ from opentelemetry.sdk.resources import Resource
 from prometheus_client import generate_latest
 
 from telemetry import Telemetry
-from telemetry.prefork import StateDirectoryError, Supervisor, Workers
-from tests.prefork.conftest import ACTIVE, HITS, LEVEL, TIME, Join, catalogue
+from telemetry.catalogue_models import MODELS
+from telemetry.prefork import Workers
+from tests.prefork.conftest import ACTIVE, FAILURES, HIT, HITS, LEVEL, TIME, Join, tick, vanish
 from tests.telemetry.conftest import above_zero, read, samples_of
-from tests.telemetry.otlp_receiver import receiving
-
-HIT = ("hits_total", (("who", "x"),))
-FAILURES = "agentos_telemetry_state_failures_total"
-
-
-def vanish(telemetry: Telemetry) -> None:
-    """End as a process that is killed does: nothing is saved, the lock is gone."""
-    workers: Any = telemetry.workers
-    workers._doorbell.stop()
-    workers._lock.release()
-    workers._joined = False
-
-
-def tick(telemetry: Telemetry) -> None:
-    """What happens every second."""
-    workers: Any = telemetry.workers
-    workers._tick()
 
 
 def names(telemetry: Telemetry) -> list[str]:
@@ -222,84 +202,6 @@ def test_a_disk_that_is_full_costs_nothing_that_is_alive(join: Join, monkeypatch
     assert shown[FAILURES, (("reason", "unwritable"),)] == 2
 
 
-def test_target_info_describes_the_service(join: Join) -> None:
-    """One service.instance.id of the run in every worker's answer."""
-    ids = set()
-    for worker in (join(), join()):
-        samples = samples_of(worker.reader.expose().body.decode())
-        ids |= {labels for name, labels in samples if name == "target_info"}
-    assert len(ids) == 1
-    assert dict(ids.pop())["service_instance_id"] == worker.workers.instance
-
-
-def test_an_instance_id_that_is_given_is_the_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What each worker pushes has one made from it."""
-    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.instance.id=blue")
-    workers = [Telemetry.from_environment(workers=Workers(tmp_path / "state")) for _ in range(2)]
-    own = {str(worker.resource.attributes["service.instance.id"]) for worker in workers}
-    shown = {key for worker in workers for key in samples_of(worker.reader.expose().body.decode()) if key[0] == "target_info"}
-    for worker in workers:
-        worker.shutdown()
-    assert len(own) == 2
-    assert all(one.startswith("blue-") for one in own)
-    assert {dict(labels)["service_instance_id"] for _, labels in shown} == {"blue"}
-
-
-def test_what_the_workers_push_adds_up_to_what_a_scrape_shows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Each pushes its own numbers under its own instance id."""
-    with receiving() as receiver:
-        for name, value in (("ENDPOINT", receiver.url), ("PROTOCOL", "http/protobuf")):
-            monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", value)
-        monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
-        workers = [Telemetry.from_environment(catalogue(), workers=Workers(tmp_path / "state")) for _ in range(3)]
-        for n, worker in enumerate(workers, 1):
-            worker[HITS].labels("x").inc(n)
-        shown = above_zero(workers[0])
-        for worker in workers:
-            worker.shutdown()
-        pushed: dict[str, int] = {}
-        for _ in workers:
-            sent = receiver.metrics.get(timeout=30).resource_metrics[0]
-            instance = {a.key: a.value.string_value for a in sent.resource.attributes}["service.instance.id"]
-            (hits,) = (m for m in sent.scope_metrics[0].metrics if m.name == "hits")
-            pushed[instance] = hits.sum.data_points[0].as_int
-    assert sorted(pushed.values()) == [1, 2, 3]
-    assert shown == {HIT: sum(pushed.values())}
-
-
-def test_another_run_has_created_times_of_its_own(tmp_path: Path) -> None:
-    """Prometheus sees a counter that starts anew, not one that fell; within a run the earliest start is shown."""
-    created = []
-    for run in ("a", "b"):
-        first = Telemetry(catalogue(), created=True, workers=Workers(tmp_path / run))
-        first[HITS].labels("x").inc()
-        before = time.time()
-        second = Telemetry(catalogue(), created=True, workers=Workers(tmp_path / run))
-        second[HITS].labels("x").inc()
-        body = second.reader.expose("application/openmetrics-text").body.decode()
-        (start,) = re.findall(r'^hits_created\{who="x"\} (\S+)$', body, re.MULTILINE)
-        assert float(start) <= before
-        created.append(float(start))
-        for worker in (first, second):
-            worker.shutdown()
-    assert created[0] < created[1]
-
-
-def test_another_run_starts_from_zero_and_clears_up(join: Join, tmp_path: Path) -> None:
-    """The directory of a run whose supervisor is gone is removed; one that lives is left alone."""
-    alive = join()
-    alive[HITS].labels("x").inc()
-    assert alive.workers is not None
-    gone = alive.workers.folder.with_name(alive.workers.folder.name.replace(str(os.getpid()), "999999999", 1))
-    gone.mkdir(mode=0o700)
-    (gone / "folded.state").write_bytes(b"old")
-    supervisor = Supervisor(os.getpid(), "0-" + alive.workers.folder.name.split("-", 2)[2])
-    other = join(supervisor=supervisor)
-    assert HIT not in above_zero(other)
-    assert not gone.exists()
-    assert above_zero(alive)[HIT] == 1
-
-
 def test_read_only_what_is_there_is_shown(join: Join) -> None:
     """A worker's answer holds every series of a plain scrape."""
     worker = join()
@@ -309,45 +211,12 @@ def test_read_only_what_is_there_is_shown(join: Join) -> None:
     assert read(worker) == read(plain)
 
 
-@pytest.mark.parametrize("mode", [0o755, 0o750, 0o701])
-def test_a_directory_that_others_can_enter_is_refused(tmp_path: Path, mode: int) -> None:
-    """The start stops with one sentence."""
-    folder = tmp_path / "open"
-    folder.mkdir()
-    folder.chmod(mode)
-    with pytest.raises(StateDirectoryError, match=r"/open must be a directory of this user with mode 0700$"):
-        Workers(folder)
-
-
-def test_a_directory_behind_a_link_is_refused(tmp_path: Path) -> None:
-    """Somebody else may have made the link."""
-    (tmp_path / "real").mkdir(mode=0o700)
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-    with pytest.raises(StateDirectoryError, match="must be a directory of this user"):
-        Workers(tmp_path / "link")
-
-
-def test_a_path_that_is_a_file_is_refused(tmp_path: Path) -> None:
-    """With the system's own reason."""
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StateDirectoryError, match=r"/file cannot be used: File exists"):
-        Workers(tmp_path / "file")
-
-
-def test_what_is_written_is_private(join: Join) -> None:
-    """Directories 0700, files 0600."""
-    worker = join()
-    worker[HITS].labels("x").inc()
-    tick(worker)
-    assert worker.workers is not None
-    folder = worker.workers.folder
-    assert {path.stat().st_mode & 0o777 for path in (folder, folder.parent)} == {0o700}
-    assert {path.stat().st_mode & 0o777 for path in folder.iterdir() if not path.is_socket()} == {0o600}
-
-
-def test_leaving_twice_is_quiet(join: Join) -> None:
-    """A second shutdown does nothing."""
-    worker = join()
-    worker.shutdown()
-    assert worker.workers is not None
-    worker.workers.close()
+def test_workers_agree_on_a_breaker(tmp_path: Path) -> None:
+    """The provider that one of them has given up is shown as open by both: the highest state counts."""
+    workers = [Telemetry(MODELS, workers=Workers(tmp_path / "state")) for _ in range(2)]
+    for worker, state in zip(workers, ("open", "closed"), strict=True):
+        worker.recorder.models.breaker("swift", state)
+    shown = [read(worker)["ccr_breaker_state", (("provider", "swift"),)] for worker in workers]
+    for worker in workers:
+        worker.shutdown()
+    assert shown == [2, 2]
