@@ -84,6 +84,12 @@ def create_app(settings: Settings | None = None, telemetry: Telemetry | None = N
         app.router.routes.append(parts.metrics)
     allow = settings.rate_limit_on_error == "allow"
     app.add_middleware(RateLimit, limiter=parts.limiter, recorder=telemetry.recorder, allow_on_error=allow)
+    _trace(app, telemetry, settings)
+    return app
+
+
+def _trace(app: FastAPI, telemetry: Telemetry, settings: Settings) -> None:
+    """Server spans for all but scrapes and health checks."""
     FastAPIInstrumentor.instrument_app(
         app,
         tracer_provider=telemetry.tracer_provider,
@@ -96,7 +102,6 @@ def create_app(settings: Settings | None = None, telemetry: Telemetry | None = N
             *_SECRET_HEADERS,
         ],
     )
-    return app
 
 
 class _App(FastAPI):

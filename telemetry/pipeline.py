@@ -73,20 +73,10 @@ class Telemetry:
         self.trouble = Trouble()
         self.resource = resource or Resource.create()
         self.domains = Domains(catalogue, self.trouble, known=known, limits=limits, strict=strict)
-        self.registry = CollectorRegistry(auto_describe=False)
-        self.reader = PrometheusReader(
-            scope_info_enabled=False,
-            registry=self.registry,
-            info={metric.name for metric in catalogue if metric.kind is Kind.INFO},
-            created=created,
-            select=select,
-            trouble=self.trouble,
-        )
+        self.reader = self._new_reader(created, select)
+        shown = views(catalogue, self.domains, max_series=max_series)
         self.meter_provider = meter_provider or MeterProvider(
-            [self.reader, *metric_readers],
-            self.resource,
-            shutdown_on_exit=False,
-            views=views(catalogue, self.domains, max_series=max_series),
+            [self.reader, *metric_readers], self.resource, shutdown_on_exit=False, views=shown
         )
         self.tracer_provider = tracer_provider or _tracer_provider(self.resource, span_processors, sampler)
         self.tracer = self.tracer_provider.get_tracer(SCOPE)
@@ -94,17 +84,22 @@ class Telemetry:
         meter = self.meter_provider.get_meter(SCOPE)
         self._instruments = {metric.name: instrument(metric, meter, self.runtime) for metric in catalogue}
         describe(self)
-        self._owned = [
-            p for p, given in ((self.meter_provider, meter_provider), (self.tracer_provider, tracer_provider)) if given is None
-        ]
-        self._lock = Lock()
-        self._recorder: Recorder | None = None
-        self._down = False
+        providers = ((self.meter_provider, meter_provider), (self.tracer_provider, tracer_provider))
+        self._owned = [provider for provider, given in providers if given is None]
+        self._lock, self.workers = Lock(), workers
         in_child(self._in_child)
-        self.workers = workers
         if workers is not None:
-            together = {metric.name: metric.together for metric in catalogue}
-            self.reader.share(workers, domains=self.domains, together=together)
+            self.reader.share(workers, domains=self.domains, together={m.name: m.together for m in catalogue})
+
+    _recorder: Recorder | None = None
+    _down = False
+
+    def _new_reader(self, created: bool, select: Callable[[str, str], bool] | None) -> PrometheusReader:
+        self.registry = CollectorRegistry(auto_describe=False)
+        info = {metric.name for metric in self.catalogue if metric.kind is Kind.INFO}
+        return PrometheusReader(
+            scope_info_enabled=False, registry=self.registry, info=info, created=created, select=select, trouble=self.trouble
+        )
 
     def _in_child(self) -> None:
         """A forked child has the series of its parent, at 0, and none of the locks of threads that are not here."""

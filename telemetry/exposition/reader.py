@@ -94,15 +94,12 @@ class PrometheusReader(PrometheusMetricReader):
         # The parent registers a collector of its own kind: it gets a registry to do so where nobody looks.
         super().__init__(registry=CollectorRegistry(), cardinality_limits=cardinality_limits)
         self.report = Report(trouble)
-        self.closed = False
-        self.last_scrape: LastScrape | None = None
         self._style = Style(exemplars=exemplars, created=created)
         self._timeout = scrape_timeout
         self._rules = Rules(
             prefix, scope_info_enabled, not disable_target_info, resource_attribute_filter,
             frozenset(name.lower() for name in info), Translation(translation),
         )  # fmt: skip
-        self._workers: Workers | None = None
         self._new_source: Callable[[], Source] = lambda: Source(
             self, Runner(callback_timeout, self.report), self.report, select,
             direct=direct, exemplars=exemplars, limit=scrape_timeout, changed=self._families.clear,
@@ -111,6 +108,11 @@ class PrometheusReader(PrometheusMetricReader):
         in_child(self._in_child)
         self._served, self._shared = registry, shared_collector(registry)
         self._shared.add(self, registry)
+
+    closed = False
+    """Whether the reader was shut down."""
+    last_scrape: LastScrape | None = None
+    _workers: Workers | None = None
 
     def _start(self) -> None:
         self._lock = Lock()
