@@ -16,7 +16,7 @@ from a2a.utils import telemetry as a2a_telemetry
 
 import agents
 from agents.main import app, create_app
-from agents.settings import Settings
+from agents.settings import Settings, SettingsError
 from stack.process import until
 from telemetry import current
 from tests.agents.conftest import running_service
@@ -157,3 +157,22 @@ def test_two_services_in_one_process_are_apart():
         assert one.run("navi").status_code == 200
         assert one.counted("a2a_requests_total") == {"navi/query/success": 1}
         assert two.counted("a2a_requests_total") == {}
+
+
+def test_a_state_directory_that_others_can_enter_stops_the_start(tmp_path: Path) -> None:
+    """One sentence names the setting, its value and what is needed."""
+    tmp_path.chmod(0o755)
+    with pytest.raises(SettingsError) as caught:
+        create_app(Settings(workers="on", state_directory=str(tmp_path)))
+    wanted = f"AGENTOS_STATE_DIRECTORY is '{tmp_path}': {tmp_path} must be a directory of this user with mode 0700."
+    assert str(caught.value) == wanted
+
+
+@pytest.mark.parametrize(("workers", "several"), [("on", True), ("auto", False), ("off", False)])
+def test_workers_are_several_where_a_setting_or_a_server_says_so(tmp_path: Path, workers: str, several: bool) -> None:
+    """This process was started by no server: alone it is one of several only if that is set."""
+    create_app(Settings(workers=workers, state_directory=str(tmp_path / "state")))
+    telemetry = current()
+    telemetry.shutdown()
+    assert (telemetry.workers is not None) is several
+    assert (tmp_path / "state").exists() is several
