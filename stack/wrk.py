@@ -1,4 +1,4 @@
-"""Load by wrk: so many calls on so many connections, each answer counted."""
+"""Load by wrk on so many connections, each answer counted."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 __all__ = ["Load", "loading"]
 
 # A thread has one connection and stops in the answer to its last call: no call is left without an answer that is counted.
+# wrk itself goes on to the end of its duration.
 _SCRIPT = """
 wrk.method = "POST"
 wrk.body = '{{"input": "question", "operation": "{operation}"}}'
@@ -23,7 +24,7 @@ local stop_at = os.time() + {seconds}
 function setup(thread) table.insert(threads, thread) end
 function response(status)
   if status == 200 then answered = answered + 1 else failed = failed + 1 end
-  if answered + failed >= {calls} or os.time() >= stop_at then wrk.thread:stop() end
+  if os.time() >= stop_at then wrk.thread:stop() end
 end
 function done()
   for _, thread in ipairs(threads) do
@@ -31,6 +32,10 @@ function done()
   end
 end
 """
+
+
+_LAST_ANSWER = 5
+"""Seconds that the last answers have."""
 
 
 @dataclass(slots=True)
@@ -61,14 +66,18 @@ def loading(
     *,
     agent: str,
     operation: str,
-    calls: int = 10**9,
     connections: int = 4,
-    seconds: int = 60,
+    seconds: int = 8,
 ) -> Iterator[Load]:
-    """So many calls on each of the connections, or as many as end in so many seconds."""
+    """As many calls as are begun in so many seconds, one after the other on each of the connections."""
     script = folder / f"{agent}-{operation}.lua"
-    script.write_text(_SCRIPT.format(operation=operation, calls=calls, seconds=seconds))
-    many = (f"--threads={connections}", f"--connections={connections}", f"--duration={seconds + 10}s", "--timeout=20s")
+    script.write_text(_SCRIPT.format(operation=operation, seconds=seconds))
+    many = (
+        f"--threads={connections}",
+        f"--connections={connections}",
+        f"--duration={seconds + _LAST_ANSWER}s",
+        "--timeout=20s",
+    )
     process = subprocess.Popen(
         [program, *many, f"--script={script}", f"{url}/agents/{agent}/runs"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
