@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from math import fsum
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -64,13 +65,14 @@ def joined(
     protocol: str = "grpc",
     collector: Mapping[str, str] = {},
     program: Callable[[str], Path] = binary,
+    workers: int = 1,
 ) -> Iterator[Chain]:
     """Starts all four, the service last, with these variables for it and for the Collector.
 
-    ``program`` finds a part's program.
+    ``program`` finds a part's program; the service has so many ``workers``.
     """
     jaeger = Jaeger(program("jaeger"), folder / "jaeger")
-    service = Service(folder / "service")
+    service = Service(folder / "service", {"AGENTOS_STATE_DIRECTORY": str(folder / "state")}, workers=workers)
     between = Collector(program("otelcol"), folder / "collector", collector)
     jobs = [
         scrape_job(SCRAPED, service.address),
@@ -99,8 +101,11 @@ def series(prometheus: Prometheus, job: str) -> Series:
 
 
 def stored_series(samples: Iterable[tuple[Mapping[str, str], float]]) -> Series:
-    """A store's samples, without what the store added to their labels."""
-    return {_key(labels): value for labels, value in samples}
+    """A store's samples, without what the store added to their labels: those of several instances together."""
+    found: dict[tuple[tuple[str, str], ...], list[float]] = {}
+    for labels, value in samples:
+        found.setdefault(_key(labels), []).append(value)
+    return {key: values[0] if ("__name__", "agentos_info") in key else fsum(values) for key, values in found.items()}
 
 
 def own_series(service: Service) -> Series:

@@ -19,7 +19,8 @@ _SPEAKERS = (
 )
 _QUEUE_SPEAKER = "opentelemetry.sdk._shared_internal"
 _RETRY_NOTE = re.compile(r",? retrying in [\d.]+s\.?")
-_LONGEST_PAUSE = 30.0
+_LONGEST_PAUSE = 5.0
+"""Seconds. While it lasts the queue must not overflow: 2,048 spans are ten seconds of twenty calls a second."""
 
 
 class Outage:

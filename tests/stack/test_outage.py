@@ -28,6 +28,15 @@ def test_callers_and_totals_survive_an_outage(tmp_path: Path, victim: str) -> No
         print(f"{victim}: p99 during the outage {result.slower:.2f}x, MiB {result.resident_mib}")
 
 
+def test_the_totals_of_several_workers_survive_an_outage(tmp_path: Path) -> None:
+    """Four workers push through a Collector that goes and comes back: the sum over them is what is scraped of any."""
+    with joined(tmp_path, STEADY, program=part, workers=4) as chain:
+        result = outage(chain, "collector", before=3, away=5, after=2)
+        assert {outcome.status for outcome in result.outcomes} == {"success"}
+        assert chain.prometheus.value('count(count by (instance) (a2a_requests_total{job="otlp/agentos"}))') == 4
+        assert lost_traces(chain, result.after) == 0
+
+
 def queued(chain: Chain) -> int:
     """Bytes that wait in the Collector's queue for the trace store."""
     text = httpx.get(f"http://127.0.0.1:{chain.collector.telemetry}/metrics").text
