@@ -17,6 +17,7 @@ from uuid import NAMESPACE_OID, uuid5
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 
 from telemetry.exposition.report import Report
+from telemetry.exposition.source import ScrapeRefusedError
 from telemetry.forks import in_child
 from telemetry.labels import Domain
 from telemetry.metric import Together
@@ -64,7 +65,7 @@ class Workers:
         self._every = save_every
         self._patience = patience
         self._saving = Lock()
-        self._joined = False
+        self._joined = self._left = False
         self._own: Resource | None = None
         self._whole: tuple[Resource, Resource] | None = None
         self.worker = ""
@@ -101,7 +102,12 @@ class Workers:
         return self._folder
 
     def reading(self) -> Reading:
-        """The numbers of all workers, those that ended included. What it shows is saved first."""
+        """The numbers of all workers, those that ended included. What it shows is saved first.
+
+        Raises ``ScrapeRefusedError`` once this worker has left: others show its numbers then.
+        """
+        if self._left:
+            raise ScrapeRefusedError("shutdown", "this worker has left")
         own = decode(self._save())
         heard: dict[str, Snapshot] = {}
         for _ in range(_TRIES):
@@ -116,7 +122,7 @@ class Workers:
         """Save for the last time and leave: others count on with that. A second call does nothing."""
         if not self._joined:
             return
-        self._joined = False
+        self._joined, self._left = False, True
         atexit.unregister(self.close)
         self._doorbell.stop()
         with suppress(Exception):  # a reader that is shut down has nothing to add
@@ -149,6 +155,7 @@ class Workers:
         self._doorbell.forget()
         self._lock.release()  # of this process's descriptor; the parent keeps its lock
         self._admissions.leave()
+        self.worker = f"{os.getpid()}-alone"  # never the parent's name, should it not get one of its own
         try:
             self._start()
         except OSError as error:

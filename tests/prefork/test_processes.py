@@ -11,6 +11,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader, PeriodicExpor
 
 from telemetry import Telemetry
 from telemetry.metric import Catalogue
+from telemetry.prefork import Workers
 from tests.prefork.conftest import ACTIVE, HITS, LEVEL, TIME
 from tests.prefork.process import Process
 from tests.telemetry.conftest import above_zero, read
@@ -113,6 +114,28 @@ def test_a_forked_child_starts_empty() -> None:
 
     assert in_child(work) == repr((0, {("hits_total", (("who", "x"),)): 2}, 2))
     assert above_zero(telemetry, "hits") == {("hits_total", (("who", "x"),)): 5}
+
+
+def test_a_forked_child_that_cannot_join_leaves_its_parent_alone(tmp_path: Path) -> None:
+    """On a full disk, say: it shows itself beside the others, and its parent's state stays the parent's."""
+    telemetry = Telemetry(Catalogue([HITS]), workers=Workers(tmp_path / "s", save_every=3600))
+    telemetry[HITS].labels("x").inc(5)
+    assert telemetry.workers is not None
+    files = telemetry.workers._files
+
+    def refuse() -> object:
+        raise OSError(28, "No space left on device")
+
+    def work() -> object:
+        telemetry[HITS].labels("x").inc(2)
+        return above_zero(telemetry, "hits")
+
+    files.new_worker = refuse  # type: ignore[assignment]  # in this process and the one it forks
+    try:
+        assert in_child(work) == repr({("hits_total", (("who", "x"),)): 7})
+        assert above_zero(telemetry, "hits") == {("hits_total", (("who", "x"),)): 5}
+    finally:
+        telemetry.shutdown()
 
 
 def test_a_forked_child_has_export_threads_and_an_instance_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from telemetry import Telemetry
+from telemetry.exposition import ScrapeRefusedError
 from telemetry.prefork import StateDirectoryError, Supervisor, Workers
 from tests.prefork.conftest import HIT, HITS, Join, catalogue, tick
 from tests.telemetry.conftest import above_zero, samples_of
@@ -128,6 +129,18 @@ def test_what_is_written_is_private(join: Join) -> None:
     folder = worker.workers.folder
     assert {path.stat().st_mode & 0o777 for path in (folder, folder.parent)} == {0o700}
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir() if not path.is_socket()} == {0o600}
+
+
+def test_whoever_left_shows_nothing_any_more(join: Join) -> None:
+    """Its numbers are the others' to show: they would count twice."""
+    first, second = join(), join()
+    first[HITS].labels("x").inc(2)
+    assert first.workers is not None
+    first.workers.close()
+    tick(second)
+    assert above_zero(second) == {HIT: 2}
+    with pytest.raises(ScrapeRefusedError, match="this worker has left"):
+        first.reader.expose()
 
 
 def test_leaving_twice_is_quiet(join: Join) -> None:
