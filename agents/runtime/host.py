@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import signal
 import threading
 from types import FrameType
@@ -11,6 +9,7 @@ from types import FrameType
 import uvicorn
 
 from agents.middleware.head_limit import TARGET_LIMIT
+from telemetry.prefork import is_worker
 
 __all__ = ["end_on_sigterm", "host", "take_heads"]
 
@@ -45,14 +44,11 @@ def end_on_sigterm(server: uvicorn.Server, seconds: float) -> None:
         # It is an int for the command line's sake; asyncio.wait_for takes it.
         server.config.timeout_graceful_shutdown = seconds  # type: ignore[assignment]
 
+    supervised = is_worker()
+
     def end(_number: int, _frame: FrameType | None) -> None:
         server.should_exit = True
-        if not _is_supervised():
+        if not supervised:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     signal.signal(signal.SIGTERM, end)
-
-
-def _is_supervised() -> bool:
-    """Whether this is a worker of ``uvicorn --workers`` or of gunicorn."""
-    return multiprocessing.parent_process() is not None or "gunicorn" in os.environ.get("SERVER_SOFTWARE", "")

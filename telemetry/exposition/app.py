@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
 from telemetry.exposition.negotiation import accepts_gzip
+from telemetry.exposition.pause import step_aside
 from telemetry.exposition.reader import PrometheusReader
 from telemetry.exposition.report import REFUSED
 from telemetry.exposition.source import ScrapeRefusedError
@@ -65,18 +64,11 @@ def metrics_app(reader: PrometheusReader, *, compress: bool = True) -> ASGIApp:
 
 def _render(reader: PrometheusReader, scope: Scope, compress: bool) -> tuple[Headers, bytes]:
     names = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("name[]", ())
-    exposition = reader.expose(_header(scope, b"accept"), names, pause=_step_aside())
+    exposition = reader.expose(_header(scope, b"accept"), names, pause=step_aside)
     headers = {"content-type": exposition.content_type, "vary": "Accept, Accept-Encoding", "cache-control": "no-store"}
     if compress and accepts_gzip(_header(scope, b"accept-encoding")):
         return {**headers, "content-encoding": "gzip"}, gzip.compress(exposition.body, compresslevel=1, mtime=0)
     return headers, exposition.body
-
-
-def _step_aside() -> Callable[[], None]:
-    """Let go of the interpreter lock for a moment: a thread that waits for it gets it now, not after the switch
-    interval.
-    """
-    return partial(time.sleep, 0.00005)
 
 
 def _header(scope: Scope, name: bytes) -> str | None:

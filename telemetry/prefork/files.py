@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
 from uuid import uuid4
 
 from telemetry.exposition.report import Report
@@ -23,18 +22,14 @@ _FOLD_LOCK = "fold.lock"
 _MOST_ASIDE = 10
 
 
-class Lock(Protocol):
-    """A lock that is held."""
+class Lock:
+    """A lock that is held, for as long as its file is open."""
 
-    def release(self) -> None:
-        """Let go."""
-
-
-class _Held:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     def release(self) -> None:
+        """Let go."""
         os.close(self._descriptor)
 
 
@@ -173,4 +168,4 @@ def _locked(path: Path, flags: int = os.O_RDWR | os.O_CREAT, kind: int = fcntl.L
     except BlockingIOError:
         os.close(descriptor)
         return None
-    return _Held(descriptor)
+    return Lock(descriptor)

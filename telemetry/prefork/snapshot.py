@@ -58,8 +58,6 @@ class Snapshot(NamedTuple):
 
     run: str
     worker: str
-    number: int
-    """Rises with each folding."""
     absorbed: Sequence[str]
     """Workers whose states are part of this one although their files may still be there."""
     parts: Sequence[Part]
@@ -73,7 +71,7 @@ class Encoder:
         self._texts: dict[Stream, list[str]] = {}
 
     def encode(
-        self, reading: Reading, worker: str, *, number: int = 0, absorbed: Sequence[str] = (),
+        self, reading: Reading, worker: str, *, absorbed: Sequence[str] = (),
         pause: Callable[[], None] = lambda: None,
     ) -> bytes:  # fmt: skip
         """The state of ``worker``; ``pause`` is called between the pieces of long streams."""
@@ -83,7 +81,7 @@ class Encoder:
             head, new = self._stream(stream, pause)
             heads.append([*head, [len(block) for block in new]])
             blocks += new
-        text = _json([self._run, worker, number, list(absorbed), heads])
+        text = _json([self._run, worker, list(absorbed), heads])
         body = b"".join((_LENGTH.pack(len(text)), text, *blocks))
         return b"".join((_VERSION, blake2b(body, digest_size=_DIGEST).digest(), body))
 
@@ -125,7 +123,7 @@ def decode(data: bytes) -> Snapshot:
         raise StateError("torn")
     try:
         end = _HEAD + _LENGTH.unpack_from(body)[0]
-        run, worker, number, absorbed, heads = json.loads(data[_HEAD:end])
+        run, worker, absorbed, heads = json.loads(data[_HEAD:end])
         parts = []
         for head in heads:
             blocks = []
@@ -135,7 +133,7 @@ def decode(data: bytes) -> Snapshot:
             parts.append(_part(head, blocks))
     except (ValueError, TypeError, LookupError, struct.error) as error:
         raise StateError("foreign") from error
-    return Snapshot(run, worker, number, absorbed, parts)
+    return Snapshot(run, worker, absorbed, parts)
 
 
 def _part(head: Sequence[Any], blocks: Sequence[bytes]) -> Part:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import atexit
 import os
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
@@ -16,6 +14,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 
+from telemetry.exposition.pause import step_aside
 from telemetry.exposition.report import Report
 from telemetry.exposition.source import ScrapeRefusedError
 from telemetry.forks import in_child
@@ -38,8 +37,6 @@ __all__ = ["Workers"]
 _HUNG_SECONDS = 0.05
 """How long a worker that did not answer the last time is waited for."""
 _TRIES = 10
-_step_aside = partial(time.sleep, 0.00005)
-"""Lets an event loop that waits for the interpreter lock have it."""
 
 
 class Workers:
@@ -170,7 +167,7 @@ class Workers:
 
     def _encoded(self, reading: Reading) -> bytes:
         self._own = reading.resource
-        return self._encoder.encode(reading, self.worker, pause=_step_aside)
+        return self._encoder.encode(reading, self.worker, pause=step_aside)
 
     def _answer(self) -> bytes:
         try:
@@ -229,8 +226,7 @@ class Workers:
     def _together_with(self, folded: Snapshot | None, states: Sequence[Snapshot], names: Sequence[str]) -> bytes:
         every = [*([] if folded is None else [folded]), *states]
         reading = Merger({}).merge(None, [Contribution(state, alive=False) for state in every], exact=True)
-        number = 1 if folded is None else folded.number + 1
-        return Encoder(self._files.run).encode(reading, FOLDED, number=number, absorbed=names)
+        return Encoder(self._files.run).encode(reading, FOLDED, absorbed=names)
 
     def _resource(self) -> Resource | None:
         """The service as a whole: its instance is the run, not a worker."""
