@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from telemetry.logs import TraceIds
+from telemetry.tracing.log_filter import TraceIds
 
 __all__ = ["log_to_stderr"]
 

@@ -38,8 +38,8 @@ from agents.services.provider import Provider
 from agents.services.redis_gate import RedisGate
 from agents.settings import ProviderSettings, Settings, SettingsError
 from telemetry import CatalogueError, Telemetry, current, install
-from telemetry.catalogue import AGENTOS_INFO
-from telemetry.export import ExportSettingsError
+from telemetry.agentos.catalogue import AGENTOS_INFO
+from telemetry.pipeline.otlp import ExportSettingsError
 from telemetry.prefork import StateDirectoryError, Workers, is_worker
 
 __all__ = ["app", "create_app"]

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 
 from agents.services.lane import target_of
 from agents.settings import Settings
-from telemetry import catalogue_genai as genai
-from telemetry.catalogue import AGENTOS, DESCRIPTIVE
-from telemetry.catalogue_models import ERROR_CODE, PROTOCOL_CODES, ROWS
-from telemetry.metric import Catalogue
+from telemetry.agentos import catalogue_genai as genai
+from telemetry.agentos.catalogue import AGENTOS, DESCRIPTIVE
+from telemetry.agentos.catalogue_models import ERROR_CODE, PROTOCOL_CODES, ROWS
+from telemetry.metric.definition import Catalogue
 
 __all__ = ["Choice"]
 

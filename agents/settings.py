@@ -15,7 +15,7 @@ from agents import settings_values as values
 from agents.services.prices import Prices
 from agents.settings_values import ProviderSettings, SettingsError
 from telemetry.exposition import Token
-from telemetry.exposition.guard import Network
+from telemetry.exposition.access import Network
 
 __all__ = ["ProviderSettings", "Settings", "SettingsError"]
 

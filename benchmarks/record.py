@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from benchmarks.measure import Row, compare, one_core, show
 from benchmarks.otlp import DELTA, otlp_reader
 from telemetry import RequestTimer, Telemetry
-from telemetry import catalogue as rows
+from telemetry.agentos import catalogue as rows
 
 Readers = Callable[[], list[Any]]
 LABELS = {"agent": "navi", "operation": "query", "status": "success"}

@@ -25,9 +25,9 @@ from typing import Any
 from benchmarks.measure import Row, compare, one_core, show
 from benchmarks.scrape import label_sets, ours, peer
 from telemetry import Telemetry
-from telemetry.catalogue import A2A_REQUEST_DURATION
+from telemetry.agentos.catalogue import A2A_REQUEST_DURATION
 from telemetry.prefork import Supervisor, Workers
-from telemetry.prefork.files import Files
+from telemetry.prefork.state_directory import Files
 from telemetry.prefork.snapshot import Encoder
 
 WORKERS, EACH = 4, 2_500

@@ -1,4 +1,4 @@
-"""Dashboard, rules, data sources and the metric reference of AgentOS, all derived from ``telemetry.catalogue``.
+"""Dashboard, rules, data sources and the metric reference of AgentOS, all derived from ``telemetry.agentos.catalogue``.
 
 ``python -m dashboards`` writes the generated files, ``python -m dashboards --check`` fails where one differs.
 """

@@ -9,7 +9,7 @@ from dashboards.dashboard import PLACES
 from dashboards.links import dashboard_url, runbook_url
 from dashboards.site import JOB, UID
 from dashboards.slo import RULES
-from telemetry.metric import Metric
+from telemetry.metric.definition import Metric
 
 __all__ = ["Alert", "bad"]
 

@@ -8,7 +8,7 @@ from dashboards.alert import Alert, bad
 from dashboards.model_alerts import MODEL_ALERTS
 from dashboards.site import BURNS, JOB, SLO_DAYS
 from dashboards.slo import FAILED, RULES, SLOW, Share, burning
-from telemetry.catalogue import (
+from telemetry.agentos.catalogue import (
     A2A_ACTIVE_TASKS,
     A2A_REQUESTS,
     CACHE_OPERATIONS,

@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders import timeseries
 from dashboards import links
 from dashboards.look import BYTES, MINUTE_RATES, RATES, SECONDS, over_time
 from dashboards.promql import Query, Value
-from telemetry.metric import Metric
+from telemetry.metric.definition import Metric
 
 __all__ = ["NOW", "STEP", "distribution", "end", "narrowed", "per_minute", "rate"]
 

@@ -12,8 +12,8 @@ from dashboards.promql import only_numbers
 from dashboards.site import FIRST_TOKEN as OBJECTIVE
 from dashboards.site import SLO_DAYS, SPENDING
 from dashboards.slo import RULES
-from telemetry.catalogue import CCR_REQUESTS
-from telemetry.catalogue_models import (
+from telemetry.agentos.catalogue import CCR_REQUESTS
+from telemetry.agentos.catalogue_models import (
     BREAKER,
     BREAKER_LEVELS,
     COST,

@@ -30,8 +30,8 @@ from dashboards.promql import But, ratio
 from dashboards.site import FIRST_TOKEN as FIRST_TOKEN_OBJECTIVE
 from dashboards.site import SPENDING
 from dashboards.variables import MODELS_QUERY as QUERY
-from telemetry.catalogue import CCR_REQUESTS
-from telemetry.catalogue_models import (
+from telemetry.agentos.catalogue import CCR_REQUESTS
+from telemetry.agentos.catalogue_models import (
     A2A_CODES,
     BREAKER,
     BREAKER_CHANGES,
@@ -51,7 +51,7 @@ from telemetry.catalogue_models import (
     TASK_STATES,
     UNPRICED_CALLS,
 )
-from telemetry.metric import Metric
+from telemetry.metric.definition import Metric
 
 __all__ = ["a2a", "attempts", "cost", "health", "now"]
 

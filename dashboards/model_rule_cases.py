@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dashboards.rule_case import Case, series
 from dashboards.site import SPENDING
-from telemetry.catalogue import CCR_REQUESTS
-from telemetry.catalogue_models import (
+from telemetry.agentos.catalogue import CCR_REQUESTS
+from telemetry.agentos.catalogue_models import (
     BREAKER,
     COST,
     FALLBACKS,

@@ -14,9 +14,11 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
-from telemetry import catalogue, catalogue_genai, catalogue_models
-from telemetry.catalogue_genai import LATEST, V1_36, GenAI
-from telemetry.metric import Catalogue, Label, Metric, Together
+from telemetry.agentos import catalogue
+from telemetry.agentos import catalogue_genai
+from telemetry.agentos import catalogue_models
+from telemetry.agentos.catalogue_genai import LATEST, V1_36, GenAI
+from telemetry.metric.definition import Catalogue, Label, Metric, Together
 
 __all__ = ["EVERY", "mutants", "noticed"]
 

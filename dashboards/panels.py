@@ -11,7 +11,7 @@ from dashboards.look import EVENTS, PERCENT, RATES, SECONDS, TASKS, number, over
 from dashboards.promql import ratio
 from dashboards.site import AVAILABILITY, BURNS, LATENCY
 from dashboards.variables import QUERY
-from telemetry.catalogue import (
+from telemetry.agentos.catalogue import (
     A2A_ACTIVE_TASKS,
     A2A_ERRORS,
     A2A_REQUEST_DURATION,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards.site import JOB
 from dashboards.yaml_text import text
-from telemetry.catalogue import (
+from telemetry.agentos.catalogue import (
     A2A_REQUEST_DURATION,
     A2A_REQUESTS,
     CACHE_OPERATIONS,

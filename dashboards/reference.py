@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from dashboards.site import JOB
 from dashboards.slo import SHARES, WINDOWS, record
-from telemetry.catalogue import AGENTOS, DESCRIPTIVE
-from telemetry.catalogue_genai import LATEST, V1_36
-from telemetry.catalogue_models import ROWS
-from telemetry.label import INVALID, OTHER
-from telemetry.metric import Kind, Label, Metric, Together
+from telemetry.agentos.catalogue import AGENTOS, DESCRIPTIVE
+from telemetry.agentos.catalogue_genai import LATEST, V1_36
+from telemetry.agentos.catalogue_models import ROWS
+from telemetry.metric.label import INVALID, OTHER
+from telemetry.metric.definition import Kind, Label, Metric, Together
 
 __all__ = ["metrics_markdown"]
 
@@ -28,7 +28,7 @@ _HEAD = f"""<!-- Written by `python -m dashboards`; change telemetry/catalogue*.
 
 # Metrics
 
-What `/metrics` shows, and how to ask for it. All of it comes from `telemetry/catalogue.py` and the two parts beside it.
+What `/metrics` shows, and how to ask for it. All of it comes from `telemetry/agentos/catalogue.py` and the two parts beside it.
 
 - Every query names the scrape job, `job="{JOB}"`: the same numbers can arrive by another way under another job.
 - Counters start at 0 for the closed values of their labels as soon as the open ones are known.

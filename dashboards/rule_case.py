@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dashboards.site import JOB
-from telemetry.metric import Metric
+from telemetry.metric.definition import Metric
 
 __all__ = ["Case", "series"]
 

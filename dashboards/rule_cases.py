@@ -7,7 +7,7 @@ from __future__ import annotations
 from dashboards.model_rule_cases import MODEL_CASES
 from dashboards.rule_case import Case, series
 from dashboards.site import JOB
-from telemetry.catalogue import (
+from telemetry.agentos.catalogue import (
     A2A_ACTIVE_TASKS,
     A2A_REQUESTS,
     CACHE_OPERATIONS,

@@ -14,7 +14,7 @@ from dashboards.rule_cases import CASES
 from dashboards.site import BURNS, LATENCY, Burn
 from dashboards.slo import FAILED, SHARES, WINDOWS, Share, minutes, record
 from dashboards.yaml_text import text
-from telemetry.catalogue import A2A_ERRORS, A2A_REQUEST_DURATION, A2A_REQUESTS
+from telemetry.agentos.catalogue import A2A_ERRORS, A2A_REQUEST_DURATION, A2A_REQUESTS
 
 __all__ = ["slow_tests_yaml", "tests_yaml"]
 

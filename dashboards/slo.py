@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from dashboards.promql import But, Query, only_numbers
 from dashboards.site import AVAILABILITY, BURNS, JOB, LATENCY, Burn, Objective
-from telemetry.catalogue import A2A_ERRORS, A2A_REQUEST_DURATION, A2A_REQUESTS
+from telemetry.agentos.catalogue import A2A_ERRORS, A2A_REQUEST_DURATION, A2A_REQUESTS
 
 __all__ = ["FAILED", "RULES", "SHARES", "SLOW", "WINDOWS", "Share", "burning", "minutes", "record"]
 

@@ -11,9 +11,9 @@ from grafana_foundation_sdk.models import dashboard as models
 from dashboards.look import DATASOURCE
 from dashboards.promql import Query
 from dashboards.site import JOB
-from telemetry.catalogue import A2A_REQUESTS, AGENTOS_INFO, CCR_REQUESTS, RATE_LIMIT_HITS
-from telemetry.catalogue_models import FALLBACKS, FROM, MODEL_TOKENS
-from telemetry.metric import Metric
+from telemetry.agentos.catalogue import A2A_REQUESTS, AGENTOS_INFO, CCR_REQUESTS, RATE_LIMIT_HITS
+from telemetry.agentos.catalogue_models import FALLBACKS, FROM, MODEL_TOKENS
+from telemetry.metric.definition import Metric
 
 __all__ = ["MODELS_QUERY", "QUERY", "model_variables", "variables"]
 

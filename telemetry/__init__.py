@@ -9,30 +9,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from telemetry.catalogue import AGENTOS as AGENTOS
-    from telemetry.default import current as current
-    from telemetry.default import install as install
+    from telemetry.agentos.catalogue import AGENTOS as AGENTOS
+    from telemetry.agentos.default import current as current
+    from telemetry.agentos.default import install as install
     from telemetry.exposition import Exposition as Exposition
     from telemetry.exposition import PrometheusReader as PrometheusReader
-    from telemetry.labels import LabelError as LabelError
-    from telemetry.metric import Catalogue as Catalogue
-    from telemetry.metric import CatalogueError as CatalogueError
-    from telemetry.pipeline import Telemetry as Telemetry
-    from telemetry.recording import Recorder as Recorder
-    from telemetry.timer import RequestTimer as RequestTimer
+    from telemetry.metric.label_values import LabelError as LabelError
+    from telemetry.metric.definition import Catalogue as Catalogue
+    from telemetry.metric.definition import CatalogueError as CatalogueError
+    from telemetry.pipeline.telemetry import Telemetry as Telemetry
+    from telemetry.agentos.recorder import Recorder as Recorder
+    from telemetry.tracing.timer import RequestTimer as RequestTimer
 
 _HOMES = {
-    "AGENTOS": "telemetry.catalogue",
-    "Catalogue": "telemetry.metric",
-    "CatalogueError": "telemetry.metric",
+    "AGENTOS": "telemetry.agentos.catalogue",
+    "Catalogue": "telemetry.metric.definition",
+    "CatalogueError": "telemetry.metric.definition",
     "Exposition": "telemetry.exposition",
-    "LabelError": "telemetry.labels",
+    "LabelError": "telemetry.metric.label_values",
     "PrometheusReader": "telemetry.exposition",
-    "Recorder": "telemetry.recording",
-    "RequestTimer": "telemetry.timer",
-    "Telemetry": "telemetry.pipeline",
-    "current": "telemetry.default",
-    "install": "telemetry.default",
+    "Recorder": "telemetry.agentos.recorder",
+    "RequestTimer": "telemetry.tracing.timer",
+    "Telemetry": "telemetry.pipeline.telemetry",
+    "current": "telemetry.agentos.default",
+    "install": "telemetry.agentos.default",
 }
 
 __all__ = list(_HOMES)  # kept beside the homes

@@ -17,9 +17,9 @@ from agents.gateway.failure import RunFailure, failure_of
 from agents.gateway.peer import Peer
 from agents.gateway.run import Run, state_of
 from agents.gateway.transport import Exchange
-from telemetry.a2a_recording import A2ADetails
-from telemetry.calls import A2ACall
-from telemetry.recording import Recorder
+from telemetry.agentos.a2a_recording import A2ADetails
+from telemetry.agentos.calls import A2ACall
+from telemetry.agentos.recorder import Recorder
 
 __all__ = ["DashboardGateway", "UnknownAgent", "UnknownOperation"]
 

@@ -24,7 +24,7 @@ from agents.api.workspace import BadWorkspace, workspace_of
 from agents.services.redis_gate import RedisAway, RedisGate
 from agents.services.window_store import WindowStore
 from agents.settings import Settings
-from telemetry.recording import Recorder
+from telemetry.agentos.recorder import Recorder
 
 __all__ = ["Limiter", "RateLimit", "Refusal"]
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from telemetry import catalogue
-from telemetry.default import REGISTRY, MetricProxy, current
-from telemetry.timer import RequestTimer
+from telemetry.agentos import catalogue
+from telemetry.agentos.default import REGISTRY, MetricProxy, current
+from telemetry.tracing.timer import RequestTimer
 
 if TYPE_CHECKING:
-    from telemetry.instruments import Counter, Histogram, UpDownCounter
-    from telemetry.observed import Info
+    from telemetry.instruments.instrument import Counter, Histogram, UpDownCounter
+    from telemetry.instruments.observable import Info
 
 __all__ = [
     "A2A_ACTIVE_TASKS",
@@ -59,19 +59,19 @@ def record_a2a_request(
     *,
     error_type: str | None = None,
 ) -> None:
-    """See ``telemetry.recording.Recorder.record_a2a_request``."""
+    """See ``telemetry.agentos.recorder.Recorder.record_a2a_request``."""
     current().recorder.record_a2a_request(
         agent, operation, status, duration_seconds, response_size_bytes, error_type=error_type
     )
 
 
 def record_cache_operation(operation: str, result: str, duration_seconds: float | None = None) -> None:
-    """See ``telemetry.recording.Recorder.record_cache_operation``."""
+    """See ``telemetry.agentos.recorder.Recorder.record_cache_operation``."""
     current().recorder.record_cache_operation(operation, result, duration_seconds)
 
 
 def record_rate_limit_hit(endpoint: str, result: str, workspace_id: str = "unknown") -> None:
-    """See ``telemetry.recording.Recorder.record_rate_limit_hit``."""
+    """See ``telemetry.agentos.recorder.Recorder.record_rate_limit_hit``."""
     current().recorder.record_rate_limit_hit(endpoint, result, workspace_id)
 
 
@@ -84,7 +84,7 @@ def record_ccr_request(
     output_tokens: int | None = None,
     total_tokens: int | None = None,
 ) -> None:
-    """See ``telemetry.recording.Recorder.record_ccr_request``."""
+    """See ``telemetry.agentos.recorder.Recorder.record_ccr_request``."""
     current().recorder.record_ccr_request(
         provider, task_type, status, duration_seconds, input_tokens, output_tokens, total_tokens
     )

@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 
 from agents.services.redis_gate import RedisAway, RedisGate
 from agents.settings import Settings
-from telemetry.recording import Recorder
+from telemetry.agentos.recorder import Recorder
 
 __all__ = ["AnswerCache"]
 

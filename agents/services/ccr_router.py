@@ -22,9 +22,9 @@ from agents.services.patience import Patience
 from agents.services.provider import ModelRequest, Provider, ProviderError
 from agents.services.retry import Retry
 from agents.settings import ProviderSettings, Settings
-from telemetry.failure_reason import reason_of
-from telemetry.genai import Target
-from telemetry.recording import Recorder
+from telemetry.agentos.errors import reason_of
+from telemetry.agentos.genai import Target
+from telemetry.agentos.recorder import Recorder
 
 __all__ = ["ModelRequest", "Provider", "ProviderError", "Router", "RouterError"]
 

@@ -7,9 +7,9 @@ from contextlib import aclosing
 
 from agents.services.patience import Patience
 from agents.services.prices import Prices
-from telemetry.genai import Target
-from telemetry.model_calls import ModelAttempt
-from telemetry.tokens import Tokens
+from telemetry.agentos.genai import Target
+from telemetry.agentos.model_attempt import ModelAttempt
+from telemetry.agentos.tokens import Tokens
 
 __all__ = ["Usage", "measured"]
 

@@ -12,9 +12,9 @@ from agents.services.breaker import Breaker
 from agents.services.patience import Patience
 from agents.services.provider import Provider
 from agents.settings_values import ProviderSettings
-from telemetry.failure_reason import reason_of
-from telemetry.genai import Target
-from telemetry.model_recording import ModelRecorder
+from telemetry.agentos.errors import reason_of
+from telemetry.agentos.genai import Target
+from telemetry.agentos.model_metrics import ModelRecorder
 
 __all__ = ["Asked", "Lane", "QueueFull", "target_of"]
 

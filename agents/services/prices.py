@@ -17,7 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from telemetry.tokens import Tokens
+from telemetry.agentos.tokens import Tokens
 
 __all__ = ["Prices"]
 

@@ -12,8 +12,8 @@ from opentelemetry.metrics import Counter
 from opentelemetry.sdk.metrics.export import AggregationTemporality
 
 from telemetry._sdk.exemplars import peek
-from telemetry.exposition.points import exemplar_point, exponential_state, keep_newest
-from telemetry.exposition.state import ExemplarPoint, Kind, Stream
+from telemetry.metricdata.convert import exemplar_point, exponential_state, keep_newest
+from telemetry.metricdata.stream import ExemplarPoint, Kind, Stream
 
 __all__ = ["LiveStream", "UnexpectedSDKError", "expected", "live_stream"]
 

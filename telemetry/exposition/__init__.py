@@ -4,11 +4,11 @@ A scrape goes ``collect -> Reading -> families -> text``; ``state.py`` describes
 encoding.
 """
 
-from telemetry.exposition.app import metrics_app
+from telemetry.exposition.asgi import metrics_app
 from telemetry.exposition.bearer import Token, TokenError, TokenFile, Tokens
-from telemetry.exposition.guard import Guard
-from telemetry.exposition.names import Translation
-from telemetry.exposition.points import DeltaError
+from telemetry.exposition.access import Guard
+from telemetry.metric.naming import Translation
+from telemetry.metricdata.convert import DeltaError
 from telemetry.exposition.reader import Exposition, PrometheusReader
 from telemetry.exposition.source import ScrapeRefusedError
 

@@ -9,7 +9,7 @@ from typing import Any
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from telemetry.exposition.names import is_plain, label_key
+from telemetry.metric.naming import is_plain, label_key
 
 __all__ = ["Pairs", "escape", "label_text", "pairs_of", "quoted", "resource_items", "scope_items", "value_text"]
 

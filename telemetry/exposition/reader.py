@@ -14,20 +14,20 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.core import Metric
 
 from telemetry._sdk.fork import start_empty
-from telemetry.exposition.callbacks import Runner
+from telemetry._sdk.callbacks import Runner
 from telemetry.exposition.families import Families, Rules
-from telemetry.exposition.names import Translation
+from telemetry.metric.naming import Translation
 from telemetry.exposition.negotiation import Format, choose
 from telemetry.exposition.registry import metrics, shared_collector
-from telemetry.exposition.report import Report, TroubleCounter
+from telemetry._base.report import Report, TroubleCounter
 from telemetry.exposition.source import ScrapeRefusedError, Source
-from telemetry.exposition.state import Reading
+from telemetry.metricdata.stream import Reading
 from telemetry.exposition.text import Style, render
-from telemetry.forks import in_child
+from telemetry._base.fork import in_child
 
 if TYPE_CHECKING:
-    from telemetry.labels import Domain
-    from telemetry.metric import Together
+    from telemetry.metric.label_values import Domain
+    from telemetry.metric.definition import Together
     from telemetry.prefork import Workers
 
 __all__ = ["Exposition", "PrometheusReader"]

@@ -17,11 +17,11 @@ from prometheus_client.core import Metric
 from prometheus_client.samples import Exemplar, Sample, Timestamp
 
 from telemetry.exposition.exemplars import exemplar_labels, newest_by_bucket
-from telemetry.exposition.exponential import explicit
+from telemetry.metricdata.exponential import explicit
 from telemetry.exposition.families import Families, Member
 from telemetry.exposition.numbers import bound_text
-from telemetry.exposition.report import CLASHES
-from telemetry.exposition.state import ExemplarPoint, Kind, Reading
+from telemetry._base.report import CLASHES
+from telemetry.metricdata.stream import ExemplarPoint, Kind, Reading
 from telemetry.exposition.text import Style, shows_sum
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import TypeVar
 from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 from opentelemetry.sdk.resources import Resource
 
-from telemetry._sdk.collect import Direct, UnexpectedSDKError, is_attached
-from telemetry.exposition.callbacks import Job, Runner
-from telemetry.exposition.points import Points, exemplar_point, keep_newest
-from telemetry.exposition.report import Report
-from telemetry.exposition.state import ExemplarPoint, Reading, Stream
+from telemetry._sdk.direct import Direct, UnexpectedSDKError, is_attached
+from telemetry._sdk.callbacks import Job, Runner
+from telemetry.metricdata.convert import Points, exemplar_point, keep_newest
+from telemetry._base.report import Report
+from telemetry.metricdata.stream import ExemplarPoint, Reading, Stream
 
 __all__ = ["ScrapeRefusedError", "Source"]
 

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Any, NamedTuple
 
-from telemetry.exposition.state import ExemplarPoint, Kind, Reading, Stream
+from telemetry.metricdata.stream import ExemplarPoint, Kind, Reading, Stream
 
 __all__ = ["Encoder", "Part", "Snapshot", "StateError", "decode"]
 

@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from agents.main import create_app
 from agents.settings import Settings
 from telemetry import Telemetry
-from telemetry.catalogue import AGENTOS
-from telemetry.catalogue_models import MODELS
+from telemetry.agentos.catalogue import AGENTOS
+from telemetry.agentos.catalogue_models import MODELS
 from tests.agents.scripted_agent import Reply, ScriptedAgent
 from tests.agents.serving import PATIENCE, serving_on_loop
 

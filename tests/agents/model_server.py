@@ -24,9 +24,9 @@ from agents.services.openai_provider import OpenAIProvider
 from agents.services.prices import Prices
 from agents.settings import Settings
 from telemetry import Telemetry
-from telemetry.catalogue_genai import LATEST
-from telemetry.catalogue_models import MODELS
-from telemetry.metric import Catalogue
+from telemetry.agentos.catalogue_genai import LATEST
+from telemetry.agentos.catalogue_models import MODELS
+from telemetry.metric.definition import Catalogue
 from tests.agents.serving import PATIENCE, serving
 
 ASKED = ModelRequest("question", "how are you?")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from telemetry.catalogue_models import PROTOCOL_CODES as CODES
-from telemetry.catalogue_models import TASK_STATE
+from telemetry.agentos.catalogue_models import PROTOCOL_CODES as CODES
+from telemetry.agentos.catalogue_models import TASK_STATE
 from tests.agents.conftest import Service, Start
 from tests.agents.scripted_agent import artifact, replying, status, task
 

@@ -14,10 +14,10 @@ from agents.runtime.builtin_provider import BuiltinProvider
 from agents.services.ccr_router import Router
 from agents.settings import ProviderSettings, Settings
 from telemetry import Telemetry
-from telemetry.catalogue import AGENTOS
-from telemetry.catalogue_genai import LATEST, V1_36
-from telemetry.catalogue_models import PROTOCOL_CODES, ROWS
-from telemetry.metric import Catalogue
+from telemetry.agentos.catalogue import AGENTOS
+from telemetry.agentos.catalogue_genai import LATEST, V1_36
+from telemetry.agentos.catalogue_models import PROTOCOL_CODES, ROWS
+from telemetry.metric.definition import Catalogue
 from tests.agents.model_server import ASKED, DONE, Bench, Clock, Gate, ModelServer, bench, refusal, says, used
 
 LATEST_OPT_IN = {"OTEL_SEMCONV_STABILITY_OPT_IN": "http, gen_ai_latest_experimental"}

@@ -10,8 +10,8 @@ import pytest
 
 from agents.services.ccr_router import RouterError
 from agents.services.retry import Retry, seconds_until
-from telemetry.catalogue import AGENTOS
-from telemetry.catalogue_models import FALLBACK_REASON
+from telemetry.agentos.catalogue import AGENTOS
+from telemetry.agentos.catalogue_models import FALLBACK_REASON
 from tests.agents.model_server import ASKED, CUT, DONE, Gate, ModelServer, bench, refusal, says, used
 
 ANSWER = [says("fine"), used(1, 1), DONE]

@@ -12,8 +12,8 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from telemetry.catalogue_models import ROWS
-from telemetry.metric import Metric
+from telemetry.agentos.catalogue_models import ROWS
+from telemetry.metric.definition import Metric
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,8 +12,8 @@ import yaml
 
 from agents.settings import Settings
 from dashboards.mutation import EVERY
-from telemetry.metric import Kind
-from telemetry.recording import Recorder
+from telemetry.metric.definition import Kind
+from telemetry.agentos.recorder import Recorder
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("dashboards/**/*.md")])

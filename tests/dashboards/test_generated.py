@@ -8,7 +8,7 @@ import pytest
 
 from dashboards import __main__ as command
 from dashboards.mutation import EVERY, mutants, noticed
-from telemetry.metric import Metric
+from telemetry.metric.definition import Metric
 
 
 def test_the_committed_files_are_what_the_catalogue_gives(capfd: pytest.CaptureFixture[str]) -> None:

@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 import pytest
 
 from telemetry.exposition import PrometheusReader, metrics_app
-from telemetry.exposition.app import ASGIApp
-from telemetry.exposition.report import REFUSED
-from telemetry.trouble import Trouble
+from telemetry.exposition.asgi import ASGIApp
+from telemetry._base.report import REFUSED
+from telemetry._base.diagnostics import Trouble
 from tests.exposition.providers import OPENMETRICS, provider
 from tests.exposition.test_callbacks import Hanging
 

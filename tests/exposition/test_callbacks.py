@@ -11,8 +11,8 @@ import pytest
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from telemetry.exposition import ScrapeRefusedError
-from telemetry.exposition.report import CALLBACK_FAILURES
-from telemetry.trouble import Trouble
+from telemetry._base.report import CALLBACK_FAILURES
+from telemetry._base.diagnostics import Trouble
 from tests.exposition.providers import provider, text
 
 

@@ -8,8 +8,8 @@ import pytest
 from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 
-from telemetry.exposition.report import CLASHES
-from telemetry.trouble import Trouble
+from telemetry._base.report import CLASHES
+from telemetry._base.diagnostics import Trouble
 from tests.exposition.providers import OPENMETRICS, families, key, provider, samples, text
 
 

@@ -19,8 +19,8 @@ from prometheus_client.samples import Exemplar
 
 from telemetry.exposition import PrometheusReader
 from telemetry.exposition.exemplars import exemplar_labels
-from telemetry.exposition.state import ExemplarPoint
-from telemetry.reservoir import LatestExemplarReservoir
+from telemetry.metricdata.stream import ExemplarPoint
+from telemetry._sdk.reservoir import LatestExemplarReservoir
 from tests.exposition.providers import OPENMETRICS, families, provider, text
 
 RESERVOIRS = [None, AlignedHistogramBucketExemplarReservoir, LatestExemplarReservoir]

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from telemetry.exposition import Guard, Token, Tokens
-from telemetry.exposition.app import ASGIApp, Receive, Scope, Send
-from telemetry.exposition.report import REFUSED
-from telemetry.trouble import Trouble
+from telemetry.exposition.asgi import ASGIApp, Receive, Scope, Send
+from telemetry._base.report import REFUSED
+from telemetry._base.diagnostics import Trouble
 
 OLD, NEW = "old-token-0123456789", "new-token-0123456789"
 BODY = b"what is guarded"

@@ -14,8 +14,8 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 
 from telemetry.exposition import PrometheusReader, ScrapeRefusedError
-from telemetry.exposition.report import CLASHES
-from telemetry.trouble import Trouble
+from telemetry._base.report import CLASHES
+from telemetry._base.diagnostics import Trouble
 from tests.exposition.providers import OPENMETRICS, families, key, provider, samples, text
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from telemetry.catalogue import AGENTOS
-from telemetry.exposition.names import Translation, label_key, metric_name, unit_word
-from telemetry.metric import Metric
+from telemetry.agentos.catalogue import AGENTOS
+from telemetry.metric.naming import Translation, label_key, metric_name, unit_word
+from telemetry.metric.definition import Metric
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from telemetry.exposition import DeltaError, PrometheusReader
-from telemetry.exposition.points import Points
+from telemetry.metricdata.convert import Points
 from tests.exposition.providers import OPENMETRICS, RESOURCE, families, provider, samples, text
 from tests.exposition.test_exemplars import span
 
@@ -126,7 +126,7 @@ def test_another_sdk(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.Monke
         raise AttributeError("_previous_value")
 
     monkeypatch.setattr("telemetry._sdk.live.live_stream", gone)
-    monkeypatch.setattr("telemetry._sdk.collect.live_stream", gone)
+    monkeypatch.setattr("telemetry._sdk.direct.live_stream", gone)
     with caplog.at_level(logging.WARNING):
         assert {text(reader) for _ in range(3)} == {"# TYPE c_total counter\nc_total 1\n"}
     assert [record.getMessage() for record in caplog.records] == [

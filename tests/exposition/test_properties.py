@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
 from telemetry.exposition import PrometheusReader
-from telemetry.exposition.exponential import upper_bound
-from telemetry.exposition.report import CLASHES
-from telemetry.trouble import Trouble
+from telemetry.metricdata.exponential import upper_bound
+from telemetry._base.report import CLASHES
+from telemetry._base.diagnostics import Trouble
 from tests.exposition.providers import OPENMETRICS, families, plain, text
 from tests.exposition.states import Recording, _power, bounds, build, exemplars_of, expected, recordings
 

@@ -12,8 +12,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from telemetry.exposition import Translation
 from telemetry.exposition.families import Families, Rules
-from telemetry.exposition.report import Report
-from telemetry.exposition.state import Kind, Reading, Stream
+from telemetry._base.report import Report
+from telemetry.metricdata.stream import Kind, Reading, Stream
 from telemetry.exposition.text import Style, render
 from tests.exposition.providers import OPENMETRICS, Resource, provider, text
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from telemetry import Telemetry
-from telemetry.metric import Catalogue, Together, closed, counter, histogram, observable_gauge, opened, up_down_counter
+from telemetry.metric.definition import Catalogue, Together, closed, counter, histogram, observable_gauge, opened, up_down_counter
 from telemetry.prefork import Workers
 
 WHO = opened("who", "somebody", limit=3)
@@ -26,7 +26,7 @@ Join = Callable[..., Telemetry]
 
 def catalogue() -> Catalogue:
     """A list of every kind, with the counters of the telemetry's own trouble."""
-    from telemetry.catalogue import TELEMETRY
+    from telemetry.agentos.catalogue import TELEMETRY
 
     return Catalogue([HITS, TIME, ACTIVE, LEVEL, *TELEMETRY])
 

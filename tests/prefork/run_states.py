@@ -9,8 +9,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from telemetry.exposition import PrometheusReader
-from telemetry.exposition.state import Kind, Reading, Stream
-from telemetry.metric import Together
+from telemetry.metricdata.stream import Kind, Reading, Stream
+from telemetry.metric.definition import Together
 from telemetry.prefork.merge import Contribution, Merger
 from telemetry.prefork.snapshot import Encoder, Snapshot, decode
 

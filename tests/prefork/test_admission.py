@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from telemetry.labels import Domain
-from telemetry.metric import opened
-from telemetry.prefork.admission import Admissions
+from telemetry.metric.label_values import Domain
+from telemetry.metric.definition import opened
+from telemetry.prefork.shared_labels import Admissions
 
 WHO = opened("who", "somebody", limit=2)
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry.exposition.exponential import explicit, together
-from telemetry.exposition.state import ExemplarPoint, ExponentialState, Kind, Reading
-from telemetry.metric import Together
+from telemetry.metricdata.exponential import explicit, together
+from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, Kind, Reading
+from telemetry.metric.definition import Together
 from telemetry.prefork.merge import Contribution, Merger
 from telemetry.prefork.snapshot import Encoder, decode
 from tests.prefork.run_states import RUN, merged, one, state, stream, values

@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, PeriodicExportingMetricReader
 
 from telemetry import Telemetry
-from telemetry.metric import Catalogue
+from telemetry.metric.definition import Catalogue
 from telemetry.prefork import Workers
 from tests.prefork.conftest import ACTIVE, HITS, LEVEL, TIME
 from tests.prefork.process import Process

@@ -11,7 +11,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry
 
 from telemetry.exposition import PrometheusReader
-from telemetry.exposition.state import Kind, Reading
+from telemetry.metricdata.stream import Kind, Reading
 from telemetry.prefork.snapshot import Encoder, StateError, decode
 from tests.exposition.providers import families, samples
 from tests.exposition.states import Recording, bounds, build, exemplars_of, recordings

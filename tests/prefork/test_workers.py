@@ -10,7 +10,7 @@ from opentelemetry.sdk.resources import Resource
 from prometheus_client import generate_latest
 
 from telemetry import Telemetry
-from telemetry.catalogue_models import MODELS
+from telemetry.agentos.catalogue_models import MODELS
 from telemetry.prefork import Workers
 from tests.prefork.conftest import ACTIVE, FAILURES, HIT, HITS, LEVEL, TIME, Join, tick, vanish
 from tests.telemetry.conftest import above_zero, read, samples_of

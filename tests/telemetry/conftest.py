@@ -16,9 +16,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client.parser import text_string_to_metric_families
 
 from telemetry import Telemetry
-from telemetry import catalogue as rows
-from telemetry._sdk import record
-from telemetry.views import views
+from telemetry.agentos import catalogue as rows
+from telemetry._sdk import aggregation as record
+from telemetry.instruments.views import views
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 

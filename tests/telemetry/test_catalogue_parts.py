@@ -12,12 +12,12 @@ from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
 from opentelemetry.semconv.attributes import error_attributes, server_attributes
 
 from telemetry import Telemetry
-from telemetry.catalogue import AGENTOS
-from telemetry.catalogue_genai import LATEST, V1_36, opted_in
-from telemetry.catalogue_models import BREAKER, COST, MODELS, ROWS
-from telemetry.kept import Kept
-from telemetry.label import CatalogueError, opened
-from telemetry.metric import Catalogue, Metric, Together, counter
+from telemetry.agentos.catalogue import AGENTOS
+from telemetry.agentos.catalogue_genai import LATEST, V1_36, opted_in
+from telemetry.agentos.catalogue_models import BREAKER, COST, MODELS, ROWS
+from telemetry.instruments.kept import Kept
+from telemetry.metric.label import CatalogueError, opened
+from telemetry.metric.definition import Catalogue, Metric, Together, counter
 
 CONVENTION = {
     name: value for name, value in vars(gen_ai_metrics).items() if name.startswith("GEN_AI_") and isinstance(value, str)

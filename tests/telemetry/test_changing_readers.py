@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from telemetry import catalogue as rows
-from telemetry._sdk import record
-from telemetry.pipeline import SCOPE
+from telemetry.agentos import catalogue as rows
+from telemetry._sdk import aggregation as record
+from telemetry.pipeline.telemetry import SCOPE
 
 from .conftest import Provider, points
 

@@ -12,7 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from telemetry import Telemetry
-from telemetry import catalogue as rows
+from telemetry.agentos import catalogue as rows
 
 CALL = ["agent", "operation", "status"]
 

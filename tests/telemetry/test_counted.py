@@ -11,10 +11,10 @@ import pytest
 from opentelemetry.context import Context
 
 from telemetry import Telemetry, install
-from telemetry import catalogue as rows
-from telemetry import default as process
-from telemetry.metric import Catalogue, counter, histogram, opened, up_down_counter
-from telemetry.trouble import Tally, Trouble
+from telemetry.agentos import catalogue as rows
+from telemetry.agentos import default as process
+from telemetry.metric.definition import Catalogue, counter, histogram, opened, up_down_counter
+from telemetry._base.diagnostics import Tally, Trouble
 
 from .conftest import above_zero, read
 

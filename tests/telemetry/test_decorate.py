@@ -8,7 +8,7 @@ import pytest
 from opentelemetry import trace
 
 from telemetry import RequestTimer, Telemetry
-from telemetry import catalogue as rows
+from telemetry.agentos import catalogue as rows
 
 from .test_timer import counts
 

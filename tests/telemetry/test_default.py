@@ -6,9 +6,10 @@ import prometheus_client
 import pytest
 
 from agents import observability
-from telemetry import Telemetry, current, default, install
-from telemetry import catalogue as rows
-from telemetry._sdk import record
+from telemetry import Telemetry, current, install
+from telemetry.agentos import default
+from telemetry.agentos import catalogue as rows
+from telemetry._sdk import aggregation as record
 
 from .conftest import read, samples_of
 
@@ -111,7 +112,7 @@ def test_exported_names_are_those_of_the_interface() -> None:
 
 def test_metric_that_the_new_catalogue_lacks_stays_behind() -> None:
     """Installing a telemetry with another catalogue carries over what both have."""
-    from telemetry.metric import Catalogue
+    from telemetry.metric.definition import Catalogue
 
     fill()
     install(Telemetry(Catalogue([rows.A2A_REQUESTS])))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from telemetry import Telemetry
-from telemetry.catalogue import A2A_REQUESTS
+from telemetry.agentos.catalogue import A2A_REQUESTS
 from tests.telemetry.otlp_receiver import Receiver, receiving
 
 LABELS = {"agent": "navi", "operation": "query", "status": "success"}
@@ -59,7 +59,7 @@ def said() -> Iterator[threading.Event]:
     event = threading.Event()
     handler = logging.Handler()
     handler.emit = lambda record: event.set()  # type: ignore[method-assign]  # a handler that only notices
-    logger = logging.getLogger("telemetry.outage")
+    logger = logging.getLogger("telemetry.pipeline.outage")
     logger.addHandler(handler)
     yield event
     logger.removeHandler(handler)

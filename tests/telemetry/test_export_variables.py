@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from telemetry.export import ExportSettingsError, metric_readers, resource, span_processors
-from telemetry.outage import Outage
+from telemetry.pipeline.otlp import ExportSettingsError, metric_readers, resource, span_processors
+from telemetry.pipeline.outage import Outage
 
 
 def test_nothing_is_sent_unless_asked_for() -> None:

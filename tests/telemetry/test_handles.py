@@ -16,8 +16,8 @@ from opentelemetry.sdk.metrics.view import DropAggregation, ExponentialBucketHis
 from opentelemetry.sdk.trace import TracerProvider
 
 from telemetry import Telemetry
-from telemetry import catalogue as rows
-from telemetry.pipeline import SCOPE
+from telemetry.agentos import catalogue as rows
+from telemetry.pipeline.telemetry import SCOPE
 
 from .conftest import Provider, above_zero, points
 

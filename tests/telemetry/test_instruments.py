@@ -7,8 +7,8 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.trace import set_span_in_context
 
 from telemetry import Telemetry
-from telemetry import catalogue as rows
-from telemetry.metric import Catalogue, counter, histogram, up_down_counter
+from telemetry.agentos import catalogue as rows
+from telemetry.metric.definition import Catalogue, counter, histogram, up_down_counter
 
 from .conftest import Clock, above_zero, read
 

@@ -8,11 +8,11 @@ from enum import Enum, StrEnum
 import pytest
 
 from telemetry import LabelError, Telemetry
-from telemetry import catalogue as rows
-from telemetry.label_text import text_of
-from telemetry.labels import Domain, Domains
-from telemetry.metric import Catalogue, CatalogueError, closed, counter, opened
-from telemetry.trouble import Trouble
+from telemetry.agentos import catalogue as rows
+from telemetry.metric.label_text import text_of
+from telemetry.metric.label_values import Domain, Domains
+from telemetry.metric.definition import Catalogue, CatalogueError, closed, counter, opened
+from telemetry._base.diagnostics import Trouble
 
 from .conftest import above_zero
 

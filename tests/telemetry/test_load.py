@@ -9,8 +9,8 @@ import tracemalloc
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from telemetry import Telemetry
-from telemetry import catalogue as rows
-from telemetry.metric import Catalogue, counter, histogram, opened
+from telemetry.agentos import catalogue as rows
+from telemetry.metric.definition import Catalogue, counter, histogram, opened
 
 from .conftest import above_zero, read
 

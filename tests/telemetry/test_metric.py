@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from telemetry.catalogue import AGENTOS
-from telemetry.metric import Catalogue, CatalogueError, closed, counter, histogram, info, opened, up_down_counter
+from telemetry.agentos.catalogue import AGENTOS
+from telemetry.metric.definition import Catalogue, CatalogueError, closed, counter, histogram, info, opened, up_down_counter
 
 WHO = opened("who", "who", limit=5)
 

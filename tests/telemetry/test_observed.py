@@ -6,8 +6,8 @@ import pytest
 from opentelemetry.sdk.metrics.view import Aggregation, View
 
 from telemetry import Catalogue, Telemetry
-from telemetry import catalogue as rows
-from telemetry.metric import observable_gauge, opened
+from telemetry.agentos import catalogue as rows
+from telemetry.metric.definition import observable_gauge, opened
 
 from .conftest import above_zero, read
 

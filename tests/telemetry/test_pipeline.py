@@ -13,9 +13,9 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor
 
 from telemetry import PrometheusReader, Telemetry
-from telemetry import catalogue as rows
-from telemetry.metric import Catalogue, counter, opened
-from telemetry.views import views
+from telemetry.agentos import catalogue as rows
+from telemetry.metric.definition import Catalogue, counter, opened
+from telemetry.instruments.views import views
 
 from .conftest import above_zero, samples_of
 

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from telemetry import LabelError, RequestTimer, Telemetry
-from telemetry import catalogue as rows
+from telemetry.agentos import catalogue as rows
 
 from .conftest import Clock, above_zero, read
 

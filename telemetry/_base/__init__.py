@@ -1,0 +1,1 @@
+"""What every room stands on: diagnostics of the telemetry itself, forks, and threads."""

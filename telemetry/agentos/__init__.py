@@ -1,0 +1,1 @@
+"""AgentOS' own vocabulary: its catalogue, the recorder of its events, and the process's default telemetry."""

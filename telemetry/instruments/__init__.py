@@ -1,0 +1,1 @@
+"""Instruments of a catalogue, their bound series, and the Views that aggregate them."""

@@ -1,0 +1,51 @@
+"""Catalogue row + Meter -> instrument."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
+
+from telemetry.instruments.instrument import Counter, Histogram, Instrument, Runtime, UpDownCounter
+from telemetry.metric.definition import Kind, Metric
+from telemetry.instruments.observable import Info, Observed, Reading
+
+__all__ = ["instrument"]
+
+
+def instrument(metric: Metric, meter: Meter, runtime: Runtime) -> Instrument[Any]:
+    """The metric's instrument on ``meter``."""
+    about = (metric.unit, metric.help)
+    match metric.kind:
+        case Kind.COUNTER:
+            return Counter(metric, meter.create_counter(metric.name, *about), runtime)
+        case Kind.UP_DOWN_COUNTER:
+            return UpDownCounter(metric, meter.create_up_down_counter(metric.name, *about), runtime)
+        case Kind.HISTOGRAM:
+            return Histogram(metric, meter.create_histogram(metric.name, *about), runtime)
+        case Kind.INFO:
+            facts: dict[str, str] = {}
+            known = meter.create_observable_gauge(metric.name, [_reads_facts(facts)], *about)
+            return Info(metric, known, runtime, facts)
+        case Kind.OBSERVABLE_COUNTER:
+            kept: list[Reading] = [lambda: runtime.trouble.values(metric.name)]
+            counter = meter.create_observable_counter(metric.name, [_reads(metric, kept)], *about)
+            return Observed(metric, counter, runtime, kept)
+        case Kind.OBSERVABLE_GAUGE:
+            read: list[Reading] = []
+            gauge = meter.create_observable_gauge(metric.name, [_reads(metric, read)], *about)
+            return Observed(metric, gauge, runtime, read)
+
+
+def _reads_facts(facts: Mapping[str, str]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    return lambda _: [Observation(1, dict(facts))] if facts else []
+
+
+def _reads(metric: Metric, readings: Sequence[Reading]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def observe(_: CallbackOptions) -> Iterable[Observation]:
+        for reading in tuple(readings):
+            for values, number in reading().items():
+                yield Observation(number, metric.attributes(values))
+
+    return observe

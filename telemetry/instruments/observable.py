@@ -1,0 +1,53 @@
+"""Instruments whose values are read when collected: an info's facts, and what is kept elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from telemetry.instruments.bound import Handle
+from telemetry.instruments.instrument import Instrument, Runtime
+from telemetry.metric.label import INVALID
+from telemetry.metric.label_text import text_of
+from telemetry.metric.definition import Metric
+
+__all__ = ["Info", "Observed", "Reading"]
+
+Reading = Callable[[], Mapping[tuple[str, ...], float]]
+"""Label values in key order -> value, asked for at each collect."""
+
+
+class Info(Instrument[Handle]):
+    """Facts that do not change often: one series of value 1."""
+
+    _handle = Handle
+
+    def __init__(self, metric: Metric, otel: Any, runtime: Runtime, facts: dict[str, str]) -> None:
+        super().__init__(metric, otel, runtime)
+        self._facts = facts
+
+    def info(self, facts: Mapping[str, object]) -> None:
+        """Replace the facts; the keys are the metric's label keys."""
+        for trouble in self.runtime.domains.check_keys(self.metric, facts):
+            self.runtime.trouble.tally(trouble).one()
+        # One step, so that a scrape never sees half of it. No limit: new facts take the place of the old ones.
+        self._facts.update({key: text_of(facts.get(key)) or INVALID for key in self.metric.keys})
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """The facts now; empty before the first ``info()``."""
+        return dict(self._facts)
+
+
+class Observed(Instrument[Handle]):
+    """Values that are kept elsewhere: read when collected."""
+
+    _handle = Handle
+
+    def __init__(self, metric: Metric, otel: Any, runtime: Runtime, readings: list[Reading]) -> None:
+        super().__init__(metric, otel, runtime)
+        self._readings = readings
+
+    def watch(self, reading: Reading) -> None:
+        """Ask ``reading`` for this metric's values at each collect."""
+        self._readings.append(reading)

@@ -1,0 +1,212 @@
+"""The types of the catalogue: labels with their domains, metrics as frozen definitions, and the list that holds them.
+
+Nothing here records anything. ``views.py`` and ``instruments.py`` turn definitions into OpenTelemetry Views and instruments,
+the dashboards and the metric reference are derived from the same objects.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import overload
+
+from telemetry.metric.label import CatalogueError, Label, closed, opened
+
+__all__ = [
+    "Catalogue",
+    "CatalogueError",
+    "Kind",
+    "Label",
+    "Metric",
+    "Together",
+    "closed",
+    "counter",
+    "histogram",
+    "info",
+    "observable_counter",
+    "observable_gauge",
+    "opened",
+    "up_down_counter",
+]
+
+# https://opentelemetry.io/docs/specs/otel/metrics/api/#instrument-name-syntax
+_INSTRUMENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./-]{0,254}")
+# https://prometheus.io/docs/concepts/data_model/#metric-names-and-labels
+_LABEL_KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.]*")  # with the dots of OpenTelemetry's attributes
+
+# The unit's word in a Prometheus name, as OpenTelemetry's compatibility text spells it; "{...}" annotations have none.
+_UNIT_WORDS = {"s": "seconds", "By": "bytes", "1": "ratio", "USD": "USD"}
+
+
+class Kind(Enum):
+    """How a metric is recorded, in OpenTelemetry's words."""
+
+    COUNTER = "counter"
+    UP_DOWN_COUNTER = "up-down counter"
+    HISTOGRAM = "histogram"
+    INFO = "info"
+    OBSERVABLE_COUNTER = "observable counter"
+    OBSERVABLE_GAUGE = "observable gauge"
+
+
+class Together(Enum):
+    """What the values of several workers make together: the rule for gauges in a merged scrape."""
+
+    SUM = "sum"
+    MAX = "max"
+    FIRST = "first"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: the instrument's name and unit in OpenTelemetry's terms, and what Prometheus shows of it."""
+
+    name: str
+    kind: Kind
+    unit: str
+    help: str
+    labels: tuple[Label, ...] = ()
+    bounds: tuple[float, ...] = ()
+    together: Together = Together.SUM
+    most: int = 0
+    """How many series it may have at the most; 0: as many as its labels allow. The SDK keeps what is beyond in one."""
+    recorded: str = ""
+    """Where it is recorded, for the reference in the docs."""
+    keys: tuple[str, ...] = field(init=False, default=())
+    _plain: bool = field(init=False, default=True, repr=False)
+    prometheus_name: str = field(init=False, default="")
+    """The family's name with unit and, for a counter, ``_total``: what a query names (a histogram: less ``_bucket``)."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keys", tuple(label.key for label in self.labels))
+        object.__setattr__(self, "_plain", not any(label.optional or label.number for label in self.labels))
+        object.__setattr__(self, "prometheus_name", _prometheus_name(self))
+        _check(self)
+
+    @property
+    def is_counter(self) -> bool:
+        return self.kind in (Kind.COUNTER, Kind.OBSERVABLE_COUNTER)
+
+    @property
+    def is_observable(self) -> bool:
+        """Read by a callback when collected, not recorded."""
+        return self.kind in (Kind.INFO, Kind.OBSERVABLE_COUNTER, Kind.OBSERVABLE_GAUGE)
+
+    def attributes(self, values: Sequence[str]) -> dict[str, str]:
+        """A series' attributes by its values in key order: an optional label without a value is left out."""
+        if self._plain:
+            return dict(zip(self.keys, values, strict=True))
+        return {label.key: label.attribute(value) for label, value in zip(self.labels, values, strict=True) if value}
+
+    def label(self, key: str) -> Label:
+        """The label of that key; ``KeyError`` where the metric has none such."""
+        for label in self.labels:
+            if label.key == key:
+                return label
+        raise KeyError(f"{self.prometheus_name} has no label {key!r}, it has {', '.join(self.keys) or 'none'}")
+
+
+def _prometheus_name(metric: Metric) -> str:
+    base = re.sub(r"_+", "_", re.sub(r"[^a-zA-Z0-9_:]", "_", metric.name))
+    word = _UNIT_WORDS.get(metric.unit, "")
+    if word and not base.endswith(f"_{word}"):
+        base = f"{base}_{word}"
+    return f"{base}_total" if metric.is_counter else base
+
+
+def _check(metric: Metric) -> None:
+    if not _INSTRUMENT_NAME.fullmatch(metric.name):
+        raise CatalogueError(f"{metric.name!r} is no OpenTelemetry instrument name (a letter, then letters, digits, _ . - /)")
+    for key in metric.keys:
+        if not _LABEL_KEY.fullmatch(key) or key.startswith("__") or key in ("le", "quantile"):
+            raise CatalogueError(f"{metric.name}: {key!r} cannot be a label key")
+    if len({label.prometheus_key for label in metric.labels}) != len(metric.keys):
+        raise CatalogueError(f"{metric.name}: a label key stands twice in {', '.join(metric.keys)}")
+    if (metric.kind is Kind.HISTOGRAM) != bool(metric.bounds):
+        raise CatalogueError(f"{metric.name}: bucket bounds belong to a histogram, and a histogram needs them")
+    if list(metric.bounds) != sorted(set(metric.bounds)):
+        raise CatalogueError(f"{metric.name}: bucket bounds must rise, they are {metric.bounds}")
+
+
+def counter(name: str, unit: str, help: str, *labels: Label, recorded: str = "") -> Metric:
+    """A monotonic sum."""
+    return Metric(name, Kind.COUNTER, unit, help, labels, recorded=recorded)
+
+
+def up_down_counter(
+    name: str, unit: str, help: str, *labels: Label, together: Together = Together.SUM, recorded: str = ""
+) -> Metric:
+    """A sum that goes up and down; a gauge in Prometheus."""
+    return Metric(name, Kind.UP_DOWN_COUNTER, unit, help, labels, together=together, recorded=recorded)
+
+
+def histogram(name: str, unit: str, help: str, *labels: Label, bounds: Sequence[float], recorded: str = "") -> Metric:
+    """A histogram with explicit upper bounds, in ``unit``."""
+    return Metric(name, Kind.HISTOGRAM, unit, help, labels, tuple(float(b) for b in bounds), recorded=recorded)
+
+
+def info(name: str, help: str, *labels: Label, recorded: str = "") -> Metric:
+    """Facts about the service: an OpenMetrics info, a gauge of 1 elsewhere. The instrument's name ends in ``.info``."""
+    if not name.endswith(".info"):
+        raise CatalogueError(f"{name}: the name of an info ends in .info")
+    return Metric(name, Kind.INFO, "", help, labels, together=Together.FIRST, recorded=recorded)
+
+
+def observable_counter(name: str, unit: str, help: str, *labels: Label, recorded: str = "") -> Metric:
+    """A monotonic sum that is kept elsewhere and read when collected."""
+    return Metric(name, Kind.OBSERVABLE_COUNTER, unit, help, labels, recorded=recorded)
+
+
+def observable_gauge(
+    name: str, unit: str, help: str, *labels: Label, together: Together = Together.SUM, recorded: str = ""
+) -> Metric:
+    """A value that is kept elsewhere and read when collected."""
+    return Metric(name, Kind.OBSERVABLE_GAUGE, unit, help, labels, together=together, recorded=recorded)
+
+
+class Catalogue(Sequence[Metric]):
+    """The list: every metric once. Building it raises ``CatalogueError`` where two entries clash."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = tuple(metrics)
+        self.by_name: Mapping[str, Metric] = MappingProxyType(self._index())
+
+    def _index(self) -> dict[str, Metric]:
+        by_name: dict[str, Metric] = {}
+        samples: dict[str, Metric] = {}
+        for metric in self._metrics:
+            # Instrument names are compared without case, as the SDK compares them.
+            if by_name.setdefault(metric.name.lower(), metric) is not metric:
+                first = by_name[metric.name.lower()]
+                raise CatalogueError(f"{metric.name} stands twice in the catalogue ({first.kind.value}, {metric.kind.value})")
+            for sample in _sample_names(metric):
+                if samples.setdefault(sample, metric) is not metric:
+                    raise CatalogueError(f"{metric.name} and {samples[sample].name} both become {sample} in Prometheus")
+        return by_name
+
+    def __iter__(self) -> Iterator[Metric]:
+        return iter(self._metrics)
+
+    def __len__(self) -> int:
+        return len(self._metrics)
+
+    @overload
+    def __getitem__(self, index: int) -> Metric: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Metric, ...]: ...
+    def __getitem__(self, index: int | slice) -> Metric | tuple[Metric, ...]:
+        return self._metrics[index]
+
+
+def _sample_names(metric: Metric) -> Iterator[str]:
+    name = metric.prometheus_name
+    if metric.kind is Kind.HISTOGRAM:
+        yield from (name, f"{name}_bucket", f"{name}_sum", f"{name}_count")
+    elif metric.is_counter:
+        # The family's own name (without _total) is taken as well: no gauge may share it.
+        yield from (name, name.removesuffix("_total"))
+    else:
+        yield name

@@ -1,0 +1,239 @@
+"""Label values made safe: closed domains checked, open ones bounded, the same for series and spans.
+
+A ``Domain`` is the live side of a ``metric.Label``: it remembers which values of an open label were admitted. It belongs to
+the label and not to one metric, so that every metric that uses the label, and the span beside it, agree on the value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from math import prod
+from threading import Lock
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from telemetry.metric.label import INVALID, OTHER, CatalogueError, Label
+from telemetry.metric.label_text import shown, text_of
+from telemetry.metric.definition import Catalogue, Metric
+from telemetry._base.diagnostics import Trouble
+
+__all__ = ["Domain", "Domains", "LabelError"]
+
+INVALID_ROW = "agentos.telemetry.invalid"
+OVERFLOW_ROW = "agentos.telemetry.overflow"
+_RESERVED = (OTHER, INVALID)
+UNKNOWN_KEY = "unknown"
+"""What stands for a label key that the metric does not have."""
+
+
+class LabelError(ValueError):
+    """A label that is missing, unknown or outside its domain. Raised in strict mode only (tests, development)."""
+
+
+class Shared(Protocol):
+    """Gives out the places of a label for several workers (``prefork/admission.py``)."""
+
+    def claim(self, domain: Domain, values: Iterable[str]) -> None:
+        """Ask for places for these values; those that got one are in the domain afterwards. Raises ``OSError``."""
+
+
+class Domain:
+    """The values of one label. ``known`` values never use up the limit of an open label."""
+
+    def __init__(self, label: Label, *, known: Collection[str] = (), limit: int | None = None) -> None:
+        self.label = label
+        self.limit = label.limit if limit is None else limit
+        if label.is_open and self.limit < 1:
+            raise CatalogueError(f"label {label.key!r}: the limit must be at least 1, it is {self.limit}")
+        self._lock = Lock()
+        self._match = label.pattern.fullmatch if label.pattern is not None else None
+        self.known = frozenset(known if label.is_open else label.values) | ({""} if label.optional else frozenset())
+        self.taken = set(self.known)
+        """The values that keep series of their own now: the known ones and those that took a place under the limit."""
+        self._room = len(self.known) + (self.limit if label.is_open else 0)
+        self.shared: Shared | None = None
+        """Who gives out the places where several workers share them."""
+
+    @property
+    def size(self) -> int:
+        """How many values a series of this label can have, ``other`` and ``invalid`` included."""
+        return self._room + (2 if self.label.is_open else 1)
+
+    @property
+    def admitted(self) -> frozenset[str]:
+        """The values that took a place under the limit so far."""
+        return frozenset(self.taken) - self.known
+
+    def admit(self, value: object) -> str:
+        """The value's bounded form: itself, ``other`` (the limit is reached) or ``invalid`` (outside the domain)."""
+        text = value if value.__class__ is str and value.isascii() else text_of(value)
+        if text is None or text == INVALID:
+            return INVALID
+        if text in self.taken:
+            return text
+        if self._match is None or self._match(text) is None:
+            return INVALID
+        if text == OTHER or len(self.taken) >= self._room:
+            return OTHER
+        return self._place(text)
+
+    def overflows(self, value: object) -> bool:
+        """Whether ``value`` is text of the domain that finds no room: the quick question of a flood of labels.
+
+        What is asked here may also be left to ``admit``; False says nothing.
+        """
+        return (
+            value.__class__ is str
+            and value not in self.taken
+            and len(self.taken) >= self._room
+            and value.isascii()
+            and value not in _RESERVED
+            and self._match is not None
+            and self._match(value) is not None
+        )
+
+    def _place(self, text: str) -> str:
+        if self.shared is None:
+            self.adopt([text])
+        else:
+            try:
+                self.shared.claim(self, [text])
+            except OSError:  # nobody can tell whether there is a place left
+                return OTHER
+        return text if text in self.taken else OTHER
+
+    def adopt(self, values: Iterable[str]) -> None:
+        """Give these values places, in their order, as far as there is room."""
+        with self._lock:
+            for value in values:
+                if self._match is not None and self._match(value) and len(self.taken) < self._room:
+                    self.taken.add(value)
+
+    def start_anew(self) -> None:
+        """In a forked child: no lock of a thread that is not here any more."""
+        self._lock = Lock()
+
+    def allowed(self) -> str:
+        """What the domain takes, for an error message."""
+        if not self.label.is_open:
+            return f"one of {', '.join(self.label.values)}"
+        return f"text that matches {self.label.pattern.pattern}" if self.label.pattern else "text"
+
+
+Troubles = tuple[tuple[str, ...], ...]
+"""What was wrong with a set of labels, or over a limit: for each the key of its counter (``Trouble.tally``)."""
+
+_Place = tuple[int, set[str], Domain, Troubles, Troubles]
+"""A label of a metric: its position, the values taken, their domain, and its troubles: over the limit, invalid."""
+
+
+class Domains:
+    """The domains of a catalogue's labels, and the one place that turns given labels into bounded ones.
+
+    ``known``: label key -> configured values. ``limits``: label key -> how many other values keep a series. ``strict``: wrong
+    labels raise ``LabelError``; else they are logged once, counted, and kept under ``invalid``.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        trouble: Trouble,
+        *,
+        known: Mapping[str, Collection[str]] = MappingProxyType({}),
+        limits: Mapping[str, int] = MappingProxyType({}),
+        strict: bool = False,
+    ) -> None:
+        self._trouble = trouble
+        self.strict = strict
+        self._domains: dict[Label, Domain] = {}
+        open_keys = {label.key for metric in catalogue for label in metric.labels if label.is_open}
+        for key in (*known, *limits):
+            if key not in open_keys:
+                raise CatalogueError(f"no open label {key!r}; the open labels are {', '.join(sorted(open_keys))}")
+        for metric in catalogue:
+            for label in metric.labels:
+                if label not in self._domains:
+                    self._domains[label] = Domain(label, known=known.get(label.key, ()), limit=limits.get(label.key))
+        # By the metric's name, since hashing a whole definition for each measurement is dear.
+        self._of_metric = {m.name: tuple(self._place_of(m, n) for n in range(len(m.labels))) for m in catalogue}
+
+    def _place_of(self, metric: Metric, position: int) -> _Place:
+        domain = self._domains[metric.labels[position]]
+        counted = (metric.prometheus_name, domain.label.key)
+        return position, domain.taken, domain, ((OVERFLOW_ROW, *counted),), ((INVALID_ROW, *counted),)
+
+    def __iter__(self) -> Iterator[Domain]:
+        return iter(self._domains.values())
+
+    def of(self, label: Label) -> Domain:
+        """The domain of one of the catalogue's labels."""
+        return self._domains[label]
+
+    def series(self, metric: Metric) -> int:
+        """How many series the metric can have."""
+        return prod(place[2].size for place in self._of_metric[metric.name])
+
+    def resolve(self, metric: Metric, given: Mapping[str, object]) -> tuple[tuple[str, ...], Troubles]:
+        """The bounded values in the metric's key order, and what to count for each measurement that is kept under them.
+
+        Raises ``LabelError`` in strict mode; else what is wrong is logged once.
+        """
+        given = {label.key: "" for label in metric.labels if label.optional} | dict(given)
+        wrong = self.check_keys(metric, given)
+        values, troubles = self.resolve_values(metric, [given.get(key, INVALID) for key in metric.keys])
+        return values, wrong + troubles
+
+    def resolve_values(self, metric: Metric, given: Sequence[object]) -> tuple[tuple[str, ...], Troubles]:
+        """``resolve`` for values that stand in the metric's key order already, one a key."""
+        values: list[Any] = list(given)
+        troubles: Troubles = ()
+        for position, taken, domain, over, wrong in self._of_metric[metric.name]:
+            raw = given[position]
+            if raw.__class__ is str and raw in taken:
+                continue
+            if domain.overflows(raw):
+                values[position] = OTHER
+                troubles += over
+                continue
+            values[position] = value = domain.admit(raw)
+            if value is OTHER and raw != OTHER:
+                troubles += over
+            elif value is INVALID and raw != INVALID:
+                key = domain.label.key
+                self._complain(metric, key, f"{key} must be {domain.allowed()}; it is {shown(raw)}")
+                troubles += wrong
+        return tuple(values), troubles
+
+    def bound(self, metric: Metric, given: Mapping[str, object]) -> tuple[str, ...]:
+        """The values of ``resolve`` for one measurement, its troubles counted."""
+        return self._counted(*self.resolve(metric, given))
+
+    def bound_values(self, metric: Metric, given: Sequence[object]) -> tuple[str, ...]:
+        """``bound`` for values that stand in the metric's key order already, one a key."""
+        return self._counted(*self.resolve_values(metric, given))
+
+    def _counted(self, values: tuple[str, ...], troubles: Troubles) -> tuple[str, ...]:
+        for trouble in troubles:
+            self._trouble.tally(trouble).one()
+        return values
+
+    def check_keys(self, metric: Metric, given: Mapping[str, object]) -> Troubles:
+        """A trouble for each key that is missing, and one for those that the metric does not have. Raises in strict mode."""
+        if len(given) == len(metric.keys) and all(key in metric.keys for key in given):
+            return ()
+        wanted = f"the label keys are {', '.join(metric.keys) or 'none'}"
+        troubles: list[tuple[str, ...]] = []
+        for key in metric.keys:
+            if key not in given:
+                self._complain(metric, key, f"{key} is missing; {wanted}")
+                troubles.append((INVALID_ROW, metric.prometheus_name, key))
+        if any(key not in metric.keys for key in given):
+            extra = ", ".join(sorted(str(key) for key in given if key not in metric.keys))
+            self._complain(metric, UNKNOWN_KEY, f"no label {extra}; {wanted}")
+            troubles.append((INVALID_ROW, metric.prometheus_name, UNKNOWN_KEY))
+        return tuple(troubles)
+
+    def _complain(self, metric: Metric, key: str, message: str) -> None:
+        if self.strict:
+            raise LabelError(f"{metric.prometheus_name}: {message}")
+        self._trouble.log_once((metric.name, key), "%s: %s; kept under 'invalid'", metric.prometheus_name, message)

@@ -1,0 +1,177 @@
+"""The public way in: ``MetricsData``, as ``MetricReader.collect`` delivers it, as streams."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from opentelemetry.sdk.metrics import Exemplar
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    ExponentialHistogram,
+    ExponentialHistogramDataPoint,
+    Gauge,
+    Histogram,
+    Metric,
+    MetricsData,
+    Sum,
+)
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, Kind, Stream
+
+__all__ = ["DeltaError", "Points", "exemplar_point", "exponential_state", "keep_newest"]
+
+_MOST_EXPONENTIAL_EXEMPLARS = 40
+
+
+class DeltaError(ValueError):
+    """A point with delta temporality: Prometheus wants totals since the start, and these are differences."""
+
+    def __init__(self, metric: str) -> None:
+        super().__init__(f"{metric} has delta temporality; a Prometheus reader needs cumulative points")
+
+
+def exemplar_point(exemplar: Exemplar) -> ExemplarPoint:
+    """The SDK's exemplar, without what a series has anyway."""
+    return ExemplarPoint(
+        exemplar.value,
+        exemplar.time_unix_nano,
+        exemplar.trace_id,
+        exemplar.span_id,
+        exemplar.filtered_attributes or None,
+    )
+
+
+def exponential_state(point: ExponentialHistogramDataPoint) -> ExponentialState:
+    """The point's state; minimum and maximum have no place in Prometheus."""
+    return ExponentialState(
+        point.scale, point.sum, point.zero_count, point.positive.offset, tuple(point.positive.bucket_counts),
+        point.negative.offset, tuple(point.negative.bucket_counts),
+    )  # fmt: skip
+
+
+def keep_newest(stream: Stream, index: int, points: Iterable[ExemplarPoint]) -> None:
+    """Put exemplars in their buckets, each staying until a newer one takes its place. Streams of gauges keep none."""
+    if stream.kind is Kind.GAUGE:
+        return
+    if stream.kind is Kind.EXPONENTIAL:
+        known = [point for point in stream.exemplars.get(index, ()) if point is not None]
+        known = sorted({*map(_hashable, (*known, *points))}, key=lambda point: point.time_unix_nano)
+        stream.exemplars[index] = known[-_MOST_EXPONENTIAL_EXEMPLARS:]
+        return
+    kept = list(stream.exemplars.get(index) or [None] * (len(stream.bounds) + 1))
+    for point in points:
+        bucket = bisect_left(stream.bounds, point.value) if stream.kind is Kind.HISTOGRAM else 0
+        before = kept[bucket]
+        if before is None or before.time_unix_nano <= point.time_unix_nano:
+            kept[bucket] = point
+    stream.exemplars[index] = kept
+
+
+def _hashable(point: ExemplarPoint) -> ExemplarPoint:
+    return point._replace(attributes=None) if point.attributes else point
+
+
+class Points:
+    """The streams of one source of ``MetricsData``, kept from one collect to the next. The reader's lock guards it."""
+
+    def __init__(self) -> None:
+        self.resource: Resource | None = None
+        self.streams: list[Stream] = []
+        self._found: dict[tuple[Any, ...], Stream] = {}
+        self._positions: dict[Stream, dict[Any, int]] = {}
+        self._latest = 0
+
+    def update(self, data: MetricsData | None, exemplars: bool = True) -> list[Stream]:
+        """Take over the numbers of ``data``; what it does not hold is not there this time. Streams in the order of
+        ``data``.
+
+        Raises ``DeltaError`` for a point that is no total. Data older than the last are not shown.
+        """
+        metrics = list(_metrics(data))
+        time = max((point.time_unix_nano for _, metric in metrics for point in metric.data.data_points), default=self._latest)
+        if time < self._latest:
+            return self.streams
+        self._latest = time
+        for stream in self.streams:
+            stream.values = [None] * len(stream.attributes)
+        if data is not None and data.resource_metrics:
+            self.resource = data.resource_metrics[0].resource
+        seen: dict[tuple[Any, ...], int] = {}
+        order = [self._take(scope, metric, exemplars, seen) for scope, metric in metrics]
+        present = set(order)
+        self.streams = order + [stream for stream in self.streams if stream not in present]
+        return self.streams
+
+    def _take(self, scope: InstrumentationScope, metric: Metric, exemplars: bool, seen: dict[tuple[Any, ...], int]) -> Stream:
+        kind = _kind(metric)
+        points = metric.data.data_points
+        bounds = tuple(points[0].explicit_bounds) if kind is Kind.HISTOGRAM and points else ()  # type: ignore[union-attr]
+        key = (scope, metric.name, metric.description, metric.unit, kind, bounds)
+        # Two Views may make two streams that are alike in all of this: the n-th is the n-th in the next data, too.
+        seen[key] = seen.get(key, 0) + 1
+        stream = self._found.get((*key, seen[key]))
+        if stream is None:
+            stream = Stream(scope, metric.name, metric.description or "", metric.unit or "", kind, bounds)
+            self._found[(*key, seen[key])] = stream
+        positions = self._positions.setdefault(stream, {})
+        for point in points:
+            index = _position(stream, positions, point)
+            stream.values[index] = _state(point, kind)
+            if exemplars and point.exemplars:
+                keep_newest(stream, index, [exemplar_point(e) for e in point.exemplars])
+        return stream
+
+
+def _metrics(data: MetricsData | None) -> Iterable[tuple[InstrumentationScope, Metric]]:
+    for resource_metrics in data.resource_metrics if data is not None else ():
+        for scope_metrics in resource_metrics.scope_metrics:
+            for metric in scope_metrics.metrics:
+                yield scope_metrics.scope, metric
+
+
+def _kind(metric: Metric) -> Kind:
+    data = metric.data
+    if isinstance(data, Gauge):
+        return Kind.GAUGE
+    if data.aggregation_temporality is not AggregationTemporality.CUMULATIVE:
+        raise DeltaError(metric.name)
+    if isinstance(data, Sum):
+        return Kind.COUNTER if data.is_monotonic else Kind.GAUGE
+    if isinstance(data, (Histogram, ExponentialHistogram)):
+        return Kind.HISTOGRAM if isinstance(data, Histogram) else Kind.EXPONENTIAL
+    raise TypeError(f"{metric.name}: points of {type(data).__name__} have no form in Prometheus")
+
+
+def _state(point: Any, kind: Kind) -> Any:
+    if kind is Kind.HISTOGRAM:
+        return point.bucket_counts, point.sum
+    return exponential_state(point) if kind is Kind.EXPONENTIAL else point.value
+
+
+def _position(stream: Stream, positions: dict[Any, int], point: Any) -> int:
+    """The series' place in its stream. The SDK hands out the same attributes object each time; others need not."""
+    attributes: Mapping[str, Any] = point.attributes or {}
+    index = positions.get(id(attributes))
+    if index is not None and stream.attributes[index] is attributes:
+        return index
+    key = _identity(attributes)
+    index = positions.get(key)
+    if index is None:
+        index = positions[key] = positions[id(attributes)] = len(stream.attributes)
+        stream.attributes.append(attributes)
+        stream.starts.append(point.start_time_unix_nano)
+        stream.values.append(None)
+    return index
+
+
+def _identity(value: Any) -> Any:
+    """Equal for equal attributes only: ``1``, ``1.0`` and ``True`` are three."""
+    if isinstance(value, Mapping):
+        return tuple(sorted((str(key), _identity(item)) for key, item in value.items()))
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return "sequence", tuple(_identity(item) for item in value)
+    return type(value).__name__, repr(value)

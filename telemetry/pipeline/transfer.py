@@ -1,0 +1,79 @@
+"""Carrying the numbers of one telemetry over into another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.sdk.metrics.export import HistogramDataPoint, NumberDataPoint
+
+from telemetry._sdk.aggregation import add_buckets
+from telemetry.instruments.bound import BoundHistogram, Handle
+from telemetry.instruments.instrument import Instrument
+from telemetry.instruments.observable import Info, Observed
+
+if TYPE_CHECKING:
+    from telemetry.pipeline.telemetry import Telemetry
+
+__all__ = ["carry_over"]
+
+
+def carry_over(old: Telemetry, new: Telemetry) -> None:
+    """Redirect every handle of ``old`` into ``new``, then add the numbers that ``old`` has.
+
+    Metrics that ``new`` does not have stay behind. A measurement that another thread is in the middle of while the handles
+    are redirected can stay behind too: install the configured telemetry before the load starts.
+    """
+    targets = {i.metric.name: i for i in new.instruments}
+    for instrument in old.instruments:
+        target = targets.get(instrument.metric.name)
+        if target is None or target.metric != instrument.metric:
+            continue
+        if isinstance(instrument, Info) and isinstance(target, Info):
+            if instrument.facts and not target.facts:
+                target.info(instrument.facts)
+            continue
+        if not isinstance(instrument, Observed):
+            instrument.redirect(target)
+    for name, points in _points(old).items():
+        if name in targets:
+            for point in points:
+                _add(targets[name], point)
+
+
+def _points(telemetry: Telemetry) -> dict[str, Sequence[Any]]:
+    data = telemetry.reader.state()
+    if data is None:
+        return {}
+    metrics = (m for rm in data.resource_metrics for sm in rm.scope_metrics for m in sm.metrics)
+    return {metric.name: metric.data.data_points for metric in metrics}
+
+
+def _add(target: Instrument[Any], point: Any) -> None:
+    if isinstance(target, Info | Observed):
+        return
+    handle: Handle = target.labels(**dict(point.attributes))
+    if isinstance(point, NumberDataPoint):
+        handle.put(point.value, None)
+    elif isinstance(point, HistogramDataPoint) and isinstance(handle, BoundHistogram):
+        _add_histogram(handle, point)
+
+
+def _add_histogram(handle: BoundHistogram, point: HistogramDataPoint) -> None:
+    aggregations = handle.aggregations()
+    if aggregations is not None:
+        for aggregation in aggregations:
+            add_buckets(aggregation, point.bucket_counts, point.sum, point.min, point.max)
+        return
+    for value in values_like(point):
+        handle.put(value, None)
+
+
+def values_like(point: HistogramDataPoint) -> list[float]:
+    """Measurements that make the same buckets and, but for rounding, the same sum: for the public way in."""
+    edges = [min(point.min, *point.explicit_bounds[:1]), *point.explicit_bounds, max(point.max, *point.explicit_bounds[-1:])]
+    spans = [(edges[i], edges[i + 1], n) for i, n in enumerate(point.bucket_counts) if n]
+    least = sum(low * n for low, _, n in spans)
+    most = sum(high * n for _, high, n in spans)
+    share = (point.sum - least) / (most - least) if most > least else 1.0
+    return [high - (high - low) * (1.0 - share) for low, high, n in spans for _ in range(n)]

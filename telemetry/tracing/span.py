@@ -1,0 +1,117 @@
+"""The span of a measured block: opened, made current, labelled, ended. Nothing here raises into the block."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from contextvars import Token
+
+from opentelemetry.context import Context
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    NonRecordingSpan,
+    Span,
+    SpanKind,
+    StatusCode,
+    Tracer,
+)
+
+from telemetry._sdk.context import attach, attributes_of, current_context, detach, sampled_span
+from telemetry.instruments.bound import Handle
+from telemetry._sdk.reservoir import pack_ids
+
+__all__ = ["Scope", "error_type_of", "ids_if_labelled", "ids_of"]
+
+ERROR_TYPES = frozenset({"timeout", "unreachable", "protocol", "agent", "cancelled", "internal"})
+
+
+def error_type_of(error: BaseException) -> str:
+    """The ``error_type`` label of an exception: its own ``error_type`` attribute if it has one, else by its class."""
+    own = getattr(error, "error_type", None)
+    if isinstance(own, str) and own in ERROR_TYPES:
+        return own
+    if isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt):
+        return "cancelled"
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    if isinstance(error, OSError):
+        return "unreachable"
+    return "internal"
+
+
+class Scope:
+    """A span that is current from the start until ``close``."""
+
+    __slots__ = ("_failed", "_token", "span")
+
+    def __init__(
+        self,
+        tracer: Tracer,
+        name: str,
+        attributes: Mapping[str, str],
+        failed: Callable[[Exception], None],
+        kind: SpanKind = SpanKind.INTERNAL,
+    ) -> None:
+        self._failed = failed
+        self._token: Token[Context] | None = None
+        self.span: Span = INVALID_SPAN
+        try:
+            context = current_context()
+            self.span = tracer.start_span(name, context, kind, attributes)
+            self._token = attach(self.span, context)
+        except Exception as error:  # a span processor or sampler of the host's
+            failed(error)
+
+    def enter(self) -> None:
+        """Make the span current again, for a block that was left with ``leave``."""
+        if self.span is not INVALID_SPAN:
+            self._token = attach(self.span, current_context())
+
+    def leave(self) -> None:
+        """Go back to what was current before, without ending the span."""
+        token, self._token = self._token, None
+        detach(token)
+
+    def label(self, attributes: Mapping[str, str], error_type: str | None) -> None:
+        """Put the labels that are known now on the span; ``error_type`` marks it as failed."""
+        span = self.span
+        if type(span) is NonRecordingSpan or not span.is_recording():
+            return
+        try:
+            if error_type is None:
+                span.set_attributes(attributes)
+            else:
+                span.set_attributes({**attributes, "error.type": error_type})
+                span.set_status(StatusCode.ERROR)
+        except Exception as error:
+            self._failed(error)
+
+    def ids(self, takes_sampled: bool) -> bytes | None:
+        """What an exemplar needs of this span, None where it is not sampled or no exemplars are taken."""
+        if not takes_sampled or type(self.span) is NonRecordingSpan:
+            return None
+        return ids_of(self.span)
+
+    def close(self) -> None:
+        """End the span and go back to what was current before."""
+        try:
+            self.leave()
+            if type(self.span) is not NonRecordingSpan:
+                self.span.end()
+        except Exception as error:  # a span processor or exporter of the host's
+            self._failed(error)
+
+
+def ids_of(span: Span) -> bytes | None:
+    """What an exemplar needs of a span, None where it is not sampled."""
+    context = span.get_span_context()
+    return pack_ids(time.time_ns(), context) if context.trace_flags & 1 else None
+
+
+def ids_if_labelled(series: Handle) -> bytes | None:
+    """What an exemplar needs of the current span, None unless it is sampled and carries all labels of ``series``."""
+    span = sampled_span(current_context())
+    if span is None or not series.is_on(attributes_of(span)):
+        return None
+    return pack_ids(time.time_ns(), span.get_span_context())
