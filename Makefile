@@ -41,7 +41,7 @@ packages: ## Debian packages for the stack tests: installs what is missing where
 	apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing >/dev/null
 
 parts: venv ## the real servers, built from their pins into the user's cache
-	$(PY) -m stack.parts
+	$(PY) -m stack.servers.binaries
 
 test: venv packages parts ## the whole suite, real servers included
 	$(PY) -m pytest

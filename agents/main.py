@@ -20,22 +20,22 @@ from agents.api.routes.health import health_router
 from agents.api.routes.metrics import metrics_route
 from agents.api.routes.runs import runs_router
 from agents.gateway.dashboard_gateway import DashboardGateway
-from agents.logs import log_to_stderr
-from agents.metrics_choice import Choice
-from agents.middleware.broken_request import BrokenRequest
-from agents.middleware.head_limit import HeadLimit
+from agents.middleware.aborted_response import BrokenRequest
+from agents.middleware.header_limit import HeadLimit
 from agents.middleware.rate_limit import Limiter, RateLimit
+from agents.observability.logs import log_to_stderr
+from agents.observability.selection import Choice
 from agents.runtime.builtin_agents import Herald, Navi
-from agents.runtime.builtin_provider import BuiltinProvider
-from agents.runtime.hand_over import hand_over
-from agents.runtime.host import end_on_sigterm, host, take_heads
+from agents.runtime.flush import hand_over
 from agents.runtime.listener import listening
 from agents.runtime.metrics_listener import listening_for_scrapes
+from agents.runtime.server import end_on_sigterm, host, take_heads
 from agents.services.cache import AnswerCache
 from agents.services.ccr_router import Router
-from agents.services.openai_provider import OpenAIProvider
-from agents.services.provider import Provider
-from agents.services.redis_gate import RedisGate
+from agents.services.providers.base import Provider
+from agents.services.providers.builtin import BuiltinProvider
+from agents.services.providers.openai import OpenAIProvider
+from agents.services.storage.redis_guard import RedisGate
 from agents.settings import ProviderSettings, Settings, SettingsError
 from telemetry import CatalogueError, Telemetry, current, install
 from telemetry.agentos.catalogue import AGENTOS_INFO

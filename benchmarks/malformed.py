@@ -12,10 +12,10 @@ from time import monotonic
 
 import httpx
 
-from stack import traffic
-from stack.malformed import flood
-from stack.service import Service
-from stack.soak import FULL, trend
+from stack.load import traffic
+from stack.load.malformed import flood
+from stack.load.soak import FULL, trend
+from stack.servers.service import Service
 
 SETTINGS = {
     "AGENTOS_RATE_LIMIT": "off",
@@ -38,7 +38,7 @@ def main() -> int:
     given = arguments.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="malformed-") as folder,
-        Service(Path(folder), SETTINGS, app="stack.watched:app") as service,
+        Service(Path(folder), SETTINGS, app="stack.instrumented_app:app") as service,
     ):
         print(f"  {FULL:,} good calls first, until what is kept on purpose is all there ...", flush=True)
         traffic.make(service.url, traffic.mixed(FULL))

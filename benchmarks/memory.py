@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 
 from benchmarks.measure import Row, show
 from telemetry import Telemetry
-from telemetry.metric.definition import Catalogue, histogram, opened
+from telemetry.metric import Catalogue, histogram, opened
 
 SERIES = 10_000
 BOUNDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

@@ -6,9 +6,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from stack import traffic
-from stack.chain import joined
-from stack.outage import STEADY, VICTIMS, Result, lost_traces, outage
+from stack.load import traffic
+from stack.load.outage import STEADY, VICTIMS, Result, lost_traces, outage
+from stack.pipeline_checks import joined
 
 ALLOWED = 1.2
 """What the service's 99th percentile may rise to during an outage."""

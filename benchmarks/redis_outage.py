@@ -19,10 +19,10 @@ from time import monotonic, perf_counter
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from stack.process import until
-from stack.redis import Redis
-from stack.service import Service
-from stack.slow_proxy import SlowProxy, slow_proxy
+from stack.servers.process import until
+from stack.servers.redis import Redis
+from stack.servers.service import Service
+from stack.servers.slow_proxy import SlowProxy, slow_proxy
 
 REQUESTS = 300
 GOAL_MS = 50

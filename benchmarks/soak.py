@@ -7,8 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from stack.service import Service
-from stack.soak import COUNTED, FULL, SETTINGS, Soaked, soak
+from stack.load.soak import COUNTED, FULL, SETTINGS, Soaked, soak
+from stack.servers.service import Service
 
 READINGS = 60
 
@@ -30,7 +30,7 @@ def main() -> int:
 
     with (
         tempfile.TemporaryDirectory(prefix="soak-") as folder,
-        Service(Path(folder), SETTINGS, app="stack.watched:app") as service,
+        Service(Path(folder), SETTINGS, app="stack.instrumented_app:app") as service,
     ):
         print(f"  {FULL:,} calls first, until what is kept on purpose is all there ...", flush=True)
         return _report(soak(service, seconds, READINGS, tell))

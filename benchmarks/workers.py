@@ -27,8 +27,8 @@ from benchmarks.scrape import label_sets, ours, peer
 from telemetry import Telemetry
 from telemetry.agentos.catalogue import A2A_REQUEST_DURATION
 from telemetry.prefork import Supervisor, Workers
-from telemetry.prefork.state_directory import Files
 from telemetry.prefork.snapshot import Encoder
+from telemetry.prefork.state_directory import Files
 
 WORKERS, EACH = 4, 2_500
 RECYCLED, PEER_RECYCLED = 10_000, 1_000

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dashboards.dashboard import AGENTOS, MODELS
-from dashboards.lint import problems
+from dashboards.alerting.rule_tests import slow_tests_yaml, tests_yaml
+from dashboards.alerting.rules import alerts_yaml, recording_yaml
+from dashboards.panels.dashboard import AGENTOS, MODELS
+from dashboards.panels.lint import problems
 from dashboards.provisioning import dashboards_yaml, datasources_yaml
 from dashboards.reference import metrics_markdown
-from dashboards.rule_tests import slow_tests_yaml, tests_yaml
-from dashboards.rules import alerts_yaml, recording_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 

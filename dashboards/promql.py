@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from telemetry.metric.definition import Kind, Label, Metric, Together
+from telemetry.metric import Kind, Label, Metric, Together
 
 __all__ = ["But", "Query", "Value", "le", "only_numbers", "ratio"]
 

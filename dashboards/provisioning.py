@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.site import JOB
+from dashboards.config import JOB
 from dashboards.yaml_text import text
 from telemetry.agentos.catalogue import (
     A2A_REQUEST_DURATION,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from dashboards.site import JOB
-from dashboards.slo import SHARES, WINDOWS, record
+from dashboards.alerting.slo import SHARES, WINDOWS, record
+from dashboards.config import JOB
 from telemetry.agentos.catalogue import AGENTOS, DESCRIPTIVE
 from telemetry.agentos.catalogue_genai import LATEST, V1_36
 from telemetry.agentos.catalogue_models import ROWS
+from telemetry.metric import Kind, Label, Metric, Together
 from telemetry.metric.label import INVALID, OTHER
-from telemetry.metric.definition import Kind, Label, Metric, Together
 
 __all__ = ["metrics_markdown"]
 

@@ -20,8 +20,8 @@ from rich.live import Live
 from demo import load
 from demo.board import board
 from demo.reading import History, Scrape
-from stack.process import ServerError
-from stack.service import Service
+from stack.servers.process import ServerError
+from stack.servers.service import Service
 
 BOUNDED_SECONDS = 20.0
 SCRAPE_SECONDS = 0.5

@@ -18,10 +18,10 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from stack import traffic
-from stack.chain import PUSHED, SCRAPED, Chain, joined
-from stack.parts import PartMissingError
-from stack.process import ServerError
+from stack.load import traffic
+from stack.pipeline_checks import PUSHED, SCRAPED, Chain, joined
+from stack.servers.binaries import PartMissingError
+from stack.servers.process import ServerError
 
 BOUNDED_SECONDS = 20.0
 CHECK_SECONDS = 2.0

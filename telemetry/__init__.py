@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from telemetry.agentos.catalogue import AGENTOS as AGENTOS
     from telemetry.agentos.default import current as current
     from telemetry.agentos.default import install as install
+    from telemetry.agentos.recorder import Recorder as Recorder
     from telemetry.exposition import Exposition as Exposition
     from telemetry.exposition import PrometheusReader as PrometheusReader
-    from telemetry.metric.label_values import LabelError as LabelError
     from telemetry.metric.definition import Catalogue as Catalogue
     from telemetry.metric.definition import CatalogueError as CatalogueError
+    from telemetry.metric.label_values import LabelError as LabelError
     from telemetry.pipeline.telemetry import Telemetry as Telemetry
-    from telemetry.agentos.recorder import Recorder as Recorder
     from telemetry.tracing.timer import RequestTimer as RequestTimer
 
 _HOMES = {

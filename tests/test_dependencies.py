@@ -15,7 +15,7 @@ LINES = [line.strip() for text in LISTS for line in text.splitlines() if '"' in 
 NAMES = [found[1] for line in LINES if (found := re.match(r'"([A-Za-z0-9-]+)', line))]
 BY_COMMAND = {
     "build": ("Makefile", "-m build"),
-    "gunicorn": ("stack/service.py", '"gunicorn"'),
+    "gunicorn": ("stack/servers/service.py", '"gunicorn"'),
     "hatchling": ("pyproject.toml", "hatchling.build"),
     "import-linter": ("Makefile", "lint-imports"),
     "mypy": ("Makefile", "mypy"),
@@ -23,7 +23,7 @@ BY_COMMAND = {
     "ruff": ("Makefile", "ruff check"),
     "types-pyyaml": ("pyproject.toml", "[tool.mypy]"),
     "uv": ("Makefile", "uv pip compile"),
-    "uvicorn-worker": ("stack/service.py", "uvicorn_worker"),
+    "uvicorn-worker": ("stack/servers/service.py", "uvicorn_worker"),
 }
 """What no line of ours imports: the file that makes use of it, and the words of that."""
 

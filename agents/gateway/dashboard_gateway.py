@@ -13,8 +13,8 @@ from uuid import uuid4
 from a2a.types.a2a_pb2 import CancelTaskRequest, Message, Part, Role, SendMessageRequest, StreamResponse
 from opentelemetry.trace import TracerProvider
 
+from agents.gateway.agent_client import Peer
 from agents.gateway.failure import RunFailure, failure_of
-from agents.gateway.peer import Peer
 from agents.gateway.run import Run, state_of
 from agents.gateway.transport import Exchange
 from telemetry.agentos.a2a_recording import A2ADetails

@@ -21,8 +21,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agents.api.problem import problem
 from agents.api.workspace import BadWorkspace, workspace_of
-from agents.services.redis_gate import RedisAway, RedisGate
-from agents.services.window_store import WindowStore
+from agents.services.storage.memory_window import WindowStore
+from agents.services.storage.redis_guard import RedisAway, RedisGate
 from agents.settings import Settings
 from telemetry.agentos.recorder import Recorder
 

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 
 from agents.runtime.listener import InnerServer
 from agents.settings import SettingsError
-from agents.settings_access import Listen
+from agents.settings.access import Listen
 
 __all__ = ["listening_for_scrapes"]
 

@@ -11,7 +11,7 @@ from cashews import Cache
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from agents.services.redis_gate import RedisAway, RedisGate
+from agents.services.storage.redis_guard import RedisAway, RedisGate
 from agents.settings import Settings
 from telemetry.agentos.recorder import Recorder
 

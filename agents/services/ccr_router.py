@@ -17,10 +17,10 @@ from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import GEN_A
 
 from agents.services.breaker import Breaker
 from agents.services.ccr_usage import measured
-from agents.services.lane import Asked, Lane, QueueFull
-from agents.services.patience import Patience
-from agents.services.provider import ModelRequest, Provider, ProviderError
+from agents.services.provider_slot import Asked, Lane, QueueFull
+from agents.services.providers.base import ModelRequest, Provider, ProviderError
 from agents.services.retry import Retry
+from agents.services.time_budget import Patience
 from agents.settings import ProviderSettings, Settings
 from telemetry.agentos.errors import reason_of
 from telemetry.agentos.genai import Target

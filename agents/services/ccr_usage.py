@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
-from agents.services.patience import Patience
-from agents.services.prices import Prices
+from agents.services.time_budget import Patience
+from agents.settings.prices import Prices
 from telemetry.agentos.genai import Target
 from telemetry.agentos.model_attempt import ModelAttempt
 from telemetry.agentos.tokens import Tokens

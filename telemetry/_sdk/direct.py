@@ -21,8 +21,8 @@ from opentelemetry.metrics import Asynchronous, CallbackOptions
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricReader, MetricsData
 from opentelemetry.sdk.resources import Resource
 
-from telemetry._sdk.live import LiveStream, UnexpectedSDKError, expected, live_stream
 from telemetry._sdk.callbacks import Job, Runner
+from telemetry._sdk.live import LiveStream, UnexpectedSDKError, expected, live_stream
 from telemetry.metricdata.convert import DeltaError
 from telemetry.metricdata.stream import Stream
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from opentelemetry.sdk.metrics import AlignedHistogramBucketExemplarReservoir, SimpleFixedSizeExemplarReservoir
 
+from telemetry._sdk.reservoir import LatestExemplarReservoir
 from telemetry.metricdata.convert import exemplar_point, keep_newest
 from telemetry.metricdata.stream import ExemplarPoint, Stream
-from telemetry._sdk.reservoir import LatestExemplarReservoir
 
 __all__ = ["peek"]
 

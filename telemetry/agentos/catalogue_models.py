@@ -9,7 +9,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from telemetry.agentos.catalogue import AGENT, AGENTOS, OPERATION, PROVIDER, STATUS, TASK_TYPE
-from telemetry.metric.definition import Catalogue, Together, closed, counter, histogram, observable_counter, observable_gauge, opened
+from telemetry.metric.definition import (
+    Catalogue,
+    Together,
+    closed,
+    counter,
+    histogram,
+    observable_counter,
+    observable_gauge,
+    opened,
+)
 from telemetry.metric.definition import up_down_counter as up_down
 
 REASON = closed(

@@ -13,8 +13,8 @@ from telemetry.agentos.errors import error_type
 from telemetry.agentos.tokens import Tokens
 
 if TYPE_CHECKING:
-    from telemetry.metric.definition import Metric
     from telemetry.agentos.model_metrics import ModelRecorder
+    from telemetry.metric.definition import Metric
 
 __all__ = ["Outcome", "Target", "Timing", "attributes", "follow"]
 

@@ -13,13 +13,13 @@ from telemetry.agentos.a2a_recording import A2ADetails
 from telemetry.agentos.calls import A2ACall
 from telemetry.agentos.catalogue_genai import LATEST, V1_36, GenAI
 from telemetry.agentos.genai import Target
+from telemetry.agentos.model_attempt import ModelAttempt
 from telemetry.instruments.kept import Kept
 from telemetry.metric.definition import Metric
-from telemetry.agentos.model_attempt import ModelAttempt
 
 if TYPE_CHECKING:
-    from telemetry.pipeline.telemetry import Telemetry
     from telemetry.agentos.recorder import Recorder
+    from telemetry.pipeline.telemetry import Telemetry
 
 __all__ = ["ModelRecorder"]
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from opentelemetry.trace import get_current_span
 
 from telemetry.agentos import catalogue as rows
-from telemetry.agentos.series import Bundles, CCRSeries
 from telemetry.agentos.calls import A2ACall, CacheCall, ModelCall
-from telemetry.instruments.bound import DROPPED_ROW, BoundCounter, BoundHistogram, Handle
 from telemetry.agentos.model_metrics import ModelRecorder
+from telemetry.agentos.series import Bundles, CCRSeries
+from telemetry.instruments.bound import DROPPED_ROW, BoundCounter, BoundHistogram, Handle
 from telemetry.tracing.span import ids_if_labelled, ids_of
 
 if TYPE_CHECKING:

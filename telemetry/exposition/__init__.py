@@ -4,13 +4,13 @@ A scrape goes ``collect -> Reading -> families -> text``; ``state.py`` describes
 encoding.
 """
 
+from telemetry.exposition.access import Guard
 from telemetry.exposition.asgi import metrics_app
 from telemetry.exposition.bearer import Token, TokenError, TokenFile, Tokens
-from telemetry.exposition.access import Guard
-from telemetry.metric.naming import Translation
-from telemetry.metricdata.convert import DeltaError
 from telemetry.exposition.reader import Exposition, PrometheusReader
 from telemetry.exposition.source import ScrapeRefusedError
+from telemetry.metric.naming import Translation
+from telemetry.metricdata.convert import DeltaError
 
 __all__ = [
     "DeltaError",

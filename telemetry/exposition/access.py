@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
+from telemetry._base.report import REFUSED, Report, TroubleCounter
 from telemetry.exposition.asgi import ASGIApp, Receive, Scope, Send
 from telemetry.exposition.bearer import Tokens
-from telemetry._base.report import REFUSED, Report, TroubleCounter
 
 __all__ = ["Guard", "Network"]
 

@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
-from telemetry.exposition.negotiation import accepts_gzip
-from telemetry._base.threads import step_aside
-from telemetry.exposition.reader import PrometheusReader
 from telemetry._base.report import REFUSED
+from telemetry._base.threads import step_aside
+from telemetry.exposition.negotiation import accepts_gzip
+from telemetry.exposition.reader import PrometheusReader
 from telemetry.exposition.source import ScrapeRefusedError
 
 __all__ = ["ASGIApp", "metrics_app"]

@@ -9,8 +9,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 from telemetry.exposition.labels import label_text, value_text
-from telemetry.metric.naming import label_key
 from telemetry.exposition.numbers import number, seconds
+from telemetry.metric.naming import label_key
 from telemetry.metricdata.stream import ExemplarPoint
 
 __all__ = ["LONGEST", "exemplar_labels", "exemplar_texts", "newest_by_bucket"]

@@ -13,9 +13,9 @@ from typing import Any
 
 from opentelemetry.sdk.resources import Resource
 
+from telemetry._base.report import CLASHES, Report
 from telemetry.exposition.labels import Pairs, label_text, pairs_of, resource_items, scope_items
 from telemetry.metric.naming import Translation, is_plain, metric_name, unit_word
-from telemetry._base.report import CLASHES, Report
 from telemetry.metricdata.stream import Kind, Reading, Stream
 
 __all__ = ["Families", "Family", "Member", "Rules"]

@@ -13,21 +13,21 @@ from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricsData
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.core import Metric
 
-from telemetry._sdk.fork import start_empty
+from telemetry._base.fork import in_child
+from telemetry._base.report import Report, TroubleCounter
 from telemetry._sdk.callbacks import Runner
+from telemetry._sdk.fork import start_empty
 from telemetry.exposition.families import Families, Rules
-from telemetry.metric.naming import Translation
 from telemetry.exposition.negotiation import Format, choose
 from telemetry.exposition.registry import metrics, shared_collector
-from telemetry._base.report import Report, TroubleCounter
 from telemetry.exposition.source import ScrapeRefusedError, Source
-from telemetry.metricdata.stream import Reading
 from telemetry.exposition.text import Style, render
-from telemetry._base.fork import in_child
+from telemetry.metric.naming import Translation
+from telemetry.metricdata.stream import Reading
 
 if TYPE_CHECKING:
-    from telemetry.metric.label_values import Domain
     from telemetry.metric.definition import Together
+    from telemetry.metric.label_values import Domain
     from telemetry.prefork import Workers
 
 __all__ = ["Exposition", "PrometheusReader"]

@@ -16,13 +16,13 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.samples import Exemplar, Sample, Timestamp
 
+from telemetry._base.report import CLASHES
 from telemetry.exposition.exemplars import exemplar_labels, newest_by_bucket
-from telemetry.metricdata.exponential import explicit
 from telemetry.exposition.families import Families, Member
 from telemetry.exposition.numbers import bound_text
-from telemetry._base.report import CLASHES
-from telemetry.metricdata.stream import ExemplarPoint, Kind, Reading
 from telemetry.exposition.text import Style, shows_sum
+from telemetry.metricdata.exponential import explicit
+from telemetry.metricdata.stream import ExemplarPoint, Kind, Reading
 
 if TYPE_CHECKING:
     from telemetry.exposition.reader import PrometheusReader

@@ -9,10 +9,10 @@ from typing import TypeVar
 from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 from opentelemetry.sdk.resources import Resource
 
-from telemetry._sdk.direct import Direct, UnexpectedSDKError, is_attached
-from telemetry._sdk.callbacks import Job, Runner
-from telemetry.metricdata.convert import Points, exemplar_point, keep_newest
 from telemetry._base.report import Report
+from telemetry._sdk.callbacks import Job, Runner
+from telemetry._sdk.direct import Direct, UnexpectedSDKError, is_attached
+from telemetry.metricdata.convert import Points, exemplar_point, keep_newest
 from telemetry.metricdata.stream import ExemplarPoint, Reading, Stream
 
 __all__ = ["ScrapeRefusedError", "Source"]

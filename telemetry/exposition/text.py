@@ -14,11 +14,11 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from telemetry.exposition.exemplars import exemplar_texts, newest_by_bucket
-from telemetry.metricdata.exponential import explicit
 from telemetry.exposition.families import Families, Family, Member
 from telemetry.exposition.labels import escape, label_text, quoted
-from telemetry.metric.naming import is_plain
 from telemetry.exposition.numbers import bound_text, number, seconds
+from telemetry.metric.naming import is_plain
+from telemetry.metricdata.exponential import explicit
 from telemetry.metricdata.stream import Kind, Reading
 
 __all__ = ["Style", "render", "shows_sum"]

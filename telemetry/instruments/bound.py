@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
-from telemetry._sdk.context import current_context, sampled_span
 from telemetry._sdk.aggregation import Aggregations, Source, feed_histogram, feed_sum, offer
-from telemetry.instruments.blocks import InProgress, Stopwatch
+from telemetry._sdk.context import current_context, sampled_span
 from telemetry._sdk.reservoir import pack_ids
+from telemetry.instruments.blocks import InProgress, Stopwatch
 
 if TYPE_CHECKING:
     from telemetry.instruments.instrument import Instrument

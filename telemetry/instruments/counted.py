@@ -7,9 +7,9 @@ from math import inf
 
 from opentelemetry.context import Context
 
+from telemetry._base.diagnostics import Trouble
 from telemetry.instruments.bound import BoundCounter, BoundGauge, BoundHistogram, Handle
 from telemetry.metric.label_values import Troubles
-from telemetry._base.diagnostics import Trouble
 
 __all__ = ["Counted", "CountedCounter", "CountedGauge", "CountedHandle", "CountedHistogram"]
 

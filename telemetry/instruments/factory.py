@@ -8,8 +8,8 @@ from typing import Any
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from telemetry.instruments.instrument import Counter, Histogram, Instrument, Runtime, UpDownCounter
-from telemetry.metric.definition import Kind, Metric
 from telemetry.instruments.observable import Info, Observed, Reading
+from telemetry.metric.definition import Kind, Metric
 
 __all__ = ["instrument"]
 

@@ -11,13 +11,13 @@ from typing import Any, Generic, TypeVar
 from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
+from telemetry._base.diagnostics import Trouble
 from telemetry._sdk.aggregation import source_of
 from telemetry.instruments.blocks import InProgress, Stopwatch
-from telemetry.instruments.counted import Counted, CountedCounter, CountedGauge, CountedHandle, CountedHistogram
 from telemetry.instruments.bound import DROPPED_ROW, BoundCounter, BoundGauge, BoundHistogram, Handle
-from telemetry.metric.label_values import Domains, Troubles
+from telemetry.instruments.counted import Counted, CountedCounter, CountedGauge, CountedHandle, CountedHistogram
 from telemetry.metric.definition import Metric
-from telemetry._base.diagnostics import Trouble
+from telemetry.metric.label_values import Domains, Troubles
 
 __all__ = ["Counter", "Histogram", "Instrument", "Runtime", "UpDownCounter"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from telemetry.instruments.bound import Handle
 from telemetry.instruments.instrument import Instrument, Runtime
+from telemetry.metric.definition import Metric
 from telemetry.metric.label import INVALID
 from telemetry.metric.label_text import text_of
-from telemetry.metric.definition import Metric
 
 __all__ = ["Info", "Observed", "Reading"]
 

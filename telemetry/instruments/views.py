@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from opentelemetry.sdk.metrics.view import DefaultAggregation, ExplicitBucketHistogramAggregation, View
 
-from telemetry.metric.label_values import Domains
-from telemetry.metric.definition import Catalogue, CatalogueError, Kind, Metric
-from telemetry._sdk.reservoir import reservoir_for
 from telemetry._base.diagnostics import Trouble
+from telemetry._sdk.reservoir import reservoir_for
+from telemetry.metric.definition import Catalogue, CatalogueError, Kind, Metric
+from telemetry.metric.label_values import Domains
 
 __all__ = ["MAX_SERIES", "views"]
 

@@ -12,10 +12,10 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from telemetry._base.diagnostics import Trouble
+from telemetry.metric.definition import Catalogue, Metric
 from telemetry.metric.label import INVALID, OTHER, CatalogueError, Label
 from telemetry.metric.label_text import shown, text_of
-from telemetry.metric.definition import Catalogue, Metric
-from telemetry._base.diagnostics import Trouble
 
 __all__ = ["Domain", "Domains", "LabelError"]
 

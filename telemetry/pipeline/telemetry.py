@@ -18,18 +18,18 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
 from opentelemetry.trace import TracerProvider as APITracerProvider
 from prometheus_client import CollectorRegistry
 
-from telemetry.pipeline import otlp as export
-from telemetry.agentos.catalogue import AGENTOS
-from telemetry.pipeline.self_metrics import describe
-from telemetry.exposition import PrometheusReader
-from telemetry._base.fork import in_child
-from telemetry.instruments.instrument import Instrument, Runtime
-from telemetry.metric.label_values import Domains
-from telemetry.instruments.factory import instrument
-from telemetry.metric.definition import Catalogue, Kind, Metric
-from telemetry.agentos.recorder import Recorder
 from telemetry._base.diagnostics import Trouble
+from telemetry._base.fork import in_child
+from telemetry.agentos.catalogue import AGENTOS
+from telemetry.agentos.recorder import Recorder
+from telemetry.exposition import PrometheusReader
+from telemetry.instruments.factory import instrument
+from telemetry.instruments.instrument import Instrument, Runtime
 from telemetry.instruments.views import MAX_SERIES, views
+from telemetry.metric.definition import Catalogue, Kind, Metric
+from telemetry.metric.label_values import Domains
+from telemetry.pipeline import otlp as export
+from telemetry.pipeline.self_metrics import describe
 
 if TYPE_CHECKING:
     from telemetry.prefork import Workers

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from telemetry.metricdata.exponential import together
-from telemetry.metricdata.convert import keep_newest
-from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, Kind, Reading, Stream
 from telemetry.metric.definition import Together
+from telemetry.metricdata.convert import keep_newest
+from telemetry.metricdata.exponential import together
+from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, Kind, Reading, Stream
 from telemetry.prefork.snapshot import Part, Snapshot
 
 __all__ = ["Contribution", "Merger"]

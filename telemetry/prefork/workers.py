@@ -14,19 +14,19 @@ from uuid import NAMESPACE_OID, uuid5
 
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 
-from telemetry._base.threads import step_aside
-from telemetry._base.report import Report
-from telemetry.exposition.source import ScrapeRefusedError
 from telemetry._base.fork import in_child
-from telemetry.metric.label_values import Domain
+from telemetry._base.report import Report
+from telemetry._base.threads import step_aside
+from telemetry.exposition.source import ScrapeRefusedError
 from telemetry.metric.definition import Together
-from telemetry.prefork.shared_labels import Admissions
-from telemetry.prefork.state_server import Doorbell, ask
-from telemetry.prefork.state_directory import FOLDED, Files
-from telemetry.prefork.state_directory import Lock as HeldLock
+from telemetry.metric.label_values import Domain
 from telemetry.prefork.merge import Contribution, Merger
 from telemetry.prefork.run import StateDirectoryError, Supervisor, default_directory, open_run
+from telemetry.prefork.shared_labels import Admissions
 from telemetry.prefork.snapshot import Encoder, Snapshot, StateError, decode
+from telemetry.prefork.state_directory import FOLDED, Files
+from telemetry.prefork.state_directory import Lock as HeldLock
+from telemetry.prefork.state_server import Doorbell, ask
 
 if TYPE_CHECKING:
     from telemetry.exposition.reader import PrometheusReader

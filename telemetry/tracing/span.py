@@ -18,8 +18,8 @@ from opentelemetry.trace import (
 )
 
 from telemetry._sdk.context import attach, attributes_of, current_context, detach, sampled_span
-from telemetry.instruments.bound import Handle
 from telemetry._sdk.reservoir import pack_ids
+from telemetry.instruments.bound import Handle
 
 __all__ = ["Scope", "error_type_of", "ids_if_labelled", "ids_of"]
 

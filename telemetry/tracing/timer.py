@@ -9,9 +9,9 @@ from typing import Any, ParamSpec, TypeVar
 
 from opentelemetry.trace import NoOpTracer, SpanKind, Tracer
 
-from telemetry.tracing.decorators import decorated
 from telemetry.instruments.bound import BoundHistogram
 from telemetry.instruments.instrument import Histogram
+from telemetry.tracing.decorators import decorated
 from telemetry.tracing.span import Scope
 
 __all__ = ["RequestTimer"]

@@ -2,91 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
-import httpx
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
-from prometheus_client.parser import text_string_to_metric_families
 
-from agents.main import create_app
 from agents.settings import Settings
-from telemetry import Telemetry
-from telemetry.agentos.catalogue import AGENTOS
-from telemetry.agentos.catalogue_models import MODELS
-from tests.agents.scripted_agent import Reply, ScriptedAgent
-from tests.agents.serving import PATIENCE, serving_on_loop
-
-
-class SpanLog(SpanProcessor):
-    """Keeps the ended spans, and lets a test wait for one."""
-
-    def __init__(self) -> None:
-        self.ended: list[ReadableSpan] = []
-        self._news = threading.Condition()
-
-    def on_end(self, span: ReadableSpan) -> None:
-        with self._news:
-            self.ended.append(span)
-            self._news.notify_all()
-
-    def named(self, name: str) -> list[ReadableSpan]:
-        return [span for span in self.ended if span.name == name]
-
-    def wait(self, name: str, count: int = 1) -> list[ReadableSpan]:
-        """The ended spans of this name, once there are that many."""
-        with self._news:
-            assert self._news.wait_for(lambda: len(self.named(name)) >= count, PATIENCE), name
-            return self.named(name)
-
-
-class Service:
-    """A running service."""
-
-    def __init__(
-        self, url: str, telemetry: Telemetry, spans: SpanLog, client: httpx.Client, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        self.url = url
-        self.telemetry = telemetry
-        self.spans = spans
-        self.client = client
-        self._loop = loop
-
-    def run(self, agent: str = "peer", text: str = "hello", workspace: str | None = None, **body: Any) -> httpx.Response:
-        headers = {} if workspace is None else {"X-Workspace-Id": workspace}
-        return self.client.post(f"/agents/{agent}/runs", json={"input": text, **body}, headers=headers)
-
-    def samples(self, name: str) -> dict[tuple[tuple[str, str], ...], float]:
-        """The samples of this name, as a scrape shows them."""
-        families = text_string_to_metric_families(self.client.get("/metrics").text)
-        found = [one for family in families for one in family.samples if one.name == name]
-        return {tuple(sorted(one.labels.items())): one.value for one in found}
-
-    def value(self, name: str, **labels: str) -> float | None:
-        return self.samples(name).get(tuple(sorted(labels.items())))
-
-    def counted(self, name: str) -> dict[str, float]:
-        """The samples above 0, by their label values in the order of their keys."""
-        return {"/".join(value for _, value in key): number for key, number in self.samples(name).items() if number}
-
-    def tasks_besides(self, lasting: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
-        """The tasks of the service's loop, once all but the lasting ones (or those that never end) have ended."""
-
-        async def settled() -> set[asyncio.Task[Any]]:
-            mine = asyncio.current_task()
-            passing = {task for task in asyncio.all_tasks() if task is not mine} - lasting
-            if lasting and passing:
-                await asyncio.wait(passing, timeout=PATIENCE)
-            return {task for task in asyncio.all_tasks() if task is not mine}
-
-        return asyncio.run_coroutine_threadsafe(settled(), self._loop).result(2 * PATIENCE)
-
-
-Start = Callable[..., Service]
+from tests.helpers.running import Service, Start, running_service
+from tests.helpers.scripted_agent import Reply, ScriptedAgent
 
 
 @pytest.fixture
@@ -98,20 +22,6 @@ def start() -> Iterator[Start]:
             return stack.enter_context(running_service(Settings(**settings)))
 
         yield started
-
-
-@contextmanager
-def running_service(settings: Settings) -> Iterator[Service]:
-    spans = SpanLog()
-    telemetry = Telemetry(MODELS if settings.model_metrics else AGENTOS, strict=True, span_processors=[spans])
-    try:
-        with (
-            serving_on_loop(create_app(settings, telemetry)) as (url, loop),
-            httpx.Client(base_url=url, timeout=PATIENCE) as client,
-        ):
-            yield Service(url, telemetry, spans, client, loop)
-    finally:
-        telemetry.shutdown()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.agents.scripted_agent import replying, status, task
+from tests.helpers.scripted_agent import replying, status, task
 
 ANSWER = (task("TASK_STATE_SUBMITTED"), status("TASK_STATE_COMPLETED", "done"))
 

@@ -9,9 +9,9 @@ from contextlib import aclosing
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from agents.runtime.builtin_provider import BuiltinProvider
 from agents.services.ccr_router import ModelRequest, ProviderError, Router, RouterError
 from agents.services.ccr_usage import Usage
+from agents.services.providers.builtin import BuiltinProvider
 from agents.settings import ProviderSettings
 from telemetry import Telemetry
 

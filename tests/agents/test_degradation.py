@@ -15,9 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from stack.process import free_port, until
-from stack.service import ROOT
-from tests.agents.serving import PATIENCE, closed_port
+from stack.servers.process import free_port, until
+from stack.servers.service import ROOT
+from tests.helpers.serving import PATIENCE, closed_port
 
 GUIDE = (ROOT / "docs" / "operations.md").read_text()
 

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
 
-from agents.metrics_choice import Choice
-from agents.runtime.builtin_provider import BuiltinProvider
+from agents.observability.selection import Choice
 from agents.services.ccr_router import Router
+from agents.services.providers.builtin import BuiltinProvider
 from agents.settings import ProviderSettings, Settings
 from telemetry import Telemetry
 from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_genai import LATEST, V1_36
 from telemetry.agentos.catalogue_models import PROTOCOL_CODES, ROWS
-from telemetry.metric.definition import Catalogue
-from tests.agents.model_server import ASKED, DONE, Bench, Clock, Gate, ModelServer, bench, refusal, says, used
+from telemetry.metric import Catalogue
+from tests.helpers.model_server import ASKED, DONE, Bench, Clock, Gate, ModelServer, bench, refusal, says, used
 
 LATEST_OPT_IN = {"OTEL_SEMCONV_STABILITY_OPT_IN": "http, gen_ai_latest_experimental"}
 

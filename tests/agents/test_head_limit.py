@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from agents.middleware.head_limit import TARGET_LIMIT, HeadLimit
-from stack.service import Service
-from tests.agents.serving import PATIENCE, closed_port
+from agents.middleware.header_limit import TARGET_LIMIT, HeadLimit
+from stack.servers.service import Service
+from tests.helpers.serving import PATIENCE, closed_port
 
 LIMIT = 4096
 ALWAYS = b"Host: test\r\nConnection: close\r\n"

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
-from urllib.parse import urlsplit
 
 import pytest
 
-from tests.agents.scripted_agent import artifact, replying, stalling, status, task
-from tests.agents.serving import PATIENCE
+from tests.helpers.scripted_agent import artifact, replying, stalling, status, task
+from tests.helpers.serving import PATIENCE, ask
 
 BEGUN = (task("TASK_STATE_SUBMITTED"), artifact("half "))
-
-
-def ask(url: str, accept: str, agent: str = "peer", operation: str = "query") -> socket.socket:
-    """Sends a run over a socket of its own, which the test can close when it likes."""
-    parts = urlsplit(url)
-    connection = socket.create_connection((parts.hostname, parts.port), PATIENCE)
-    body = json.dumps({"input": "hi", "operation": operation}).encode()
-    head = (
-        f"POST /agents/{agent}/runs HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
-        f"Accept: {accept}\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    connection.sendall(head.encode() + body)
-    return connection
 
 
 def read_until(connection: socket.socket, words: bytes) -> bytes:

@@ -12,11 +12,10 @@ import pytest
 
 from agents.main import _App
 from benchmarks.malformed import SETTINGS, series, tracebacks, warm_up
-from stack.malformed import flood, requests
-from stack.service import Service
-from tests.agents.scripted_agent import replying, stalling, status, task
-from tests.agents.serving import PATIENCE, serving
-from tests.agents.test_leaving import ask
+from stack.load.malformed import flood, requests
+from stack.servers.service import Service
+from tests.helpers.scripted_agent import replying, stalling, status, task
+from tests.helpers.serving import PATIENCE, ask, serving
 
 ANSWER = (task("TASK_STATE_SUBMITTED"), status("TASK_STATE_COMPLETED", "done"))
 
@@ -58,7 +57,7 @@ def test_an_error_of_ours_is_not_hidden(start, caplog):
 
 def test_who_leaves_while_an_unknown_operation_is_looked_for_has_not_called(start, agent, monkeypatch):
     """With the agent's card known, looking again for an operation that is not on it is no call: leaving counts nowhere."""
-    monkeypatch.setattr("agents.gateway.peer._STALE_SECONDS", 0.0)
+    monkeypatch.setattr("agents.gateway.agent_client._STALE_SECONDS", 0.0)
     release = threading.Event()
     peer = agent(stalling(release))
     service = start(agents={"peer": peer.url})

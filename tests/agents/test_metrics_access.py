@@ -16,8 +16,8 @@ import httpx
 import pytest
 
 from agents.settings import Settings, SettingsError
-from stack.process import until
-from tests.agents.serving import PATIENCE, closed_port
+from stack.servers.process import until
+from tests.helpers.serving import PATIENCE, closed_port
 
 TOKEN = "right-token-0123456789"
 RIGHT = {"Authorization": f"Bearer {TOKEN}"}

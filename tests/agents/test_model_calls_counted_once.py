@@ -9,8 +9,8 @@ import pytest
 from starlette.responses import JSONResponse, Response
 
 from agents.services.ccr_router import RouterError
-from tests.agents.model_server import CUT, DONE, HEAD, Gate, ModelServer, bench, refusal, says, usage, used, whole
-from tests.agents.test_model_calls import ANSWER, answered, calls
+from tests.helpers.model_answers import ANSWER, answered, calls
+from tests.helpers.model_server import CUT, DONE, HEAD, Gate, ModelServer, bench, refusal, says, usage, used, whole
 
 WHOLE = whole("fine, thanks", **usage(11, 5, 3, 2))
 IN_ONE_PIECE = {"main": {"stream": False}, "backup": {"stream": False}}

@@ -12,7 +12,7 @@ from agents.services.ccr_router import RouterError
 from agents.services.retry import Retry, seconds_until
 from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_models import FALLBACK_REASON
-from tests.agents.model_server import ASKED, CUT, DONE, Gate, ModelServer, bench, refusal, says, used
+from tests.helpers.model_server import ASKED, CUT, DONE, Gate, ModelServer, bench, refusal, says, used
 
 ANSWER = [says("fine"), used(1, 1), DONE]
 CLOSED, HALF_OPEN, OPEN = 0.0, 1.0, 2.0

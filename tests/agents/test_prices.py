@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.services.ccr_usage import Usage
-from agents.services.prices import Prices
 from agents.settings import Settings, SettingsError
+from agents.settings.prices import Prices
 
 PRICE = st.decimals(0, 1000, places=6)
 COUNT = st.integers(0, 10_000_000)

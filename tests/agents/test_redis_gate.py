@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from agents.services.redis_gate import RedisAway, RedisGate
+from agents.services.storage.redis_guard import RedisAway, RedisGate
 
 
 class Clock:

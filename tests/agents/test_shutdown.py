@@ -16,10 +16,10 @@ from typing import Any
 import httpx
 import pytest
 
-from stack.process import free_port, until
-from stack.service import ROOT, Service
-from tests.agents.serving import PATIENCE
-from tests.telemetry.otlp_receiver import receiving
+from stack.servers.process import free_port, until
+from stack.servers.service import ROOT, Service
+from tests.helpers.otlp_receiver import receiving
+from tests.helpers.serving import PATIENCE
 
 SLOW = {"AGENTOS_PROVIDERS": '{"slow": {"latency": 1.5}}'}
 ENDLESS = {"AGENTOS_PROVIDERS": '{"slow": {"latency": 600}}', "AGENTOS_AGENT_TIMEOUT": "600"}

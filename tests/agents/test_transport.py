@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from tests.agents.scripted_agent import artifact, frame, replying, status, task
+from tests.helpers.scripted_agent import artifact, frame, replying, status, task
 
 ANSWER = (task("TASK_STATE_SUBMITTED"), artifact("hello"), status("TASK_STATE_COMPLETED"))
 

@@ -6,7 +6,7 @@ import pytest
 from limits import parse
 from limits.aio.strategies import FixedWindowRateLimiter
 
-from agents.services.window_store import WindowStore
+from agents.services.storage.memory_window import WindowStore
 
 ONE = parse("2/minute")
 

@@ -13,7 +13,7 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from telemetry.agentos.catalogue_models import ROWS
-from telemetry.metric.definition import Metric
+from telemetry.metric import Metric
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from agents.settings import Settings
-from dashboards.mutation import EVERY
-from telemetry.metric.definition import Kind
 from telemetry.agentos.recorder import Recorder
+from telemetry.metric import Kind
+from tests.helpers.mutation import EVERY
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("dashboards/**/*.md")])

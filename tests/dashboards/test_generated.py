@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dashboards import __main__ as command
-from dashboards.mutation import EVERY, mutants, noticed
-from telemetry.metric.definition import Metric
+from telemetry.metric import Metric
+from tests.helpers.mutation import EVERY, mutants, noticed
 
 
 def test_the_committed_files_are_what_the_catalogue_gives(capfd: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dashboards.lint import RULES, problems
+from dashboards.panels.lint import RULES, problems
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = (ROOT / "dashboards/agentos-dashboard.json").read_text()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dashboards.promql import But, Query, le, ratio
-from telemetry.metric.definition import Together, closed, counter, histogram, observable_gauge, opened, up_down_counter
+from telemetry.metric import Together, closed, counter, histogram, observable_gauge, opened, up_down_counter
 
 CALLS = counter("calls", "{call}", "Calls", opened("agent", "agent", limit=5), closed("status", "end", "good", "bad"))
 TIME = histogram("time", "s", "Time", opened("agent", "agent", limit=5), bounds=(0.5, 1, 2.5))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dashboards.site import FIRST_TOKEN, SLO_DAYS, SPENDING
+from dashboards.config import FIRST_TOKEN, SLO_DAYS, SPENDING
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "dashboards/rules"

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from stack.collector import Collector
-from stack.jaeger import Jaeger
-from stack.process import Server
-from stack.prometheus import Prometheus
-from stack.redis import Redis
-from stack.service import Service
-from stack.victoria import VictoriaMetrics
-from tests.stack.needs import packaged, part
+from stack.servers.collector import Collector
+from stack.servers.jaeger import Jaeger
+from stack.servers.process import Server
+from stack.servers.prometheus import Prometheus
+from stack.servers.redis import Redis
+from stack.servers.service import Service
+from stack.servers.victoria import VictoriaMetrics
+from tests.helpers.needs import packaged, part
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,11 +14,11 @@ from typing import Any
 import httpx
 import pytest
 
-from stack.alertmanager import Alertmanager
-from stack.process import until
-from stack.prometheus import Prometheus, scrape_job
-from stack.service import Service
-from tests.stack.needs import packaged, part
+from stack.servers.alertmanager import Alertmanager
+from stack.servers.process import until
+from stack.servers.prometheus import Prometheus, scrape_job
+from stack.servers.service import Service
+from tests.helpers.needs import packaged, part
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from stack.alertmanager import SAMPLE
-from tests.stack.needs import packaged
+from stack.servers.alertmanager import SAMPLE
+from tests.helpers.needs import packaged
 
 ROOT = Path(__file__).parents[2]
 RULES = sorted((ROOT / "dashboards/rules").glob("*.yml"))

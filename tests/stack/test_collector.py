@@ -19,15 +19,15 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from stack import traffic
-from stack.chain import OURS, own_series, stored_series
-from stack.collector import CONFIG, Collector
-from stack.jaeger import Jaeger, Span
-from stack.parts import binary
-from stack.process import until
-from stack.prometheus import Prometheus
-from stack.service import Service
-from stack.victoria import VictoriaMetrics
+from stack.load import traffic
+from stack.pipeline_checks import OURS, own_series, stored_series
+from stack.servers.binaries import binary
+from stack.servers.collector import CONFIG, Collector
+from stack.servers.jaeger import Jaeger, Span
+from stack.servers.process import until
+from stack.servers.prometheus import Prometheus
+from stack.servers.service import Service
+from stack.servers.victoria import VictoriaMetrics
 
 Start = Callable[..., Collector]
 

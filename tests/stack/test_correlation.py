@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from stack import traffic
-from stack.chain import MIXED, OURS, PUSHED, SCRAPED, Chain, joined, series
-from stack.jaeger import Span
-from stack.process import until
-from tests.stack.needs import part
+from stack.load import traffic
+from stack.pipeline_checks import MIXED, OURS, PUSHED, SCRAPED, Chain, joined, series
+from stack.servers.jaeger import Span
+from stack.servers.process import until
+from tests.helpers.needs import part
 
 CALLS = 500
 A2A = ("agent", "operation", "status")

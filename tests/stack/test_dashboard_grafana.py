@@ -17,13 +17,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 
-from stack import traffic
-from stack.chain import MIXED, SCRAPED, Chain, joined
-from stack.grafana import judge
-from stack.parts import PartMissingError
-from stack.process import until
-from tests.stack.dashboard_panels import PANELS, Selection, asked
-from tests.stack.needs import part
+from stack.load import traffic
+from stack.pipeline_checks import MIXED, SCRAPED, Chain, joined
+from stack.servers.binaries import PartMissingError
+from stack.servers.grafana import judge
+from stack.servers.process import until
+from tests.helpers.dashboard_panels import PANELS, Selection, asked
+from tests.helpers.needs import part
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = json.loads((ROOT / "dashboards/agentos-dashboard.json").read_text())

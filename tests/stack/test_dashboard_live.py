@@ -9,12 +9,12 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from stack import traffic
-from stack.process import until
-from stack.prometheus import Prometheus, scrape_job
-from stack.service import Service
-from stack.traffic import Call
-from tests.stack.dashboard_panels import (
+from stack.load import traffic
+from stack.load.traffic import Call
+from stack.servers.process import until
+from stack.servers.prometheus import Prometheus, scrape_job
+from stack.servers.service import Service
+from tests.helpers.dashboard_panels import (
     PANELS,
     RATE_INTERVAL,
     Measured,
@@ -29,7 +29,7 @@ from tests.stack.dashboard_panels import (
     quantiles,
     rates,
 )
-from tests.stack.needs import part
+from tests.helpers.needs import part
 
 SETTINGS = {
     "AGENTOS_PROVIDERS": '{"swift.v1": {"latency": 0.3}, "broken": {"failure_rate": 1}, "slow": {"latency": 120}}',

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.stack.dashboard_panels import PANELS, Selection, interpolated
+from tests.helpers.dashboard_panels import PANELS, Selection, interpolated
 
 OK = 'a2a_requests_total{job="agentos",agent="navi",operation="query",status="success"}'
 BAD = 'a2a_requests_total{job="agentos",agent="navi",operation="query",status="error"}'

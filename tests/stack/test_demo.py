@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from stack.process import until
-from tests.stack.terminal import Terminal, running
+from stack.servers.process import until
+from tests.helpers.terminal import Terminal, running
 
 ROOT = Path(__file__).parents[2]
 OVERVIEW = (

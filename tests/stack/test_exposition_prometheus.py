@@ -19,8 +19,8 @@ from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
-from stack.process import free_port, until
-from stack.prometheus import Prometheus, scrape_job
+from stack.servers.process import free_port, until
+from stack.servers.prometheus import Prometheus, scrape_job
 from telemetry.exposition import PrometheusReader, Translation, metrics_app
 
 TEXT: dict[str, Any] = {"scrape_protocols": ["PrometheusText0.0.4"]}

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stack.process import until
-from tests.stack.needs import part
-from tests.stack.terminal import running
+from stack.servers.process import until
+from tests.helpers.needs import part
+from tests.helpers.terminal import running
 
 ROOT = Path(__file__).parents[2]
 WELL = re.compile(r"( \x1b\[32mok\x1b\[0m [^\r]*\r\n){5}")

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from stack.process import ServerError
-from stack.service import Service
+from stack.servers.process import ServerError
+from stack.servers.service import Service
 
 
 def test_a_log_line_names_the_trace_of_its_call(service: Callable[..., Service]) -> None:

@@ -7,11 +7,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from stack.collector import Collector
-from stack.process import until
-from stack.prometheus import Prometheus, scrape_job
-from stack.service import ROOT, Service
-from stack.victoria import VictoriaMetrics
+from stack.servers.collector import Collector
+from stack.servers.process import until
+from stack.servers.prometheus import Prometheus, scrape_job
+from stack.servers.service import ROOT, Service
+from stack.servers.victoria import VictoriaMetrics
 
 TOKEN = "scrape-token-0123456789"
 ASKS = {"AGENTOS_METRICS_TOKENS": f"{TOKEN},next-token-0123456789"}

@@ -11,10 +11,10 @@ import httpx
 import pytest
 import yaml
 
-from stack import traffic
-from stack.process import until
-from stack.prometheus import Prometheus, scrape_job
-from tests.stack.dashboard_panels import (
+from stack.load import traffic
+from stack.servers.process import until
+from stack.servers.prometheus import Prometheus, scrape_job
+from tests.helpers.dashboard_panels import (
     MODEL_PANELS,
     Measured,
     Raw,
@@ -28,8 +28,8 @@ from tests.stack.dashboard_panels import (
     quantiles,
     rates,
 )
-from tests.stack.model_traffic import PEERS, QUESTIONS, SUMMARIES, instances
-from tests.stack.needs import part
+from tests.helpers.model_traffic import PEERS, QUESTIONS, SUMMARIES, instances
+from tests.helpers.needs import part
 
 ROOT = Path(__file__).parents[2]
 COUNTED = {

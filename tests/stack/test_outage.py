@@ -7,11 +7,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from stack import traffic
-from stack.chain import Chain, joined
-from stack.outage import STEADY, VICTIMS, lost_traces, outage
-from stack.process import until
-from tests.stack.needs import part
+from stack.load import traffic
+from stack.load.outage import STEADY, VICTIMS, lost_traces, outage
+from stack.pipeline_checks import Chain, joined
+from stack.servers.process import until
+from tests.helpers.needs import part
 
 
 @pytest.mark.parametrize("victim", VICTIMS)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from stack import parts
-from stack.parts import PARTS, PartMissingError, binary
-from tests.stack import needs
+from stack.servers import binaries as parts
+from stack.servers.binaries import PARTS, PartMissingError, binary
+from tests.helpers import needs
 
 
 @pytest.fixture

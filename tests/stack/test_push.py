@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from stack import traffic
-from stack.chain import MIXED, OURS, PUSHED, SCRAPED, joined, series
-from stack.process import until
-from tests.stack.needs import part
+from stack.load import traffic
+from stack.pipeline_checks import MIXED, OURS, PUSHED, SCRAPED, joined, series
+from stack.servers.process import until
+from tests.helpers.needs import part
 
 CALLS = 150
 

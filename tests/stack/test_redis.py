@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from stack.process import until
-from stack.redis import Redis
-from stack.service import Service
-from stack.slow_proxy import slow_proxy
+from stack.servers.process import until
+from stack.servers.redis import Redis
+from stack.servers.service import Service
+from stack.servers.slow_proxy import slow_proxy
 
 RUNS = "/agents/{agent}/runs"
 PATIENT = {"AGENTOS_REDIS_TIMEOUT": "1"}  # a busy machine is no outage

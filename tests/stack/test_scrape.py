@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from stack.process import until
-from stack.prometheus import Prometheus, scrape_job
-from stack.service import Service
-from tests.stack.needs import part
+from stack.servers.process import until
+from stack.servers.prometheus import Prometheus, scrape_job
+from stack.servers.service import Service
+from tests.helpers.needs import part
 
 # Type and help as Prometheus must learn them, written down by hand: the contract, not the catalogue.
 CONTRACT = {

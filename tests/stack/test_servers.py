@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from stack.process import Server, ServerError, until
-from stack.prometheus import Prometheus, scrape_job
-from stack.redis import Redis
+from stack.servers.process import Server, ServerError, until
+from stack.servers.prometheus import Prometheus, scrape_job
+from stack.servers.redis import Redis
 
 
 def test_prometheus_scrapes_the_target_it_is_given(prometheus: Callable[..., Prometheus]) -> None:

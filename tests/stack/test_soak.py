@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from stack.service import Service
-from stack.soak import SETTINGS, soak, trend
+from stack.load.soak import SETTINGS, soak, trend
+from stack.servers.service import Service
 
 
 def test_fifteen_seconds_of_load_leave_nothing_behind(tmp_path: Path) -> None:
     """Under load no scrape and no call goes without an answer; after it no task, thread, file or socket is left."""
-    with Service(tmp_path / "service", SETTINGS, app="stack.watched:app") as service:
+    with Service(tmp_path / "service", SETTINGS, app="stack.instrumented_app:app") as service:
         soaked = soak(service, 15, 5, lambda *_: None, first=100)
     print(f"{soaked.calls} calls, {soaked.scrapes} scrapes, {soaked.before}, {soaked.after}")
     assert (soaked.broken, soaked.failed_scrapes, soaked.left_behind) == (0, 0, {})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.service import Service
+from stack.servers.service import Service
 
 ROOT = Path(__file__).parents[2]
 

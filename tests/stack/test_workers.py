@@ -13,12 +13,12 @@ import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from stack import traffic
-from stack.jaeger import Jaeger
-from stack.process import until
-from stack.service import GUNICORN, UVICORN, Service
-from stack.wrk import loading
-from tests.stack.needs import packaged
+from stack.load import traffic
+from stack.load.wrk import loading
+from stack.servers.jaeger import Jaeger
+from stack.servers.process import until
+from stack.servers.service import GUNICORN, UVICORN, Service
+from tests.helpers.needs import packaged
 
 SETTINGS = {"AGENTOS_RATE_LIMIT": "off", "AGENTOS_CLIENT_RATE_LIMIT": "off"}
 Key = tuple[str, tuple[tuple[str, str], ...]]

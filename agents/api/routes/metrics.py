@@ -8,7 +8,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agents.settings import Settings
-from agents.settings_access import Listen
+from agents.settings.access import Listen
 from telemetry import Telemetry
 from telemetry.exposition import Guard, TokenFile, Tokens, metrics_app
 

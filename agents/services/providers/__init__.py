@@ -1,0 +1,1 @@
+"""Model providers: the protocol, the built-in one and OpenAI-compatible ones."""

@@ -1,0 +1,1 @@
+"""Storage of limits and cached answers: memory of the process, and Redis behind a guard."""

@@ -1,0 +1,6 @@
+"""The settings of the service: ``AGENTOS_*`` variables, validated once."""
+
+from agents.settings.service import Settings
+from agents.settings.values import ProviderSettings, SettingsError
+
+__all__ = ["ProviderSettings", "Settings", "SettingsError"]

@@ -1,0 +1,1 @@
+"""Alerting: recording rules, alerts, and their promtool tests."""

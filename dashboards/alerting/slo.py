@@ -1,0 +1,68 @@
+"""The service level objectives: what share of A2A calls is bad, and how fast that burns the error budget.
+
+https://sre.google/workbook/alerting-on-slos/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dashboards.config import AVAILABILITY, BURNS, JOB, LATENCY, Burn, Objective
+from dashboards.promql import But, Query, only_numbers
+from telemetry.agentos.catalogue import A2A_ERRORS, A2A_REQUEST_DURATION, A2A_REQUESTS
+
+__all__ = ["FAILED", "RULES", "SHARES", "SLOW", "WINDOWS", "Share", "burning", "minutes", "record"]
+
+RULES = Query(job=JOB, variables={})
+"""Queries of the rules: one job, all of its series."""
+
+_UNITS = {"m": 1, "h": 60, "d": 1440}
+
+
+def minutes(duration: str) -> int:
+    """A PromQL duration of one unit in minutes."""
+    return int(duration[:-1]) * _UNITS[duration[-1]]
+
+
+WINDOWS = sorted({window for burn in BURNS for window in (burn.short, burn.long)}, key=minutes)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The share of A2A calls that are bad in the sense of an objective."""
+
+    name: str
+    objective: Objective
+    expr: Callable[[str], str]
+    """Window -> query."""
+
+
+def record(name: str, window: str) -> str:
+    """Name of a recorded share, level:metric:operations."""
+    return f"job:{name}:ratio_rate{window}"
+
+
+def _failed(window: str) -> str:
+    # A caller who leaves is neither a good call nor a bad one: `cancelled` is in neither part of the fraction.
+    failed = RULES.rate(A2A_ERRORS, window, "job", error_type=But("cancelled"))
+    left = RULES.rate(A2A_ERRORS, window, "job", error_type="cancelled")
+    every = RULES.rate(A2A_REQUESTS, window, "job")
+    return only_numbers(f"{failed}\n/\n({every} - ({left} or 0 * {every}))")
+
+
+def _slow(window: str) -> str:
+    fast = RULES.under(A2A_REQUEST_DURATION, LATENCY.under, window, "job")
+    every = RULES.rate(A2A_REQUEST_DURATION, window, "job", part="count")
+    return f"1 - ({only_numbers(f'{fast} / {every}')})"
+
+
+FAILED = Share("a2a_calls_failed", AVAILABILITY, _failed)
+SLOW = Share("a2a_calls_slow", LATENCY, _slow)
+SHARES = (FAILED, SLOW)
+
+
+def burning(share: Share, burn: Burn) -> str:
+    """How many times too fast the budget burns over the long window, where that is too fast over the short one as well."""
+    long, short = (f"{record(share.name, window)} / {share.objective.budget:g}" for window in (burn.long, burn.short))
+    return f"{long} > {burn.rate:g}\nand\n{short} > {burn.rate:g}"

@@ -1,0 +1,1 @@
+"""Dashboards: boards, their rows and panels, links, theme and lint."""

@@ -1,0 +1,146 @@
+"""The panels, row by row: what each asks, and what it tells the person who looks at it at three in the morning."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from dashboards.config import AVAILABILITY, BURNS, LATENCY
+from dashboards.panels import links
+from dashboards.panels import timeseries as lines
+from dashboards.panels.board import Panel
+from dashboards.panels.theme import EVENTS, PERCENT, RATES, SECONDS, TASKS, number, over_time, round_gauge
+from dashboards.panels.timeseries import NOW, STEP, end
+from dashboards.panels.variables import QUERY
+from dashboards.promql import ratio
+from telemetry.agentos.catalogue import (
+    A2A_ACTIVE_TASKS,
+    A2A_ERRORS,
+    A2A_REQUEST_DURATION,
+    A2A_REQUESTS,
+    CACHE_LATENCY,
+    CACHE_OPERATIONS,
+    CCR_LATENCY,
+    CCR_REQUESTS,
+    CCR_TOKENS,
+    RATE_LIMIT_HITS,
+)
+
+__all__ = ["a2a", "ccr", "limits_and_cache", "overview"]
+
+_rate = partial(lines.rate, QUERY)
+_latency = partial(lines.distribution, QUERY)
+
+
+def overview() -> list[Panel]:
+    """The numbers that say whether anything is wrong, as of now."""
+    return [*_a2a_now(), *_others_now()]
+
+
+def _a2a_now() -> list[Panel]:
+    errors = ratio(QUERY.rate(A2A_REQUESTS, NOW, status="error"), QUERY.rate(A2A_REQUESTS, NOW))
+    budget, page = AVAILABILITY.budget, AVAILABILITY.budget * BURNS[0].rate
+    return [
+        number(QUERY.increase(A2A_REQUESTS, NOW), EVENTS)
+        .title("A2A Requests (5m)")
+        .description("A2A calls that ended in the last 5 minutes, well or badly. Prometheus extrapolates: close, not exact."),
+        number(QUERY.quantile(0.95, A2A_REQUEST_DURATION, NOW), SECONDS, red=LATENCY.under)
+        .title("A2A p95 Latency")
+        .no_value("no calls")
+        .description(
+            "95 of 100 A2A calls of the last 5 minutes were faster than this. Red: the latency objective "
+            f"({LATENCY.under:g} s) is missed. Never more than {end(A2A_REQUEST_DURATION)}."
+        ),
+        number(errors, PERCENT, orange=budget, red=page)
+        .title("A2A Error Rate")
+        .no_value("no calls")
+        .description(
+            "Share of the A2A calls of the last 5 minutes that failed. Callers who left count here, but not in the "
+            f"availability objective. Orange: over the {budget:.1%} that may fail. Red: over {page:.1%}, which pages."
+        ),
+        number(QUERY.level(A2A_ACTIVE_TASKS), EVENTS)
+        .title("Active Tasks")
+        .description("A2A calls running now. If it stays up while no call ends, they are stuck."),
+    ]
+
+
+def _others_now() -> list[Panel]:
+    return [
+        number(QUERY.increase(CCR_TOKENS, "1h"), EVENTS)
+        .title("CCR Tokens (1h)")
+        .description("Tokens that model calls used in the last hour: input, output and of unknown direction."),
+        number(QUERY.increase(RATE_LIMIT_HITS, NOW, result="denied"), EVENTS, orange=1)
+        .title("Rate Limit Denials")
+        .description("Requests refused with 429 in the last 5 minutes."),
+    ]
+
+
+def a2a() -> list[Panel]:
+    """Calls to agents."""
+    percentiles = {
+        f"p{100 * q:g}": QUERY.quantile(q, A2A_REQUEST_DURATION, STEP)
+        for q in (0.5, 0.95, 0.99)
+    }  # fmt: skip
+    return [
+        _rate(A2A_REQUESTS, "agent")
+        .title("Request Rate by Agent")
+        .description("A2A calls that ended, per second."),
+        over_time(percentiles, SECONDS, fixed=percentiles, exemplars=True)
+        .title("Request Duration Percentiles (p50, p95, p99)")
+        .description(
+            f"How long A2A calls take, failed ones included. The objective: p95 under {LATENCY.under:g} s. "
+            "A point is one call: click it to see its trace. A gap: no calls."
+        ),
+        over_time({"{{agent}}": QUERY.level(A2A_ACTIVE_TASKS, "agent")}, TASKS, stacked=True)
+        .title("Active Tasks by Agent")
+        .description("A2A calls running now. A level that stays while its agent's rate is zero: its calls are stuck.")
+        .data_links([links.only("agent"), links.traces_of("agent")]),
+        _rate(A2A_REQUESTS, "status")
+        .title("Success vs Error Rate")
+        .description(
+            f"A2A calls per second by how they ended. Why they failed: {A2A_ERRORS.prometheus_name} by "
+            f"{A2A_ERRORS.label('error_type').key}."
+        ),
+    ]  # fmt: skip
+
+
+def ccr() -> list[Panel]:
+    """Calls to model providers."""
+    tokens = {"{{direction}} {{provider}}": QUERY.rate(CCR_TOKENS, STEP, "provider", "direction")}
+    return [
+        _rate(CCR_REQUESTS, "provider")
+        .title("Request Rate by Provider")
+        .description("Model calls per second; each retry and each fall-back is a call."),
+        over_time(tokens, RATES[CCR_TOKENS.unit])
+        .title("Token Usage by Provider")
+        .description("Tokens per second, as the providers report them. Unknown: a total whose split was not told.")
+        .data_links([links.only("provider")]),
+        _latency(CCR_LATENCY, "provider", "How long model calls take.")
+        .title("Request Latency by Provider"),
+        _rate(CCR_REQUESTS, "task_type")
+        .title("Requests by Task Type")
+        .description("Model calls per second by the kind of task."),
+    ]  # fmt: skip
+
+
+def limits_and_cache() -> list[Panel]:
+    """The limiter's decisions, and the cache."""
+    lookups = {
+        "{{result}}": QUERY.rate(
+            CACHE_OPERATIONS, STEP, "result", operation="get", result=("hit", "miss", "error")
+        )
+    }  # fmt: skip
+    hits, answers = (QUERY.rate(CACHE_OPERATIONS, NOW, operation="get", result=which) for which in ("hit", ("hit", "miss")))
+    return [
+        _rate(RATE_LIMIT_HITS, "result")
+        .title("Rate Limit Decisions")
+        .description("Decisions per second. Error: the limiter's backend failed and the request was let through."),
+        over_time(lookups, RATES[CACHE_OPERATIONS.unit], fixed=CACHE_OPERATIONS.label("result").values)
+        .title("Cache Hit/Miss Rate")
+        .description("Cache look-ups per second. Error: the cache's backend failed; the service goes on without it."),
+        round_gauge(ratio(hits, answers), PERCENT, green=0.5)
+        .title("Cache Hit Ratio")
+        .no_value("no look-ups")
+        .description("Share of the cache look-ups of the last 5 minutes that found something, without failed ones."),
+        _latency(CACHE_LATENCY, "operation", "How long the cache takes.")
+        .title("Cache Latency by Operation"),
+    ]  # fmt: skip

@@ -1,0 +1,82 @@
+"""A dashboard from its outline: rows, places, ids and links. What each panel asks stands with its rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.builders import gauge, stat, timeseries
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import dashboard as models
+
+from dashboards.panels import links
+
+__all__ = ["Board", "Panel", "Row"]
+
+Panel = stat.Panel | gauge.Panel | timeseries.Panel
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row's title, its panels, and their width and height on Grafana's grid of 24 columns."""
+
+    title: str
+    panels: Callable[[], list[Panel]]
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A dashboard."""
+
+    title: str
+    uid: str
+    description: str
+    variables: Callable[[], list[Builder[models.VariableModel]]]
+    rows: Sequence[Row]
+    runbooks: Mapping[str, str]
+    """Page of the runbook that a panel leads to."""
+    details: Mapping[str, str]
+    """Panel over time that a number leads to."""
+
+    def panel_ids(self) -> dict[str, int]:
+        """Id of each panel by its title; alerts and links lead there."""
+        built = [panel.build() for _, _, row in self._numbered() for panel in row]
+        return {str(panel.title): panel.id_val or 0 for panel in built}
+
+    def json(self) -> str:
+        """The dashboard as Grafana imports it."""
+        board = (
+            builders.Dashboard(self.title)
+            .uid(self.uid)
+            .description(self.description)
+            .tags(["agentos"])
+            .editable()
+            .tooltip(models.DashboardCursorSync.CROSSHAIR)
+            .time("now-1h", "now")
+            .refresh("30s")
+            .timezone("browser")
+            .variables(self.variables())
+            .links(links.top(self.uid))
+        )
+        ids = self.panel_ids()
+        for number, title, row in self._numbered():
+            board = board.with_row(builders.Row(title).id(number).collapsed(False))
+            for panel in row:
+                board = board.with_panel(panel.links(self._links(str(panel.build().title), ids)))
+        return json.dumps(board.build(), cls=JSONEncoder, indent=2, ensure_ascii=False) + "\n"
+
+    def _numbered(self) -> Iterator[tuple[int, str, list[Panel]]]:
+        number = 1
+        for row in self.rows:
+            panels = [panel.span(row.width).height(row.height).id(number + n) for n, panel in enumerate(row.panels(), start=1)]
+            yield number, row.title, panels
+            number += len(panels) + 1
+
+    def _links(self, title: str, ids: Mapping[str, int]) -> list[links.Link]:
+        found = [links.panel(ids[self.details[title]], self.details[title])] if title in self.details else []
+        return found + ([links.runbook(self.runbooks[title])] if title in self.runbooks else [])

@@ -1,0 +1,68 @@
+"""Panels of one metric over time, alike on both dashboards."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import timeseries
+
+from dashboards.panels import links
+from dashboards.panels.theme import BYTES, MINUTE_RATES, RATES, SECONDS, over_time
+from dashboards.promql import Query, Value
+from telemetry.metric import Metric
+
+__all__ = ["NOW", "STEP", "distribution", "end", "narrowed", "per_minute", "rate"]
+
+NOW = "5m"
+"""What the big numbers call now."""
+STEP = "$__rate_interval"
+
+_WORDS = {"s": (SECONDS, "s", "calls are slower"), "By": (BYTES, "bytes", "calls are bigger")}
+"""Unit of a distribution: Grafana's name for it, its word, and what a mean beyond the last bucket says."""
+
+
+def rate(query: Query, metric: Metric, key: str) -> timeseries.Panel:
+    """Events per second by one label; a series leads to its traces and, where a variable has its label, to itself."""
+    panel = over_time({_legend(metric, key): query.rate(metric, STEP, key)}, RATES[metric.unit], fixed=_fixed(metric, key))
+    return panel.data_links([*narrowed(query, key), links.traces_of(key)])
+
+
+def per_minute(query: Query, metric: Metric, *keys: str, **where: Value) -> timeseries.Panel:
+    """Events per minute by labels, for what is rare. A panel's legend has room for a dozen series, zeros included."""
+    panel = over_time(
+        {_legend(metric, *keys): f"60 * {query.rate(metric, STEP, *keys, part='', **where)}"},
+        MINUTE_RATES[metric.unit],
+        fixed=_fixed(metric, keys[0]),
+    )
+    return panel.data_links([link for key in keys for link in narrowed(query, key)])
+
+
+def distribution(query: Query, metric: Metric, key: str, description: str) -> timeseries.Panel:
+    """p95 and mean of a histogram by one label, with exemplars."""
+    unit, _, more = _WORDS[metric.unit]
+    lines = {
+        f"{_legend(metric, key)} p95": query.quantile(0.95, metric, STEP, key),
+        f"{_legend(metric, key)} mean": query.mean(metric, STEP, key),
+    }
+    text = f"{description} p95 ends at {end(metric)}: a mean near or above it says that {more}."
+    panel = over_time(lines, unit, fixed=_fixed(metric, key), exemplars=True).description(
+        f"{text} A point is one call: click it to see its trace."
+    )
+    return panel.data_links([links.traces_of(key)])
+
+
+def narrowed(query: Query, key: str) -> list[links.Link]:
+    """From a series to its dashboard narrowed to the value of this label, where the dashboard has a variable for it."""
+    return [links.only(key)] if f"${{{key}:regex}}" == query.variables.get(key) else []
+
+
+def end(metric: Metric) -> str:
+    """The last bound of a histogram, in words."""
+    return f"{metric.bounds[-1]:g} {_WORDS[metric.unit][1]}, the last bucket"
+
+
+def _legend(metric: Metric, *keys: str) -> str:
+    return " ".join(f"{{{{{metric.label(key).prometheus_key}}}}}" for key in keys)
+
+
+def _fixed(metric: Metric, key: str) -> tuple[str, ...]:
+    """The values that may have a colour of their own: those of a closed label."""
+    return metric.label(key).values

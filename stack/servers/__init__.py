@@ -1,0 +1,1 @@
+"""The real servers as child processes, and how their binaries are built."""

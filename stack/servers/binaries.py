@@ -1,0 +1,158 @@
+"""Builds the real servers from their pins, once a pin: ``python -m stack.servers.binaries [part ...]``.
+
+Each folder in ``tests/stack/parts`` pins one part by ``go.mod`` and ``go.sum``. What is built is kept in the user's
+cache folder under the hash of those files, so that every clone finds it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["PARTS", "Part", "PartMissingError", "binary"]
+
+_PINS = Path(__file__).parents[2] / "tests" / "stack" / "parts"
+_LINE_EVERY_SECONDS = 20.0
+_GET_GO = "install Go 1.26 or newer (https://go.dev/doc/install)"
+
+
+class PartMissingError(Exception):
+    """A server cannot be had here; the message says why and how to get it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A Go program, pinned by the module in ``folder``."""
+
+    name: str
+    folder: str
+    package: str
+    minutes: float
+    """What the build takes on two cores with cold caches."""
+    tags: str = ""
+    generated_by: str = ""
+    """The part that writes the sources from ``manifest.yaml`` first."""
+
+    @property
+    def pins(self) -> Path:
+        return _PINS / self.folder
+
+    def kept_in(self) -> Path:
+        digest = hashlib.sha256(f"{self.package} {self.tags}".encode())
+        for path in sorted(self.pins.iterdir()):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return cache / "agentos-telemetry" / f"{self.name}-{digest.hexdigest()[:16]}"
+
+
+PARTS = {
+    part.name: part
+    for part in (
+        Part("prometheus", "prometheus", "github.com/prometheus/prometheus/cmd/prometheus", 2.5, tags="remove_all_sd"),
+        Part("promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool", 1.5, tags="remove_all_sd"),
+        Part("builder", "ocb", "go.opentelemetry.io/collector/cmd/builder", 0.5),
+        Part("otelcol", "collector", ".", 7, tags="remove_all_sd,grpcnotrace", generated_by="builder"),
+        Part("jaeger", "jaeger", "github.com/jaegertracing/jaeger/cmd/jaeger", 6),
+    )
+}
+
+
+def binary(name: str) -> Path:
+    """The part's program, built first where the cache has none; ``PartMissingError`` where that cannot be done."""
+    part = PARTS[name]
+    program = part.kept_in() / part.name
+    if program.exists():
+        return program
+    go = shutil.which("go")
+    if go is None:
+        raise PartMissingError(f"{name} is built with Go, which is not installed: {_GET_GO}, then `make parts`")
+    generator = binary(part.generated_by) if part.generated_by else None
+    with _locked(program.parent):
+        if not program.exists():  # another run may have built it while this one waited for the lock
+            _build(part, go, generator, program)
+    return program
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build(part: Part, go: str, generator: Path | None, program: Path) -> None:
+    _say(f"building {part.name}: about {part.minutes:g} min on 2 cores, once for this pin, kept in {program.parent}")
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix=f"build-{part.name}-") as folder:
+        source = _lay_out(part, Path(folder), generator)
+        command = [go, "build", "-v", "-mod=readonly", "-trimpath", "-ldflags", "-s -w"]
+        command += ["-tags", part.tags] if part.tags else []
+        _run(part, [*command, "-o", str(Path(folder) / "program"), part.package], source, started)
+        staged = program.with_suffix(".new")
+        shutil.move(Path(folder) / "program", staged)
+        staged.replace(program)
+    _say(f"built {part.name} in {time.monotonic() - started:.0f} s")
+
+
+def _lay_out(part: Part, folder: Path, generator: Path | None) -> Path:
+    """The folder to build in: the generated sources, or none but the pins."""
+    source = folder / "source"  # the manifest's output_path
+    if generator is not None:
+        manifest = str(part.pins / "manifest.yaml")
+        command = [str(generator), "--config", manifest, "--skip-compilation", "--skip-get-modules"]
+        made = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if made.returncode:
+            raise PartMissingError(f"{part.name}: its sources could not be generated: {made.stderr.strip()[-500:]}")
+    source.mkdir(exist_ok=True)
+    for pin in ("go.mod", "go.sum"):
+        shutil.copy(part.pins / pin, source / pin)
+    return source
+
+
+def _run(part: Part, command: list[str], source: Path, started: float) -> None:
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
+    last: list[str] = []
+    said = started
+    with subprocess.Popen(command, cwd=source, env=environment, stderr=subprocess.PIPE, text=True) as build:
+        assert build.stderr is not None
+        for lines, line in enumerate(build.stderr, 1):
+            last = [*last[-19:], line]
+            if time.monotonic() - said >= _LINE_EVERY_SECONDS:
+                said = time.monotonic()
+                _say(f"  {part.name}: {said - started:.0f} s, {lines} packages, now {line.strip()}")
+    if build.returncode:
+        raise PartMissingError(f"{part.name} could not be built: {''.join(last).strip()}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.__stderr__, flush=True)
+
+
+def main(names: list[str]) -> int:
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        _say(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
+        return 2
+    missing = 0
+    for name in names or [name for name in PARTS if name != "builder"]:
+        try:
+            print(f"{name}: {binary(name)}")
+        except PartMissingError as reason:
+            _say(str(reason))
+            missing = 1
+    return missing if os.environ.get("CI") == "true" else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,46 @@
+"""The Collector on ``otel-collector.yaml``, the very file an operator runs: only addresses and folders are set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from stack.servers.process import Server, free_port
+
+__all__ = ["CONFIG", "Collector"]
+
+CONFIG = Path(__file__).parents[2] / "otel-collector.yaml"
+
+
+class Collector(Server):
+    """A Collector that sends traces and metrics where ``environment`` says (``TRACES_ENDPOINT`` and the like)."""
+
+    def __init__(self, program: Path, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.grpc, self.http, self.statsd = free_port(), free_port(), free_port()
+        self.telemetry = free_port()
+        health = free_port()
+        self.queue = folder / "queue"
+        ports = {
+            "OTLP_GRPC_ENDPOINT": f"127.0.0.1:{self.grpc}",
+            "OTLP_HTTP_ENDPOINT": f"127.0.0.1:{self.http}",
+            "STATSD_ENDPOINT": f"127.0.0.1:{self.statsd}",
+            "HEALTH_ENDPOINT": f"127.0.0.1:{health}",
+            "TELEMETRY_PORT": str(self.telemetry),
+            "QUEUE_DIRECTORY": str(self.queue),
+            "REMOTE_WRITE_DIRECTORY": str(folder / "remote-write"),
+        }
+        super().__init__(
+            "otelcol",
+            [program, "--config", CONFIG],
+            folder=folder,
+            ready=f"http://127.0.0.1:{health}/",
+            environment={**ports, **(environment or {})},
+        )
+
+    def otlp(self, protocol: str = "grpc") -> dict[str, str]:
+        """The ``OTEL_*`` variables that make a service push metrics and traces here."""
+        port = self.grpc if protocol == "grpc" else self.http
+        return {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+        }

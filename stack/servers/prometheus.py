@@ -1,0 +1,102 @@
+"""Prometheus on a loopback port, and the questions the tests ask it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from stack.servers.process import Server, free_port
+
+__all__ = ["Prometheus", "Sample", "scrape_job"]
+
+RUNBOOKS = Path(__file__).parents[2] / "docs/runbooks"
+
+Labels = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One series of an instant query."""
+
+    labels: dict[str, str]
+    value: float
+
+
+def scrape_job(job: str, target: str, *, interval: str = "200ms", **extra: object) -> dict[str, object]:
+    """A scrape configuration for one target."""
+    return {"job_name": job, "scrape_interval": interval, "static_configs": [{"targets": [target]}], **extra}
+
+
+class Prometheus(Server):
+    """A real Prometheus with the given scrape jobs; exemplars and the OTLP endpoint are on."""
+
+    def __init__(
+        self,
+        program: Path,
+        folder: Path,
+        jobs: Sequence[Mapping[str, object]] = (),
+        *,
+        extra: Mapping[str, object] = {},
+        features: Sequence[str] = (),
+    ) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.config = folder / "prometheus.yml"
+        folder.mkdir(parents=True, exist_ok=True)
+        # Retried OTLP batches arrive late: they need room for samples out of order.
+        content = {"storage": {"tsdb": {"out_of_order_time_window": "30m"}}, "scrape_configs": list(jobs), **extra}
+        self.config.write_text(yaml.safe_dump(content))
+        command: list[str | Path] = [
+            program,
+            f"--config.file={self.config}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+            "--scrape.discovery-reload-interval=100ms",  # a new target is scraped at once, not within 5 s
+            "--web.enable-otlp-receiver",
+            f"--web.user-assets={RUNBOOKS}",  # the alerts' runbook links lead to /user
+            f"--enable-feature={','.join(['exemplar-storage', 'metadata-wal-records', *features])}",
+        ]
+        super().__init__("prometheus", command, folder=folder, ready=f"{self.url}/-/ready")
+
+    def get(self, path: str, **params: str) -> Any:
+        """The ``data`` of an answer of the HTTP API."""
+        answer = httpx.get(f"{self.url}/api/v1/{path}", params=params, timeout=10)
+        answer.raise_for_status()
+        return answer.json()["data"]
+
+    def query(self, expression: str) -> list[Sample]:
+        """An instant query; what is a vector only."""
+        result = self.get("query", query=expression)["result"]
+        return [Sample(dict(s["metric"]), float(s["value"][1])) for s in result]
+
+    def value(self, expression: str) -> float | None:
+        """The value of a query that yields one series, None where it yields none."""
+        samples = self.query(expression)
+        if len(samples) > 1:
+            raise ValueError(f"{expression} has {len(samples)} series")
+        return samples[0].value if samples else None
+
+    def health(self, job: str) -> str:
+        """``up``, ``down`` or ``unknown``, as the targets page says."""
+        targets = self.get("targets")["activeTargets"]
+        return next((t["health"] for t in targets if t["labels"]["job"] == job), "no such target")
+
+    def last_scrape_after(self, job: str, time_text: str) -> str | None:
+        """The time of the job's last scrape if it is later than the given one."""
+        targets = self.get("targets")["activeTargets"]
+        last = max((t["lastScrape"] for t in targets if t["labels"]["job"] == job), default="")
+        return last if last > time_text else None
+
+    def metadata(self) -> dict[str, dict[str, str]]:
+        """Type, help and unit by family name."""
+        return {name: rows[0] for name, rows in self.get("metadata").items()}
+
+    def exemplars(self, expression: str, start: float, end: float) -> list[dict[str, Any]]:
+        """The exemplars of each series the expression selects."""
+        found: list[dict[str, Any]] = self.get("query_exemplars", query=expression, start=str(start), end=str(end))
+        return found

@@ -1,0 +1,36 @@
+"""VictoriaMetrics from the Debian package: a store that remote write fills."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+
+from stack.servers.process import Server, free_port
+
+__all__ = ["VictoriaMetrics"]
+
+
+class VictoriaMetrics(Server):
+    """A single-node VictoriaMetrics on a loopback port."""
+
+    def __init__(self, program: Path, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        command: list[str | Path] = [
+            program,
+            f"-httpListenAddr=127.0.0.1:{self.port}",
+            f"-storageDataPath={folder / 'data'}",
+            "-search.latencyOffset=0s",  # what was written is found at once
+        ]
+        super().__init__("victoria-metrics", command, folder=folder, ready=f"{self.url}/health")
+
+    @property
+    def write_url(self) -> str:
+        return f"{self.url}/api/v1/write"
+
+    def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
+        """An instant query's series and values."""
+        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": expression, "nocache": "1"}, timeout=10)
+        answer.raise_for_status()
+        return [(row["metric"], float(row["value"][1])) for row in answer.json()["data"]["result"]]

@@ -1,0 +1,114 @@
+"""``python -m tests.helpers.mutation``: changes each row of the catalogue in every way, and says which change nobody noticed.
+
+A change is noticed when the generated files cannot be built from it, or one differs from the committed one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from types import ModuleType
+from typing import Any
+from unittest.mock import patch
+
+from telemetry.agentos import catalogue, catalogue_genai, catalogue_models
+from telemetry.agentos.catalogue_genai import LATEST, V1_36, GenAI
+from telemetry.metric import Catalogue, Label, Metric, Together
+
+__all__ = ["EVERY", "mutants", "noticed"]
+
+MODULES = (catalogue, catalogue_models, catalogue_genai)
+
+EVERY = (*catalogue.AGENTOS, *catalogue.DESCRIPTIVE, *catalogue_models.ROWS, *LATEST.rows, *V1_36.rows)
+"""Every row of the list and its parts."""
+
+
+def mutants(metric: Metric) -> Iterator[tuple[str, Metric]]:
+    """A row with its name or its rule for workers changed, each label dropped or renamed, each value and bound dropped."""
+    yield (
+        "renamed",
+        _changed(metric, name=metric.name.replace(".info", "2.info") if metric.name.endswith(".info") else f"{metric.name}2"),
+    )
+    for label in metric.labels:
+        yield (
+            f"without label {label.key}",
+            _changed(metric, labels=tuple(other for other in metric.labels if other is not label)),
+        )
+        new = dataclasses.replace(label, key=f"{label.key}2")
+        yield f"label {label.key} renamed", _changed(metric, labels=_replaced(metric.labels, label, new))
+        for value in label.values:
+            less = dataclasses.replace(label, values=tuple(other for other in label.values if other != value) or ("none",))
+            yield f"without {label.key}={value}", _changed(metric, labels=_replaced(metric.labels, label, less))
+    if metric.together is Together.MAX:
+        yield "together summed up", _changed(metric, together=Together.SUM)
+    for bound in metric.bounds:
+        yield f"without bound {bound:g}", _changed(metric, bounds=tuple(other for other in metric.bounds if other != bound))
+
+
+def _changed(metric: Metric, **fields: object) -> Metric:
+    return dataclasses.replace(metric, **fields)  # type: ignore[arg-type]  # the fields' types are those of the row
+
+
+def _replaced(labels: tuple[Label, ...], old: Label, new: Label) -> tuple[Label, ...]:
+    return tuple(new if label is old else label for label in labels)
+
+
+def noticed(original: Metric, changed: Metric) -> str:
+    """What notices the change first, empty if nothing does."""
+    # The modules take the rows when they are imported: they are imported anew, and put back afterwards.
+    kept = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "dashboards"}
+    try:
+        with ExitStack() as patches:
+            for module in MODULES:
+                patches.enter_context(patch.dict(vars(module), _with(module, original, changed)))
+            return next(importlib.import_module("dashboards.__main__").stale(), "")
+    except (KeyError, ValueError) as error:
+        return f"build: {error}"
+    finally:
+        for name in [name for name in sys.modules if name.split(".")[0] == "dashboards"]:
+            del sys.modules[name]
+        sys.modules.update(kept)
+
+
+def _with(module: ModuleType, original: Metric, changed: Metric) -> dict[str, object]:
+    """The names of a module that hold the row, or a list with it, with the changed one in its place."""
+
+    def replaced(value: Any) -> Any:
+        match value:
+            case Metric():
+                return changed if value is original else value
+            case Catalogue():
+                return Catalogue(replaced(metric) for metric in value)
+            case tuple():
+                return tuple(replaced(one) for one in value)
+            case GenAI():
+                fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+                return GenAI(**{name: replaced(one) for name, one in fields.items()})
+            case _:
+                return value
+
+    return {name: new for name, value in vars(module).items() if (new := replaced(value)) is not value}
+
+
+def main() -> int:
+    """Prints what was tried and who noticed; 1 if a change survived."""
+    survivors, tried, stopped = [], 0, 0
+    for metric in EVERY:
+        for what, changed in mutants(metric):
+            by = noticed(metric, changed)
+            tried += 1
+            stopped += by.startswith("build")
+            if not by:
+                survivors.append(f"{metric.name} {what}")
+    sys.stdout.write(
+        f"{tried} changes of {len(EVERY)} metrics: {stopped} stop the build, {tried - stopped - len(survivors)} "
+        f"make files stale\nsurvivors: {', '.join(survivors) or 'none'}\n"
+    )
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

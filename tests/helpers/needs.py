@@ -1,0 +1,37 @@
+"""Where a server comes from. One that cannot be had skips the test with the way to get it; with CI=true it fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from stack.servers.binaries import PartMissingError, binary
+
+__all__ = ["packaged", "part"]
+
+
+def _missing(reason: str) -> NoReturn:
+    """Skips the test, or fails it where nothing may be missing."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def part(name: str) -> Path:
+    """A server that is built from its pins."""
+    try:
+        return binary(name)
+    except PartMissingError as reason:
+        _missing(str(reason))
+
+
+def packaged(program: str, package: str) -> Path:
+    """A server from a Debian package."""
+    found = shutil.which(program)
+    if found is None:
+        _missing(f"{program} is not installed: sudo apt-get install {package} (as root, `make packages` does it)")
+    return Path(found)

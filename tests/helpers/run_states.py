@@ -1,0 +1,64 @@
+"""States of workers made by hand, without any process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from telemetry.exposition import PrometheusReader
+from telemetry.metric import Together
+from telemetry.metricdata.stream import Kind, Reading, Stream
+from telemetry.prefork.merge import Contribution, Merger
+from telemetry.prefork.snapshot import Encoder, Snapshot, decode
+
+RUN = "1-2-3-4"
+SCOPE = InstrumentationScope("test")
+
+
+def stream(name: str, kind: Kind, bounds: tuple[float, ...] = ()) -> Stream:
+    """A stream without series."""
+    return Stream(SCOPE, name, f"about {name}", "", kind, bounds)
+
+
+def state(worker: str, *streams: Stream) -> Snapshot:
+    """What another worker reads of a worker that has these streams."""
+    return decode(Encoder(RUN).encode(Reading(None, streams), worker))
+
+
+def one(name: str, value: object, *, kind: Kind = Kind.COUNTER, start: int | None = 5, **labels: str) -> Stream:
+    """A stream of one series."""
+    made = stream(name, kind, (1.0, 2.0) if kind is Kind.HISTOGRAM else ())
+    made.attributes.append(labels)
+    made.starts.append(start)
+    made.values.append(value)
+    return made
+
+
+def merged(*states: Snapshot, ended: tuple[str, ...] = (), together: Mapping[str, Together] | None = None) -> Reading:
+    """All of them together; those in ``ended`` are no more."""
+    contributions = [Contribution(each, each.worker not in ended) for each in states]
+    return Merger(together or {}).merge(None, contributions)
+
+
+def values(reading: Reading) -> dict[tuple[str, tuple[tuple[str, str], ...]], object]:
+    """Stream name and labels -> value, of the series that are there."""
+    return {
+        (each.name, tuple(sorted(labels.items()))): value
+        for each in reading.streams
+        for labels, value in zip(each.attributes, each.values, strict=True)
+        if value is not None
+    }
+
+
+def snapshot_of(reader: PrometheusReader, worker: str) -> bytes:
+    """The state of a real reader."""
+    encode: Callable[[Reading], bytes] = lambda reading: Encoder(RUN).encode(reading, worker)  # noqa: E731 - has a type
+    return reader.local(encode)
+
+
+def provider(reader: PrometheusReader) -> MeterProvider:
+    """A provider that the reader reads."""
+    return MeterProvider([reader], Resource({}), shutdown_on_exit=False)

@@ -1,0 +1,31 @@
+"""Ended spans, by name."""
+
+from __future__ import annotations
+
+import threading
+
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+
+from tests.helpers.serving import PATIENCE
+
+
+class SpanLog(SpanProcessor):
+    """Keeps the ended spans, and lets a test wait for one."""
+
+    def __init__(self) -> None:
+        self.ended: list[ReadableSpan] = []
+        self._news = threading.Condition()
+
+    def on_end(self, span: ReadableSpan) -> None:
+        with self._news:
+            self.ended.append(span)
+            self._news.notify_all()
+
+    def named(self, name: str) -> list[ReadableSpan]:
+        return [span for span in self.ended if span.name == name]
+
+    def wait(self, name: str, count: int = 1) -> list[ReadableSpan]:
+        """The ended spans of this name, once there are that many."""
+        with self._news:
+            assert self._news.wait_for(lambda: len(self.named(name)) >= count, PATIENCE), name
+            return self.named(name)

@@ -1,0 +1,91 @@
+"""A worker as a process of its own that does what it is told, a line at a time; and the test's end of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Self
+
+__all__ = ["Process"]
+
+ROOT = Path(__file__).parents[2]
+
+
+class Process:
+    """``Process(folder)`` starts one; its supervisor is this process."""
+
+    def __init__(self, folder: Path, *, save_every: float = 3600.0, patience: float = 5.0) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, str(folder), str(save_every), str(patience), str(os.getpid())],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        self.pid = self._process.pid
+        self._answer()
+
+    def tell(self, *words: object) -> str:
+        """Tell it to do something; its answer."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(" ".join(map(str, words)) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def hits(self) -> dict[str, float]:
+        """What its scrape shows of ``hits_total``, by ``who``."""
+        pairs = (pair.split("=") for pair in self.tell("scrape").split())
+        return {who: float(value) for who, value in pairs}
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+
+def main() -> None:
+    from telemetry import Telemetry
+    from telemetry.prefork import Supervisor, Workers
+    from tests.helpers.readings import above_zero
+    from tests.helpers.run import HITS, catalogue
+
+    folder, save_every, patience, supervisor = sys.argv[1:]
+    workers = Workers(
+        Path(folder), supervisor=Supervisor.of(int(supervisor)), save_every=float(save_every), patience=float(patience)
+    )
+    telemetry = Telemetry(catalogue(), workers=workers)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        match line.split():
+            case ["hit", who, count]:
+                telemetry[HITS].labels(who).inc(int(count))
+                print("done", flush=True)
+            case ["scrape"]:
+                found = above_zero(telemetry, "hits_total")
+                print(" ".join(f"{labels[0][1]}={value:g}" for (_, labels), value in found.items()), flush=True)
+            case ["fork"]:
+                if (child := os.fork()) == 0:
+                    telemetry[HITS].labels("x").inc(100)
+                    telemetry.shutdown()
+                    os._exit(0)
+                os.waitpid(child, 0)
+                print("done", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Measured calls: the whole bundle, while the span is current, with the labels of every series on the span."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from telemetry import LabelError, Telemetry
+from tests.helpers.readings import Clock, above_zero, counters, labelled, read
+
+NAVI = (("agent", "navi"),)
+
+
+async def test_a2a_success_is_counted_once_everywhere(traced: Telemetry, spans: InMemorySpanExporter) -> None:
+    """A call that ends well: duration, count and size once, no error, no active task left."""
+    async with traced.recorder.a2a_call(agent="navi", operation="query") as call:
+        assert read(traced)["a2a_active_tasks", NAVI] == 1.0
+        call.add_bytes(100)
+        call.add_bytes(50)
+        assert len(call.trace_id) == 32
+    call_labels = {"agent": "navi", "operation": "query", "status": "success"}
+    assert counters(traced) == {
+        labelled("a2a_requests_total", **call_labels): 1.0,
+        labelled("a2a_request_duration_seconds_count", **call_labels): 1.0,
+        labelled("a2a_response_size_bytes_count", agent="navi"): 1.0,
+    }
+    assert read(traced)["a2a_response_size_bytes_sum", NAVI] == 150.0
+    assert read(traced)["a2a_active_tasks", NAVI] == 0.0
+    assert spans.get_finished_spans()[0].attributes == call_labels
+
+
+class Own(Exception):
+    error_type = "agent"
+
+
+@pytest.mark.parametrize(
+    ("error", "error_type"),
+    [
+        (TimeoutError(), "timeout"),
+        (ConnectionRefusedError(), "unreachable"),
+        (asyncio.CancelledError(), "cancelled"),
+        (GeneratorExit(), "cancelled"),
+        (Own(), "agent"),
+        (ZeroDivisionError(), "internal"),
+    ],
+)
+def test_a2a_error_is_counted_with_its_type(
+    error: BaseException, error_type: str, traced: Telemetry, spans: InMemorySpanExporter
+) -> None:
+    """An exception ends the call as an error of its type, beside the count; no byte means no size."""
+    with pytest.raises(type(error)), traced.recorder.a2a_call(agent="navi", operation="query"):
+        raise error
+    labels = {"agent": "navi", "operation": "query", "status": "error"}
+    assert counters(traced) == {
+        labelled("a2a_requests_total", **labels): 1.0,
+        labelled("a2a_request_duration_seconds_count", **labels): 1.0,
+        labelled("a2a_errors_total", agent="navi", operation="query", error_type=error_type): 1.0,
+    }
+    assert spans.get_finished_spans()[0].attributes == {**labels, "error_type": error_type, "error.type": error_type}
+
+
+def test_failure_without_an_exception(traced: Telemetry) -> None:
+    """The gateway can say that a call failed although nothing was raised."""
+    with traced.recorder.a2a_call(agent="navi", operation="query") as call:
+        call.fail("protocol")
+    assert read(traced)[labelled("a2a_errors_total", agent="navi", operation="query", error_type="protocol")] == 1.0
+
+
+def test_reader_who_leaves_after_the_final_event_is_a_success(traced: Telemetry) -> None:
+    """A stream that its reader closes after the final event did not fail."""
+    with pytest.raises(GeneratorExit), traced.recorder.a2a_call(agent="navi", operation="query") as call:
+        call.succeed()
+        raise GeneratorExit
+    assert read(traced)[labelled("a2a_requests_total", agent="navi", operation="query", status="success")] == 1.0
+
+
+def test_failure_after_the_final_event_is_an_error(traced: Telemetry) -> None:
+    """Only leaving is forgiven: another exception after the final event is one."""
+    with pytest.raises(TimeoutError), traced.recorder.a2a_call(agent="navi", operation="query") as call:
+        call.succeed()
+        raise TimeoutError
+    assert read(traced)[labelled("a2a_errors_total", agent="navi", operation="query", error_type="timeout")] == 1.0
+
+
+def test_cache_call(traced: Telemetry, spans: InMemorySpanExporter, clock: Clock) -> None:
+    """A cache operation has its result as label and on the span, and its latency."""
+    with traced.recorder.cache_call("get") as call:
+        call.result("hit")
+    with pytest.raises(ConnectionError), traced.recorder.cache_call("set"):
+        raise ConnectionError
+    assert counters(traced) == {
+        labelled("cache_operations_total", operation="get", result="hit"): 1.0,
+        labelled("cache_operations_total", operation="set", result="error"): 1.0,
+        labelled("cache_latency_seconds_count", operation="get"): 1.0,
+        labelled("cache_latency_seconds_count", operation="set"): 1.0,
+    }
+    assert [s.attributes for s in spans.get_finished_spans()] == [
+        {"operation": "get", "result": "hit"},
+        {"operation": "set", "result": "error", "error.type": "unreachable"},
+    ]
+
+
+def test_model_call_counts_tokens_as_reported(traced: Telemetry, spans: InMemorySpanExporter) -> None:
+    """Count, latency and tokens by direction; what a total holds beyond the split is unknown."""
+    with traced.recorder.model_call(provider="p", task_type="chat") as call:
+        call.usage(input_tokens=3, output_tokens=4, total_tokens=10)
+    with traced.recorder.model_call(provider="p", task_type="chat") as call:
+        call.usage(total_tokens=5)
+    tokens = {dict(ls)["direction"]: v for (n, ls), v in above_zero(traced).items() if n == "ccr_tokens_total"}
+    assert tokens == {"input": 3.0, "output": 4.0, "unknown": 8.0}
+    labels = {"provider": "p", "task_type": "chat", "status": "success"}
+    assert read(traced)[labelled("ccr_requests_total", **labels)] == 2.0
+    assert spans.get_finished_spans()[0].attributes == {
+        **labels,
+        "gen_ai.usage.input_tokens": 3,
+        "gen_ai.usage.output_tokens": 4,
+        "ccr.tokens.unknown": 3,
+    }
+
+
+def test_every_exemplar_names_a_span_with_the_labels_of_its_series(traced: Telemetry, spans: InMemorySpanExporter) -> None:
+    """All exemplars of all bundles lead to spans that carry exactly the labels of the series."""
+    reader = InMemoryMetricReader()
+    traced.meter_provider.add_metric_reader(reader)  # type: ignore[attr-defined]  # the SDK's provider
+    with traced.tracer.start_as_current_span("server"):
+        traced.recorder.rate_limit_decision("/agents/{agent}/runs", "allowed", "w1")
+        with traced.recorder.a2a_call(agent="navi", operation="query") as call:
+            call.add_bytes(10)
+            with traced.recorder.cache_call("get") as cache:
+                cache.result("miss")
+            with traced.recorder.model_call(provider="p", task_type="chat") as model:
+                model.usage(input_tokens=1, output_tokens=2)
+        with pytest.raises(TimeoutError), traced.recorder.a2a_call(agent="navi", operation="query"):
+            raise TimeoutError
+    attributes = {s.context.span_id: s.attributes for s in spans.get_finished_spans()}
+    data = reader.get_metrics_data()
+    checked = 0
+    for metric in data.resource_metrics[0].scope_metrics[0].metrics:  # type: ignore[union-attr]
+        for point in metric.data.data_points:
+            labels = {k: v for k, v in point.attributes.items() if k != "direction"}
+            for exemplar in point.exemplars:
+                assert labels.items() <= attributes[exemplar.span_id].items()
+                checked += 1
+    assert checked == 13
+
+
+def test_label_over_its_limit_is_bounded_on_the_span_too(spans: InMemorySpanExporter) -> None:
+    """Span and series agree on 'other'."""
+    telemetry = Telemetry(span_processors=[SimpleSpanProcessor(spans)], limits={"agent": 1})
+    for agent in ("first", "second"):
+        with telemetry.recorder.a2a_call(agent=agent, operation="query"):
+            pass
+    assert [s.attributes["agent"] for s in spans.get_finished_spans()] == ["first", "other"]
+    assert read(telemetry)[labelled("a2a_requests_total", agent="other", operation="query", status="success")] == 1.0
+
+
+class FailsToExport(SpanExporter):
+    """An exporter of a host's that raises."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        raise RuntimeError("export")
+
+
+def test_failing_exporter_never_reaches_the_measured_code() -> None:
+    """An exporter that raises while the call's span ends costs that span: the call's own result and numbers stay."""
+    telemetry = Telemetry(span_processors=[SimpleSpanProcessor(FailsToExport())])
+    with telemetry.recorder.a2a_call(agent="navi", operation="query"):
+        pass
+    with pytest.raises(ZeroDivisionError), telemetry.recorder.a2a_call(agent="navi", operation="query"):
+        raise ZeroDivisionError
+    found = {dict(labels)["status"]: v for (n, labels), v in above_zero(telemetry, "a2a_requests_total").items()}
+    assert found == {"success": 1.0, "error": 1.0}
+
+
+def test_wrong_word_at_the_end_of_a_call_is_loud_in_strict_mode(traced: Telemetry) -> None:
+    """A result that does not exist raises in tests and development, but never in place of the block's own exception."""
+    before = trace.get_current_span()
+    with (
+        pytest.raises(LabelError, match="error_type must be one of"),
+        traced.recorder.a2a_call(agent="navi", operation="q") as call,
+    ):
+        call.fail("bad luck")
+    with pytest.raises(LabelError, match="result must be one of"), traced.recorder.cache_call("get") as cache:
+        cache.result("perhaps")
+    with pytest.raises(ZeroDivisionError), traced.recorder.a2a_call(agent="navi", operation="q") as call:
+        call.fail("bad luck")
+        raise ZeroDivisionError
+    assert trace.get_current_span() is before
+    assert read(traced)["a2a_active_tasks", NAVI] == 0.0

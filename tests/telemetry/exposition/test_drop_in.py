@@ -1,0 +1,52 @@
+"""Whoever used the parent reader can take ours: the same arguments, the same meaning."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import Counter, MeterProvider
+from opentelemetry.sdk.resources import Resource
+from prometheus_client import CollectorRegistry
+
+from telemetry.exposition import PrometheusReader
+from tests.helpers.providers import Samples, families, samples, text
+
+RESOURCE = Resource({"service.name": "shop", "host.name": "h1"})
+
+
+def test_arguments() -> None:
+    """Every argument of the parent is there, by the same name, at the same place, with the same default."""
+    ours = inspect.signature(PrometheusReader).parameters
+    for position, (name, theirs) in enumerate(inspect.signature(PrometheusMetricReader).parameters.items()):
+        assert (ours[name].kind, ours[name].default) == (theirs.kind, theirs.default)
+        assert theirs.kind is inspect.Parameter.KEYWORD_ONLY or list(ours)[position] == name
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "no target": {"disable_target_info": True},
+    "prefix": {"prefix": "my_app"},
+    "no scope labels": {"scope_info_enabled": False},
+    "resource labels": {"resource_attribute_filter": lambda key: key == "host.name"},
+    "limits": {"cardinality_limits": {Counter: 1}},
+}
+
+
+@pytest.mark.parametrize("direct", [True, False], ids=["direct", "public"])
+@pytest.mark.parametrize("name", OPTIONS)
+def test_each_argument_means_the_same(name: str, direct: bool) -> None:
+    """With each argument set the samples are those of the parent."""
+    registry = CollectorRegistry()
+    stock = PrometheusMetricReader(registry=registry, **OPTIONS[name])
+    reader = PrometheusReader(registry=CollectorRegistry(), direct=direct, **OPTIONS[name])
+    meters = MeterProvider([stock, reader], RESOURCE, shutdown_on_exit=False)
+    meter = meters.get_meter("scope", "1.2", "https://schema")
+    for user in ("a", "b", "c"):
+        meter.create_counter("orders", "{order}", "Orders").add(2, {"user": user})
+        meter.create_histogram("took", "s", "Took", explicit_bucket_boundaries_advisory=[0.5, 1.5]).record(1, {"user": user})
+    meter.create_up_down_counter("level").add(-1)
+    theirs: Samples = samples(registry.collect())
+    assert samples(families(text(reader), openmetrics=False)) == theirs

@@ -1,0 +1,233 @@
+"""What each kind of metric looks like, to the byte, in both formats."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from opentelemetry.metrics import Observation
+from opentelemetry.sdk.metrics import Histogram
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, ExponentialBucketHistogramAggregation, View
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from telemetry._base.report import Report
+from telemetry.exposition import Translation
+from telemetry.exposition.families import Families, Rules
+from telemetry.exposition.text import Style, render
+from telemetry.metricdata.stream import Kind, Reading, Stream
+from tests.helpers.providers import OPENMETRICS, Resource, provider, text
+
+BOUNDS = View(instrument_type=Histogram, aggregation=ExplicitBucketHistogramAggregation([0.01, 1, 100, 1_000_000]))
+
+
+def test_counter_in_text() -> None:
+    """A counter's HELP, TYPE and samples carry _total in text 0.0.4."""
+    meters, reader = provider()
+    counter = meters.get_meter("m").create_counter("a.requests", "{request}", "Requests")
+    counter.add(2, {"agent": "navi"})
+    counter.add(0.5, {"agent": "herald"})
+    assert text(reader) == (
+        "# HELP a_requests_total Requests\n"
+        "# TYPE a_requests_total counter\n"
+        'a_requests_total{agent="navi"} 2\n'
+        'a_requests_total{agent="herald"} 0.5\n'
+    )
+
+
+def test_counter_in_openmetrics() -> None:
+    """In OpenMetrics the family has no _total, its samples do, and the body ends with EOF."""
+    meters, reader = provider()
+    meters.get_meter("m").create_counter("a.time", "s", "Time").add(3)
+    assert text(reader, OPENMETRICS) == (
+        "# HELP a_time_seconds Time\n# TYPE a_time_seconds counter\n# UNIT a_time_seconds seconds\n"
+        "a_time_seconds_total 3\n# EOF\n"
+    )
+
+
+def test_histogram_in_both_formats() -> None:
+    """Buckets are cumulative, le is written as Prometheus writes floats, and +Inf, count and sum are there."""
+    meters, reader = provider(views=[BOUNDS])
+    histogram = meters.get_meter("m").create_histogram("d", "s", "Duration")
+    for value in (0.01, 0.5, 1, 99.5, 1e7):
+        histogram.record(value, {"a": "x"})
+    lines = (
+        'd_seconds_bucket{a="x",le="0.01"} 1\n'
+        'd_seconds_bucket{a="x",le="1.0"} 3\n'
+        'd_seconds_bucket{a="x",le="100.0"} 4\n'
+        'd_seconds_bucket{a="x",le="1e+06"} 4\n'
+        'd_seconds_bucket{a="x",le="+Inf"} 5\n'
+        'd_seconds_count{a="x"} 5\n'
+        'd_seconds_sum{a="x"} 10000101.01\n'
+    )
+    assert text(reader) == f"# HELP d_seconds Duration\n# TYPE d_seconds histogram\n{lines}"
+    assert text(reader, OPENMETRICS) == (
+        f"# HELP d_seconds Duration\n# TYPE d_seconds histogram\n# UNIT d_seconds seconds\n{lines}# EOF\n"
+    )
+
+
+def test_series_without_labels() -> None:
+    """Without labels there are no empty braces."""
+    meters, reader = provider(views=[View(instrument_name="d", aggregation=ExplicitBucketHistogramAggregation([1]))])
+    meters.get_meter("m").create_histogram("d").record(1)
+    meters.get_meter("m").create_up_down_counter("u").add(-1)
+    assert text(reader) == (
+        '# TYPE d histogram\nd_bucket{le="1.0"} 1\nd_bucket{le="+Inf"} 1\nd_count 1\nd_sum 1\n# TYPE u gauge\nu -1\n'
+    )
+
+
+def test_info() -> None:
+    """An instrument named in ``info`` is an OpenMetrics info, and a gauge in text 0.0.4."""
+    meters, reader = provider(info=["agentos.info"])
+    meters.get_meter("m").create_observable_gauge(
+        "agentos.info", [lambda _: [Observation(7, {"version": "1"})]], description="About"
+    )
+    assert text(reader) == '# HELP agentos_info About\n# TYPE agentos_info gauge\nagentos_info{version="1"} 1\n'
+    assert text(reader, OPENMETRICS) == ('# HELP agentos About\n# TYPE agentos info\nagentos_info{version="1"} 1\n# EOF\n')
+
+
+def test_target_info() -> None:
+    """The resource is target_info, first in the body."""
+    _, reader = provider(resource=Resource({"service.name": "x", "a.b": 1, "a/b": [True, 'q"']}), disable_target_info=False)
+    assert text(reader, OPENMETRICS) == (
+        "# HELP target Target metadata\n# TYPE target info\n"
+        'target_info{a_b="1;[true, \\"q\\\\\\"\\"]",service_name="x"} 1\n# EOF\n'
+    )
+
+
+def test_escaping() -> None:
+    """Quotes, backslashes and newlines are escaped as each format has it; other characters stay."""
+    meters, reader = provider()
+    meters.get_meter("m").create_gauge("g", description='say "hi"\\\nü').set(1, {"k": 'a"b\\c\nd é 😀'})
+    sample = 'g{k="a\\"b\\\\c\\nd é 😀"} 1\n'
+    assert text(reader) == '# HELP g say "hi"\\\\\\nü\n# TYPE g gauge\n' + sample
+    assert text(reader, OPENMETRICS) == '# HELP g say \\"hi\\"\\\\\\nü\n# TYPE g gauge\n' + sample + "# EOF\n"
+
+
+def test_what_utf8_cannot_carry() -> None:
+    """Half a surrogate pair or a null byte becomes a question mark instead of a scrape that nobody can read."""
+    meters, reader = provider()
+    meters.get_meter("m").create_gauge("g").set(1, {"k": "a\ud800b\0c"})
+    assert text(reader) == '# TYPE g gauge\ng{k="a?b?c"} 1\n'
+
+
+def test_infinite_sums() -> None:
+    """Infinities and NaN that sums run into are written as Prometheus reads them."""
+    meters, reader = provider()
+    meter = meters.get_meter("m")
+    meter.create_counter("c").add(1e308)
+    meter.create_counter("c").add(1e308)
+    change = meter.create_up_down_counter("u")
+    for value in (-1e308, -1e308):
+        change.add(value, {"a": "b"})
+    for value in (1e308, 1e308):
+        change.add(value, {"a": "c"})
+    assert text(reader) == ('# TYPE c_total counter\nc_total +Inf\n# TYPE u gauge\nu{a="b"} -Inf\nu{a="c"} +Inf\n')
+
+
+def test_gauges_that_are_not_finite() -> None:
+    """The SDK leaves such values out; where another source of readings has them, they are written as Prometheus reads them."""
+    values = [math.nan, math.inf, -math.inf]
+    stream = Stream(
+        InstrumentationScope("m"), "g", "", "", Kind.GAUGE, (), [{"n": str(n)} for n in range(3)], [None] * 3, values
+    )
+    body = render(Families(Rules(scope_labels=False, target_info=False), Report(None)), Reading(None, [stream]), Style())
+    assert body == b'# TYPE g gauge\ng{n="0"} NaN\ng{n="1"} +Inf\ng{n="2"} -Inf\n'
+
+
+def test_numbers_of_other_types() -> None:
+    """Booleans and number types of other libraries are written as numbers."""
+
+    class Odd(float):
+        def __repr__(self) -> str:
+            return "Odd(1.5)"
+
+    meters, reader = provider()
+    gauge = meters.get_meter("m").create_gauge("g")
+    gauge.set(True, {"a": "1"})
+    gauge.set(Odd(1.5), {"a": "2"})
+    gauge.set(2**70, {"a": "3"})
+    assert text(reader) == '# TYPE g gauge\ng{a="1"} 1\ng{a="2"} 1.5\ng{a="3"} 1180591620717411303424\n'
+
+
+def test_negative_bounds_have_no_sum() -> None:
+    """Where values can be negative, _sum and _count could fall: they are left out, +Inf has the count."""
+    view = View(instrument_name="u", aggregation=ExplicitBucketHistogramAggregation([-1, 1]))
+    meters, reader = provider(views=[view])
+    meters.get_meter("m").create_up_down_counter("u").add(-5)
+    assert text(reader) == ('# TYPE u histogram\nu_bucket{le="-1.0"} 1\nu_bucket{le="1.0"} 1\nu_bucket{le="+Inf"} 1\n')
+
+
+def test_exponential_histogram() -> None:
+    """Exponential buckets become explicit ones with exact bounds; zero has a bucket of its own."""
+    view = View(instrument_name="e", aggregation=ExponentialBucketHistogramAggregation(max_size=4, max_scale=0))
+    meters, reader = provider(views=[view])
+    histogram = meters.get_meter("m").create_histogram("e")
+    for value in (0, 1.5, 3, 4):
+        histogram.record(value)
+    assert text(reader) == (
+        '# TYPE e histogram\ne_bucket{le="0.0"} 1\ne_bucket{le="1.0"} 1\ne_bucket{le="2.0"} 2\n'
+        'e_bucket{le="4.0"} 4\ne_bucket{le="+Inf"} 4\ne_count 4\ne_sum 8.5\n'
+    )
+
+
+def test_created_times_are_in_openmetrics_only() -> None:
+    """With ``created`` each counter and histogram series says when it began, in OpenMetrics."""
+    meters, reader = provider(
+        created=True, views=[View(instrument_name="h", aggregation=ExplicitBucketHistogramAggregation([]))]
+    )
+    meter = meters.get_meter("m")
+    meter.create_counter("c").add(1, {"a": "x"})
+    meter.create_histogram("h").record(1)
+    meter.create_up_down_counter("u").add(1)
+    reader.collect()
+    data = reader.state()
+    assert data is not None
+    starts = [m.data.data_points[0].start_time_unix_nano for m in data.resource_metrics[0].scope_metrics[0].metrics]
+    written = [f"{start // 10**9}.{start % 10**9:09d}" for start in starts]
+    assert text(reader, OPENMETRICS) == (
+        f'# TYPE c counter\nc_total{{a="x"}} 1\nc_created{{a="x"}} {written[0]}\n'
+        f'# TYPE h histogram\nh_bucket{{le="+Inf"}} 1\nh_count 1\nh_sum 1\nh_created {written[1]}\n'
+        "# TYPE u gauge\nu 1\n# EOF\n"
+    )
+    assert "_created" not in text(reader)
+
+
+@pytest.mark.parametrize(
+    ("translation", "accept", "expected"),
+    [
+        (Translation.UNDERSCORES, f"{OPENMETRICS};escaping=allow-utf-8",
+         '# TYPE a_b_seconds counter\n# UNIT a_b_seconds seconds\na_b_seconds_total{k_x="v"} 1\n# EOF\n'),
+        (Translation.UNDERSCORES_WITHOUT_SUFFIXES, None, '# TYPE a_b counter\na_b{k_x="v"} 1\n'),
+        (Translation.UNDERSCORES_WITHOUT_SUFFIXES, OPENMETRICS, '# TYPE a_b counter\na_b_total{k_x="v"} 1\n# EOF\n'),
+        (Translation.UTF8, OPENMETRICS,
+         '# TYPE a_b_seconds counter\n# UNIT a_b_seconds seconds\na_b_seconds_total{k_x="v"} 1\n# EOF\n'),
+        (Translation.UTF8, f"{OPENMETRICS};escaping=allow-utf-8",
+         '# TYPE "a.b_seconds" counter\n# UNIT "a.b_seconds" seconds\n{"a.b_seconds_total","k.x"="v"} 1\n# EOF\n'),
+        (Translation.NONE, "text/plain;escaping=allow-utf-8", '# TYPE "a.b" counter\n{"a.b","k.x"="v"} 1\n'),
+        (Translation.NONE, None, '# TYPE a_b counter\na_b{k_x="v"} 1\n'),
+    ],
+)  # fmt: skip
+def test_translation(translation: Translation, accept: str | None, expected: str) -> None:
+    """UTF-8 names are written only where the option says so and the scraper takes them."""
+    meters, reader = provider(translation=translation)
+    meters.get_meter("m").create_counter("a.b", "s").add(1, {"k.x": "v"})
+    exposition = reader.expose(accept)
+    assert exposition.body.decode() == expected
+    assert exposition.content_type.endswith("; escaping=allow-utf-8") is ('"k.x"' in expected)
+
+
+def test_names_restrict_the_body() -> None:
+    """Only the samples that are named are shown, with the comments of their family."""
+    meters, reader = provider(views=[BOUNDS])
+    meter = meters.get_meter("m")
+    meter.create_counter("c").add(1, {"a": "x"})
+    meter.create_histogram("h").record(1, {"a": "x"})
+    assert text(reader, names=["h_sum", "c"]) == '# TYPE h histogram\nh_sum{a="x"} 1\n'
+    assert text(reader, OPENMETRICS, names=["c_total"]) == '# TYPE c counter\nc_total{a="x"} 1\n# EOF\n'
+    assert text(reader, names=["nothing"]) == ""
+
+
+def test_nothing_recorded() -> None:
+    """A reader without metrics, and one without a provider, have an empty body, which OpenMetrics ends with EOF."""
+    _, reader = provider()
+    assert (text(reader), text(reader, OPENMETRICS)) == ("", "# EOF\n")

@@ -1,0 +1,196 @@
+"""A bound handle gives what record() gives: whatever readers, Views and filters there are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from decimal import Decimal
+from math import inf, nan
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, AlwaysOnExemplarFilter, Counter, Histogram, MeterProvider
+from opentelemetry.sdk.metrics._internal.exemplar import exemplar_reservoir
+from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader, MetricReader
+from opentelemetry.sdk.metrics.view import DropAggregation, ExponentialBucketHistogramAggregation, View
+from opentelemetry.sdk.trace import TracerProvider
+
+from telemetry import Telemetry
+from telemetry.agentos import catalogue as rows
+from telemetry.pipeline import SCOPE
+from tests.helpers.readings import Provider, above_zero, points
+
+DURATION, REQUESTS, ACTIVE = rows.A2A_REQUEST_DURATION, rows.A2A_REQUESTS, rows.A2A_ACTIVE_TASKS
+LABELS = {"agent": "navi", "operation": "query", "status": "success"}
+DELTA = {Counter: AggregationTemporality.DELTA, Histogram: AggregationTemporality.DELTA}
+
+
+def feed(telemetry: Telemetry) -> None:
+    """A few events of each kind."""
+    duration, requests, active = telemetry[DURATION], telemetry[REQUESTS], telemetry[ACTIVE]
+    for seconds in (0.01, 0.3, 7, 700):
+        duration.labels(**LABELS).observe(seconds)
+    requests.labels(**LABELS).inc()
+    requests.labels(**LABELS).inc(2.5)
+    active.labels("navi").inc(3)
+    active.labels("navi").dec()
+
+
+def by_record(telemetry: Telemetry, provider: MeterProvider) -> None:
+    """The same events through bare OpenTelemetry."""
+    meter = provider.get_meter(SCOPE)
+    histogram = meter.create_histogram(DURATION.name, DURATION.unit, DURATION.help)
+    counter = meter.create_counter(REQUESTS.name, REQUESTS.unit, REQUESTS.help)
+    gauge = meter.create_up_down_counter(ACTIVE.name, ACTIVE.unit, ACTIVE.help)
+    for seconds in (0.01, 0.3, 7, 700):
+        histogram.record(seconds, LABELS)
+    counter.add(1, LABELS)
+    counter.add(2.5, LABELS)
+    gauge.add(3, {"agent": "navi"})
+    gauge.add(-1, {"agent": "navi"})
+
+
+SETTINGS: dict[str, tuple[Callable[[], list[MetricReader]], list[View], dict[str, Any]]] = {
+    "one reader": (lambda: [InMemoryMetricReader()], [], {}),
+    "two readers": (lambda: [InMemoryMetricReader(), InMemoryMetricReader()], [], {}),
+    "delta beside cumulative": (lambda: [InMemoryMetricReader(), InMemoryMetricReader(DELTA)], [], {}),
+    "a second View": (lambda: [InMemoryMetricReader()], [View(instrument_name=DURATION.name, name="again")], {}),
+    "a View with fewer keys": (
+        lambda: [InMemoryMetricReader()],
+        [View(instrument_name="a2a.*", attribute_keys={"agent"})],
+        {"exemplar_filter": AlwaysOnExemplarFilter()},
+    ),
+    "an exponential View": (
+        lambda: [InMemoryMetricReader()],
+        [View(instrument_name=DURATION.name, name="exp", aggregation=ExponentialBucketHistogramAggregation())],
+        {},
+    ),
+    "a View that drops": (
+        lambda: [InMemoryMetricReader()],
+        [View(instrument_name=DURATION.name, aggregation=DropAggregation())],
+        {},
+    ),
+    "exemplars always": (lambda: [InMemoryMetricReader()], [], {"exemplar_filter": AlwaysOnExemplarFilter()}),
+    "exemplars never": (lambda: [InMemoryMetricReader()], [], {"exemplar_filter": AlwaysOffExemplarFilter()}),
+    "a limit of the SDK's": (
+        lambda: [InMemoryMetricReader()],
+        [View(instrument_name=REQUESTS.name, name="small", aggregation_cardinality_limit=1)],
+        {},
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*conflicting")
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_handles_equal_record(setting: str, way: str, host: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every reader collects the same from a handle as from record(), straight or not, collected twice."""
+    monkeypatch.setattr(exemplar_reservoir, "randrange", lambda *_: 0)  # the SDK's own reservoir of sums keeps one at random
+    make, more, options = SETTINGS[setting]
+    ours, theirs = make(), make()
+    telemetry, _ = host(*ours, more=more, **options)
+    other, provider = host(*theirs, more=more, **options)
+    with TracerProvider(shutdown_on_exit=False).get_tracer("t").start_as_current_span("s"):
+        for _ in range(2):
+            feed(telemetry)
+            by_record(other, provider)
+            for mine, peer in zip(ours, theirs, strict=True):
+                got = [p for p in points(mine) if p[0].startswith(("a2a", "again", "exp", "small"))]
+                assert got == points(peer)
+                assert got
+
+
+def test_reader_added_and_removed_later(way: str, host: Provider) -> None:
+    """A handle in use feeds a reader that comes later, and stops when it goes."""
+    first, late = InMemoryMetricReader(), InMemoryMetricReader()
+    telemetry, provider = host(first)
+    handle = telemetry[REQUESTS].labels(**LABELS)
+    handle.inc()
+    provider.add_metric_reader(late)
+    handle.inc(10)
+    assert [p[2] for p in points(late)] == [10]
+    provider.remove_metric_reader(late)
+    handle.inc(100)
+    assert [p[2] for p in points(first)] == [111]
+
+
+def test_meter_that_is_disabled_takes_nothing(way: str, host: Provider) -> None:
+    """A meter switched off by the SDK's configurator records nothing, and goes on when it is switched on."""
+    reader = InMemoryMetricReader()
+    telemetry, provider = host(reader)
+    handle = telemetry[REQUESTS].labels(**LABELS)
+    handle.inc()
+    enabled = type(provider._apply_meter_configurator(None))  # type: ignore[arg-type]  # only its type is wanted
+    provider._set_meter_configurator(meter_configurator=lambda _: enabled(is_enabled=False))
+    handle.inc(10)
+    provider._set_meter_configurator(meter_configurator=lambda _: enabled(is_enabled=True))
+    handle.inc(100)
+    assert [p[2] for p in points(reader)] == [101]
+
+
+def test_sdk_that_is_disabled_records_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OTEL_SDK_DISABLED keeps its meaning: everything works, nothing is kept."""
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    telemetry = Telemetry()
+    feed(telemetry)
+    assert above_zero(telemetry) == {}
+
+
+@pytest.mark.parametrize(("name", "value"), [("trace_based", 5), ("always_off", None), ("always_on", 7)])
+def test_exemplar_filter_of_the_environment(
+    name: str, value: int | None, way: str, monkeypatch: pytest.MonkeyPatch, host: Provider
+) -> None:
+    """OTEL_METRICS_EXEMPLAR_FILTER decides for handles as it does for record(): in a span, never, or always."""
+    monkeypatch.setenv("OTEL_METRICS_EXEMPLAR_FILTER", name)
+    reader = InMemoryMetricReader()
+    telemetry, _ = host(reader)
+    with telemetry.tracer.start_as_current_span("s") as span:
+        telemetry[REQUESTS].labels(**LABELS).inc(5)
+    telemetry[REQUESTS].labels(**LABELS).inc(7)
+    exemplars = [e for p in points(reader) for e in p[3]]
+    trace_id = span.get_span_context().trace_id if value == 5 else None
+    assert exemplars == ([] if value is None else [(value, trace_id, {})])
+
+
+def test_recording_after_shutdown_is_quiet(way: str) -> None:
+    """A provider that is shut down is recorded into without an error."""
+    telemetry = Telemetry()
+    handle = telemetry[DURATION].labels(**LABELS)
+    handle.observe(1)
+    telemetry.shutdown()
+    telemetry.shutdown()
+    handle.observe(1)
+    telemetry[REQUESTS].labels(**LABELS).inc()
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"), [(nan, "not_finite"), (inf, "not_finite"), (-inf, "not_finite"), (-0.1, "negative"), ("x", "failed")]
+)
+def test_refused_values_are_counted(value: Any, reason: str, way: str, caplog: pytest.LogCaptureFixture) -> None:
+    """NaN, infinities and negative values are refused as record() refuses them: counted each time, logged once."""
+    telemetry = Telemetry()
+    with caplog.at_level(logging.WARNING, "telemetry"):
+        for _ in range(2):
+            telemetry[DURATION].labels(**LABELS).observe(value)
+    dropped = ("agentos_telemetry_dropped_total", (("metric", "a2a_request_duration_seconds"), ("reason", reason)))
+    assert above_zero(telemetry) == {dropped: 2.0}
+    assert len(caplog.records) == 1
+
+
+def test_number_of_another_kind_is_recorded_as_a_float() -> None:
+    """A Decimal is a number too."""
+    telemetry = Telemetry()
+    telemetry[DURATION].labels(**LABELS).observe(0.5)
+    telemetry[DURATION].labels(**LABELS).observe(Decimal("0.25"))  # type: ignore[arg-type]  # what a caller may do
+    sums = [v for (name, _), v in above_zero(telemetry).items() if name.endswith("_sum")]
+    assert sums == [0.75]
+
+
+def test_gauge_goes_below_zero_and_refuses_set() -> None:
+    """An up-down counter takes negative amounts; set() says what to use instead."""
+    telemetry = Telemetry()
+    telemetry[ACTIVE].labels("navi").dec(2)
+    assert above_zero(telemetry) == {("a2a_active_tasks", (("agent", "navi"),)): -2.0}
+    with pytest.raises(TypeError, match="use inc\\(\\) and dec\\(\\)"):
+        telemetry[ACTIVE].labels("navi").set(1)
+    with pytest.raises(TypeError, match="up-down counter"):
+        telemetry[ACTIVE].set(1)

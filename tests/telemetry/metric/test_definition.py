@@ -1,0 +1,64 @@
+"""Definitions check themselves, and the list checks them against each other."""
+
+from __future__ import annotations
+
+import pytest
+
+from telemetry.agentos.catalogue import AGENTOS
+from telemetry.metric import Catalogue, CatalogueError, closed, counter, histogram, info, opened, up_down_counter
+
+WHO = opened("who", "who", limit=5)
+
+
+@pytest.mark.parametrize(
+    ("metric", "name"),
+    [
+        (counter("a.b", "{request}", "h"), "a_b_total"),
+        (counter("a.tokens", "By", "h"), "a_tokens_bytes_total"),
+        (histogram("a.time", "s", "h", bounds=(1,)), "a_time_seconds"),
+        (histogram("a.seconds", "s", "h", bounds=(1,)), "a_seconds"),
+        (up_down_counter("a-b..c", "1", "h"), "a_b_c_ratio"),
+        (info("svc.info", "h"), "svc_info"),
+    ],
+)
+def test_prometheus_name_has_unit_and_suffix(metric: object, name: str) -> None:
+    """A definition knows what Prometheus calls it."""
+    assert metric.prometheus_name == name  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        (lambda: [counter("a.b", "", "h"), counter("A.B", "", "h")], "stands twice"),
+        (lambda: [counter("a.b", "", "h"), up_down_counter("a_b", "", "h")], "both become a_b"),
+        (lambda: [counter("a.b", "", "h"), up_down_counter("a_b_total", "", "h")], "both become a_b_total"),
+        (lambda: [histogram("a", "", "h", bounds=(1,)), counter("a.count", "", "h")], "both become a_count"),
+        (lambda: [counter("1a", "", "h")], "no OpenTelemetry instrument name"),
+        (lambda: [counter("a", "", "h", WHO, WHO)], "stands twice"),
+        (lambda: [histogram("a", "", "h", opened("le", "le", limit=1), bounds=(1,))], "cannot be a label key"),
+        (lambda: [counter("a", "", "h", opened("a-b", "x", limit=1))], "cannot be a label key"),
+        (lambda: [histogram("a", "", "h", bounds=(2, 1))], "must rise"),
+        (lambda: [histogram("a", "", "h", bounds=())], "needs them"),
+        (lambda: [info("a.facts", "h")], "ends in .info"),
+        (lambda: [counter("a", "", "h", closed("x", "x"))], "at least one value"),
+        (lambda: [counter("a", "", "h", opened("x", "x", limit=0))], "limit must be at least 1"),
+    ],
+)
+def test_clash_stops_the_start(metrics: object, message: str) -> None:
+    """A definition that contradicts itself or another one is refused when the list is built."""
+    with pytest.raises(CatalogueError, match=message):
+        Catalogue(metrics())  # type: ignore[operator]
+
+
+def test_catalogue_is_a_sequence() -> None:
+    """The list can be counted, sliced and looked up by instrument name."""
+    assert len(AGENTOS) == 19
+    assert AGENTOS[0].name == "agentos.info"
+    assert [m.name for m in AGENTOS[1:3]] == ["a2a.request.duration", "a2a.requests"]
+    assert AGENTOS.by_name["ccr.tokens"].keys == ("provider", "direction")
+
+
+def test_unknown_label_is_named() -> None:
+    """Asking a metric for a label that it does not have says which it has."""
+    with pytest.raises(KeyError, match="it has provider, direction"):
+        AGENTOS.by_name["ccr.tokens"].label("agent")

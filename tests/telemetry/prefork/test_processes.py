@@ -1,0 +1,162 @@
+"""Workers as processes: killed, stopped, forked."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, PeriodicExportingMetricReader
+
+from telemetry import Telemetry
+from telemetry.metric import Catalogue
+from telemetry.prefork import Workers
+from tests.helpers.otlp_receiver import receiving
+from tests.helpers.readings import above_zero, read
+from tests.helpers.run import ACTIVE, HITS, LEVEL, TIME
+from tests.helpers.worker_process import Process
+
+
+def test_a_killed_process_counts_with_what_was_shown_of_it(tmp_path: Path) -> None:
+    """SIGKILL after a scrape that another worker answered."""
+    with Process(tmp_path / "s") as first, Process(tmp_path / "s") as second:
+        first.tell("hit", "x", 3)
+        assert second.hits() == {"x": 3}
+        first.tell("hit", "x", 4)
+        first.kill()
+        assert second.hits() == {"x": 3}
+
+
+def test_a_stopped_process_counts_with_what_was_shown_of_it(tmp_path: Path) -> None:
+    """SIGSTOP: it holds its lock and does not answer; once it goes on all of it is there."""
+    with Process(tmp_path / "s") as first, Process(tmp_path / "s", patience=0.1) as second:
+        first.tell("hit", "x", 3)
+        assert second.hits() == {"x": 3}
+        first.tell("hit", "x", 4)
+        first.signal(signal.SIGSTOP)
+        assert second.hits() == {"x": 3}
+        first.signal(signal.SIGCONT)
+        while (shown := second.hits()) == {"x": 3}:
+            pass  # each scrape asks it again
+        assert shown == {"x": 7}
+
+
+def test_a_stopped_process_does_not_keep_others_from_folding(tmp_path: Path) -> None:
+    """Whoever ended meanwhile is folded by those that run."""
+    with Process(tmp_path / "s", patience=0.1) as first, Process(tmp_path / "s", save_every=0.05, patience=0.1) as second:
+        first.signal(signal.SIGSTOP)
+        with Process(tmp_path / "s") as third:
+            third.tell("hit", "x", 5)
+            assert second.hits() == {"x": 5}
+        run = next((tmp_path / "s").iterdir())
+        while len(list(run.glob("*-*.lock"))) > 2:
+            pass  # a tick away
+        assert second.hits() == {"x": 5}
+
+
+def test_a_process_killed_between_scrapes_counts_with_its_last_save(tmp_path: Path) -> None:
+    """It saves by itself."""
+    with Process(tmp_path / "s", save_every=0.02) as first, Process(tmp_path / "s") as second:
+        first.tell("hit", "x", 3)
+        run = next((tmp_path / "s").iterdir())
+        before = {path: path.stat().st_ino for path in run.glob(f"{first.pid}-*.state")}
+        for _ in range(2):  # the save that was under way, and one after it
+            while {path: path.stat().st_ino for path in run.glob(f"{first.pid}-*.state")} == before:
+                pass
+            before = {path: path.stat().st_ino for path in run.glob(f"{first.pid}-*.state")}
+        first.kill()
+        assert second.hits() == {"x": 3}
+
+
+def test_a_forked_process_is_a_worker_of_its_own(tmp_path: Path) -> None:
+    """It starts empty, and hands on what it counted; its parent goes on as before."""
+    with Process(tmp_path / "s") as first, Process(tmp_path / "s") as second:
+        first.tell("hit", "x", 3)
+        first.tell("fork")
+        assert (first.hits(), second.hits()) == ({"x": 103}, {"x": 103})
+        first.tell("hit", "x", 1)
+        first.tell("fork")
+        assert (first.hits(), second.hits()) == ({"x": 204}, {"x": 204})
+
+
+def in_child(work: object) -> str:
+    """What a forked child says of itself."""
+    end, start = os.pipe()
+    if (child := os.fork()) == 0:
+        try:
+            said = repr(work())  # type: ignore[operator]  # a callable
+        except BaseException as error:
+            said = repr(error)
+        os.write(start, said.encode())
+        os._exit(0)
+    os.close(start)
+    with os.fdopen(end) as file:
+        said = file.read()
+    os.waitpid(child, 0)
+    return said
+
+
+def test_a_forked_child_starts_empty() -> None:
+    """Its counters are at 0, for all readers; handles made before the fork record into its own series."""
+    other = InMemoryMetricReader()
+    telemetry = Telemetry(Catalogue([HITS, TIME, ACTIVE, LEVEL]), metric_readers=[other])
+    hits = telemetry[HITS].labels("x")
+    hits.inc(5)
+    telemetry[TIME].labels("fast").observe(0.5)
+
+    def work() -> object:
+        start = read(telemetry)["hits_total", (("who", "x"),)]
+        hits.inc(2)
+        data = other.get_metrics_data()
+        pushed = {m.name: m.data.data_points for rm in data.resource_metrics for sm in rm.scope_metrics for m in sm.metrics}
+        return start, above_zero(telemetry), pushed["hits"][0].value
+
+    assert in_child(work) == repr((0, {("hits_total", (("who", "x"),)): 2}, 2))
+    assert above_zero(telemetry, "hits") == {("hits_total", (("who", "x"),)): 5}
+
+
+def test_a_forked_child_that_cannot_join_leaves_its_parent_alone(tmp_path: Path) -> None:
+    """On a full disk, say: it shows itself beside the others, and its parent's state stays the parent's."""
+    telemetry = Telemetry(Catalogue([HITS]), workers=Workers(tmp_path / "s", save_every=3600))
+    telemetry[HITS].labels("x").inc(5)
+    assert telemetry.workers is not None
+    files = telemetry.workers._files
+
+    def refuse() -> object:
+        raise OSError(28, "No space left on device")
+
+    def work() -> object:
+        telemetry[HITS].labels("x").inc(2)
+        return above_zero(telemetry, "hits")
+
+    files.new_worker = refuse  # type: ignore[assignment]  # in this process and the one it forks
+    try:
+        assert in_child(work) == repr({("hits_total", (("who", "x"),)): 7})
+        assert above_zero(telemetry, "hits") == {("hits_total", (("who", "x"),)): 5}
+    finally:
+        telemetry.shutdown()
+
+
+def test_a_forked_child_has_export_threads_and_an_instance_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It pushes what it counts, under another service.instance.id than its parent."""
+    with receiving() as receiver:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+        monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+        monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "50")
+        telemetry = Telemetry.from_environment(Catalogue([HITS]))
+        telemetry[HITS].labels("x").inc(5)
+        if (child := os.fork()) == 0:
+            telemetry[HITS].labels("x").inc(2)
+            signal.pause()
+        seen: dict[str, int] = {}
+        while len(seen) < 2 or 2 not in seen.values():
+            sent = receiver.metrics.get(timeout=30).resource_metrics[0]
+            instance = {a.key: a.value.string_value for a in sent.resource.attributes}["service.instance.id"]
+            seen[instance] = sent.scope_metrics[0].metrics[0].sum.data_points[0].as_int
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert sorted(seen.values()) == [2, 5]
+        assert any(isinstance(r, PeriodicExportingMetricReader) for r in telemetry.meter_provider._metric_readers)
+        telemetry.shutdown()

@@ -1,0 +1,90 @@
+"""Label values that workers admit together."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from telemetry.metric import opened
+from telemetry.metric.label_values import Domain
+from telemetry.prefork.shared_labels import Admissions
+
+WHO = opened("who", "somebody", limit=2)
+
+
+def joined(path: Path, *, limit: int = 2) -> tuple[Domain, Admissions]:
+    """The domain of one worker."""
+    domain = Domain(WHO, known=["k"], limit=limit)
+    return domain, Admissions(path / "labels", [domain])
+
+
+def test_the_first_values_of_all_workers_get_the_places(tmp_path: Path) -> None:
+    """A value that one worker admitted takes a place in all, and is admitted in all from then on."""
+    (first, _), (second, _) = joined(tmp_path), joined(tmp_path)
+    assert [first.admit("a"), second.admit("b"), first.admit("c"), second.admit("c")] == ["a", "b", "other", "other"]
+    assert [first.admit("b"), second.admit("a"), second.admit("k")] == ["b", "a", "k"]
+    assert first.admitted == second.admitted == {"a", "b"}
+
+
+def test_a_worker_that_comes_later_knows_what_was_admitted(tmp_path: Path) -> None:
+    """After catching up, without having seen the values itself."""
+    first, _ = joined(tmp_path)
+    first.admit("a")
+    second, admissions = joined(tmp_path)
+    admissions.catch_up()
+    assert second.admitted == {"a"}
+
+
+def test_a_full_label_is_not_asked_for_again(tmp_path: Path) -> None:
+    """A flood of values does not touch the file."""
+    domain, _ = joined(tmp_path)
+    for value in range(1000):
+        domain.admit(f"v{value}")
+    assert len((tmp_path / "labels").read_text().splitlines()) == 2
+
+
+def test_values_from_before_are_brought_along(tmp_path: Path) -> None:
+    """What a process admitted before it joined takes places as if it came now."""
+    domain = Domain(WHO, limit=2)
+    domain.admit("early")
+    Admissions(tmp_path / "labels", [domain])
+    other, admissions = joined(tmp_path)
+    admissions.catch_up()
+    assert other.admitted == {"early"}
+
+
+def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
+    """A full disk may leave half a line, and the next one glued to it."""
+    (tmp_path / "labels").write_text('["who", "a"]\n["who", "ha["who", "b"]\n[1, 2]\n["who", "c"]\n["who", ')
+    domain, admissions = joined(tmp_path)
+    admissions.catch_up()
+    assert domain.admitted == {"a", "c"}
+
+
+def test_two_labels_of_one_key_have_lists_of_their_own(tmp_path: Path) -> None:
+    """They are told apart by their order in the catalogue."""
+    domains = [Domain(WHO, limit=2), Domain(opened("who", "somebody else", limit=1), limit=1)]
+    Admissions(tmp_path / "labels", domains)
+    assert [domains[0].admit("a"), domains[1].admit("b")] == ["a", "b"]
+    assert [domain.admitted for domain in domains] == [{"a"}, {"b"}]
+
+
+def test_without_the_list_new_values_are_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fails costs new values their series; the limits hold and nothing is raised."""
+    domain, _ = joined(tmp_path)
+    domain.admit("a")
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    assert [domain.admit("a"), domain.admit("b")] == ["a", "other"]
+
+
+def test_whoever_left_decides_for_itself_again(tmp_path: Path) -> None:
+    """A telemetry that is shut down still bounds its labels."""
+    domain, admissions = joined(tmp_path)
+    admissions.leave()
+    assert [domain.admit("a"), domain.admit("b"), domain.admit("c")] == ["a", "b", "other"]

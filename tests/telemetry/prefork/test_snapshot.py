@@ -1,0 +1,97 @@
+"""A worker's state as bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from prometheus_client import CollectorRegistry
+
+from telemetry.exposition import PrometheusReader
+from telemetry.metricdata.stream import Kind, Reading
+from telemetry.prefork.snapshot import Encoder, StateError, decode
+from tests.helpers.providers import families, samples
+from tests.helpers.run_states import RUN, one
+from tests.helpers.states import Recording, bounds, build, exemplars_of, recordings
+
+OPENMETRICS = "application/openmetrics-text"
+STATE = Encoder(RUN).encode(
+    Reading(None, [one("c", 7, who="x"), one("h", ([1, 2, 3], 0.5), kind=Kind.HISTOGRAM, who="é\n")]), "a"
+)
+
+
+class Alone:
+    """Workers of which there is one."""
+
+    def __init__(self, reader: PrometheusReader) -> None:
+        from telemetry.prefork.merge import Contribution, Merger
+
+        self._encoder = Encoder(RUN)
+        self._reader = reader
+        self._merge = lambda data: Merger({}).merge(None, [Contribution(decode(data), alive=True)])
+
+    def reading(self) -> Reading:
+        """What was read, through bytes."""
+        return self._merge(self._reader.local(lambda reading: self._encoder.encode(reading, "a")))
+
+
+@given(st.lists(recordings(wild=False), max_size=4), bounds)
+def test_a_scrape_through_bytes_shows_the_same(state: list[Recording], edges: list[float]) -> None:
+    """Any state of a provider, saved, read and merged, gives the samples and exemplars of a plain scrape."""
+    state = [r for r in state if not r.kind.startswith("observable")]  # whose exemplars are new with each reading
+    reader = PrometheusReader(registry=CollectorRegistry(), scope_info_enabled=False, disable_target_info=True)
+    meters = build(state, edges, [reader, InMemoryMetricReader()])
+
+    def shown() -> Any:
+        found = families(reader.expose(OPENMETRICS).body.decode(), openmetrics=True)
+        return samples(found), sorted(exemplars_of(found), key=repr)
+
+    plain = shown()
+    reader._workers = Alone(reader)  # type: ignore[assignment]  # all that a reader asks of its workers
+    assert shown() == plain
+    meters.shutdown()
+
+
+@pytest.mark.parametrize("length", range(len(STATE)))
+def test_a_state_that_is_cut_off_is_torn(length: int) -> None:
+    """At whichever byte it ends."""
+    with pytest.raises(StateError, match="a worker's state is torn"):
+        decode(STATE[:length])
+
+
+@given(st.integers(0, len(STATE) - 1), st.integers(1, 255))
+@example(len(STATE) - 1, 1)
+def test_a_state_with_a_changed_byte_is_not_read(position: int, change: int) -> None:
+    """Not one of its numbers is believed."""
+    changed = bytearray(STATE)
+    changed[position] ^= change
+    with pytest.raises(StateError):
+        decode(bytes(changed))
+
+
+@given(st.binary(max_size=200))
+def test_any_other_bytes_are_refused(data: bytes) -> None:
+    """Nothing but ``StateError``."""
+    with pytest.raises(StateError):
+        decode(data)
+
+
+def test_a_state_of_another_version_is_foreign() -> None:
+    """It is told apart from one that is torn."""
+    with pytest.raises(StateError, match="a worker's state is foreign"):
+        decode(STATE.replace(b"state 1\n", b"state 2\n"))
+
+
+def test_numbers_are_kept_to_the_last_bit() -> None:
+    """Floats, large integers, infinities."""
+    numbers = [0.1, 1e-323, 2**70, float("inf"), 5, 5.0]
+    made = one("g", numbers[0], kind=Kind.GAUGE, n="0")
+    for n, number in enumerate(numbers[1:], 1):
+        made.attributes.append({"n": str(n)})
+        made.starts.append(None)
+        made.values.append(number)
+    kept = list(decode(Encoder(RUN).encode(Reading(None, [made]), "a")).parts[0].values)
+    assert [(type(value), value) for value in kept] == [(type(value), value) for value in numbers]
