@@ -20,24 +20,24 @@ from agents.api.routes.health import health_router
 from agents.api.routes.metrics import metrics_route
 from agents.api.routes.runs import runs_router
 from agents.gateway.dashboard_gateway import DashboardGateway
-from agents.middleware.aborted_response import BrokenRequest
-from agents.middleware.header_limit import HeadLimit
+from agents.middleware.aborted_response import AbortedResponse
+from agents.middleware.header_limit import HeaderLimit
 from agents.middleware.rate_limit import Limiter, RateLimit
 from agents.observability.logs import log_to_stderr
-from agents.observability.selection import Choice
+from agents.observability.selection import CatalogueSelection
 from agents.runtime.builtin_agents import Herald, Navi
-from agents.runtime.flush import hand_over
+from agents.runtime.flush import flush_telemetry
 from agents.runtime.listener import listening
 from agents.runtime.metrics_listener import listening_for_scrapes
-from agents.runtime.server import end_on_sigterm, host, take_heads
+from agents.runtime.server import end_on_sigterm, raise_h11_limit, running_server
 from agents.services.cache import AnswerCache
 from agents.services.ccr_router import Router
 from agents.services.providers.base import Provider
 from agents.services.providers.builtin import BuiltinProvider
 from agents.services.providers.openai import OpenAIProvider
-from agents.services.storage.redis_guard import RedisGate
+from agents.services.storage.redis_guard import RedisGuard
 from agents.settings import ProviderSettings, Settings, SettingsError
-from telemetry import CatalogueError, Telemetry, current, install
+from telemetry import AgentOSTelemetry, CatalogueError, current, install
 from telemetry.agentos.catalogue import AGENTOS_INFO
 from telemetry.pipeline.otlp import ExportSettingsError
 from telemetry.prefork import StateDirectoryError, Workers, is_worker
@@ -49,7 +49,7 @@ _SECRET_HEADERS = ("authorization", "cookie", "token", "secret", "password", "ap
 _UNTRACED = r"^[a-z]+://[^/]+/(metrics|health/(live|ready))$"
 
 
-def create_app(settings: Settings | None = None, telemetry: Telemetry | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, telemetry: AgentOSTelemetry | None = None) -> FastAPI:
     """The service with these settings, by default those of the environment.
 
     A ``telemetry`` that is given is used and left to its giver. By default one is built as ``OTEL_*`` says, becomes the
@@ -63,11 +63,11 @@ def create_app(settings: Settings | None = None, telemetry: Telemetry | None = N
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         try:
-            async with parts.opened():
+            async with parts.open_label():
                 yield
         finally:
             if given is None:
-                await hand_over(telemetry, settings.shutdown_timeout)
+                await flush_telemetry(telemetry, settings.shutdown_timeout)
 
     app = _App(
         settings.header_limit,
@@ -88,7 +88,7 @@ def create_app(settings: Settings | None = None, telemetry: Telemetry | None = N
     return app
 
 
-def _trace(app: FastAPI, telemetry: Telemetry, settings: Settings) -> None:
+def _trace(app: FastAPI, telemetry: AgentOSTelemetry, settings: Settings) -> None:
     """Server spans for all but scrapes and health checks."""
     FastAPIInstrumentor.instrument_app(
         app,
@@ -109,7 +109,7 @@ class _App(FastAPI):
 
     def __init__(self, header_limit: int, **given: Any) -> None:
         super().__init__(**given)
-        self._limited = HeadLimit(BrokenRequest(super().__call__), header_limit)
+        self._limited = HeaderLimit(AbortedResponse(super().__call__), header_limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._limited(scope, receive, send)
@@ -118,36 +118,36 @@ class _App(FastAPI):
 class _Parts:
     """What the routes and the built-in agents use, opened and closed together."""
 
-    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
+    def __init__(self, settings: Settings, telemetry: AgentOSTelemetry) -> None:
         recorder, self._settings, self._tracers = telemetry.recorder, settings, telemetry.tracer_provider
         self.metrics = metrics_route(telemetry, settings)
-        gate = RedisGate(settings.redis_timeout) if settings.redis_url else None
-        self.limiter = Limiter(settings, gate)
-        self.cache = AnswerCache(settings, recorder, gate)
+        guard = RedisGuard(settings.redis_timeout) if settings.redis_url else None
+        self.limiter = Limiter(settings, guard)
+        self.cache = AnswerCache(settings, recorder, guard)
         self.router = Router(_providers(settings), settings.routes, recorder, settings.trace_content, settings)
         self.gateway = DashboardGateway(recorder, settings.agent_timeout, settings.agent_response_limit, self._tracers)
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[None]:
+    async def open_label(self) -> AsyncIterator[None]:
         """Opens from the back to the front, and closes the other way round."""
         async with AsyncExitStack() as stack:
             if self._settings.metrics_listen:  # closed last: a scrape may still see what the drain counts
-                only_metrics = HeadLimit(Starlette(routes=[self.metrics]), self._settings.header_limit)
+                only_metrics = HeaderLimit(Starlette(routes=[self.metrics]), self._settings.header_limit)
                 await stack.enter_async_context(listening_for_scrapes(only_metrics, self._settings.metrics_listen))
             stack.push_async_callback(self.router.close)
-            await stack.enter_async_context(self.limiter.opened())
-            await stack.enter_async_context(self.cache.opened())
+            await stack.enter_async_context(self.limiter.open_label())
+            await stack.enter_async_context(self.cache.open_label())
             urls = self._settings.agents
             if not urls:
                 builtin = [Navi(self.cache, self.router), Herald(self.cache, self.router)]
                 listener = listening(builtin, self._tracers, self._settings.shutdown_timeout)
                 urls = await stack.enter_async_context(listener)
-            await stack.enter_async_context(self.gateway.opened(urls))
+            await stack.enter_async_context(self.gateway.open_label(urls))
             yield
 
 
-def _telemetry(settings: Settings) -> Telemetry:
-    chosen = Choice(settings)
+def _telemetry(settings: Settings) -> AgentOSTelemetry:
+    chosen = CatalogueSelection(settings)
     known = {
         "agent": tuple(settings.agents) or (Navi.name, Herald.name),
         "provider": tuple(settings.providers),
@@ -155,7 +155,7 @@ def _telemetry(settings: Settings) -> Telemetry:
         **chosen.known,
     }
     try:
-        built = Telemetry.from_environment(
+        built = AgentOSTelemetry.from_environment(
             chosen.catalogue,
             known=known,
             select=chosen.select,
@@ -180,7 +180,7 @@ def _workers(settings: Settings) -> Workers | None:
         raise SettingsError(f"AGENTOS_STATE_DIRECTORY is {settings.state_directory!r}: {error}.") from None
 
 
-def _start_at_zero(telemetry: Telemetry, settings: Settings, router: Router) -> None:
+def _start_at_zero(telemetry: AgentOSTelemetry, settings: Settings, router: Router) -> None:
     """What the settings name has its series before anything happens."""
     name = telemetry.resource.attributes.get("service.name", "agentos")
     facts = {"version": __version__, "service_name": str(name), "environment": settings.environment}
@@ -189,7 +189,7 @@ def _start_at_zero(telemetry: Telemetry, settings: Settings, router: Router) -> 
     for task_type in sorted(_TASK_TYPES | set(settings.routes)):
         for provider in router.route(task_type):
             task_types.setdefault(provider, []).append(task_type)
-    telemetry.recorder.know(providers=task_types)
+    telemetry.recorder.initialize_series(providers=task_types)
 
 
 def _providers(settings: Settings) -> Mapping[str, Provider]:
@@ -222,8 +222,8 @@ class _Service:
                 settings = Settings.from_environment()
                 self._app = create_app(settings)
                 current().offer_globally()
-                if (server := host()) is not None:
-                    take_heads(server, settings.header_limit)
+                if (server := running_server()) is not None:
+                    raise_h11_limit(server, settings.header_limit)
                     end_on_sigterm(server, settings.shutdown_timeout)
             except (SettingsError, ExportSettingsError) as error:
                 if scope["type"] != "lifespan":

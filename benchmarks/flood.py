@@ -6,14 +6,14 @@ import sys
 import tracemalloc
 from time import perf_counter
 
-from telemetry import Telemetry
+from telemetry import AgentOSTelemetry
 
 DISTINCT = 1_000_000
 
 
 def main() -> None:
     """Record with a million distinct workspaces, agents and operations; print what is left of them."""
-    telemetry = Telemetry(known={"agent": ["navi"]})
+    telemetry = AgentOSTelemetry(known={"agent": ["navi"]})
     record, limit = telemetry.recorder.record_a2a_request, telemetry.recorder.record_rate_limit_hit
     for n in range(5_000):
         record(f"agent-{n}", f"operation-{n}", "success", 0.1)

@@ -12,11 +12,11 @@ from opentelemetry.sdk.trace import SpanProcessor
 
 from benchmarks.measure import Row, show
 from telemetry import Telemetry
-from telemetry.metric import Catalogue, histogram, opened
+from telemetry.metric import Catalogue, histogram, open_label
 
 SERIES = 10_000
 BOUNDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-WHO = opened("who", "who", limit=SERIES)
+WHO = open_label("who", "who", limit=SERIES)
 TOOK = histogram("took", "s", "Took", WHO, bounds=BOUNDS)
 NAMES = [f"somebody-{n:06d}" for n in range(SERIES)]
 

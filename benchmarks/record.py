@@ -13,14 +13,14 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
 from benchmarks.measure import Row, compare, one_core, show
 from benchmarks.otlp import DELTA, otlp_reader
-from telemetry import RequestTimer, Telemetry
+from telemetry import AgentOSTelemetry, RequestTimer, Telemetry
 from telemetry.agentos import catalogue as rows
 
 Readers = Callable[[], list[Any]]
 LABELS = {"agent": "navi", "operation": "query", "status": "success"}
 
 
-class Peer:
+class AgentClient:
     """The same metrics by plain prometheus_client."""
 
     def __init__(self) -> None:
@@ -52,15 +52,22 @@ class Table:
         self._readers = readers
         self._extra = extra
 
-    def row(self, what: str, ours: Callable[[], object], peers: str, theirs: Callable[[], object], goal: float | None,
-            **options: Any) -> Row:  # fmt: skip
+    def row(
+        self,
+        what: str,
+        ours: Callable[[], object],
+        peers: str,
+        theirs: Callable[[], object],
+        goal: float | None,
+        **options: Any,
+    ) -> Row:
         return compare(what + self._extra, ours, peers, theirs, None if self._extra else goal, **options)
 
     def telemetry(self, **options: Any) -> Telemetry:
-        return Telemetry(metric_readers=self._readers(), **options)
+        return AgentOSTelemetry(metric_readers=self._readers(), **options)
 
     def recording(self) -> list[Row]:
-        theirs, t = Peer(), self.telemetry(span_processors=[SpanProcessor()])
+        theirs, t = AgentClient(), self.telemetry(span_processors=[SpanProcessor()])
         child, handle = theirs.duration.labels(**LABELS), t[rows.A2A_REQUEST_DURATION].labels(**LABELS)
         three = "3 x labels().observe/inc"
         out = [self.row("record_a2a_request", helper(t), three, theirs.request, 0.5)]
@@ -73,7 +80,7 @@ class Table:
 
     def timing(self) -> list[Row]:
         """RequestTimer with a span and without."""
-        theirs = Peer()
+        theirs = AgentClient()
         traced = self.telemetry(span_processors=[SpanProcessor()])
         untraced = self.telemetry(tracer_provider=trace.NoOpTracerProvider())
         tracer = TracerProvider(shutdown_on_exit=False)
@@ -92,12 +99,17 @@ class Table:
 
     def threads(self) -> Row:
         """Four threads on one series."""
-        theirs, t = Peer(), self.telemetry()
+        theirs, t = AgentClient(), self.telemetry()
         child, handle = theirs.duration.labels(**LABELS), t[rows.A2A_REQUEST_DURATION].labels(**LABELS)
         return self.row(
-            "4 threads, same series", lambda: four(handle.observe), "child.observe", lambda: four(child.observe), 1.0,
-            number=1, clock=perf_counter,
-        )  # fmt: skip
+            "4 threads, same series",
+            lambda: four(handle.observe),
+            "child.observe",
+            lambda: four(child.observe),
+            1.0,
+            number=1,
+            clock=perf_counter,
+        )
 
 
 def timer(t: Telemetry) -> Callable[[], None]:
@@ -124,7 +136,7 @@ def four(function: Callable[[float], None]) -> None:
 
 def flood() -> list[Row]:
     """Records whose labels are over their limits, against the same with labels that have their series."""
-    t = Telemetry(limits={"workspace_id": 10, "agent": 10, "operation": 10})
+    t = AgentOSTelemetry(limits={"workspace_id": 10, "agent": 10, "operation": 10})
     decision, request, numbers = t.recorder.record_rate_limit_hit, t.recorder.record_a2a_request, iter(range(10**9))
     for n in range(20):
         decision("/a", "allowed", f"w{n}")
@@ -140,11 +152,14 @@ def flood() -> list[Row]:
 
     return [
         compare(
-            "record_rate_limit_hit, workspace over its limit", lambda: decision("/a", "allowed", f"x{next(numbers)}"),
-            "workspace known", lambda: decision("/a", "allowed", f"w{next(numbers) % 10}"), 2.0,
+            "record_rate_limit_hit, workspace over its limit",
+            lambda: decision("/a", "allowed", f"x{next(numbers)}"),
+            "workspace known",
+            lambda: decision("/a", "allowed", f"w{next(numbers) % 10}"),
+            2.0,
         ),
         compare("record_a2a_request, agent and operation over", unknown, "both known", known, 2.0),
-    ]  # fmt: skip
+    ]
 
 
 def main() -> None:

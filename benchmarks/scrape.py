@@ -109,8 +109,17 @@ def seconds(side: Side) -> float:
     return process_time() - start
 
 
-def rows(what: str, mine: Side, others: dict[str, Side], labels: Sequence[dict[str, str]], goal: float | None, *,
-         changed: int = 1, values: Sequence[float] = (), rounds: int = 7) -> list[Row]:  # fmt: skip
+def rows(
+    what: str,
+    mine: Side,
+    others: dict[str, Side],
+    labels: Sequence[dict[str, str]],
+    goal: float | None,
+    *,
+    changed: int = 1,
+    values: Sequence[float] = (),
+    rounds: int = 7,
+) -> list[Row]:
     """Our scrape over each peer's. Every ``changed``-th series changes between two scrapes."""
     sides = [mine, *others.values()]
     change(sides, labels, values or [1.5])
@@ -122,11 +131,14 @@ def rows(what: str, mine: Side, others: dict[str, Side], labels: Sequence[dict[s
         times.append([seconds(side) for side in sides])
     return [
         Row(
-            what, name, median(t[0] / t[i] for t in times), goal,
+            what,
+            name,
+            median(t[0] / t[i] for t in times),
+            goal,
             f"{median(t[0] for t in times) * 1e3:.1f} ms / {median(t[i] for t in times) * 1e3:.1f} ms",
         )
         for i, name in enumerate(others, 1)
-    ]  # fmt: skip
+    ]
 
 
 def growth(small: int, large: int, rounds: int = 7) -> Row:
@@ -140,9 +152,12 @@ def growth(small: int, large: int, rounds: int = 7) -> Row:
         if round_ > 0:  # the first scrape makes the label texts
             costs.append(spent)
     return Row(
-        f"cost per series of {large:,} label sets", f"of {small:,}", median(many / few for many, few in costs), 1.3,
+        f"cost per series of {large:,} label sets",
+        f"of {small:,}",
+        median(many / few for many, few in costs),
+        1.3,
         f"{median(many for many, _ in costs) * 1e6:.2f} us / {median(few for _, few in costs) * 1e6:.2f} us",
-    )  # fmt: skip
+    )
 
 
 def peak(number: int) -> Row:
@@ -167,13 +182,21 @@ def main() -> None:
             "10,000 label sets, all changed", ours(), {"prometheus_client": peer(), "stock exporter": stock()}, labels, 0.08
         )
         found += rows(
-            "10,000 label sets, 1 % changed", ours(), {"prometheus_client": peer(), "stock exporter": stock()}, labels, None,
+            "10,000 label sets, 1 % changed",
+            ours(),
+            {"prometheus_client": peer(), "stock exporter": stock()},
+            labels,
+            None,
             changed=100,
-        )  # fmt: skip
+        )
         found += rows(
-            "10,000 label sets, an exemplar in every bucket, all changed", ours(exemplars=True),
-            {"prometheus_client": peer(exemplars=True)}, labels, 0.12, values=IN_EACH_BUCKET,
-        )  # fmt: skip
+            "10,000 label sets, an exemplar in every bucket, all changed",
+            ours(exemplars=True),
+            {"prometheus_client": peer(exemplars=True)},
+            labels,
+            0.12,
+            values=IN_EACH_BUCKET,
+        )
         found.append(growth(10_000, 100_000))
         found.append(peak(10_000))
     show("scrape", found)

@@ -16,14 +16,23 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import SpanKind, get_current_span
 
 from benchmarks.measure import Row, compare, one_core, show
-from telemetry import Telemetry
+from telemetry import AgentOSTelemetry, Telemetry
 
 CALLS = 300
 SCOPE = {
-    "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http", "path": "/run",
-    "raw_path": b"/run", "query_string": b"", "root_path": "", "headers": [(b"host", b"test")],
-    "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
-}  # fmt: skip
+    "type": "http",
+    "asgi": {"version": "3.0"},
+    "http_version": "1.1",
+    "method": "GET",
+    "scheme": "http",
+    "path": "/run",
+    "raw_path": b"/run",
+    "query_string": b"",
+    "root_path": "",
+    "headers": [(b"host", b"test")],
+    "client": ("127.0.0.1", 1),
+    "server": ("127.0.0.1", 80),
+}
 
 
 async def stub_agent() -> int:
@@ -66,7 +75,7 @@ def calls_of(
     make: Callable[[Telemetry], Callable[[], Awaitable[int]]], loop: asyncio.AbstractEventLoop, *, contrib: bool = True
 ) -> Callable[[], None]:
     """Many calls of an app with the route, instrumented by contrib or not."""
-    t = Telemetry(span_processors=[SpanProcessor()])
+    t = AgentOSTelemetry(span_processors=[SpanProcessor()])
     app = FastAPI()
     app.get("/run")(make(t))
     if contrib:
@@ -121,10 +130,14 @@ def main() -> None:
     with one_core():
         show(f"The service ({CALLS} calls a time)", route())
         # The package's names load on first use: the last row is what a program pays that uses them, tracing included.
-        show("Imports", [
-            imports("import telemetry", 1.5), imports("import agents.observability", 1.5),
-            imports("from telemetry import RequestTimer, Telemetry", None),
-        ])  # fmt: skip
+        show(
+            "Imports",
+            [
+                imports("import telemetry", 1.5),
+                imports("import agents.observability", 1.5),
+                imports("from telemetry import RequestTimer, Telemetry", None),
+            ],
+        )
 
 
 if __name__ == "__main__":

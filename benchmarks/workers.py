@@ -24,11 +24,11 @@ from typing import Any
 
 from benchmarks.measure import Row, compare, one_core, show
 from benchmarks.scrape import label_sets, ours, peer
-from telemetry import Telemetry
+from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.agentos.catalogue import A2A_REQUEST_DURATION
 from telemetry.prefork import Supervisor, Workers
 from telemetry.prefork.snapshot import Encoder
-from telemetry.prefork.state_directory import Files
+from telemetry.prefork.state_directory import StateDirectory
 
 WORKERS, EACH = 4, 2_500
 RECYCLED, PEER_RECYCLED = 10_000, 1_000
@@ -105,7 +105,7 @@ def _serve(pipe: Connection, side: Any, labels: Labels) -> None:
 
 
 def _ours(pipe: Connection, folder: str, labels: Labels, supervisor: int) -> None:
-    workers = Workers(Path(folder), supervisor=Supervisor.of(supervisor), patience=10)
+    workers = Workers(Path(folder), supervisor=Supervisor.of(supervisor), timeout=10)
     side = ours(workers=workers)
     _serve(pipe, side, labels)
 
@@ -135,11 +135,11 @@ def recycled() -> Row:
     """
     with tempfile.TemporaryDirectory() as folder:
         keeper, before = _small(folder), 0.0
-        files: Files = keeper.workers._files  # type: ignore[union-attr]  # given
+        files: StateDirectory = keeper.workers._files  # type: ignore[union-attr]  # given
         encoder = Encoder(files.run)
         for n in range(RECYCLED):
             worker, lock = files.new_worker()
-            files.enter(worker)
+            files.publish(worker)
             files.save(worker, keeper.reader.local(partial(encoder.encode, worker=worker)))
             lock.release()
             keeper.workers._tick()  # type: ignore[union-attr]  # as above
@@ -154,7 +154,7 @@ def recycled() -> Row:
 
 
 def _small(folder: str) -> Telemetry:
-    telemetry = Telemetry(workers=Workers(Path(folder) / "state", save_every=3600))
+    telemetry = AgentOSTelemetry(workers=Workers(Path(folder) / "state", save_every=3600))
     for agent in ("navi", "herald"):
         telemetry.recorder.record_a2a_request(agent, "query", "success", 0.2, 300)
     return telemetry
@@ -199,7 +199,7 @@ def peer_recycled() -> Row:
 def record() -> Row:
     """A measurement of a process that is one of several, over that of one that is alone."""
     with tempfile.TemporaryDirectory() as folder:
-        shared, alone = Telemetry(workers=Workers(Path(folder) / "state")), Telemetry()
+        shared, alone = AgentOSTelemetry(workers=Workers(Path(folder) / "state")), AgentOSTelemetry()
         one, other = (t[A2A_REQUEST_DURATION].labels("navi", "query", "success") for t in (shared, alone))
         row = compare("a record with workers", lambda: one.observe(0.2), "without", lambda: other.observe(0.2), 1.1)
         shared.shutdown()

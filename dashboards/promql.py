@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from telemetry.metric import Kind, Label, Metric, Together
+from telemetry.metric import Kind, Label, Metric, MultiprocessMode
 
-__all__ = ["But", "Query", "Value", "le", "only_numbers", "ratio"]
+__all__ = ["Not", "Query", "Value", "le", "only_numbers", "ratio"]
 
 
 @dataclass(frozen=True, slots=True)
-class But:
+class Not:
     """Every value except this one."""
 
     value: str
 
 
-Value: TypeAlias = str | tuple[str, ...] | But
+Value: TypeAlias = str | tuple[str, ...] | Not
 """What a label must be: a value, one of several, or anything but one."""
 
 
@@ -50,7 +50,7 @@ class Query:
 
     def level(self, metric: Metric, *by: str) -> str:
         """A gauge's level by label keys: of several series the sum, or the highest where the catalogue says so."""
-        return _sum(metric, by, self.series(metric), "max" if metric.together is Together.MAX else "sum")
+        return _sum(metric, by, self.series(metric), "max" if metric.multiprocess_mode is MultiprocessMode.MAX else "sum")
 
     def count_at(self, metric: Metric, value: int) -> str:
         """How many series of a gauge are at this value."""
@@ -79,7 +79,7 @@ class Query:
         total, count = (self.rate(metric, window, *by, part=part) for part in ("sum", "count"))
         return only_numbers(f"{total} / {count}")
 
-    def under(self, metric: Metric, bound: float, window: str, *by: str) -> str:
+    def at_or_below(self, metric: Metric, bound: float, window: str, *by: str) -> str:
         """Observations a second that were at most a bucket bound."""
         bucket = self.series(metric, "bucket")
         return _sum(metric, by, f"rate({bucket[:-1]}, {le(metric, bound)}}}[{window}])")
@@ -112,7 +112,7 @@ def _matcher(label: Label, value: Value) -> str:
     match value:
         case tuple():
             return f'{label.prometheus_key}=~"{"|".join(_known(label, v) for v in value)}"'
-        case But():
+        case Not():
             return f'{label.prometheus_key}!="{_known(label, value.value)}"'
         case str():
             return f'{label.prometheus_key}="{_known(label, value)}"'

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from dashboards.config import JOB
 from dashboards.yaml_text import text
-from telemetry.agentos.catalogue import (
-    A2A_REQUEST_DURATION,
-    A2A_REQUESTS,
-    CACHE_OPERATIONS,
-    CCR_REQUESTS,
-    RATE_LIMIT_HITS,
-)
+from telemetry.agentos.catalogue import A2A_REQUEST_DURATION, A2A_REQUESTS, CACHE_OPERATIONS, CCR_REQUESTS, RATE_LIMIT_HITS
 
 __all__ = ["dashboards_yaml", "datasources_yaml"]
 
@@ -29,12 +23,7 @@ def datasources_yaml() -> str:
 
 def dashboards_yaml() -> str:
     """Where Grafana finds the dashboards: every one in this folder."""
-    provider = {
-        "name": "AgentOS",
-        "type": "file",
-        "allowUiUpdates": False,
-        "options": {"path": "/var/lib/grafana/dashboards"},
-    }
+    provider = {"name": "AgentOS", "type": "file", "allowUiUpdates": False, "options": {"path": "/var/lib/grafana/dashboards"}}
     return text({"apiVersion": 1, "providers": [provider]})
 
 
@@ -51,9 +40,7 @@ def _prometheus() -> dict[str, object]:
             "timeInterval": SCRAPE_INTERVAL,
             "prometheusType": "Prometheus",
             "prometheusVersion": "3.0.0",
-            "exemplarTraceIdDestinations": [
-                {"name": "trace_id", "datasourceUid": JAEGER, "urlDisplayLabel": "Trace"},
-            ],
+            "exemplarTraceIdDestinations": [{"name": "trace_id", "datasourceUid": JAEGER, "urlDisplayLabel": "Trace"}],
         },
     }
 

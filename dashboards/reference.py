@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from dashboards.alerting.slo import SHARES, WINDOWS, record
 from dashboards.config import JOB
-from telemetry.agentos.catalogue import AGENTOS, DESCRIPTIVE
+from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_genai import LATEST, V1_36
 from telemetry.agentos.catalogue_models import ROWS
-from telemetry.metric import Kind, Label, Metric, Together
+from telemetry.metric import Kind, Label, Metric, MultiprocessMode
 from telemetry.metric.label import INVALID, OTHER
+from telemetry.metric.telemetry_metrics import DESCRIPTIVE
 
 __all__ = ["metrics_markdown"]
 
@@ -78,7 +79,7 @@ def _section(metric: Metric) -> str:
         f"{metric.help.rstrip('.')}.\n",
         f"- Prometheus type: {_TYPES[metric.kind]}",
         f"- OpenTelemetry: {metric.kind.value} `{metric.name}`{unit}",
-        f"- Recorded in: `{metric.recorded}`",
+        f"- Recorded in: `{metric.recorded_in}`",
         *_together(metric),
         *_buckets(metric),
     ]
@@ -88,7 +89,7 @@ def _section(metric: Metric) -> str:
 
 def _together(metric: Metric) -> Iterator[str]:
     """What a gauge shows for several workers, where that is not their sum."""
-    if metric.together is Together.MAX:
+    if metric.multiprocess_mode is MultiprocessMode.MAX:
         yield "- Of several workers the highest is shown, and of several instances the highest counts"
 
 
@@ -120,7 +121,7 @@ def _example(metric: Metric) -> str:
             buckets = f"sum by ({', '.join(('le', *first))}) (rate({metric.prometheus_name}_bucket{selector}[5m]))"
             return f"histogram_quantile(0.95, {buckets}) >= 0"
         case "gauge":
-            highest = metric.together is Together.MAX
+            highest = metric.multiprocess_mode is MultiprocessMode.MAX
             return f"{total.replace('sum', 'max') if highest else total} ({metric.prometheus_name}{selector})"
         case _:
             return f"{metric.prometheus_name}{selector}"

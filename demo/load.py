@@ -68,12 +68,7 @@ async def _caller(client: httpx.AsyncClient, workspace: Workspace, operations: M
 
 
 async def _call(
-    client: httpx.AsyncClient,
-    workspace: str,
-    operations: Mapping[str, str],
-    agent: str,
-    operation: str | None,
-    stream: bool,
+    client: httpx.AsyncClient, workspace: str, operations: Mapping[str, str], agent: str, operation: str | None, stream: bool
 ) -> None:
     headers = {"X-Workspace-Id": workspace, "Accept": "text/event-stream" if stream else "application/json"}
     body = {"input": random.choice(_QUESTIONS), "operation": operation or operations[agent]}

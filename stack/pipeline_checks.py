@@ -74,16 +74,10 @@ def joined(
     jaeger = Jaeger(program("jaeger"), folder / "jaeger")
     service = Service(folder / "service", {"AGENTOS_STATE_DIRECTORY": str(folder / "state")}, workers=workers)
     between = Collector(program("otelcol"), folder / "collector", collector)
-    jobs = [
-        scrape_job(SCRAPED, service.address),
-        scrape_job("otel-collector", f"127.0.0.1:{between.telemetry}", interval="1s"),
-    ]
+    jobs = [scrape_job(SCRAPED, service.address), scrape_job("otel-collector", f"127.0.0.1:{between.telemetry}", interval="1s")]
     prometheus = Prometheus(program("prometheus"), folder / "prometheus", jobs)
     between.configure(
-        {
-            "TRACES_ENDPOINT": f"127.0.0.1:{jaeger.otlp}",
-            "PROMETHEUS_OTLP_ENDPOINT": f"{prometheus.url}/api/v1/otlp",
-        }
+        {"TRACES_ENDPOINT": f"127.0.0.1:{jaeger.otlp}", "PROMETHEUS_OTLP_ENDPOINT": f"{prometheus.url}/api/v1/otlp"}
     )
     service.configure({**_PUSH, **between.otlp(protocol), **settings})
     with ExitStack() as stack:

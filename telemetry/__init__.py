@@ -10,27 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from telemetry.agentos.catalogue import AGENTOS as AGENTOS
+    from telemetry.agentos.default import AgentOSTelemetry as AgentOSTelemetry
     from telemetry.agentos.default import current as current
     from telemetry.agentos.default import install as install
     from telemetry.agentos.recorder import Recorder as Recorder
     from telemetry.exposition import Exposition as Exposition
     from telemetry.exposition import PrometheusReader as PrometheusReader
-    from telemetry.metric.definition import Catalogue as Catalogue
-    from telemetry.metric.definition import CatalogueError as CatalogueError
+    from telemetry.metric import Catalogue as Catalogue
+    from telemetry.metric import CatalogueError as CatalogueError
     from telemetry.metric.label_values import LabelError as LabelError
-    from telemetry.pipeline.telemetry import Telemetry as Telemetry
+    from telemetry.pipeline import Telemetry as Telemetry
     from telemetry.tracing.timer import RequestTimer as RequestTimer
 
 _HOMES = {
     "AGENTOS": "telemetry.agentos.catalogue",
-    "Catalogue": "telemetry.metric.definition",
-    "CatalogueError": "telemetry.metric.definition",
+    "AgentOSTelemetry": "telemetry.agentos.default",
+    "Catalogue": "telemetry.metric",
+    "CatalogueError": "telemetry.metric",
     "Exposition": "telemetry.exposition",
     "LabelError": "telemetry.metric.label_values",
     "PrometheusReader": "telemetry.exposition",
     "Recorder": "telemetry.agentos.recorder",
     "RequestTimer": "telemetry.tracing.timer",
-    "Telemetry": "telemetry.pipeline.telemetry",
+    "Telemetry": "telemetry.pipeline",
     "current": "telemetry.agentos.default",
     "install": "telemetry.agentos.default",
 }

@@ -43,7 +43,10 @@ def test_each_is_used(name: str) -> None:
         return
     found = [str(one).removesuffix(".py").replace("/", ".") for one in metadata.files(name) or () if one.suffix == ".py"]
     modules = {module.removesuffix(".__init__") for module in found}
-    sources = [path for folder in ("agents", "telemetry", "dashboards", "stack", "demo", "benchmarks", "tests")
-               for path in (ROOT / folder).rglob("*.py")]  # fmt: skip
+    sources = [
+        path
+        for folder in ("agents", "telemetry", "dashboards", "stack", "demo", "benchmarks", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
     imported = {module for path in sources for module in re.findall(r"(?m)^\s*(?:from|import) ([\w.]+)", path.read_text())}
     assert imported & modules

@@ -18,14 +18,14 @@ from opentelemetry.trace import TracerProvider
 from agents.gateway.failure import failure_of
 from agents.gateway.transport import AgentTransport
 
-__all__ = ["Peer"]
+__all__ = ["AgentClient"]
 
 _CONNECT_SECONDS = 5.0
 _STALE_SECONDS = 30.0
 """Age from which an operation that the card does not name makes us look again."""
 
 
-class Peer:
+class AgentClient:
     """Holds one connection pool. The card is fetched when it is first needed, and again when it may have changed."""
 
     def __init__(

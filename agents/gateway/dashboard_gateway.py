@@ -13,11 +13,11 @@ from uuid import uuid4
 from a2a.types.a2a_pb2 import CancelTaskRequest, Message, Part, Role, SendMessageRequest, StreamResponse
 from opentelemetry.trace import TracerProvider
 
-from agents.gateway.agent_client import Peer
+from agents.gateway.agent_client import AgentClient
 from agents.gateway.failure import RunFailure, failure_of
 from agents.gateway.run import Run, state_of
 from agents.gateway.transport import Exchange
-from telemetry.agentos.a2a_recording import A2ADetails
+from telemetry.agentos.a2a_recording import A2ACallDetails
 from telemetry.agentos.calls import A2ACall
 from telemetry.agentos.recorder import Recorder
 
@@ -50,14 +50,14 @@ class DashboardGateway:
         self.timeout = timeout
         """Seconds an agent has for a run."""
         self._response_limit = response_limit
-        self._peers: dict[str, Peer] = {}
+        self._peers: dict[str, AgentClient] = {}
         self._leaving: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def opened(self, urls: Mapping[str, str]) -> AsyncIterator[DashboardGateway]:
+    async def open_label(self, urls: Mapping[str, str]) -> AsyncIterator[DashboardGateway]:
         """Reads the cards of these agents (name -> base URL); in the end says what is still to be said, and hangs up."""
-        self._peers = {name: Peer(name, url, self._response_limit, self._tracer_provider) for name, url in urls.items()}
-        self._recorder.know(agents=dict.fromkeys(urls, ()))
+        self._peers = {name: AgentClient(name, url, self._response_limit, self._tracer_provider) for name, url in urls.items()}
+        self._recorder.initialize_series(agents=dict.fromkeys(urls, ()))
         async with asyncio.TaskGroup() as group:
             for peer in self._peers.values():
                 group.create_task(self._greet(peer))
@@ -133,24 +133,24 @@ class DashboardGateway:
                     self._cancel_later(peer, run.task_id)
                 raise
 
-    def _details(self, call: A2ACall, run: Run) -> A2ADetails:
+    def _details(self, call: A2ACall, run: Run) -> A2ACallDetails:
         return self._recorder.models.a2a(call, run.agent, run.operation)
 
-    async def _greet(self, peer: Peer) -> None:
+    async def _greet(self, peer: AgentClient) -> None:
         try:
             await self._learn(peer, _UNKNOWN)
         except RunFailure as failure:
             _log.warning("agent %s has no card yet: %s", peer.name, failure.reason)
 
-    async def _learn(self, peer: Peer, operation: str) -> None:
+    async def _learn(self, peer: AgentClient, operation: str) -> None:
         try:
             async with asyncio.timeout(self.timeout):
                 if await peer.learn(operation):
-                    self._recorder.know(agents={peer.name: tuple(peer.operations)})
+                    self._recorder.initialize_series(agents={peer.name: tuple(peer.operations)})
         except TimeoutError as error:
             raise failure_of(error) from error
 
-    def _cancel_later(self, peer: Peer, task_id: str | None) -> None:
+    def _cancel_later(self, peer: AgentClient, task_id: str | None) -> None:
         """Tells the agent that nobody waits any more, without making the caller wait for that."""
         if task_id is not None:
             leaving = asyncio.create_task(_cancel(peer, task_id))
@@ -158,7 +158,7 @@ class DashboardGateway:
             leaving.add_done_callback(self._leaving.discard)
 
 
-def _send(peer: Peer, run: Run) -> AsyncGenerator[StreamResponse, None]:
+def _send(peer: AgentClient, run: Run) -> AsyncGenerator[StreamResponse, None]:
     request = SendMessageRequest(
         message=Message(
             role=Role.ROLE_USER,
@@ -189,7 +189,7 @@ async def _drain(events: AsyncIterator[StreamResponse]) -> None:
         _log.debug("an agent's stream did not end well after its final event: %r", error)
 
 
-async def _cancel(peer: Peer, task_id: str) -> None:
+async def _cancel(peer: AgentClient, task_id: str) -> None:
     try:
         async with asyncio.timeout(_GRACE_SECONDS):
             await peer.client.cancel_task(CancelTaskRequest(id=task_id))

@@ -6,12 +6,12 @@ import re
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["BrokenRequest"]
+__all__ = ["AbortedResponse"]
 
 _ANSWERED = re.compile(r"role=SERVER and state=(MUST_CLOSE|CLOSED|ERROR)\b")
 
 
-class BrokenRequest:
+class AbortedResponse:
     """ASGI middleware: what is sent after the server's own answer is dropped, as uvicorn drops it once a client is gone.
 
     When a body's framing is wrong in the very packet of its head, uvicorn answers 400 before the application runs, and h11

@@ -6,14 +6,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agents.api.problem import problem
 
-__all__ = ["TARGET_LIMIT", "HeadLimit"]
+__all__ = ["TARGET_LIMIT", "HeaderLimit"]
 
 TARGET_LIMIT = 8_000
 """Bytes of path and query that are served: RFC 9110, section 4.1, recommends as many at the least."""
 _BETWEEN = len(b": \r\n")
 
 
-class HeadLimit:
+class HeaderLimit:
     """ASGI middleware: 414 for a request target above ``TARGET_LIMIT``, 431 for more than ``limit`` bytes of headers.
 
     Each header counts with its name, its value and four bytes more, as HTTP/1.1 sends it. Nobody reads the body of what was

@@ -21,8 +21,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agents.api.problem import problem
 from agents.api.workspace import BadWorkspace, workspace_of
-from agents.services.storage.memory_window import WindowStore
-from agents.services.storage.redis_guard import RedisAway, RedisGate
+from agents.services.storage.memory_window import MonotonicMemoryStorage
+from agents.services.storage.redis_guard import RedisGuard, RedisUnavailable
 from agents.settings import Settings
 from telemetry.agentos.recorder import Recorder
 
@@ -43,8 +43,8 @@ class Refusal:
 class Limiter:
     """Counts requests in fixed windows that begin with their first request, in memory or in Redis."""
 
-    def __init__(self, settings: Settings, gate: RedisGate | None) -> None:
-        self._gate = gate
+    def __init__(self, settings: Settings, guard: RedisGuard | None) -> None:
+        self._guard = guard
         self._pool: ConnectionPool | None = None
         self._strategy = FixedWindowRateLimiter(self._storage(settings))
         self._limits: dict[str, RateLimitItem] = {
@@ -56,9 +56,9 @@ class Limiter:
         self.policies = ", ".join(f'"{name}";q={item.amount};w={item.get_expiry()}' for name, item in self._limits.items())
         """The value of ``RateLimit-Policy`` (draft-ietf-httpapi-ratelimit-headers)."""
 
-    def _storage(self, settings: Settings) -> WindowStore | RedisStorage:
-        if self._gate is None:
-            return WindowStore()
+    def _storage(self, settings: Settings) -> MonotonicMemoryStorage | RedisStorage:
+        if self._guard is None:
+            return MonotonicMemoryStorage()
         self._pool = ConnectionPool.from_url(
             settings.redis_url,
             socket_timeout=settings.redis_timeout,
@@ -73,7 +73,7 @@ class Limiter:
         )
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[None]:
+    async def open_label(self) -> AsyncIterator[None]:
         """Closes the connections in the end."""
         try:
             yield
@@ -87,10 +87,10 @@ class Limiter:
         return bool(self._limits)
 
     async def decide(self, client: str, workspace: str, endpoint: str) -> Refusal | None:
-        """Counts one request; says which limit refuses it. Raises ``RedisAway``."""
-        if self._gate is None:
+        """Counts one request; says which limit refuses it. Raises ``RedisUnavailable``."""
+        if self._guard is None:
             return await self._decide(client, workspace, endpoint)
-        async with self._gate.use():
+        async with self._guard.use():
             return await self._decide(client, workspace, endpoint)
 
     async def _decide(self, client: str, workspace: str, endpoint: str) -> Refusal | None:
@@ -131,7 +131,7 @@ class RateLimit:
     async def _refused(self, scope: Scope, workspace: str, endpoint: str) -> ASGIApp | None:
         try:
             refusal = await self._limiter.decide(_client(scope), workspace, endpoint)
-        except RedisAway:
+        except RedisUnavailable:
             self._recorder.rate_limit_decision(endpoint, "error", workspace)
             if self._allow_on_error:
                 return None

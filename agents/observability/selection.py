@@ -8,14 +8,15 @@ from collections.abc import Callable, Mapping
 from agents.services.provider_slot import target_of
 from agents.settings import Settings
 from telemetry.agentos import catalogue_genai as genai
-from telemetry.agentos.catalogue import AGENTOS, DESCRIPTIVE
+from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_models import ERROR_CODE, PROTOCOL_CODES, ROWS
 from telemetry.metric import Catalogue
+from telemetry.metric.telemetry_metrics import DESCRIPTIVE
 
-__all__ = ["Choice"]
+__all__ = ["CatalogueSelection"]
 
 
-class Choice:
+class CatalogueSelection:
     """The catalogue for these settings. ``select`` keeps from /metrics what is pushed only."""
 
     def __init__(self, settings: Settings, environ: Mapping[str, str] = os.environ) -> None:
@@ -26,7 +27,7 @@ class Choice:
         described = DESCRIPTIVE if settings.telemetry_metrics else ()
         models_part = ROWS if settings.model_metrics else ()
         self.catalogue = Catalogue([*AGENTOS, *described, *models_part, *(version.rows if version else ())])
-        self.select: Callable[[str, str], bool] | None = genai.in_scrapes if wanted == "otlp" else None
+        self.select: Callable[[str, str], bool] | None = genai.exclude_genai if wanted == "otlp" else None
         self.known: dict[str, tuple[str, ...]] = {}
         targets = [target_of(name, _vendor(one.kind), one.model, one) for name, one in settings.providers.items()]
         models = tuple({target.model for target in targets})

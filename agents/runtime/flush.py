@@ -9,12 +9,12 @@ from contextlib import suppress
 
 from telemetry import Telemetry
 
-__all__ = ["hand_over"]
+__all__ = ["flush_telemetry"]
 
 _log = logging.getLogger(__name__)
 
 
-async def hand_over(telemetry: Telemetry, seconds: float) -> None:
+async def flush_telemetry(telemetry: Telemetry, seconds: float) -> None:
     """Shuts the telemetry down, which sends what is still to be sent, and waits no longer than ``seconds`` for that."""
     loop, done = asyncio.get_running_loop(), asyncio.Event()
 

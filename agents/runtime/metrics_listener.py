@@ -64,9 +64,15 @@ async def _serve(app: ASGIApp, place: _Port | _File, sock: socket.socket | None,
         with suppress(OSError):
             sock = place.take()
     config = uvicorn.Config(
-        app, lifespan="off", log_config=None, access_log=False, proxy_headers=False, server_header=False, ws="none",
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        ws="none",
         timeout_graceful_shutdown=_DRAIN_SECONDS,
-    )  # fmt: skip
+    )
     server = InnerServer(config)
     running = asyncio.create_task(server.serve(sockets=[sock]))
     stopping = asyncio.create_task(stop.wait())

@@ -11,10 +11,10 @@ import uvicorn
 from agents.middleware.header_limit import TARGET_LIMIT
 from telemetry.prefork import is_worker
 
-__all__ = ["end_on_sigterm", "host", "take_heads"]
+__all__ = ["end_on_sigterm", "raise_h11_limit", "running_server"]
 
 
-def host() -> uvicorn.Server | None:
+def running_server() -> uvicorn.Server | None:
     """The server that listens to this process's SIGTERM; ``None`` under another one, or in a thread of somebody's."""
     if threading.current_thread() is not threading.main_thread():
         return None
@@ -22,8 +22,8 @@ def host() -> uvicorn.Server | None:
     return owner if isinstance(owner, uvicorn.Server) else None
 
 
-def take_heads(server: uvicorn.Server, limit: int) -> None:
-    """Lets heads that are somewhat too large come as far as ``HeadLimit``, which says what is wrong with them.
+def raise_h11_limit(server: uvicorn.Server, limit: int) -> None:
+    """Lets heads that are somewhat too large come as far as ``HeaderLimit``, which says what is wrong with them.
 
     Larger ones are a bare 400 of uvicorn's, as soon as that much has come. What ``--h11-max-incomplete-event-size`` says goes
     first.

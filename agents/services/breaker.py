@@ -12,9 +12,9 @@ class Breaker:
     """Opens after ``failures`` failures in a row. After ``pause`` seconds one call is let through: half-open. If it succeeds
     the breaker closes, if it fails it is open for another pause.
 
-    Whoever was allowed must say how it ended: ``succeeded``, ``failed``, or ``released`` where it says nothing about the
-    provider, and the ``era`` in which it was allowed. The end of a call from an era before says nothing of this one: it began
-    before the breaker changed. ``changed`` is told each new state: ``closed``, ``half_open`` or ``open``.
+    The caller that was allowed must say how it ended: ``succeeded``, ``failed``, or ``released`` where that says
+    nothing about the provider, and the ``generation`` in which it was allowed. The end of a call of an earlier generation
+    is ignored. ``changed`` is told each new state: ``closed``, ``half_open`` or ``open``.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Breaker:
         self._opened_at = 0.0
         self._trying = False
         self.state = "closed"
-        self.era = 0
+        self.generation = 0
         """Counts the changes of state."""
 
     def allows(self) -> bool:
@@ -46,18 +46,18 @@ class Breaker:
         self._trying = True
         return True
 
-    def succeeded(self, era: int | None = None) -> None:
+    def succeeded(self, generation: int | None = None) -> None:
         """The call answered."""
-        if era not in (None, self.era):
+        if generation not in (None, self.generation):
             return
         self._failures = 0
         self._trying = False
         if self.state != "closed":
             self._become("closed")
 
-    def failed(self, era: int | None = None) -> None:
+    def failed(self, generation: int | None = None) -> None:
         """The call failed, and that is the provider's doing."""
-        if era not in (None, self.era):
+        if generation not in (None, self.generation):
             return
         self._failures += 1
         self._trying = False
@@ -65,12 +65,12 @@ class Breaker:
             self._opened_at = self._clock()
             self._become("open")
 
-    def released(self, era: int | None = None) -> None:
+    def released(self, generation: int | None = None) -> None:
         """The call ended without saying anything about the provider."""
-        if era in (None, self.era):
+        if generation in (None, self.generation):
             self._trying = False
 
     def _become(self, state: str) -> None:
         self.state = state
-        self.era += 1
+        self.generation += 1
         self._changed(state)

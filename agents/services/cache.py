@@ -11,7 +11,7 @@ from cashews import Cache
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from agents.services.storage.redis_guard import RedisAway, RedisGate
+from agents.services.storage.redis_guard import RedisGuard, RedisUnavailable
 from agents.settings import Settings
 from telemetry.agentos.recorder import Recorder
 
@@ -21,12 +21,12 @@ __all__ = ["AnswerCache"]
 class AnswerCache:
     """Each operation is measured. An outage is counted as ``error`` and then treated as if nothing were stored."""
 
-    def __init__(self, settings: Settings, recorder: Recorder, gate: RedisGate | None) -> None:
+    def __init__(self, settings: Settings, recorder: Recorder, guard: RedisGuard | None) -> None:
         self._recorder = recorder
-        self._gate = gate
+        self._guard = guard
         self._ttl = settings.cache_ttl
         self._cache = Cache()
-        if gate is None:
+        if guard is None:
             self._cache.setup("mem://", size=settings.cache_size, check_interval=min(settings.cache_ttl, 30))
         else:
             self._cache.setup(
@@ -41,7 +41,7 @@ class AnswerCache:
             )
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[None]:
+    async def open_label(self) -> AsyncIterator[None]:
         """Between these the cache can be used."""
         await self._cache.init()
         try:
@@ -61,7 +61,7 @@ class AnswerCache:
                 found = await self._cache.get(key)
                 call.result("miss" if found is None else "hit")
                 return None if found is None else str(found)
-        except RedisAway:
+        except RedisUnavailable:
             return None
 
     async def set(self, key: str, answer: str) -> None:
@@ -70,7 +70,7 @@ class AnswerCache:
             async with self._recorder.cache_call("set") as call, self._guarded():
                 await self._cache.set(key, answer, expire=self._ttl)
                 call.result("ok")
-        except RedisAway:
+        except RedisUnavailable:
             return
 
     async def delete(self, key: str) -> None:
@@ -79,8 +79,8 @@ class AnswerCache:
             async with self._recorder.cache_call("delete") as call, self._guarded():
                 await self._cache.delete(key)
                 call.result("ok")
-        except RedisAway:
+        except RedisUnavailable:
             return
 
     def _guarded(self) -> AbstractAsyncContextManager[None]:
-        return nullcontext() if self._gate is None else self._gate.use()
+        return nullcontext() if self._guard is None else self._guard.use()

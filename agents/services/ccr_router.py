@@ -17,10 +17,10 @@ from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import GEN_A
 
 from agents.services.breaker import Breaker
 from agents.services.ccr_usage import measured
-from agents.services.provider_slot import Asked, Lane, QueueFull
+from agents.services.provider_slot import Admission, ProviderSlot, QueueFull
 from agents.services.providers.base import ModelRequest, Provider, ProviderError
 from agents.services.retry import Retry
-from agents.services.time_budget import Patience
+from agents.services.time_budget import TimeBudget
 from agents.settings import ProviderSettings, Settings
 from telemetry.agentos.errors import reason_of
 from telemetry.agentos.genai import Target
@@ -35,7 +35,7 @@ class RouterError(Exception):
     """No provider of the task type could answer."""
 
 
-class _Away(Exception):
+class _ProviderUnavailable(Exception):
     """A provider did not answer before its first text: the next one may."""
 
     def __init__(self, reason: str) -> None:
@@ -44,11 +44,11 @@ class _Away(Exception):
 
 
 @dataclass(slots=True)
-class _Journey:
+class _RequestState:
     """One request on its way."""
 
     request: ModelRequest
-    patience: Patience
+    budget: TimeBudget
     attempts: int = 0
 
 
@@ -79,23 +79,23 @@ class Router:
         self._clock = clock
         self._sleep = sleep
         self._retry = Retry(settings.retries, settings.retry_wait, settings.retry_longest_wait, chance)
-        self._lanes: dict[str, Lane] = {}
+        self._slots: dict[str, ProviderSlot] = {}
         for name, provider in providers.items():
             changed = partial(models.breaker, name)
             breaker = Breaker(settings.breaker_failures, settings.breaker_pause, changed, clock)
-            lane = Lane(name, provider, settings.providers.get(name, ProviderSettings()), breaker, models)
-            self._lanes[name] = lane
-            models.know(lane.target)
+            slot = ProviderSlot(name, provider, settings.providers.get(name, ProviderSettings()), breaker, models)
+            self._slots[name] = slot
+            models.initialize_series(slot.target)
         for names in [*routes.values(), tuple(providers)]:
-            models.know_route(names)
+            models.initialize_route(names)
 
     def route(self, task_type: str) -> tuple[str, ...]:
         """The names of the providers for a task type, in order."""
-        return self._routes.get(task_type) or tuple(self._lanes)
+        return self._routes.get(task_type) or tuple(self._slots)
 
     def target(self, name: str) -> Target:
         """What attempts at this provider are aimed at."""
-        return self._lanes[name].target
+        return self._slots[name].target
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[str, None]:
         """Yields the answer as it comes. Raises ``RouterError`` when nobody answers, or not in time.
@@ -103,7 +103,7 @@ class Router:
         Once text has gone out there is no way back: a provider that fails after its first piece fails the answer.
         """
         with self._tracer.start_as_current_span("ccr.route", attributes={"task_type": request.task_type}) as span:
-            journey = _Journey(request, Patience(self._settings.call_timeout, self._clock))
+            journey = _RequestState(request, TimeBudget(self._settings.call_timeout, self._clock))
             status = "error"
             try:
                 async with aclosing(self._along(journey)) as pieces:
@@ -114,72 +114,77 @@ class Router:
                 span.set_attribute("ccr.attempts", journey.attempts)
                 self._models.answered(request.task_type, status, journey.attempts)
 
-    async def _along(self, journey: _Journey) -> AsyncGenerator[str, None]:
+    async def _along(self, journey: _RequestState) -> AsyncGenerator[str, None]:
         """The route's providers in turn."""
         task_type = journey.request.task_type
         route = self.route(task_type)
         for name, following in zip_longest(route, route[1:]):
             try:
-                async with aclosing(self._at(self._lanes[name], journey)) as pieces:
+                async with aclosing(self._at(self._slots[name], journey)) as pieces:
                     async for piece in pieces:
                         yield piece
                 return
-            except _Away as away:
-                if journey.patience.left <= 0:
+            except _ProviderUnavailable as away:
+                if journey.budget.left <= 0:
                     raise RouterError(f"no provider answered the task {task_type!r} in time") from away.__cause__
                 if following is not None:
                     self._models.fell_back(name, following, away.reason)
         raise RouterError(f"no provider could answer the task {task_type!r}")
 
-    async def _at(self, lane: Lane, journey: _Journey) -> AsyncGenerator[str, None]:
-        """One provider, as often as is set. Raises ``_Away``, or ``RouterError`` once text has gone out."""
+    async def _at(self, slot: ProviderSlot, journey: _RequestState) -> AsyncGenerator[str, None]:
+        """One provider, as often as is set. Raises ``_ProviderUnavailable``, or ``RouterError`` once text has gone out."""
         for repetition in count(1):
-            asked = lane.asked()
+            asked = slot.asked()
             if asked is None:
-                self._models.skipped(lane.name, "breaker_open")
-                raise _Away("breaker_open")
+                self._models.skipped(slot.name, "breaker_open")
+                raise _ProviderUnavailable("breaker_open")
             try:
-                async with lane.turn(journey.patience), aclosing(self._attempt(lane, journey, asked)) as pieces:
+                async with slot.turn(journey.budget), aclosing(self._attempt(slot, journey, asked)) as pieces:
                     async for piece in pieces:
                         asked.begun = True
                         yield piece
             except QueueFull as error:
-                lane.judge(error, asked)
-                self._models.skipped(lane.name, "queue")
-                raise _Away("queue") from error
+                slot.report_result(error, asked)
+                self._models.skipped(slot.name, "queue")
+                raise _ProviderUnavailable("queue") from error
             except Exception as error:  # whatever one provider raises, the next one can still answer
-                lane.judge(error, asked)
-                await self._bear(lane, journey, error, repetition, begun=asked.begun)
+                slot.report_result(error, asked)
+                await self._wait_before_retry(slot, journey, error, repetition, begun=asked.begun)
             except BaseException as error:  # the reader left, which says nothing of the provider unless it had begun
-                lane.judge(error, asked)
+                slot.report_result(error, asked)
                 raise
             else:
-                lane.judge(None, asked)
+                slot.report_result(None, asked)
                 return
 
-    async def _bear(self, lane: Lane, journey: _Journey, error: Exception, repetition: int, *, begun: bool) -> None:
-        """Waits until the provider may be asked again. Raises ``_Away`` if it may not, ``RouterError`` if nobody may."""
-        _log.warning("provider %s failed at %s: %s", lane.name, journey.request.task_type, error or type(error).__name__)
+    async def _wait_before_retry(
+        self, slot: ProviderSlot, journey: _RequestState, error: Exception, repetition: int, *, begun: bool
+    ) -> None:
+        """Waits until the provider may be asked again.
+
+        Raises ``_ProviderUnavailable`` if it may not, ``RouterError`` if no provider may.
+        """
+        _log.warning("provider %s failed at %s: %s", slot.name, journey.request.task_type, error or type(error).__name__)
         if begun:
-            raise RouterError(f"provider {lane.name} failed in the middle of its answer") from error
+            raise RouterError(f"provider {slot.name} failed in the middle of its answer") from error
         reason = reason_of(error)
         delay = self._retry.delay(repetition, reason, getattr(error, "retry_after", None))
-        if delay is None or delay >= journey.patience.left:
-            raise _Away(reason) from error
-        self._models.retried(lane.name, reason)
-        await journey.patience.wait(self._sleep(delay))
+        if delay is None or delay >= journey.budget.left:
+            raise _ProviderUnavailable(reason) from error
+        self._models.retried(slot.name, reason)
+        await journey.budget.wait(self._sleep(delay))
 
-    async def _attempt(self, lane: Lane, journey: _Journey, asked: Asked) -> AsyncGenerator[str, None]:
+    async def _attempt(self, slot: ProviderSlot, journey: _RequestState, asked: Admission) -> AsyncGenerator[str, None]:
         """One call of a provider, measured, on a span that says which model was asked."""
         request = journey.request
         # Whoever has not even half of the time that is usual may be healthy and run out of it.
-        asked.short = journey.patience.left < min(lane.timeout, self._settings.call_timeout) / 2
+        asked.short = journey.budget.left < min(slot.timeout, self._settings.call_timeout) / 2
         journey.attempts += 1
-        attempt = self._models.attempt(lane.target, request.task_type, journey.attempts)
+        attempt = self._models.attempt(slot.target, request.task_type, journey.attempts)
         attributes = {GEN_AI_INPUT_MESSAGES: _messages("user", request.prompt)} if self._trace_content else {}
-        patience = (Patience(lane.timeout, self._clock), journey.patience)
-        answer = lane.provider.answer(request)
-        calls = measured(attempt, lane.target, answer, patience, self._settings.prices, attributes)
+        budget = (TimeBudget(slot.timeout, self._clock), journey.budget)
+        answer = slot.provider.answer(request)
+        calls = measured(attempt, slot.target, answer, budget, self._settings.prices, attributes)
         answered: list[str] = []
         async with aclosing(calls) as pieces:
             async for piece in pieces:
@@ -190,8 +195,8 @@ class Router:
 
     async def close(self) -> None:
         """Closes all providers."""
-        for lane in self._lanes.values():
-            await lane.provider.close()
+        for slot in self._slots.values():
+            await slot.provider.close()
 
 
 def _messages(role: str, text: str) -> str:

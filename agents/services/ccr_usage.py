@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
-from agents.services.time_budget import Patience
+from agents.services.time_budget import TimeBudget
 from agents.settings.prices import Prices
 from telemetry.agentos.genai import Target
 from telemetry.agentos.model_attempt import ModelAttempt
@@ -20,7 +20,7 @@ async def measured(
     attempt: ModelAttempt,
     target: Target,
     pieces: AsyncGenerator[str | Usage, None],
-    patience: tuple[Patience, ...],
+    budget: tuple[TimeBudget, ...],
     prices: Prices,
     attributes: Mapping[str, str],
 ) -> AsyncGenerator[str, None]:
@@ -32,7 +32,7 @@ async def measured(
     """
     async with attempt as call, aclosing(pieces):
         call.span.set_attributes(attributes)
-        first, *others = patience
+        first, *others = budget
         while (piece := await first.wait(anext(pieces, None), *others)) is not None:
             if isinstance(piece, Usage):
                 call.used(piece, prices.cost(target.provider, target.model, piece))

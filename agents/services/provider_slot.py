@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 from agents.services.breaker import Breaker
 from agents.services.providers.base import Provider
-from agents.services.time_budget import Patience
+from agents.services.time_budget import TimeBudget
 from agents.settings.values import ProviderSettings
 from telemetry.agentos.errors import reason_of
 from telemetry.agentos.genai import Target
 from telemetry.agentos.model_metrics import ModelRecorder
 
-__all__ = ["Asked", "Lane", "QueueFull", "target_of"]
+__all__ = ["Admission", "ProviderSlot", "QueueFull", "target_of"]
 
 _NOT_ITS_DOING = frozenset({"client", "cancelled"})
 """Reasons that say nothing about the provider's health."""
@@ -27,10 +27,10 @@ class QueueFull(Exception):
 
 
 @dataclass(slots=True)
-class Asked:
+class Admission:
     """One time that the provider is asked, and what its end depends on."""
 
-    era: int
+    generation: int
     """The breaker's, when it let the call through."""
     begun: bool = False
     """Whether text has come."""
@@ -46,7 +46,7 @@ def target_of(name: str, vendor: str, model: str, settings: ProviderSettings) ->
     return Target(name, vendor, model, url.hostname or "", port, streams=serves or settings.stream, serves=serves)
 
 
-class Lane:
+class ProviderSlot:
     """Holds a provider's breaker and its turns."""
 
     def __init__(
@@ -61,7 +61,7 @@ class Lane:
         self._turns = asyncio.Semaphore(settings.max_in_flight) if settings.max_in_flight else None
 
     @asynccontextmanager
-    async def turn(self, patience: Patience) -> AsyncIterator[None]:
+    async def turn(self, budget: TimeBudget) -> AsyncIterator[None]:
         """Lets the block ask the provider, after those who came before. Raises ``QueueFull``."""
         if self._turns is None:
             yield
@@ -69,7 +69,7 @@ class Lane:
         if self._turns.locked():
             with self._models.queued(self.name):
                 try:
-                    await patience.wait(self._turns.acquire())
+                    await budget.wait(self._turns.acquire())
                 except TimeoutError:
                     raise QueueFull(f"no turn at provider {self.name}") from None
         else:
@@ -79,22 +79,22 @@ class Lane:
         finally:
             self._turns.release()
 
-    def asked(self) -> Asked | None:
-        """The provider is to be asked; None where its breaker does not allow it. ``judge`` must be told the end."""
+    def asked(self) -> Admission | None:
+        """The provider is to be asked; None where its breaker does not allow it. ``report_result`` must be told the end."""
         allowed = self.breaker.allows()  # which may change its era
-        return Asked(self.breaker.era) if allowed else None
+        return Admission(self.breaker.generation) if allowed else None
 
-    def judge(self, error: BaseException | None, asked: Asked) -> None:
+    def report_result(self, error: BaseException | None, asked: Admission) -> None:
         """Tells the breaker how a call ended."""
         if error is None or (asked.begun and not isinstance(error, Exception)):
-            self.breaker.succeeded(asked.era)
+            self.breaker.succeeded(asked.generation)
         elif self._blames(error, asked):
-            self.breaker.failed(asked.era)
+            self.breaker.failed(asked.generation)
         else:
-            self.breaker.released(asked.era)
+            self.breaker.released(asked.generation)
 
     @staticmethod
-    def _blames(error: BaseException, asked: Asked) -> bool:
+    def _blames(error: BaseException, asked: Admission) -> bool:
         if isinstance(error, QueueFull) or reason_of(error) in _NOT_ITS_DOING:
             return False
         return not (asked.short and isinstance(error, TimeoutError))

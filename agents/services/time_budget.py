@@ -8,19 +8,19 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-__all__ = ["Patience"]
+__all__ = ["TimeBudget"]
 
 T = TypeVar("T")
 
 
-class Patience:
+class TimeBudget:
     """``seconds`` of waiting. What passes between the waits, while the reader takes its time, does not count."""
 
     def __init__(self, seconds: float = math.inf, clock: Callable[[], float] = time.monotonic) -> None:
         self.left = seconds
         self._clock = clock
 
-    async def wait(self, coming: Awaitable[T], *others: Patience) -> T:
+    async def wait(self, coming: Awaitable[T], *others: TimeBudget) -> T:
         """Waits for what comes; each of ``others`` must have patience left as well. Raises ``TimeoutError``."""
         every = (self, *others)
         least = min(one.left for one in every)

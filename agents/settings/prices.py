@@ -82,5 +82,5 @@ def _amount(value: Any, what: str) -> Decimal:
     return number
 
 
-def _no_number(word: str) -> Any:
-    raise ValueError(f"{word} is no number")
+def _no_number(identifier: str) -> Any:
+    raise ValueError(f"{identifier} is no number")

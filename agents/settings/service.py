@@ -82,7 +82,7 @@ class Settings:
     """Whether the HTTP server's own metrics are recorded beside ours."""
     trace_content: bool = _setting("AGENTOS_TRACE_CONTENT", False, values.switch)
     """Whether model spans carry the text of prompt and answer."""
-    environment: str = _setting("AGENTOS_ENVIRONMENT", "production", values.word)
+    environment: str = _setting("AGENTOS_ENVIRONMENT", "production", values.identifier)
     """The deployment environment that ``agentos_info`` names. In ``development`` and ``test`` a wrong label raises."""
     label_limits: Mapping[str, int] = _setting("AGENTOS_LABEL_LIMITS", dict, values.label_limits)
     """Label key -> how many values that no setting names keep series of their own; later ones become ``other``."""

@@ -110,7 +110,7 @@ def switch(value: bool | str) -> bool:
     return known[str(value).lower()]
 
 
-def word(value: str) -> str:
+def identifier(value: str) -> str:
     """A name that can be a label value."""
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise ValueError(f"a name of {_NAME_RULE} is needed")

@@ -11,7 +11,7 @@ from dashboards.panels.dashboard import PLACES
 from dashboards.panels.links import dashboard_url, runbook_url
 from telemetry.metric import Metric
 
-__all__ = ["Alert", "bad"]
+__all__ = ["Alert", "error_ratio"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Alert:
         }
 
 
-def bad(metric: Metric, window: str, *by: str, **bad: str) -> tuple[str, str]:
+def error_ratio(metric: Metric, window: str, *by: str, **bad: str) -> tuple[str, str]:
     """The share of bad events, and how many there were."""
     share = f"{RULES.rate(metric, window, *by, part='', **bad)}\n/\n{RULES.rate(metric, window, *by)}"
     return share, RULES.increase(metric, window, *by, offset="", **bad)

@@ -54,10 +54,10 @@ def _test(case: Case) -> dict[str, object]:
         "interval": "1m",
         "input_series": [{"series": name, "values": values} for name, values in case.given.items()],
         "alert_rule_test": [
-            {"alertname": case.alert, "eval_time": f"{case.at - 1}m", "exp_alerts": []}
-            for _ in [None] if case.fires
-        ] + [{"alertname": case.alert, "eval_time": f"{case.at}m", "exp_alerts": expected}],
-    }  # fmt: skip
+            {"alertname": case.alert, "eval_time": f"{case.at - 1}m", "exp_alerts": []} for _ in [None] if case.fires
+        ]
+        + [{"alertname": case.alert, "eval_time": f"{case.at}m", "exp_alerts": expected}],
+    }
 
 
 def _expected(alert: Alert, labels: Mapping[str, str], value: str) -> dict[str, object]:
@@ -67,8 +67,13 @@ def _expected(alert: Alert, labels: Mapping[str, str], value: str) -> dict[str, 
     def filled(template: str) -> str:
         for key, said in everything.items():
             template = template.replace(f"{{{{ $labels.{key} }}}}", said)
-        for form in ('{{ $value }}', '{{ $value | printf "%.0f" }}', '{{ $value | printf "%.1f" }}',
-                     '{{ $value | printf "%.2f" }}', "{{ $value | humanizePercentage }}"):  # fmt: skip
+        for form in (
+            "{{ $value }}",
+            '{{ $value | printf "%.0f" }}',
+            '{{ $value | printf "%.1f" }}',
+            '{{ $value | printf "%.2f" }}',
+            "{{ $value | humanizePercentage }}",
+        ):
             template = template.replace(form, value)
         return template
 
@@ -134,10 +139,12 @@ def _burns(share: Share, name: str, burn: Burn, step: int) -> dict[str, object]:
         # The first step has no rate yet. The alerts of the longer windows still wait at this time.
         "alert_rule_test": [{"alertname": name, "eval_time": f"{wait + step}m", "exp_alerts": expected}],
         "promql_expr_test": [
-            _value(firing, wait, 0), _value(firing, wait + step, 1), _value(firing, long, 1),
+            _value(firing, wait, 0),
+            _value(firing, wait + step, 1),
+            _value(firing, long, 1),
             _value(firing, long + short + step, 0),
         ],
-    }  # fmt: skip
+    }
 
 
 def _burns_slower(share: Share, name: str, burn: Burn, step: int) -> dict[str, object]:
@@ -178,10 +185,8 @@ def _record(share: Share, window: str, step: int) -> Iterator[dict[str, object]]
             "name": f"{name}: {what}",
             "interval": f"{step}m",
             "input_series": given,
-            "promql_expr_test": [
-                {"expr": f"round({name} * 1e6)", "eval_time": f"{at}m", "exp_samples": samples}
-            ],
-        }  # fmt: skip
+            "promql_expr_test": [{"expr": f"round({name} * 1e6)", "eval_time": f"{at}m", "exp_samples": samples}],
+        }
 
 
 def _cancelled() -> dict[str, object]:
@@ -196,10 +201,13 @@ def _cancelled() -> dict[str, object]:
             {"series": series(A2A_ERRORS, **navi, error_type="internal"), "values": "0+10x60"},
         ],
         "promql_expr_test": [
-            {"expr": f"round({record(FAILED.name, '5m')} * 1e6)", "eval_time": "60m",
-             "exp_samples": [{"labels": '{job="agentos"}', "value": 100_000}]}
+            {
+                "expr": f"round({record(FAILED.name, '5m')} * 1e6)",
+                "eval_time": "60m",
+                "exp_samples": [{"labels": '{job="agentos"}', "value": 100_000}],
+            }
         ],
-    }  # fmt: skip
+    }
 
 
 def _value(expr: str, at: int, value: int) -> dict[str, object]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dashboards.config import AVAILABILITY, BURNS, JOB, LATENCY, Burn, Objective
-from dashboards.promql import But, Query, only_numbers
+from dashboards.promql import Not, Query, only_numbers
 from telemetry.agentos.catalogue import A2A_ERRORS, A2A_REQUEST_DURATION, A2A_REQUESTS
 
 __all__ = ["FAILED", "RULES", "SHARES", "SLOW", "WINDOWS", "Share", "burning", "minutes", "record"]
@@ -45,14 +45,14 @@ def record(name: str, window: str) -> str:
 
 def _failed(window: str) -> str:
     # A caller who leaves is neither a good call nor a bad one: `cancelled` is in neither part of the fraction.
-    failed = RULES.rate(A2A_ERRORS, window, "job", error_type=But("cancelled"))
+    failed = RULES.rate(A2A_ERRORS, window, "job", error_type=Not("cancelled"))
     left = RULES.rate(A2A_ERRORS, window, "job", error_type="cancelled")
     every = RULES.rate(A2A_REQUESTS, window, "job")
     return only_numbers(f"{failed}\n/\n({every} - ({left} or 0 * {every}))")
 
 
 def _slow(window: str) -> str:
-    fast = RULES.under(A2A_REQUEST_DURATION, LATENCY.under, window, "job")
+    fast = RULES.at_or_below(A2A_REQUEST_DURATION, LATENCY.under, window, "job")
     every = RULES.rate(A2A_REQUEST_DURATION, window, "job", part="count")
     return f"1 - ({only_numbers(f'{fast} / {every}')})"
 

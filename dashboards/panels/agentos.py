@@ -76,14 +76,9 @@ def _others_now() -> list[Panel]:
 
 def a2a() -> list[Panel]:
     """Calls to agents."""
-    percentiles = {
-        f"p{100 * q:g}": QUERY.quantile(q, A2A_REQUEST_DURATION, STEP)
-        for q in (0.5, 0.95, 0.99)
-    }  # fmt: skip
+    percentiles = {f"p{100 * q:g}": QUERY.quantile(q, A2A_REQUEST_DURATION, STEP) for q in (0.5, 0.95, 0.99)}
     return [
-        _rate(A2A_REQUESTS, "agent")
-        .title("Request Rate by Agent")
-        .description("A2A calls that ended, per second."),
+        _rate(A2A_REQUESTS, "agent").title("Request Rate by Agent").description("A2A calls that ended, per second."),
         over_time(percentiles, SECONDS, fixed=percentiles, exemplars=True)
         .title("Request Duration Percentiles (p50, p95, p99)")
         .description(
@@ -100,7 +95,7 @@ def a2a() -> list[Panel]:
             f"A2A calls per second by how they ended. Why they failed: {A2A_ERRORS.prometheus_name} by "
             f"{A2A_ERRORS.label('error_type').key}."
         ),
-    ]  # fmt: skip
+    ]
 
 
 def ccr() -> list[Panel]:
@@ -114,21 +109,16 @@ def ccr() -> list[Panel]:
         .title("Token Usage by Provider")
         .description("Tokens per second, as the providers report them. Unknown: a total whose split was not told.")
         .data_links([links.only("provider")]),
-        _latency(CCR_LATENCY, "provider", "How long model calls take.")
-        .title("Request Latency by Provider"),
+        _latency(CCR_LATENCY, "provider", "How long model calls take.").title("Request Latency by Provider"),
         _rate(CCR_REQUESTS, "task_type")
         .title("Requests by Task Type")
         .description("Model calls per second by the kind of task."),
-    ]  # fmt: skip
+    ]
 
 
 def limits_and_cache() -> list[Panel]:
     """The limiter's decisions, and the cache."""
-    lookups = {
-        "{{result}}": QUERY.rate(
-            CACHE_OPERATIONS, STEP, "result", operation="get", result=("hit", "miss", "error")
-        )
-    }  # fmt: skip
+    lookups = {"{{result}}": QUERY.rate(CACHE_OPERATIONS, STEP, "result", operation="get", result=("hit", "miss", "error"))}
     hits, answers = (QUERY.rate(CACHE_OPERATIONS, NOW, operation="get", result=which) for which in ("hit", ("hit", "miss")))
     return [
         _rate(RATE_LIMIT_HITS, "result")
@@ -141,6 +131,5 @@ def limits_and_cache() -> list[Panel]:
         .title("Cache Hit Ratio")
         .no_value("no look-ups")
         .description("Share of the cache look-ups of the last 5 minutes that found something, without failed ones."),
-        _latency(CACHE_LATENCY, "operation", "How long the cache takes.")
-        .title("Cache Latency by Operation"),
-    ]  # fmt: skip
+        _latency(CACHE_LATENCY, "operation", "How long the cache takes.").title("Cache Latency by Operation"),
+    ]

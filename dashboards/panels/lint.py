@@ -180,7 +180,20 @@ def target_exemplars(board: Board) -> Iterator[str]:
 
 
 RULES = (
-    template_datasource, template_job, template_multi, template_used, template_refresh,
-    panel_datasource, panel_title_description, panel_units, panel_place, panel_targets,
-    target_job, target_rate_interval, target_le, target_number, target_legend, target_exemplars,
-)  # fmt: skip
+    template_datasource,
+    template_job,
+    template_multi,
+    template_used,
+    template_refresh,
+    panel_datasource,
+    panel_title_description,
+    panel_units,
+    panel_place,
+    panel_targets,
+    target_job,
+    target_rate_interval,
+    target_le,
+    target_number,
+    target_legend,
+    target_exemplars,
+)

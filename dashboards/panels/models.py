@@ -30,7 +30,7 @@ from dashboards.panels.theme import (
 )
 from dashboards.panels.timeseries import NOW, STEP, end, narrowed
 from dashboards.panels.variables import MODELS_QUERY as QUERY
-from dashboards.promql import But, ratio
+from dashboards.promql import Not, ratio
 from telemetry.agentos.catalogue import CCR_REQUESTS
 from telemetry.agentos.catalogue_models import (
     A2A_CODES,
@@ -63,7 +63,7 @@ _distribution = partial(lines.distribution, QUERY)
 def now() -> list[Panel]:
     """The numbers that say whether anything is wrong, as of now."""
     answered = partial(QUERY.rate, ROUTED_ATTEMPTS, NOW, part="count")
-    failed = QUERY.rate(CALL_ERRORS, NOW, reason=But("cancelled"))
+    failed = QUERY.rate(CALL_ERRORS, NOW, reason=Not("cancelled"))
     return [
         number(ratio(answered(status="error"), answered()), PERCENT, orange=0.005, red=0.05)
         .title("Unanswered Requests")
@@ -142,11 +142,15 @@ def attempts() -> list[Panel]:
 
 def health() -> list[Panel]:
     """How the providers are."""
-    breakers = {"closed": (BREAKER_LEVELS["closed"], GREEN), "half-open": (BREAKER_LEVELS["half_open"], ORANGE),
-                "open": (BREAKER_LEVELS["open"], RED)}  # fmt: skip
+    breakers = {
+        "closed": (BREAKER_LEVELS["closed"], GREEN),
+        "half-open": (BREAKER_LEVELS["half_open"], ORANGE),
+        "open": (BREAKER_LEVELS["open"], RED),
+    }
     return [
-        _distribution(FIRST_TOKEN, "provider", "Time from the send to the first text of a stream.")
-        .title("Time to First Token"),
+        _distribution(FIRST_TOKEN, "provider", "Time from the send to the first text of a stream.").title(
+            "Time to First Token"
+        ),
         _level(IN_FLIGHT)
         .title("Calls in Flight")
         .description("Model calls under way. A flat top at max_in_flight: others wait."),
@@ -169,7 +173,7 @@ def health() -> list[Panel]:
             "Times a provider was not asked, per minute: its breaker is open (Breaker State), or no turn came in time "
             "(Calls Waiting)."
         ),
-    ]  # fmt: skip
+    ]
 
 
 def cost() -> list[Panel]:
@@ -219,7 +223,7 @@ def a2a() -> list[Panel]:
         .data_links([links.traces_of("rpc.response.status_code")]),
         _distribution(FIRST_EVENT, "agent", "Time from the send to the first event of a stream.").title("Time to First Event"),
         _distribution(REQUEST_SIZE, "agent", "Size of the requests to agents.").title("Request Size"),
-    ]  # fmt: skip
+    ]
 
 
 def _level(metric: Metric) -> timeseries.Panel:

@@ -38,12 +38,7 @@ PERCENT = "percentunit"
 TASKS = "none"
 EVENTS = "locale"
 """Whole numbers in full, 1,612 rather than 2 K."""
-RATES = {
-    "{request}": "reqps",
-    "{hit}": "suffix:decisions/s",
-    "{operation}": "ops",
-    "{token}": "suffix:tokens/s",
-}
+RATES = {"{request}": "reqps", "{hit}": "suffix:decisions/s", "{operation}": "ops", "{token}": "suffix:tokens/s"}
 """Unit of a rate, by the unit of what is counted."""
 MINUTE_RATES = {
     "{error}": "suffix:errors/min",
@@ -63,17 +58,34 @@ TIMES = "suffix:times"
 GREEN, YELLOW, ORANGE, RED, GREY = "green", "yellow", "orange", "red", "#8e8e8e"
 
 _MEANING = {
-    "success": GREEN, "allowed": GREEN, "hit": GREEN,
+    "success": GREEN,
+    "allowed": GREEN,
+    "hit": GREEN,
     "miss": YELLOW,
     "denied": ORANGE,
     "error": RED,
-    "p50": "super-light-blue", "p95": "blue", "p99": "dark-blue",
-    "get": "blue", "set": "purple", "delete": "#37bbca",
-    "input": "blue", "cached": "super-light-blue", "output": "purple", "reasoning": "#37bbca", "unknown": GREY,
-    "timeout": YELLOW, "rate_limit": ORANGE, "server": RED, "cancelled": GREY,
-    "TASK_STATE_COMPLETED": GREEN, "TASK_STATE_FAILED": RED, "TASK_STATE_REJECTED": ORANGE, "TASK_STATE_CANCELED": GREY,
-    "invalid": GREY, "other": GREY,
-}  # fmt: skip
+    "p50": "super-light-blue",
+    "p95": "blue",
+    "p99": "dark-blue",
+    "get": "blue",
+    "set": "purple",
+    "delete": "#37bbca",
+    "input": "blue",
+    "cached": "super-light-blue",
+    "output": "purple",
+    "reasoning": "#37bbca",
+    "unknown": GREY,
+    "timeout": YELLOW,
+    "rate_limit": ORANGE,
+    "server": RED,
+    "cancelled": GREY,
+    "TASK_STATE_COMPLETED": GREEN,
+    "TASK_STATE_FAILED": RED,
+    "TASK_STATE_REJECTED": ORANGE,
+    "TASK_STATE_CANCELED": GREY,
+    "invalid": GREY,
+    "other": GREY,
+}
 """Series that have a colour of their own wherever they appear.
 
 Agents, providers and task types are not known here. They take Grafana's palette in turn, where a colour only tells lines

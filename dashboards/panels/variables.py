@@ -25,11 +25,7 @@ _LABELS = {
 }
 """Label key of each variable, the metric that its values come from, and what it is called on the screen."""
 
-_MODELS_LABELS = {
-    "provider": (CCR_REQUESTS, "Provider"),
-    "model": (MODEL_TOKENS, "Model"),
-    "agent": (A2A_REQUESTS, "Agent"),
-}
+_MODELS_LABELS = {"provider": (CCR_REQUESTS, "Provider"), "model": (MODEL_TOKENS, "Model"), "agent": (A2A_REQUESTS, "Agent")}
 """The same of the second dashboard."""
 
 QUERY = Query(job="$job", variables={key: f"${{{key}:regex}}" for key in _LABELS})

@@ -15,11 +15,7 @@ from stack.servers.process import Server, ServerError, until
 
 __all__ = ["STEADY", "VICTIMS", "Result", "lost_traces", "outage"]
 
-STEADY = {
-    "AGENTOS_PROVIDERS": '{"steady": {"latency": 0.05}}',
-    "AGENTOS_RATE_LIMIT": "off",
-    "AGENTOS_CLIENT_RATE_LIMIT": "off",
-}
+STEADY = {"AGENTOS_PROVIDERS": '{"steady": {"latency": 0.05}}', "AGENTOS_RATE_LIMIT": "off", "AGENTOS_CLIENT_RATE_LIMIT": "off"}
 """A service whose answers take the same time, so that a change is the outage's."""
 VICTIMS: dict[str, Callable[[Chain], Server]] = {
     "collector": lambda chain: chain.collector,

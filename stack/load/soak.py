@@ -64,9 +64,10 @@ class Soaked:
     @property
     def grows(self) -> bool:
         """Whether the interpreter's blocks, or the resident memory, rise by more than their noise."""
-        return any(grown > max(noise, allowed) for (grown, noise), allowed in (
-            (self.growth("blocks"), _NOISE_BLOCKS), (self.growth("resident"), _NOISE_BYTES),
-        ))  # fmt: skip
+        return any(
+            grown > max(noise, allowed)
+            for (grown, noise), allowed in ((self.growth("blocks"), _NOISE_BLOCKS), (self.growth("resident"), _NOISE_BYTES))
+        )
 
     @property
     def blocks_a_call(self) -> float:

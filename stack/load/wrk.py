@@ -60,14 +60,7 @@ class Load:
 
 @contextmanager
 def loading(
-    program: Path,
-    folder: Path,
-    url: str,
-    *,
-    agent: str,
-    operation: str,
-    connections: int = 4,
-    seconds: int = 8,
+    program: Path, folder: Path, url: str, *, agent: str, operation: str, connections: int = 4, seconds: int = 8
 ) -> Iterator[Load]:
     """As many calls as are begun in so many seconds, one after the other on each of the connections."""
     script = folder / f"{agent}-{operation}.lua"
@@ -80,8 +73,10 @@ def loading(
     )
     process = subprocess.Popen(
         [program, *many, f"--script={script}", f"{url}/agents/{agent}/runs"],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     load = Load(process)
     try:
         yield load

@@ -40,7 +40,4 @@ class Collector(Server):
     def otlp(self, protocol: str = "grpc") -> dict[str, str]:
         """The ``OTEL_*`` variables that make a service push metrics and traces here."""
         port = self.grpc if protocol == "grpc" else self.http
-        return {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
-            "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
-        }
+        return {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}", "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}

@@ -29,9 +29,13 @@ def judge(
     Raises ``PartMissingError`` where the packages cannot be had.
     """
     question = {
-        "dashboard": dashboard, "datasources": datasources, "prometheus": prometheus,
-        "from": round(start * 1000), "to": round(end * 1000), "values": values,
-    }  # fmt: skip
+        "dashboard": dashboard,
+        "datasources": datasources,
+        "prometheus": prometheus,
+        "from": round(start * 1000),
+        "to": round(end * 1000),
+        "values": values,
+    }
     command = ["node", str(_installed() / "judge.cjs")]
     run = subprocess.run(command, input=json.dumps(question), capture_output=True, text=True, timeout=120, check=False)
     if run.returncode:

@@ -1,7 +1,7 @@
-"""Counters of what went wrong in the telemetry itself, and a log that says each thing once.
+"""Counts of what went wrong in the telemetry itself, and a log that says each thing once.
 
-The counters are plain integers: counting trouble must work when recording does not. ``pipeline.py`` puts them on /metrics
-(and into every other reader) through observable counters, as soon as they are above 0.
+The counts are plain integers, so that a failure is counted when recording itself has failed. Observable counters of the
+pipeline show them on /metrics, and to every other reader, once they are above 0.
 """
 
 from __future__ import annotations
@@ -11,76 +11,80 @@ from collections.abc import Callable, Hashable
 from itertools import count
 from threading import Lock
 
-from telemetry._base.fork import in_child
+from telemetry._base.fork import register_after_fork
 
-__all__ = ["Tally", "Trouble"]
+__all__ = ["Diagnostics", "EventCount"]
 
-_LOG_KEYS = 1000
+_LOGGED_LIMIT = 1000
 
 
-class Tally:
-    """A count that threads share. Hold on to ``one`` where finding it again would cost more than counting."""
+class EventCount:
+    """A count that threads share. Callers on a hot path keep ``increment`` instead of looking the count up each time."""
 
-    __slots__ = ("_before", "_lock", "one")
+    __slots__ = ("_lock", "_reads", "increment")
 
-    one: Callable[[], int]
-    """Counts one. A step of ``itertools.count`` is a single one for all threads, so it needs no lock; only reading does."""
+    increment: Callable[[], int]
+    """Adds one. A step of ``itertools.count`` is atomic, so that it needs no lock; reading does."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._before = 0
-        self.one = count().__next__
+        self._reads = 0
+        self.increment = count().__next__
 
     @property
-    def number(self) -> int:
-        """How many were counted. Each reading is a step as well, and so is taken off again."""
+    def value(self) -> int:
+        """How many were counted. Each read is a step as well, and is subtracted again."""
         with self._lock:
-            self._before += 1
-            return self.one() + 1 - self._before
+            self._reads += 1
+            return self.increment() + 1 - self._reads
 
     def reset(self) -> None:
-        """Begin at 0, with a lock that nobody holds."""
+        """Starts at 0, with a new lock."""
         self._lock = Lock()
-        self._before = self.one() + 1
+        self._reads = self.increment() + 1
 
 
-class Trouble:
-    """Counts by catalogue row and label values. Label values come from the catalogue, so the counters are bounded by it."""
+class Diagnostics:
+    """Counts by metric name and label values, bounded by the catalogue that both come from; and warnings, each logged once.
+
+    Args:
+        logger: Takes the warnings; by default the logger ``telemetry``.
+    """
 
     def __init__(self, logger: logging.Logger | None = None) -> None:
         self._logger = logger or logging.getLogger("telemetry")
-        self._tallies: dict[tuple[str, ...], Tally] = {}  # by row, label values ...
+        self._counts: dict[tuple[str, ...], EventCount] = {}  # by metric name, label values ...
         self._reset()
-        in_child(self._reset)
+        register_after_fork(self._reset)
 
     def _reset(self) -> None:
         self._lock = Lock()
         self._logged: set[Hashable] = set()
-        for tally in self._tallies.values():
-            tally.reset()
+        for each in self._counts.values():
+            each.reset()
 
-    def tally(self, key: tuple[str, ...]) -> Tally:
-        """The counter of a catalogue row, named as in OpenTelemetry, and label values in the row's order."""
-        found = self._tallies.get(key)
+    def counter_of(self, key: tuple[str, ...]) -> EventCount:
+        """The count of a metric, by its OpenTelemetry name and its label values in the metric's order."""
+        found = self._counts.get(key)
         if found is None:
             with self._lock:
-                found = self._tallies.setdefault(key, Tally())
+                found = self._counts.setdefault(key, EventCount())
         return found
 
     def count(self, metric_name: str, *label_values: str) -> None:
-        """Add one to the counter of the catalogue row ``metric_name`` (its OpenTelemetry name), labels in the row's order."""
-        self.tally((metric_name, *label_values)).one()
+        """Adds one to the count of ``metric_name`` (its OpenTelemetry name), label values in the metric's order."""
+        self.counter_of((metric_name, *label_values)).increment()
 
     def log_once(self, key: Hashable, message: str, *args: object) -> None:
-        """Log a warning the first time ``key`` is seen. After a thousand keys nothing new is logged: counters go on."""
+        """Logs a warning the first time ``key`` is seen. After a thousand keys nothing new is logged; counts go on."""
         with self._lock:
-            if key in self._logged or len(self._logged) >= _LOG_KEYS:
+            if key in self._logged or len(self._logged) >= _LOGGED_LIMIT:
                 return
             self._logged.add(key)
         self._logger.warning(message, *args)
 
     def values(self, metric_name: str) -> dict[tuple[str, ...], int]:
-        """The counts above 0 of one row so far, by label values."""
+        """The counts above 0 of one metric so far, by label values."""
         with self._lock:
-            tallies = list(self._tallies.items())
-        return {key[1:]: number for key, tally in tallies if key[0] == metric_name and (number := tally.number)}
+            counts = list(self._counts.items())
+        return {key[1:]: value for key, each in counts if key[0] == metric_name and (value := each.value)}

@@ -1,4 +1,4 @@
-"""What has to happen in a forked child, for objects that do not outlive their owners because of it."""
+"""What a forked child resets, registered by objects that this does not keep alive."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakMethod
 
-__all__ = ["in_child"]
+__all__ = ["register_after_fork"]
 
 
-def in_child(method: Callable[[], Any]) -> None:
-    """Call this bound method in every child that is forked from now on, while its object lives; in the order of these calls."""
+def register_after_fork(method: Callable[[], Any]) -> None:
+    """Calls a bound method in every child that is forked from now on, while its object lives; in the order of registration."""
     alive = WeakMethod(method)
 
     def call() -> None:

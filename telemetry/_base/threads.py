@@ -1,12 +1,12 @@
-"""Letting an event loop run while a thread makes a body or a state."""
+"""Letting an event loop run while a thread renders a body or encodes a state."""
 
 from __future__ import annotations
 
 import time
 
-__all__ = ["step_aside"]
+__all__ = ["yield_gil"]
 
 
-def step_aside() -> None:
-    """Let go of the interpreter lock for a moment: a thread that waits for it gets it now, not after the switch interval."""
+def yield_gil() -> None:
+    """Releases the interpreter lock for a moment, so that a waiting thread gets it before the switch interval ends."""
     time.sleep(0.00005)

@@ -16,12 +16,12 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, AlwaysOnExemplarFilter, TraceBasedExemplarFilter
 
 from telemetry._sdk.context import SPAN_KEY
-from telemetry._sdk.reservoir import LatestExemplarReservoir, time_of
+from telemetry._sdk.reservoir import LatestExemplarReservoir, reference_time
 
 __all__ = [
     "Aggregations",
-    "NoSource",
-    "Source",
+    "InstrumentSource",
+    "PublicSource",
     "add_buckets",
     "feed_histogram",
     "feed_sum",
@@ -50,10 +50,10 @@ except ImportError:  # another SDK: everything goes through record()
 Aggregations = tuple[Any, ...]
 
 
-class Source:
+class InstrumentSource:
     """One SDK instrument as bound handles see it: where its aggregations are, and whether an exemplar is wanted."""
 
-    __slots__ = ("_config", "_consumer", "_filter", "asks", "instrument", "takes_sampled", "trace_based")
+    __slots__ = ("_config", "_consumer", "_filter", "instrument", "needs_filter", "takes_sampled", "trace_based")
 
     def __init__(self, instrument: Any) -> None:
         self.instrument = instrument
@@ -62,7 +62,7 @@ class Source:
         self._filter = self._consumer._sdk_config.exemplar_filter
         self.trace_based = type(self._filter) is TraceBasedExemplarFilter
         self.takes_sampled = self.trace_based or type(self._filter) is AlwaysOnExemplarFilter
-        self.asks = not self.takes_sampled and type(self._filter) is not AlwaysOffExemplarFilter
+        self.needs_filter = not self.takes_sampled and type(self._filter) is not AlwaysOffExemplarFilter
         self.direct(self.storages)  # raises AttributeError here where a name is gone
 
     @property
@@ -106,7 +106,7 @@ class Source:
         return bool(self._filter.should_sample(value, time_unix_nano, attributes, context))
 
 
-class NoSource(Source):
+class PublicSource(InstrumentSource):
     """An instrument of another SDK, a disabled one, or one whose private names are gone: ``record()`` for everything."""
 
     __slots__ = ()
@@ -114,7 +114,7 @@ class NoSource(Source):
     def __init__(self, instrument: Any) -> None:
         self.instrument = instrument
         self.trace_based = self.takes_sampled = False
-        self.asks = True
+        self.needs_filter = True
 
     @property
     def storages(self) -> object:
@@ -130,20 +130,21 @@ class NoSource(Source):
         return None
 
 
-def source_of(instrument: Any) -> Source:
+def source_of(instrument: Any) -> InstrumentSource:
     """The instrument's source: a direct one where the SDK is as expected."""
     if _hash_attributes is None or SPAN_KEY == "":
-        return NoSource(instrument)
+        return PublicSource(instrument)
     try:
-        return Source(instrument)
+        return InstrumentSource(instrument)
     except AttributeError:
-        return NoSource(instrument)
+        return PublicSource(instrument)
 
 
-def feed_histogram(aggregation: Any, value: float, ids: bytes | None) -> bool:
+def feed_histogram(aggregation: Any, value: float, reference: bytes | None) -> bool:
     """What ``_ExplicitBucketHistogramAggregation.aggregate`` does with a measurement.
 
-    ``ids`` (``reservoir.pack_ids``) of a sampled span make an exemplar; False: the reservoir is a foreign one, ``offer`` to it.
+    ``reference`` (``pack_span_reference``) of a sampled span makes an exemplar. False: the reservoir is another one,
+    ``offer`` to it.
     """
     index = bisect_left(aggregation._boundaries, value)
     with aggregation._lock:
@@ -158,32 +159,32 @@ def feed_histogram(aggregation: Any, value: float, ids: bytes | None) -> bool:
                 aggregation._min = value
             if value > aggregation._max:
                 aggregation._max = value
-    if ids is None:
+    if reference is None:
         return True
     reservoir = aggregation._reservoir
     if reservoir.__class__ is not LatestExemplarReservoir:
         return False
-    reservoir.keep(index, value, ids)
+    reservoir.keep(index, value, reference)
     return True
 
 
-def feed_sum(aggregation: Any, value: float, ids: bytes | None) -> bool:
+def feed_sum(aggregation: Any, value: float, reference: bytes | None) -> bool:
     """What ``_SumAggregation.aggregate`` does with a measurement; exemplars as in ``feed_histogram``."""
     with aggregation._lock:
         before = aggregation._value
         aggregation._value = value if before is None else before + value
-    if ids is None:
+    if reference is None:
         return True
     reservoir = aggregation._reservoir
     if reservoir.__class__ is not LatestExemplarReservoir:
         return False
-    reservoir.keep(0, value, ids)
+    reservoir.keep(0, value, reference)
     return True
 
 
-def offer(aggregation: Any, value: float, ids: bytes, context: Context) -> None:
+def offer(aggregation: Any, value: float, reference: bytes, context: Context) -> None:
     """Offer a sampled measurement to a reservoir that is not ours."""
-    aggregation._reservoir.offer(value, time_of(ids), aggregation._attributes, context)
+    aggregation._reservoir.offer(value, reference_time(reference), aggregation._attributes, context)
 
 
 def add_buckets(aggregation: Any, bucket_counts: Sequence[int], total: float, least: float, most: float) -> None:

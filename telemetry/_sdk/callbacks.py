@@ -12,12 +12,13 @@ from threading import Lock, Thread
 from time import monotonic
 from typing import Any, NamedTuple
 
-from telemetry._base.report import CALLBACK_FAILURES, Report
+from telemetry._base.diagnostics import Diagnostics
+from telemetry.metric import telemetry_metrics
 
-__all__ = ["Done", "Job", "Runner"]
+__all__ = ["Callback", "CallbackExecutor", "CallbackResult"]
 
 
-class Job(NamedTuple):
+class Callback(NamedTuple):
     """A call that may raise or hang. ``key`` identifies it from scrape to scrape; ``run`` puts what it finds into a
     list.
     """
@@ -27,14 +28,14 @@ class Job(NamedTuple):
     run: Callable[[list[Any]], None]
 
 
-class Done(NamedTuple):
+class CallbackResult(NamedTuple):
     """How a job ended."""
 
     found: list[Any]
     error: BaseException | None
 
 
-class Runner:
+class CallbackExecutor:
     """Runs jobs one after the other, each for at most ``limit`` seconds.
 
     Once one hangs those after it run side by side, all within one more ``limit``: what hangs often hangs together, and a scrape
@@ -42,13 +43,13 @@ class Runner:
     https://opentelemetry.io/docs/specs/otel/metrics/api/#asynchronous-instrument-api
     """
 
-    def __init__(self, limit: float, report: Report) -> None:
+    def __init__(self, limit: float, diagnostics: Diagnostics) -> None:
         self.limit = limit
-        self._report = report
+        self._diagnostics = diagnostics
         self._hanging: set[Any] = set()
         self._lock = Lock()
 
-    def run(self, jobs: Sequence[Job]) -> list[list[Any]]:
+    def run(self, jobs: Sequence[Callback]) -> list[list[Any]]:
         """What each job found: nothing if it hangs, now or since an earlier scrape; what it had so far if it raised."""
         with self._lock:
             ready = [position for position, job in enumerate(jobs) if job.key not in self._hanging]
@@ -64,7 +65,7 @@ class Runner:
             self._ended(single, jobs[position], found[position], max(0.0, deadline - monotonic()))
         return found
 
-    def _ended(self, worker: _Worker, job: Job, found: list[Any], limit: float) -> bool:
+    def _ended(self, worker: _Worker, job: Callback, found: list[Any], limit: float) -> bool:
         """Whether the job came to its end in time; what it found goes into ``found``."""
         done = self._wait(worker, job, limit)
         if done is None:
@@ -75,19 +76,19 @@ class Runner:
             self._failed(job, "raised", f"raised {type(done.error).__name__}: {done.error}")
         return True
 
-    def attempt(self, job: Job, limit: float) -> Done | None:
+    def attempt(self, job: Callback, limit: float) -> CallbackResult | None:
         """How one job ended; None if it takes longer than ``limit``. Nothing is counted or logged: that is the caller's."""
         with self._lock:
             if job.key in self._hanging:
                 return None
         return self._wait(_Worker(self, [job]), job, limit)
 
-    def came_back(self, job: Job) -> None:
+    def mark_returned(self, job: Callback) -> None:
         """A job that was given up has ended: it may be started again."""
         with self._lock:
             self._hanging.discard(job.key)
 
-    def _wait(self, worker: _Worker, job: Job, limit: float) -> Done | None:
+    def _wait(self, worker: _Worker, job: Callback, limit: float) -> CallbackResult | None:
         done = worker.next(limit)
         if done is None:
             with self._lock:
@@ -96,9 +97,9 @@ class Runner:
                     self._hanging.add(job.key)
         return done
 
-    def _failed(self, job: Job, reason: str, what: str) -> None:
-        self._report.count(CALLBACK_FAILURES, job.metric, reason)
-        self._report.log_once(
+    def _failed(self, job: Callback, reason: str, what: str) -> None:
+        self._diagnostics.count(telemetry_metrics.CALLBACK_FAILURES.name, job.metric, reason)
+        self._diagnostics.log_once(
             ("callback", job.metric, reason), "a callback of %s %s; its series are left out", job.metric, what
         )
 
@@ -106,10 +107,10 @@ class Runner:
 class _Worker:
     """One thread that goes through the jobs until it is given up."""
 
-    def __init__(self, runner: Runner, jobs: Sequence[Job]) -> None:
-        self._runner = runner
+    def __init__(self, executor: CallbackExecutor, jobs: Sequence[Callback]) -> None:
+        self._executor = executor
         self._jobs = jobs
-        self._done: SimpleQueue[Done] = SimpleQueue()
+        self._done: SimpleQueue[CallbackResult] = SimpleQueue()
         self._lock = Lock()
         self._given_up = False
         Thread(target=self._work, name="metric-callbacks", daemon=True).start()
@@ -123,20 +124,20 @@ class _Worker:
             except BaseException as raised:  # whatever a callback raises, the thread goes on with the next one
                 error = raised
             with self._lock:
-                self._done.put(Done(found, error))
+                self._done.put(CallbackResult(found, error))
                 given_up = self._given_up
             if given_up:
-                self._runner.came_back(job)
+                self._executor.mark_returned(job)
                 return
 
-    def next(self, limit: float) -> Done | None:
+    def next(self, limit: float) -> CallbackResult | None:
         """The next job's outcome, None if it takes longer than ``limit``."""
         try:
             return self._done.get(timeout=limit)
         except Empty:
             return None
 
-    def give_up(self) -> Done | None:
+    def give_up(self) -> CallbackResult | None:
         """Let the thread end after its current job, unless that has ended just now: then its outcome."""
         with self._lock:
             try:

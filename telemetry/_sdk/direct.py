@@ -21,7 +21,7 @@ from opentelemetry.metrics import Asynchronous, CallbackOptions
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricReader, MetricsData
 from opentelemetry.sdk.resources import Resource
 
-from telemetry._sdk.callbacks import Job, Runner
+from telemetry._sdk.callbacks import Callback, CallbackExecutor
 from telemetry._sdk.live import LiveStream, UnexpectedSDKError, expected, live_stream
 from telemetry.metricdata.convert import DeltaError
 from telemetry.metricdata.stream import Stream
@@ -49,10 +49,10 @@ def is_attached(reader: MetricReader) -> bool:
 class Direct:
     """Reads what one reader's provider has recorded. One call at a time."""
 
-    def __init__(self, reader: MetricReader, selected: Callable[[Stream], bool], runner: Runner) -> None:
+    def __init__(self, reader: MetricReader, selected: Callable[[Stream], bool], executor: CallbackExecutor) -> None:
         self._reader = reader
         self._selected = selected
-        self._runner = runner
+        self._executor = executor
         self._consumer: Any = None
         self._own_storage: Any = None
         self._streams: dict[Any, LiveStream | None] = {}
@@ -71,11 +71,11 @@ class Direct:
             if not instruments:
                 return None
             jobs = [
-                Job((id(instrument), n), instrument.name, _measure(instrument, callback, self._runner.limit))
+                Callback((id(instrument), n), instrument.name, _measure(instrument, callback, self._executor.limit))
                 for instrument in instruments
                 for n, callback in enumerate(instrument._callbacks)
             ]
-        found = self._runner.run(jobs)
+        found = self._executor.run(jobs)
         with expected():
             sampled = self._consumer._sdk_config.exemplar_filter.should_sample
             for measurement in (m for measurements in found for m in measurements):

@@ -13,7 +13,7 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality
 
 from telemetry._sdk.exemplars import peek
 from telemetry.metricdata.convert import exemplar_point, exponential_state, keep_newest
-from telemetry.metricdata.stream import ExemplarPoint, Kind, Stream
+from telemetry.metricdata.stream import ExemplarPoint, Stream, StreamKind
 
 __all__ = ["LiveStream", "UnexpectedSDKError", "expected", "live_stream"]
 
@@ -36,7 +36,7 @@ class LiveStream(Stream):
 
     __slots__ = ("_aggregations", "_match", "_read")
 
-    def __init__(self, match: Any, instrument: Any, kind: Kind, bounds: Sequence[float], read: Reader) -> None:
+    def __init__(self, match: Any, instrument: Any, kind: StreamKind, bounds: Sequence[float], read: Reader) -> None:
         super().__init__(
             instrument.instrumentation_scope, match._name, match._description or "", instrument.unit or "", kind, bounds
         )
@@ -55,7 +55,7 @@ class LiveStream(Stream):
         self.attributes += [aggregation._attributes for aggregation in new]
         self.starts += [getattr(aggregation, "_start_time_unix_nano", None) for aggregation in new]
 
-    def piece(
+    def slice(
         self, start: int, stop: int, *, exemplars: bool
     ) -> tuple[Sequence[Any], Mapping[int, Sequence[ExemplarPoint | None]]]:
         """Read some series, each under its lock, without changing anything there."""
@@ -106,10 +106,10 @@ def _collect(stream: LiveStream, aggregations: Sequence[Any], start: int) -> lis
             keep_newest(stream, index, [exemplar_point(e) for e in point.exemplars])
         if point is None:
             values.append(None)
-        elif stream.kind is Kind.EXPONENTIAL:
+        elif stream.kind is StreamKind.EXPONENTIAL:
             values.append(exponential_state(point))
         else:
-            values.append((point.bucket_counts, point.sum) if stream.kind is Kind.HISTOGRAM else point.value)
+            values.append((point.bucket_counts, point.sum) if stream.kind is StreamKind.HISTOGRAM else point.value)
     return values
 
 
@@ -126,13 +126,13 @@ def live_stream(match: Any, instrument: Any) -> LiveStream | None:
         kinds._LastValueAggregation.collect: _read_last,
         kinds._ExplicitBucketHistogramAggregation.collect: _read_histograms,
     }
-    kind = Kind.GAUGE
+    kind = StreamKind.GAUGE
     bounds: Sequence[float] = ()
     if isinstance(example, kinds._SumAggregation):
-        kind = Kind.COUNTER if isinstance(instrument, Counter) else Kind.GAUGE
+        kind = StreamKind.COUNTER if isinstance(instrument, Counter) else StreamKind.GAUGE
     elif isinstance(example, kinds._ExplicitBucketHistogramAggregation):
-        kind, bounds = Kind.HISTOGRAM, example._boundaries
+        kind, bounds = StreamKind.HISTOGRAM, example._boundaries
     elif isinstance(example, kinds._ExponentialBucketHistogramAggregation):
-        kind = Kind.EXPONENTIAL
+        kind = StreamKind.EXPONENTIAL
     # A subclass with a collect of its own is asked, not looked into.
     return LiveStream(match, instrument, kind, bounds, in_place.get(type(example).collect, _collect))

@@ -18,21 +18,21 @@ from opentelemetry.sdk.metrics import Exemplar, ExemplarReservoir
 from opentelemetry.trace import SpanContext
 from opentelemetry.util.types import Attributes
 
-__all__ = ["LatestExemplarReservoir", "NoExemplarReservoir", "pack_ids", "reservoir_for", "time_of"]
+__all__ = ["LatestExemplarReservoir", "NoExemplarReservoir", "pack_span_reference", "reference_time", "reservoir_for"]
 
-_IDS = Struct("<qQQQ")  # time in ns, trace id in two halves, span id: one small object instead of three large integers
+_REFERENCE = Struct("<qQQQ")  # time in ns, trace id in two halves, span id: one small object instead of three large integers
 _LOW = (1 << 64) - 1
 
 
-def pack_ids(time_unix_nano: int, context: SpanContext) -> bytes:
+def pack_span_reference(time_unix_nano: int, context: SpanContext) -> bytes:
     """When and in which span: the part of an exemplar that all metrics of one call share."""
     trace_id = context.trace_id
-    return _IDS.pack(time_unix_nano, trace_id >> 64, trace_id & _LOW, context.span_id)
+    return _REFERENCE.pack(time_unix_nano, trace_id >> 64, trace_id & _LOW, context.span_id)
 
 
-def time_of(ids: bytes) -> int:
-    """The time in ``ids``, in Unix nanoseconds."""
-    return int(_IDS.unpack(ids)[0])
+def reference_time(reference: bytes) -> int:
+    """The time in ``reference``, in Unix nanoseconds."""
+    return int(_REFERENCE.unpack(reference)[0])
 
 
 class LatestExemplarReservoir(ExemplarReservoir):
@@ -44,20 +44,20 @@ class LatestExemplarReservoir(ExemplarReservoir):
         self._boundaries = boundaries
         self._kept: list[tuple[float, bytes, Attributes] | tuple[float, bytes] | None] | None = None
 
-    def keep(self, index: int, value: float, ids: bytes) -> None:
-        """Offer a measurement of bucket ``index`` whose attributes are the point's own; ``ids`` comes from ``pack_ids``."""
+    def keep(self, index: int, value: float, reference: bytes) -> None:
+        """Keeps a measurement of bucket ``index`` whose attributes are the point's own."""
         kept = self._kept
         if kept is None:
             kept = self._kept = [None] * (len(self._boundaries) + 1)
-        kept[index] = (value, ids)
+        kept[index] = (value, reference)
 
     def offer(self, value: float, time_unix_nano: int, attributes: Attributes, context: Context) -> None:
         """The SDK's door: any attributes; those that the point does not have end up in the exemplar."""
-        ids = pack_ids(time_unix_nano, trace.get_current_span(context).get_span_context())
+        reference = pack_span_reference(time_unix_nano, trace.get_current_span(context).get_span_context())
         kept = self._kept
         if kept is None:
             kept = self._kept = [None] * (len(self._boundaries) + 1)
-        kept[bisect_left(self._boundaries, value)] = (value, ids, attributes)
+        kept[bisect_left(self._boundaries, value)] = (value, reference, attributes)
 
     def newest(self) -> list[tuple[float, int, int | None, int | None, Attributes] | None] | None:
         """Per bucket its value, time, trace id, span id and, where they may be more than the point's, attributes.
@@ -74,12 +74,12 @@ class LatestExemplarReservoir(ExemplarReservoir):
 
 
 def _opened(entry: tuple[Any, ...]) -> tuple[float, int, int | None, int | None, Attributes]:
-    time_unix_nano, high, low, span_id = _IDS.unpack(entry[1])
+    time_unix_nano, high, low, span_id = _REFERENCE.unpack(entry[1])
     return entry[0], time_unix_nano, high << 64 | low or None, span_id or None, entry[2] if len(entry) == 3 else None
 
 
 def _exemplar(entry: tuple[Any, ...], point_attributes: Any) -> Exemplar:
-    time_unix_nano, high, low, span_id = _IDS.unpack(entry[1])
+    time_unix_nano, high, low, span_id = _REFERENCE.unpack(entry[1])
     attributes = entry[2] if len(entry) == 3 else None
     filtered = {k: v for k, v in attributes.items() if k not in point_attributes} if attributes else {}
     trace_id = high << 64 | low

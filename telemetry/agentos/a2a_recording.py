@@ -10,10 +10,10 @@ from telemetry.agentos.calls import A2ACall
 if TYPE_CHECKING:
     from telemetry.agentos.model_metrics import ModelRecorder
 
-__all__ = ["A2ADetails"]
+__all__ = ["A2ACallDetails"]
 
 
-class A2ADetails:
+class A2ACallDetails:
     """The details of one call, told while its span is current."""
 
     def __init__(self, models: ModelRecorder, call: A2ACall, agent: str, operation: str) -> None:
@@ -26,12 +26,14 @@ class A2ADetails:
 
     def sent(self, size: int) -> None:
         """A request's body of so many bytes goes out."""
-        self._series(rows.REQUEST_SIZE, self._agent).put(size, self._call.ids())
+        self._series(rows.REQUEST_SIZE, self._agent).record_with_exemplar(size, self._call.span_reference())
 
     def event(self, *, streams: bool) -> None:
         """An event came; ``streams``: as a part of a stream."""
         if streams and not self._begun:
-            self._series(rows.FIRST_EVENT, self._agent, self._operation).put(self._call.passed(), self._call.ids())
+            self._series(rows.FIRST_EVENT, self._agent, self._operation).record_with_exemplar(
+                self._call.passed(), self._call.span_reference()
+            )
         self._begun = True
 
     def state(self, state: str) -> None:
@@ -39,10 +41,10 @@ class A2ADetails:
         if state not in self._states:
             self._states.add(state)
             self._call.span.set_attribute(rows.TASK_STATE.key, state)
-            self._series(rows.TASK_STATES, self._agent, state).put(1, None)
+            self._series(rows.TASK_STATES, self._agent, state).record_with_exemplar(1, None)
 
     def error(self, code: int | None) -> None:
         """The agent answered with this JSON-RPC error code, if it is one."""
         if code is not None:
             self._call.span.set_attribute(rows.ERROR_CODE.key, str(code))
-            self._series(rows.A2A_CODES, self._agent, str(code)).put(1, self._call.ids())
+            self._series(rows.A2A_CODES, self._agent, str(code)).record_with_exemplar(1, self._call.span_reference())

@@ -10,14 +10,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
-    GEN_AI_USAGE_INPUT_TOKENS,
-    GEN_AI_USAGE_OUTPUT_TOKENS,
-)
+from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import GEN_AI_USAGE_INPUT_TOKENS, GEN_AI_USAGE_OUTPUT_TOKENS
 from opentelemetry.trace import Span, SpanKind, format_trace_id
 
 from telemetry.metric.label_values import LabelError
-from telemetry.tracing.span import Scope, error_type_of
+from telemetry.tracing.span import SpanScope, error_type_of
 
 if TYPE_CHECKING:
     from telemetry.agentos.recorder import Recorder
@@ -26,11 +23,7 @@ __all__ = ["A2ACall", "CacheCall", "Call", "ModelCall"]
 
 
 # The direction of a token counter is on the span as a count: https://opentelemetry.io/docs/specs/semconv/gen-ai/
-_TOKENS_ON_SPAN = {
-    "input": GEN_AI_USAGE_INPUT_TOKENS,
-    "output": GEN_AI_USAGE_OUTPUT_TOKENS,
-    "unknown": "ccr.tokens.unknown",
-}
+_TOKENS_ON_SPAN = {"input": GEN_AI_USAGE_INPUT_TOKENS, "output": GEN_AI_USAGE_OUTPUT_TOKENS, "unknown": "ccr.tokens.unknown"}
 
 
 class Call:
@@ -65,7 +58,7 @@ class Call:
 
     def __enter__(self) -> Self:
         recorder = self._recorder
-        self._scope = Scope(recorder.tracer, self._name, self._labels(), recorder.failed, self._kind)
+        self._scope = SpanScope(recorder.tracer, self._name, self._labels(), recorder.failed, self._kind)
         self._begin()
         self._start = recorder.clock()
         return self
@@ -89,9 +82,9 @@ class Call:
     ) -> None:
         self.__exit__(kind, error, traceback)
 
-    def ids(self) -> bytes | None:
+    def span_reference(self) -> bytes | None:
         """What an exemplar needs of the span, None where it is not sampled."""
-        return self._scope.ids(self._recorder.takes_sampled)
+        return self._scope.span_reference(self._recorder.takes_sampled)
 
     def passed(self) -> float:
         """Seconds since the start."""
@@ -131,11 +124,11 @@ class A2ACall(Call):
         return self._series.labels
 
     def _begin(self) -> None:
-        self._series.active.put(1, None)  # no format carries a gauge's exemplar
+        self._series.active.record_with_exemplar(1, None)  # no format carries a gauge's exemplar
 
     def _finish(self, seconds: float, error: BaseException | None) -> None:
         series = self._series
-        series.active.put(-1, None)
+        series.active.record_with_exemplar(-1, None)
         error_type = self._error_type
         if error_type is None and error is not None:
             error_type = error_type_of(error)
@@ -144,13 +137,13 @@ class A2ACall(Call):
         status = "success" if error_type is None else "error"
         if error_type is not None:
             self._scope.label({"status": status, "error_type": error_type}, error_type)
-        ids = self.ids()
-        series.duration[status].put(seconds, ids)
-        series.count[status].put(1, ids)
+        reference = self.span_reference()
+        series.duration[status].record_with_exemplar(seconds, reference)
+        series.count[status].record_with_exemplar(1, reference)
         if self._bytes is not None:
-            series.size.put(self._bytes, ids)
+            series.size.record_with_exemplar(self._bytes, reference)
         if error_type is not None:
-            self._recorder.a2a_error(self._agent, self._operation, error_type).put(1, ids)
+            self._recorder.a2a_error(self._agent, self._operation, error_type).record_with_exemplar(1, reference)
 
 
 class CacheCall(Call):
@@ -178,9 +171,9 @@ class CacheCall(Call):
         count = self._recorder.cache_count(self._operation, result)
         failed = error_type_of(error) if error is not None else "cache" if result == "error" else None
         self._scope.label(count.attributes, failed)
-        ids = self.ids()
-        count.put(1, ids)
-        self._recorder.cache_latency(self._operation).put(seconds, ids)
+        reference = self.span_reference()
+        count.record_with_exemplar(1, reference)
+        self._recorder.cache_latency(self._operation).record_with_exemplar(seconds, reference)
 
 
 class ModelCall(Call):
@@ -215,9 +208,9 @@ class ModelCall(Call):
         status = "success" if error_type is None else "error"
         if error_type is not None:
             self._scope.label({"status": status}, error_type)
-        ids = self.ids()
-        self._series.count[status].put(1, ids)
-        self._series.latency.put(seconds, ids)
-        counted = self._recorder.tokens(self._series, *self._tokens, ids)
+        reference = self.span_reference()
+        self._series.count[status].record_with_exemplar(1, reference)
+        self._series.latency.record_with_exemplar(seconds, reference)
+        counted = self._recorder.tokens(self._series, *self._tokens, reference)
         if counted and self.span.is_recording():
             self.span.set_attributes({_TOKENS_ON_SPAN[direction]: count for direction, count in counted.items()})

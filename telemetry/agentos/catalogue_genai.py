@@ -15,9 +15,9 @@ from opentelemetry.semconv._incubating.metrics import gen_ai_metrics as names
 from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
 
-from telemetry.metric.definition import Label, Metric, closed, histogram, opened
+from telemetry.metric import Label, Metric, closed_label, histogram, open_label
 
-__all__ = ["LATEST", "V1_36", "GenAI", "in_scrapes", "opted_in", "version"]
+__all__ = ["LATEST", "V1_36", "GenAI", "exclude_genai", "opted_in", "version"]
 
 _SERIES = 2000
 """Label sets a metric keeps, the SDK's own default: most labels follow from the provider, their product says nothing."""
@@ -27,13 +27,13 @@ _FIRST_TOKEN = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75
 _TOKENS = tuple(4**n for n in range(14))
 _RECORDED = "agents/services/ccr_usage.py"
 
-OPERATION = closed(keys.GEN_AI_OPERATION_NAME, "kind of operation", "chat")
-TOKEN_TYPE = closed(keys.GEN_AI_TOKEN_TYPE, "which way the tokens went", "input", "output", on_span=False)
-REQUEST_MODEL = opened(keys.GEN_AI_REQUEST_MODEL, "model asked for", limit=20)
-RESPONSE_MODEL = replace(opened(keys.GEN_AI_RESPONSE_MODEL, "model that answered", limit=50), optional=True)
-ADDRESS = replace(opened(SERVER_ADDRESS, "host of the provider", limit=20), optional=True)
-PORT = replace(opened(SERVER_PORT, "port of the provider", limit=20, pattern="[0-9]{1,5}"), optional=True, number=True)
-FAILURE = replace(opened(ERROR_TYPE, "HTTP status or reason of the failure", limit=40), optional=True)
+OPERATION = closed_label(keys.GEN_AI_OPERATION_NAME, "kind of operation", "chat")
+TOKEN_TYPE = closed_label(keys.GEN_AI_TOKEN_TYPE, "which way the tokens went", "input", "output", on_span=False)
+REQUEST_MODEL = open_label(keys.GEN_AI_REQUEST_MODEL, "model asked for", limit=20)
+RESPONSE_MODEL = replace(open_label(keys.GEN_AI_RESPONSE_MODEL, "model that answered", limit=50), optional=True)
+ADDRESS = replace(open_label(SERVER_ADDRESS, "host of the provider", limit=20), optional=True)
+PORT = replace(open_label(SERVER_PORT, "port of the provider", limit=20, pattern="[0-9]{1,5}"), optional=True, number=True)
+FAILURE = replace(open_label(ERROR_TYPE, "HTTP status or reason of the failure", limit=40), optional=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,54 +53,76 @@ class GenAI:
     def rows(self) -> Sequence[Metric]:
         """Its metrics."""
         every = (
-            self.duration, self.tokens, self.first_chunk, self.output_chunk,
-            self.server_duration, self.server_first_token, self.server_output_token,
-        )  # fmt: skip
+            self.duration,
+            self.tokens,
+            self.first_chunk,
+            self.output_chunk,
+            self.server_duration,
+            self.server_first_token,
+            self.server_output_token,
+        )
         return [row for row in every if row is not None]
 
 
 def _row(name: str, unit: str, help: str, *labels: Label, bounds: Sequence[float]) -> Metric:
-    return replace(histogram(name, unit, help, *labels, bounds=bounds, recorded=_RECORDED), most=_SERIES)
+    return replace(histogram(name, unit, help, *labels, bounds=bounds, recorded_in=_RECORDED), cardinality_limit=_SERIES)
 
 
 def _version(provider_key: str, *, chunks: bool) -> GenAI:
-    provider = opened(provider_key, "whose protocol is spoken", limit=20)
+    provider = open_label(provider_key, "whose protocol is spoken", limit=20)
     common = (OPERATION, provider, REQUEST_MODEL, RESPONSE_MODEL, ADDRESS, PORT)
     first = _row(
-        names.GEN_AI_CLIENT_OPERATION_TIME_TO_FIRST_CHUNK, "s",
+        names.GEN_AI_CLIENT_OPERATION_TIME_TO_FIRST_CHUNK,
+        "s",
         "Time to receive the first chunk, measured from when the client issues the generation request to when the first chunk "
         "is received in the response stream.",
-        *common, bounds=_SECONDS,
-    )  # fmt: skip
+        *common,
+        bounds=_SECONDS,
+    )
     output = _row(
-        names.GEN_AI_CLIENT_OPERATION_TIME_PER_OUTPUT_CHUNK, "s",
+        names.GEN_AI_CLIENT_OPERATION_TIME_PER_OUTPUT_CHUNK,
+        "s",
         "Time per output chunk, recorded for each chunk received after the first one, measured as the time elapsed from the "
         "end of the previous chunk to the end of the current chunk.",
-        *common, bounds=_SECONDS,
-    )  # fmt: skip
+        *common,
+        bounds=_SECONDS,
+    )
     return GenAI(
         provider,
         _row(names.GEN_AI_CLIENT_OPERATION_DURATION, "s", "GenAI operation duration.", *common, FAILURE, bounds=_SECONDS),
         _row(
-            names.GEN_AI_CLIENT_TOKEN_USAGE, "{token}", "Number of input and output tokens used.", *common, TOKEN_TYPE,
+            names.GEN_AI_CLIENT_TOKEN_USAGE,
+            "{token}",
+            "Number of input and output tokens used.",
+            *common,
+            TOKEN_TYPE,
             bounds=_TOKENS,
         ),
         first if chunks else None,
         output if chunks else None,
         _row(
-            names.GEN_AI_SERVER_REQUEST_DURATION, "s",
+            names.GEN_AI_SERVER_REQUEST_DURATION,
+            "s",
             "Generative AI server request duration such as time-to-last byte or last output token.",
-            *common, FAILURE, bounds=_SECONDS,
+            *common,
+            FAILURE,
+            bounds=_SECONDS,
         ),
         _row(
-            names.GEN_AI_SERVER_TIME_TO_FIRST_TOKEN, "s", "Time to generate first token for successful responses.",
-            *common, bounds=_FIRST_TOKEN,
+            names.GEN_AI_SERVER_TIME_TO_FIRST_TOKEN,
+            "s",
+            "Time to generate first token for successful responses.",
+            *common,
+            bounds=_FIRST_TOKEN,
         ),
         _row(
-            names.GEN_AI_SERVER_TIME_PER_OUTPUT_TOKEN, "s",
-            "Time per output token generated after the first token for successful responses.", *common, bounds=_PER_TOKEN,
+            names.GEN_AI_SERVER_TIME_PER_OUTPUT_TOKEN,
+            "s",
+            "Time per output token generated after the first token for successful responses.",
+            *common,
+            bounds=_PER_TOKEN,
         ),
-    )  # fmt: skip
+    )
 
 
 V1_36 = _version(keys.GEN_AI_SYSTEM, chunks=False)
@@ -118,6 +140,6 @@ def version(environ: Mapping[str, str]) -> GenAI:
     return LATEST if opted_in(environ) else V1_36
 
 
-def in_scrapes(scope: str, name: str) -> bool:
+def exclude_genai(scope: str, name: str) -> bool:
     """For ``Telemetry(select=...)``: everything but these metrics is shown on /metrics."""
     return not name.startswith("gen_ai.")

@@ -1,53 +1,73 @@
-"""The process's telemetry: built on first use, replaced by the configured one, followed by module-level metrics.
+"""AgentOS' telemetry, and the one of this process: built on first use, replaced by the configured one.
 
-``current()`` builds a scrape-only default (no thread, no exporter, safe before a fork), so that importing a metric and
-recording works without an app. ``install()`` puts the configured one in its place: handles and metrics that were made before
-follow, and what the default had counted is carried over.
+``current()`` builds a default that is only scraped (no thread, no exporter, safe before a fork), so that a module may import a
+metric and record before an application exists. ``install()`` puts the configured telemetry in its place: bound instruments
+that were made before follow, and the default's counts are transferred.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric as Family
 
-from telemetry.metric.definition import Metric
+from telemetry.agentos.catalogue import AGENTOS
+from telemetry.agentos.recorder import Recorder
+from telemetry.metric.definition import Catalogue, Metric
+from telemetry.pipeline.telemetry import Telemetry
+from telemetry.pipeline.transfer import transfer
 
-if TYPE_CHECKING:
-    from telemetry.pipeline.telemetry import Telemetry
+__all__ = ["REGISTRY", "AgentOSTelemetry", "MetricProxy", "current", "install"]
 
-__all__ = ["REGISTRY", "MetricProxy", "current", "install"]
+
+class AgentOSTelemetry(Telemetry):
+    """A ``Telemetry`` with AgentOS' catalogue and the recorder of its events."""
+
+    def __init__(self, catalogue: Catalogue = AGENTOS, **options: Any) -> None:
+        """See ``Telemetry``. A ``catalogue`` that is given must have the rows of ``AGENTOS``."""
+        super().__init__(catalogue, **options)
+        self._recorder: Recorder | None = None
+
+    @classmethod
+    def from_environment(cls, catalogue: Catalogue = AGENTOS, *, service_name: str = "agentos", **options: Any) -> Self:
+        """See ``Telemetry.from_environment``."""
+        return super().from_environment(catalogue, service_name=service_name, **options)
+
+    @property
+    def recorder(self) -> Recorder:
+        """Records AgentOS' events; made at first use, when the cache's counters start at 0."""
+        if self._recorder is None:
+            with self._lock:
+                self._recorder = self._recorder or Recorder(self)
+        return self._recorder
+
 
 _lock = RLock()
-_current: Telemetry | None = None
-_built_here = False
+_current: AgentOSTelemetry | None = None
+_is_default = False
 
 
-def current() -> Telemetry:
+def current() -> AgentOSTelemetry:
     """The process's telemetry; the first call builds the default."""
-    global _current, _built_here
+    global _current, _is_default
     if _current is None:
         with _lock:
             if _current is None:
-                from telemetry.pipeline.telemetry import Telemetry  # providers and exposition load on first use, not on import
-
-                _current, _built_here = Telemetry(), True
+                _current, _is_default = AgentOSTelemetry(), True
     return _current
 
 
-def install(telemetry: Telemetry) -> None:
-    """Make ``telemetry`` the process's own. What the default recorded is carried over; an installed one keeps its numbers."""
-    global _current, _built_here
+def install(telemetry: AgentOSTelemetry) -> None:
+    """Makes ``telemetry`` the process's own. The default's counts are transferred; an installed telemetry keeps its counts."""
+    global _current, _is_default
     with _lock:
-        before, carries = _current, _built_here
-        _current, _built_here = telemetry, False
-        if before is not None and carries and before is not telemetry:
-            from telemetry.pipeline.transfer import carry_over
-
-            carry_over(before, telemetry)
+        before, was_default = _current, _is_default
+        _current, _is_default = telemetry, False
+        if before is not None and was_default and before is not telemetry:
+            transfer(before, telemetry)
 
 
 class MetricProxy:
@@ -64,7 +84,7 @@ class MetricProxy:
 
 
 class _CurrentCollector:
-    """Passes on what the process's telemetry shows to prometheus_client."""
+    """Shows the process's telemetry to prometheus_client."""
 
     def collect(self) -> Iterator[Family]:
         yield from current().registry.collect()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from telemetry.agentos.model_metrics import ModelRecorder
     from telemetry.metric.definition import Metric
 
-__all__ = ["Outcome", "Target", "Timing", "attributes", "follow"]
+__all__ = ["Outcome", "Target", "Timing", "attributes", "record_genai"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,28 +54,34 @@ class Outcome(NamedTuple):
 def attributes(target: Target) -> dict[str, str | int]:
     """What the span of an attempt says of its target, whichever metrics are on."""
     found: dict[str, str | int] = {
-        rows.OPERATION.key: "chat", GEN_AI_PROVIDER_NAME: target.vendor, rows.REQUEST_MODEL.key: target.model
-    }  # fmt: skip
+        rows.OPERATION.key: "chat",
+        GEN_AI_PROVIDER_NAME: target.vendor,
+        rows.REQUEST_MODEL.key: target.model,
+    }
     if target.address:
         found |= {rows.ADDRESS.key: target.address, rows.PORT.key: int(target.port)}
     return found
 
 
-def follow(models: ModelRecorder, target: Target, outcome: Outcome, ids: bytes | None) -> None:
+def record_genai(models: ModelRecorder, target: Target, outcome: Outcome, reference: bytes | None) -> None:
     """Record the convention's metrics of one attempt, as its client and, for a model of this process, as its server."""
     version = models.genai
     if version is None:
         return
     tokens = outcome.tokens or Tokens()
     labels = {
-        rows.OPERATION.key: "chat", version.provider.key: target.vendor, rows.REQUEST_MODEL.key: target.model,
-        rows.RESPONSE_MODEL.key: tokens.model or "", rows.ADDRESS.key: target.address, rows.PORT.key: target.port,
-    }  # fmt: skip
+        rows.OPERATION.key: "chat",
+        version.provider.key: target.vendor,
+        rows.REQUEST_MODEL.key: target.model,
+        rows.RESPONSE_MODEL.key: tokens.model or "",
+        rows.ADDRESS.key: target.address,
+        rows.PORT.key: target.port,
+    }
     failure = {rows.FAILURE.key: "" if outcome.error is None else error_type(outcome.error)}
 
     def put(metric: Metric | None, value: float | None, more: Mapping[str, str] | None = None) -> None:
         if value is not None:
-            models.series(metric, **labels, **(more or {})).put(value, ids)
+            models.series(metric, **labels, **(more or {})).record_with_exemplar(value, reference)
 
     put(version.duration, outcome.seconds, failure)
     put(version.tokens, tokens.input_tokens, {rows.TOKEN_TYPE.key: "input"})

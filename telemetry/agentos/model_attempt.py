@@ -15,7 +15,7 @@ from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
 from telemetry.agentos import catalogue_models as rows
 from telemetry.agentos.calls import ModelCall
 from telemetry.agentos.errors import error_type, reason_of
-from telemetry.agentos.genai import Outcome, Target, Timing, attributes, follow
+from telemetry.agentos.genai import Outcome, Target, Timing, attributes, record_genai
 from telemetry.agentos.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class ModelAttempt(ModelCall):
 
     def _begin(self) -> None:
         self.span.set_attributes({**attributes(self._target), "ccr.attempt": self._number})
-        self._models.series(rows.IN_FLIGHT, self._target.provider).put(1, None)
+        self._models.series(rows.IN_FLIGHT, self._target.provider).record_with_exemplar(1, None)
 
     def chunk(self, text: str) -> None:
         """A chunk of the stream came, with or without text."""
@@ -52,9 +52,7 @@ class ModelAttempt(ModelCall):
 
     def used(self, tokens: Tokens, cost: Decimal | None) -> None:
         """What the call used so far, and what that costs by the operator's prices; a later report replaces an earlier one."""
-        self.usage(
-            input_tokens=tokens.input_tokens, output_tokens=tokens.output_tokens, total_tokens=tokens.total_tokens
-        )  # fmt: skip
+        self.usage(input_tokens=tokens.input_tokens, output_tokens=tokens.output_tokens, total_tokens=tokens.total_tokens)
         self._used, self._cost = tokens, cost
         details = {
             GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: tokens.cached_tokens,
@@ -65,17 +63,17 @@ class ModelAttempt(ModelCall):
 
     def _finish(self, seconds: float, error: BaseException | None) -> None:
         provider = self._target.provider
-        self._models.series(rows.IN_FLIGHT, provider).put(-1, None)
+        self._models.series(rows.IN_FLIGHT, provider).record_with_exemplar(-1, None)
         super()._finish(seconds, error)
         timing = self._timing
         if error is not None:
             reason = reason_of(error)
             self._scope.label({"reason": reason}, error_type(error))
-            self._models.series(rows.CALL_ERRORS, provider, reason).put(1, self.ids())
+            self._models.series(rows.CALL_ERRORS, provider, reason).record_with_exemplar(1, self.span_reference())
         if timing.first_text is not None and self._target.streams:
-            self._models.series(rows.FIRST_TOKEN, provider).put(timing.first_text, self.ids())
+            self._models.series(rows.FIRST_TOKEN, provider).record_with_exemplar(timing.first_text, self.span_reference())
         self._account(error)
-        follow(self._models, self._target, Outcome(seconds, timing, self._used, error), self.ids())
+        record_genai(self._models, self._target, Outcome(seconds, timing, self._used, error), self.span_reference())
 
     def _account(self, error: BaseException | None) -> None:
         """Tokens by kind, and cost. A failure that brought nothing cost nothing that we know of."""
@@ -83,17 +81,17 @@ class ModelAttempt(ModelCall):
         labels = {"provider": target.provider, "model": target.model}
         if self._used is None:
             if error is None or self._chunks:
-                models.series(rows.UNPRICED_CALLS, **labels, reason="usage").put(1, None)
+                models.series(rows.UNPRICED_CALLS, **labels, reason="usage").record_with_exemplar(1, None)
             return
         for kind, count in self._used.kinds.items():
-            models.series(rows.MODEL_TOKENS, **labels, kind=kind).put(count, None)
+            models.series(rows.MODEL_TOKENS, **labels, kind=kind).record_with_exemplar(count, None)
         if self._cost is None:
-            models.series(rows.UNPRICED_CALLS, **labels, reason="model").put(1, None)
+            models.series(rows.UNPRICED_CALLS, **labels, reason="model").record_with_exemplar(1, None)
             return
         models.spent(target, self._cost)
         partly = self._used.input_tokens is None or self._used.output_tokens is None or "unknown" in self._used.kinds
         if partly:
-            models.series(rows.UNPRICED_CALLS, **labels, reason="usage").put(1, None)
+            models.series(rows.UNPRICED_CALLS, **labels, reason="usage").record_with_exemplar(1, None)
 
     @property
     def _timing(self) -> Timing:

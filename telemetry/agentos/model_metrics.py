@@ -9,12 +9,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from telemetry.agentos import catalogue_models as rows
-from telemetry.agentos.a2a_recording import A2ADetails
+from telemetry.agentos.a2a_recording import A2ACallDetails
 from telemetry.agentos.calls import A2ACall
 from telemetry.agentos.catalogue_genai import LATEST, V1_36, GenAI
 from telemetry.agentos.genai import Target
 from telemetry.agentos.model_attempt import ModelAttempt
-from telemetry.instruments.kept import Kept
+from telemetry.instruments.kept import ObservableValues
 from telemetry.metric.definition import Metric
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["ModelRecorder"]
 
 
-class _Nowhere:
+class NullInstrument:
     """Stands for the series of a row that the catalogue has not."""
 
-    def put(self, value: Any, ids: bytes | None) -> None:
+    def record_with_exemplar(self, value: Any, reference: bytes | None) -> None:
         """Nothing."""
 
 
@@ -45,16 +45,16 @@ class ModelRecorder:
     def series(self, metric: Metric | None, *values: object, **labels: object) -> Any:
         """The handle of a series, or one that records nowhere."""
         if metric is None or not self._has(metric):
-            return _Nowhere()
+            return NullInstrument()
         return self._telemetry[metric].labels(*values, **labels)
 
-    def _kept(self, metric: Metric) -> Kept | None:
-        return Kept(self._telemetry, metric) if self._has(metric) else None
+    def _kept(self, metric: Metric) -> ObservableValues | None:
+        return ObservableValues(self._telemetry[metric]) if self._has(metric) else None
 
     def _has(self, metric: Metric) -> bool:
         return self._telemetry.catalogue.by_name.get(metric.name) is metric
 
-    def know(self, target: Target) -> None:
+    def initialize_series(self, target: Target) -> None:
         """Start what a provider and its model count at 0, its breaker as closed."""
         provider, model = {"provider": target.provider}, {"provider": target.provider, "model": target.model}
         for metric in (rows.CALL_ERRORS, rows.RETRIES, rows.SKIPS, rows.BREAKER_CHANGES):
@@ -65,11 +65,11 @@ class ModelRecorder:
             self._zero(rows.FIRST_TOKEN, **provider)
         self.spent(target, Decimal(0))
         for metric in (rows.QUEUED, rows.IN_FLIGHT):
-            self.series(metric, **provider).put(0, None)
+            self.series(metric, **provider).record_with_exemplar(0, None)
         if self._breakers is not None:
             self._breakers.set(rows.BREAKER_LEVELS["closed"], target.provider)
 
-    def know_route(self, names: Collection[str]) -> None:
+    def initialize_route(self, names: Collection[str]) -> None:
         """Start the fall-backs along a route at 0."""
         for here, there in pairwise(names):
             self._zero(rows.FALLBACKS, from_provider=here, to_provider=there)
@@ -82,15 +82,15 @@ class ModelRecorder:
         """Measure one call of a provider: the contract's metrics and these."""
         return ModelAttempt(self, target, task_type, number)
 
-    def a2a(self, call: A2ACall, agent: str, operation: str) -> A2ADetails:
+    def a2a(self, call: A2ACall, agent: str, operation: str) -> A2ACallDetails:
         """The details of an A2A call."""
-        return A2ADetails(self, call, agent, operation)
+        return A2ACallDetails(self, call, agent, operation)
 
-    def know_task(self, task_type: str) -> None:
+    def initialize_task(self, task_type: str) -> None:
         """Start the attempts for a kind of task at 0."""
         self._zero(rows.ROUTED_ATTEMPTS, task_type=task_type)
 
-    def know_agent(self, agent: str, operations: Collection[str]) -> None:
+    def initialize_agent(self, agent: str, operations: Collection[str]) -> None:
         """Start the details of an agent's calls at 0: task states, request sizes, the protocol's errors, first events."""
         self._zero(rows.TASK_STATES, agent=agent)
         self._zero(rows.REQUEST_SIZE, agent=agent)
@@ -101,7 +101,7 @@ class ModelRecorder:
 
     def answered(self, task_type: str, status: str, attempts: int) -> None:
         """One routed request ended after so many attempts; 0: no provider was asked."""
-        self.series(rows.ROUTED_ATTEMPTS, task_type, status).put(attempts, None)
+        self.series(rows.ROUTED_ATTEMPTS, task_type, status).record_with_exemplar(attempts, None)
 
     def spent(self, target: Target, cost: Decimal) -> None:
         """An attempt cost this many USD."""
@@ -110,28 +110,28 @@ class ModelRecorder:
 
     def retried(self, provider: str, reason: str) -> None:
         """The provider is asked again."""
-        self.series(rows.RETRIES, provider, reason).put(1, None)
+        self.series(rows.RETRIES, provider, reason).record_with_exemplar(1, None)
 
     def fell_back(self, before: str, after: str, reason: str) -> None:
         """Another provider is asked."""
-        self.series(rows.FALLBACKS, before, after, reason).put(1, None)
+        self.series(rows.FALLBACKS, before, after, reason).record_with_exemplar(1, None)
 
     def skipped(self, provider: str, reason: str) -> None:
         """The provider is not asked."""
-        self.series(rows.SKIPS, provider, reason).put(1, None)
+        self.series(rows.SKIPS, provider, reason).record_with_exemplar(1, None)
 
     def breaker(self, provider: str, state: str) -> None:
         """The provider's breaker changed."""
         if self._breakers is not None:
             self._breakers.set(rows.BREAKER_LEVELS[state], provider)
-        self.series(rows.BREAKER_CHANGES, provider, state).put(1, None)
+        self.series(rows.BREAKER_CHANGES, provider, state).record_with_exemplar(1, None)
 
     @contextmanager
     def queued(self, provider: str) -> Iterator[None]:
         """A call waits for its turn."""
         level = self.series(rows.QUEUED, provider)
-        level.put(1, None)
+        level.record_with_exemplar(1, None)
         try:
             yield
         finally:
-            level.put(-1, None)
+            level.record_with_exemplar(-1, None)

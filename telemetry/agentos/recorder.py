@@ -11,9 +11,10 @@ from opentelemetry.trace import get_current_span
 from telemetry.agentos import catalogue as rows
 from telemetry.agentos.calls import A2ACall, CacheCall, ModelCall
 from telemetry.agentos.model_metrics import ModelRecorder
-from telemetry.agentos.series import Bundles, CCRSeries
-from telemetry.instruments.bound import DROPPED_ROW, BoundCounter, BoundHistogram, Handle
-from telemetry.tracing.span import ids_if_labelled, ids_of
+from telemetry.agentos.series import CCRSeries, SeriesCache
+from telemetry.instruments.bound import BoundCounter, BoundHistogram, BoundInstrument
+from telemetry.metric import telemetry_metrics
+from telemetry.tracing.span import matching_span_reference, span_reference_of
 
 if TYPE_CHECKING:
     from telemetry.pipeline.telemetry import Telemetry
@@ -29,9 +30,9 @@ class Recorder:
         self.clock = telemetry.runtime.clock
         self.tracer = telemetry.tracer
         self.takes_sampled: bool = telemetry[rows.A2A_REQUESTS].source.takes_sampled
-        self._bundles = bundles = Bundles(telemetry)
-        self._outcomes = bundles.outcomes
-        self.a2a_series, self.ccr_series, self._decision = bundles.a2a, bundles.ccr, bundles.decision
+        self._cache = cache = SeriesCache(telemetry)
+        self._outcomes = cache.outcomes
+        self.a2a_series, self.ccr_series, self._decision = cache.a2a, cache.ccr, cache.decision
         for metric in (rows.CACHE_OPERATIONS, rows.CACHE_LATENCY):
             telemetry.start_at_zero(metric)
         self.models = ModelRecorder(self)
@@ -39,9 +40,9 @@ class Recorder:
 
     def failed(self, error: Exception) -> None:
         """Count and log once a failure of the telemetry itself that the measured code must not see."""
-        trouble = self.telemetry.trouble
-        trouble.count(DROPPED_ROW, "span", "failed")
-        trouble.log_once(("span", type(error)), "telemetry failed beside a measured call: %r", error)
+        diagnostics = self.telemetry.diagnostics
+        diagnostics.count(telemetry_metrics.DROPPED.name, "span", "failed")
+        diagnostics.log_once(("span", type(error)), "telemetry failed beside a measured call: %r", error)
 
     # A2A
 
@@ -59,15 +60,15 @@ class Recorder:
         try:
             outcome = self._outcomes[agent, operation, status]
         except (KeyError, TypeError):
-            outcome = self._bundles.outcome(agent, operation, status)
-        ids = self._ids(outcome.count)
-        outcome.duration.put(duration_seconds, ids)
-        outcome.count.put(1, ids)
+            outcome = self._cache.outcome(agent, operation, status)
+        reference = self._span_reference(outcome.count)
+        outcome.duration.record_with_exemplar(duration_seconds, reference)
+        outcome.count.record_with_exemplar(1, reference)
         if response_size_bytes is not None:
-            outcome.size.put(response_size_bytes, ids)
+            outcome.size.record_with_exemplar(response_size_bytes, reference)
         if status == "error":
             error = self.a2a_error(agent, operation, error_type or "internal")
-            error.put(1, ids and self._ids(error))
+            error.record_with_exemplar(1, reference and self._span_reference(error))
 
     def a2a_call(self, *, agent: str, operation: str) -> A2ACall:
         """Measure one A2A call: span and the whole bundle, active tasks included."""
@@ -83,10 +84,10 @@ class Recorder:
     def record_cache_operation(self, operation: str, result: str, duration_seconds: float | None = None) -> None:
         """One finished cache operation, with its latency in seconds where it is known."""
         count = self.cache_count(operation, result)
-        ids = self._ids(count)
-        count.put(1, ids)
+        reference = self._span_reference(count)
+        count.record_with_exemplar(1, reference)
         if duration_seconds is not None:
-            self.cache_latency(operation).put(duration_seconds, ids)
+            self.cache_latency(operation).record_with_exemplar(duration_seconds, reference)
 
     def cache_call(self, operation: str) -> CacheCall:
         """Measure one cache operation: span, count and latency."""
@@ -107,20 +108,20 @@ class Recorder:
     def record_rate_limit_hit(self, endpoint: str, result: str, workspace_id: str = "unknown") -> None:
         """One decision of the rate limiter."""
         counter = self._decision(endpoint, workspace_id, result)
-        counter.put(1, self._ids(counter))
+        counter.record_with_exemplar(1, self._span_reference(counter))
 
     def rate_limit_decision(self, endpoint: str, result: str, workspace_id: str = "unknown") -> None:
         """One decision, its labels put on the current span (the server's) first."""
         counter = self._decision(endpoint, workspace_id, result)
-        ids = None
+        reference = None
         try:
             span = get_current_span()
             if span.is_recording():
                 span.set_attributes(counter.attributes)
-                ids = ids_of(span) if self.takes_sampled else None
+                reference = span_reference_of(span) if self.takes_sampled else None
         except Exception as error:
             self.failed(error)
-        counter.put(1, ids)
+        counter.record_with_exemplar(1, reference)
 
     # Model calls
 
@@ -138,11 +139,11 @@ class Recorder:
         series = self.ccr_series(provider, task_type)
         known = series.count.get(status) if isinstance(status, str) else None
         count = known or self.telemetry[rows.CCR_REQUESTS].labels(provider, task_type, status)
-        ids = self._ids(count)
-        count.put(1, ids)
+        reference = self._span_reference(count)
+        count.record_with_exemplar(1, reference)
         if duration_seconds is not None:
-            series.latency.put(duration_seconds, ids)
-        self.tokens(series, input_tokens, output_tokens, total_tokens, ids)
+            series.latency.record_with_exemplar(duration_seconds, reference)
+        self.tokens(series, input_tokens, output_tokens, total_tokens, reference)
 
     def model_call(self, *, provider: str, task_type: str) -> ModelCall:
         """Measure one model call: span, count, latency and tokens."""
@@ -154,7 +155,7 @@ class Recorder:
         input_tokens: int | None,
         output_tokens: int | None,
         total_tokens: int | None,
-        ids: bytes | None,
+        reference: bytes | None,
     ) -> Mapping[str, int]:
         """Tokens by direction. What a total holds beyond a known split is ``unknown``: it is never halved.
 
@@ -166,13 +167,13 @@ class Recorder:
                 known["unknown"] = total_tokens - (input_tokens or 0) - (output_tokens or 0)
             counted = {direction: count for direction, count in known.items() if count and count > 0}
         except TypeError as error:  # what a provider calls its usage may be anything
-            series.tokens["unknown"].lost(error)
+            series.tokens["unknown"].record_failure(error)
             return {}
         for direction, count in counted.items():
-            series.tokens[direction].put(count, ids)
+            series.tokens[direction].record_with_exemplar(count, reference)
         return counted
 
-    def know(
+    def initialize_series(
         self,
         *,
         agents: Mapping[str, Collection[str]] = MappingProxyType({}),
@@ -183,11 +184,11 @@ class Recorder:
             for operation in operations:
                 self.a2a_series(agent, operation)
             self.telemetry[rows.A2A_ACTIVE_TASKS].labels(agent).start()
-            self.models.know_agent(agent, operations)
+            self.models.initialize_agent(agent, operations)
         for provider, task_types in providers.items():
             for task_type in task_types:
                 self.ccr_series(provider, task_type)
-                self.models.know_task(task_type)
+                self.models.initialize_task(task_type)
 
-    def _ids(self, series: Handle) -> bytes | None:
-        return ids_if_labelled(series) if self.takes_sampled else None
+    def _span_reference(self, series: BoundInstrument) -> bytes | None:
+        return matching_span_reference(series) if self.takes_sampled else None

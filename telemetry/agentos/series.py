@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from telemetry.agentos import catalogue as rows
-from telemetry.instruments.bound import BoundCounter, BoundGauge, BoundHistogram, Handle
+from telemetry.instruments.bound import BoundCounter, BoundGauge, BoundHistogram, BoundInstrument
 from telemetry.metric.label_values import Domain
 
 if TYPE_CHECKING:
     from telemetry.pipeline.telemetry import Telemetry
 
-__all__ = ["A2AOutcome", "A2ASeries", "Bundles", "CCRSeries"]
+__all__ = ["A2AOutcome", "A2ASeries", "CCRSeries", "SeriesCache"]
 
 _ENDINGS = ("success", "error")
-_OVER = object()
+_OVERFLOW = object()
 """Stands in a key for whatever is over the label's limit."""
 
 
@@ -53,7 +53,7 @@ class CCRSeries:
     tokens: dict[str, BoundCounter]
 
 
-class Bundles:
+class SeriesCache:
     """All bundles of one telemetry. Counters and histograms of a new one start at 0 for every closed value."""
 
     def __init__(self, telemetry: Telemetry) -> None:
@@ -142,7 +142,7 @@ class Bundles:
 
 
 def _key(domain: Domain, value: Any) -> Any:
-    return _OVER if domain.overflows(value) else value
+    return _OVERFLOW if domain.overflows(value) else value
 
 
 def _known(kept: Mapping[Any, Any], key: Hashable) -> Any:
@@ -152,9 +152,9 @@ def _known(kept: Mapping[Any, Any], key: Hashable) -> Any:
         return None
 
 
-def _keep(kept: dict[Any, Any], key: tuple[Any, ...], bundle: Any, handle: Handle) -> bool:
+def _keep(kept: dict[Any, Any], key: tuple[Any, ...], bundle: Any, handle: BoundInstrument) -> bool:
     """Keep what was made for ``key``, where that is bounded: its values are the series' own, or over a limit."""
-    if any(part is not _OVER and part != value for part, value in zip(key, handle.values, strict=False)):
+    if any(part is not _OVERFLOW and part != value for part, value in zip(key, handle.values, strict=False)):
         return False
     kept[key] = bundle
     return True

@@ -30,7 +30,10 @@ class Tokens:
         reasoning = min(max(self.reasoning_tokens or 0, 0), written)
         unknown = 0 if self.total_tokens is None else self.total_tokens - (self.input_tokens or 0) - (self.output_tokens or 0)
         kinds = {
-            "input": read - cached, "cached": cached, "output": written - reasoning, "reasoning": reasoning,
+            "input": read - cached,
+            "cached": cached,
+            "output": written - reasoning,
+            "reasoning": reasoning,
             "unknown": max(unknown, 0),
-        }  # fmt: skip
+        }
         return {kind: count for kind, count in kinds.items() if count}

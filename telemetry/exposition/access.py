@@ -1,15 +1,16 @@
-"""``Guard``: an ASGI application that lets through who may read, and no one else."""
+"""``AccessMiddleware``: an ASGI application that lets through who may read, and no one else."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from telemetry._base.report import REFUSED, Report, TroubleCounter
+from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition.asgi import ASGIApp, Receive, Scope, Send
 from telemetry.exposition.bearer import Tokens
+from telemetry.metric import telemetry_metrics
 
-__all__ = ["Guard", "Network"]
+__all__ = ["AccessMiddleware", "Network"]
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -23,7 +24,7 @@ _REFUSALS = {
 }
 
 
-class Guard:
+class AccessMiddleware:
     """Wraps an application, ``metrics_app`` for one. Without ``tokens`` and ``networks`` it is open.
 
     ``tokens``: one of them has to come as ``Authorization: Bearer``, in one header; else 401. ``networks``: where the client's
@@ -31,7 +32,7 @@ class Guard:
     (``X-Forwarded-For``, ``Forwarded``) is refused unless its peer is one of ``proxies``; then the client is the last
     address of ``X-Forwarded-For`` that is no proxy. An IPv4 address mapped into IPv6 counts as the IPv4 address.
 
-    The answers say no more than their status; ``trouble`` counts them as ``agentos.telemetry.refused_scrapes``. Which
+    The answers say no more than their status; ``diagnostics`` counts them as ``agentos.telemetry.refused_scrapes``. Which
     methods and paths there are is told only to those who may read.
     """
 
@@ -42,13 +43,13 @@ class Guard:
         tokens: Tokens | None = None,
         networks: Collection[Network] = (),
         proxies: Collection[Network] = (),
-        trouble: TroubleCounter | None = None,
+        diagnostics: Diagnostics | None = None,
     ) -> None:
         self._app = app
         self._tokens = tokens
         self._networks = tuple(networks)
         self._proxies = tuple(proxies)
-        self._report = Report(trouble)
+        self._diagnostics = diagnostics or Diagnostics()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers 401 or 403, closes a WebSocket, or goes on."""
@@ -57,7 +58,7 @@ class Guard:
             return
         reason = self._refusal(scope)
         if reason is not None:
-            self._report.count(REFUSED, reason)
+            self._diagnostics.count(telemetry_metrics.REFUSED_SCRAPES.name, reason)
             await _refuse(scope, send, reason)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})

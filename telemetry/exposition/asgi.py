@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
-from telemetry._base.report import REFUSED
-from telemetry._base.threads import step_aside
+from telemetry._base.threads import yield_gil
 from telemetry.exposition.negotiation import accepts_gzip
 from telemetry.exposition.reader import PrometheusReader
 from telemetry.exposition.source import ScrapeRefusedError
+from telemetry.metric import telemetry_metrics
 
 __all__ = ["ASGIApp", "metrics_app"]
 
@@ -43,17 +43,17 @@ def metrics_app(reader: PrometheusReader, *, compress: bool = True) -> ASGIApp:
         if scope["type"] != "http":
             return
         if scope["method"] not in ("GET", "HEAD"):
-            reader.report.count(REFUSED, "method")
+            reader.diagnostics.count(telemetry_metrics.REFUSED_SCRAPES.name, "method")
             await _answer(send, 405, {"allow": "GET, HEAD"}, b"only GET and HEAD\n", scope["method"])
             return
         try:
             headers, body = await asyncio.to_thread(_render, reader, scope, compress)
         except ScrapeRefusedError as error:
-            reader.report.count(REFUSED, error.reason)
+            reader.diagnostics.count(telemetry_metrics.REFUSED_SCRAPES.name, error.reason)
             await _answer(send, 503, {"retry-after": "5"}, f"{error}\n".encode(), scope["method"])
             return
         except Exception:
-            reader.report.count(REFUSED, "failed")
+            reader.diagnostics.count(telemetry_metrics.REFUSED_SCRAPES.name, "failed")
             _logger.exception("a scrape failed")
             await _answer(send, 500, {}, b"the scrape failed; see the log\n", scope["method"])
             return
@@ -64,7 +64,7 @@ def metrics_app(reader: PrometheusReader, *, compress: bool = True) -> ASGIApp:
 
 def _render(reader: PrometheusReader, scope: Scope, compress: bool) -> tuple[Headers, bytes]:
     names = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("name[]", ())
-    exposition = reader.expose(_header(scope, b"accept"), names, pause=step_aside)
+    exposition = reader.expose(_header(scope, b"accept"), names, yield_gil=yield_gil)
     headers = {"content-type": exposition.content_type, "vary": "Accept, Accept-Encoding", "cache-control": "no-store"}
     if compress and accepts_gzip(_header(scope, b"accept-encoding")):
         return {**headers, "content-encoding": "gzip"}, gzip.compress(exposition.body, compresslevel=1, mtime=0)

@@ -13,12 +13,13 @@ from typing import Any
 
 from opentelemetry.sdk.resources import Resource
 
-from telemetry._base.report import CLASHES, Report
+from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition.labels import Pairs, label_text, pairs_of, resource_items, scope_items
+from telemetry.metric import telemetry_metrics
 from telemetry.metric.naming import Translation, is_plain, metric_name, unit_word
-from telemetry.metricdata.stream import Kind, Reading, Stream
+from telemetry.metricdata.stream import Snapshot, Stream, StreamKind
 
-__all__ = ["Families", "Family", "Member", "Rules"]
+__all__ = ["Families", "Family", "FamilyStream", "NamingConfig"]
 
 _SUFFIXES = {
     "counter": ("", "_total", "_created"),
@@ -29,7 +30,7 @@ _SUFFIXES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class NamingConfig:
     """How names and labels are made, as the reader's constructor takes it."""
 
     prefix: str = ""
@@ -41,7 +42,7 @@ class Rules:
 
 
 @dataclass(slots=True, eq=False)
-class Member:
+class FamilyStream:
     """A stream in its family, with the label text of each of its series; None: a duplicate, left out."""
 
     family: Family
@@ -60,7 +61,7 @@ class Family:
     unit: str
     text_name: str
     """Name in the text format: of the samples, where there is one sample a series."""
-    members: list[Member] = field(default_factory=list)
+    members: list[FamilyStream] = field(default_factory=list)
     seen: set[Pairs] | None = None
     """Label sets so far, kept only where two of them could be equal."""
     templates: dict[Any, str] = field(default_factory=dict)
@@ -69,22 +70,22 @@ class Family:
 class Families:
     """All families of one reader in one spelling of names. Not thread-safe: the reader's lock guards it."""
 
-    def __init__(self, rules: Rules, report: Report, *, utf8: bool = False) -> None:
+    def __init__(self, rules: NamingConfig, diagnostics: Diagnostics, *, utf8: bool = False) -> None:
         self.rules = rules
         self.utf8 = utf8
-        self._report = report
+        self._diagnostics = diagnostics
         self._by_name: dict[str, Family] = {}
         self._owners: dict[str, Family] = {}
-        self._members: dict[Stream, Member | None] = {}
+        self._members: dict[Stream, FamilyStream | None] = {}
         self._resource: Resource | None = None
         self._constant: Sequence[tuple[str, Any]] = ()
         self.target = self._new(_target()) if rules.target_info else None
 
-    def update(self, reading: Reading) -> list[Family]:
+    def update(self, snapshot: Snapshot) -> list[Family]:
         """Take in what is new since the last reading; the families in the order in which they are written."""
-        if reading.resource is not self._resource:
-            self._take_resource(reading.resource)
-        for stream in reading.streams:
+        if snapshot.resource is not self._resource:
+            self._take_resource(snapshot.resource)
+        for stream in snapshot.streams:
             if stream not in self._members:
                 self._members[stream] = self._place(stream)
             member = self._members[stream]
@@ -92,7 +93,7 @@ class Families:
                 self._add_series(member)
         return list(self._by_name.values())
 
-    def labels(self, member: Member, index: int) -> Pairs:
+    def labels(self, member: FamilyStream, index: int) -> Pairs:
         """The label pairs of one series."""
         return pairs_of([*member.constant, *member.stream.attributes[index].items()], utf8=self.utf8)
 
@@ -118,13 +119,13 @@ class Families:
     def _constant_of(self, stream: Stream) -> Sequence[tuple[str, Any]]:
         return [*self._constant, *(scope_items(stream.scope) if self.rules.scope_labels else ())]
 
-    def _place(self, stream: Stream) -> Member | None:
+    def _place(self, stream: Stream) -> FamilyStream | None:
         """The stream's place in an old or new family; None where its name is taken."""
         wanted = self._describe(stream)
         family = self._by_name.get(wanted.name)
         if family is not None and family.type == wanted.type:
             if wanted.help != family.help or wanted.unit != family.unit:
-                self._report.log_once(
+                self._diagnostics.log_once(
                     ("metadata", wanted.name, wanted.help, wanted.unit),
                     "%s has two descriptions or units: %r is shown, %r (scope %s) is not",
                     *(wanted.name, (family.help, family.unit), (wanted.help, wanted.unit), stream.scope.name),
@@ -135,7 +136,7 @@ class Families:
                 self._clash(wanted, stream, f"{taken[0].name} is a {taken[0].type} already")
                 return None
             family = self._new(wanted)
-        member = Member(family, stream, self._constant_of(stream))
+        member = FamilyStream(family, stream, self._constant_of(stream))
         family.members.append(member)
         return member
 
@@ -148,9 +149,9 @@ class Families:
     def _describe(self, stream: Stream) -> Family:
         rules = self.rules
         name = f"{rules.prefix}_{stream.name}" if rules.prefix else stream.name
-        counter = stream.kind is Kind.COUNTER
+        counter = stream.kind is StreamKind.COUNTER
         base = metric_name(name, stream.unit, rules.translation, utf8=self.utf8, counter=counter)
-        if stream.name in rules.info and stream.kind is Kind.GAUGE:
+        if stream.name in rules.info and stream.kind is StreamKind.GAUGE:
             base = base.removesuffix("_info").removesuffix(".info") or base
             return Family(base, "info", stream.description, "", f"{base}_info")
         unit = unit_word(stream.unit)
@@ -162,9 +163,9 @@ class Families:
             ).endswith("_total"):
                 whole = base
             return Family(base, "counter", stream.description, unit, whole)
-        return Family(base, "gauge" if stream.kind is Kind.GAUGE else "histogram", stream.description, unit, base)
+        return Family(base, "gauge" if stream.kind is StreamKind.GAUGE else "histogram", stream.description, unit, base)
 
-    def _add_series(self, member: Member) -> None:
+    def _add_series(self, member: FamilyStream) -> None:
         """Label texts of new series, and whether another series of the family has the same."""
         stream = member.stream
         family = member.family
@@ -181,14 +182,19 @@ class Families:
                 family.seen.add(shown)
             member.texts.append(label_text(pairs))
 
-    def _faithful(self, member: Member, index: int, pairs: Pairs) -> bool:
+    def _faithful(self, member: FamilyStream, index: int, pairs: Pairs) -> bool:
         """Whether no other attribute set of this stream can have become the same labels."""
         attributes = member.stream.attributes[index]
         return len(pairs) == len(attributes) + len(member.constant) and all(
-            type(value) is str and value and "\0" not in value and value.isascii() and is_plain(key, label=True)
-            and "__" not in key and key not in ("le", "exported_le")
+            type(value) is str
+            and value
+            and "\0" not in value
+            and value.isascii()
+            and is_plain(key, label=True)
+            and "__" not in key
+            and key not in ("le", "exported_le")
             for key, value in attributes.items()
-        )  # fmt: skip
+        )
 
     def _seen_so_far(self, family: Family) -> set[Pairs]:
         return {
@@ -199,11 +205,14 @@ class Families:
         }
 
     def _clash(self, family: Family, stream: Stream, why: str) -> None:
-        self._report.count(CLASHES, family.text_name)
-        self._report.log_once(
+        self._diagnostics.count(telemetry_metrics.CLASHES.name, family.text_name)
+        self._diagnostics.log_once(
             ("clash", family.name, stream.scope.name, stream.name, stream.kind),
-            "%s of scope %s is left out of the scrape: %s", family.text_name, stream.scope.name or "(unnamed)", why,
-        )  # fmt: skip
+            "%s of scope %s is left out of the scrape: %s",
+            family.text_name,
+            stream.scope.name or "(unnamed)",
+            why,
+        )
 
 
 def _target() -> Family:

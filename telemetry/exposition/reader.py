@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from threading import Lock, local
 from time import perf_counter
@@ -13,20 +14,20 @@ from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricsData
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.core import Metric
 
-from telemetry._base.fork import in_child
-from telemetry._base.report import Report, TroubleCounter
-from telemetry._sdk.callbacks import Runner
+from telemetry._base.diagnostics import Diagnostics
+from telemetry._base.fork import register_after_fork
+from telemetry._sdk.callbacks import CallbackExecutor
 from telemetry._sdk.fork import start_empty
-from telemetry.exposition.families import Families, Rules
+from telemetry.exposition.families import Families, NamingConfig
 from telemetry.exposition.negotiation import Format, choose
 from telemetry.exposition.registry import metrics, shared_collector
-from telemetry.exposition.source import ScrapeRefusedError, Source
+from telemetry.exposition.source import ScrapeRefusedError, SnapshotSource
 from telemetry.exposition.text import Style, render
 from telemetry.metric.naming import Translation
-from telemetry.metricdata.stream import Reading
+from telemetry.metricdata.stream import Snapshot
 
 if TYPE_CHECKING:
-    from telemetry.metric.definition import Together
+    from telemetry.metric.definition import MultiprocessMode
     from telemetry.metric.label_values import Domain
     from telemetry.prefork import Workers
 
@@ -59,7 +60,7 @@ class PrometheusReader(PrometheusMetricReader):
     OpenMetrics *info*. ``select(scope_name, instrument_name)``: False leaves the metric out of this reader; others
     keep it. ``created``: write each series' start as ``_created`` in OpenMetrics; off, because a Prometheus without
     the feature flag ``created-timestamp-zero-ingestion`` stores each as one more series. ``translation``: how names
-    are spelled. ``trouble``: where clashes, failing callbacks and refused scrapes are counted. ``callback_timeout``:
+    are spelled. ``diagnostics``: where clashes, failing callbacks and refused scrapes are counted. ``callback_timeout``:
     seconds that one callback of an observable instrument may take before its series are left out. ``scrape_timeout``:
     seconds that a scrape waits for an earlier one and, on the public path, for the SDK's collect; less than the
     scraper's own limit (10 seconds by default), so that it gets the reason. ``direct``: read the SDK's aggregations
@@ -83,7 +84,7 @@ class PrometheusReader(PrometheusMetricReader):
         select: Callable[[str, str], bool] | None = None,
         created: bool = False,
         translation: Translation = Translation.UNDERSCORES,
-        trouble: TroubleCounter | None = None,
+        diagnostics: Diagnostics | None = None,
         callback_timeout: float = 2.0,
         scrape_timeout: float = 9.0,
         direct: bool = True,
@@ -93,19 +94,29 @@ class PrometheusReader(PrometheusMetricReader):
                 raise ValueError(f"{name} must be above 0 seconds, it is {value!r}")
         # The parent registers a collector of its own kind: it gets a registry to do so where nobody looks.
         super().__init__(registry=CollectorRegistry(), cardinality_limits=cardinality_limits)
-        self.report = Report(trouble)
+        self.diagnostics = diagnostics or Diagnostics(logging.getLogger("telemetry.exposition"))
         self._style = Style(exemplars=exemplars, created=created)
         self._timeout = scrape_timeout
-        self._rules = Rules(
-            prefix, scope_info_enabled, not disable_target_info, resource_attribute_filter,
-            frozenset(name.lower() for name in info), Translation(translation),
-        )  # fmt: skip
-        self._new_source: Callable[[], Source] = lambda: Source(
-            self, Runner(callback_timeout, self.report), self.report, select,
-            direct=direct, exemplars=exemplars, limit=scrape_timeout, changed=self._families.clear,
-        )  # fmt: skip
+        self._rules = NamingConfig(
+            prefix,
+            scope_info_enabled,
+            not disable_target_info,
+            resource_attribute_filter,
+            frozenset(name.lower() for name in info),
+            Translation(translation),
+        )
+        self._new_source: Callable[[], SnapshotSource] = lambda: SnapshotSource(
+            self,
+            CallbackExecutor(callback_timeout, self.diagnostics),
+            self.diagnostics,
+            select,
+            direct=direct,
+            exemplars=exemplars,
+            limit=scrape_timeout,
+            changed=self._families.clear,
+        )
         self._start()
-        in_child(self._in_child)
+        register_after_fork(self._after_fork_in_child)
         self._served, self._shared = registry, shared_collector(registry)
         self._shared.add(self, registry)
 
@@ -121,34 +132,34 @@ class PrometheusReader(PrometheusMetricReader):
         self._families: dict[bool, Families] = {}
         self._source = self._new_source()
 
-    def _in_child(self) -> None:
+    def _after_fork_in_child(self) -> None:
         """A forked child starts empty: what its parent counted is the parent's."""
         self._start()
         if not start_empty(self):
-            self.report.log_once("fork", "this forked process goes on with its parent's numbers: the SDK is another one")
+            self.diagnostics.log_once("fork", "this forked process goes on with its parent's numbers: the SDK is another one")
 
     def share(
         self,
         workers: Workers,
         *,
         domains: Iterable[Domain] = (),
-        together: Mapping[str, Together] = MappingProxyType({}),
+        multiprocess_modes: Mapping[str, MultiprocessMode] = MappingProxyType({}),
     ) -> None:
         """Show the totals of all workers of a run from now on. Raises ``StateDirectoryError``.
 
-        ``domains``: labels whose admitted values the workers share. ``together``: instrument name -> what the gauges of several
-        workers make of each other; sums where it names none.
+        ``domains``: labels whose admitted values the workers share. ``multiprocess_modes``: instrument name -> rule for
+        gauges of several workers; they are summed where it names none.
         """
-        workers.join(self, self.report, domains=domains, together=together)
+        workers.join(self, self.diagnostics, domains=domains, multiprocess_modes=multiprocess_modes)
         self._workers = workers
 
     def expose(
-        self, accept: str | None = None, names: Collection[str] = (), *, pause: Callable[[], None] | None = None
+        self, accept: str | None = None, names: Collection[str] = (), *, yield_gil: Callable[[], None] | None = None
     ) -> Exposition:
         """The current state, in the format that the ``Accept`` header asks for. Thread-safe; never partial, empty or
         doubled.
 
-        ``names`` restricts the body to these sample names. ``pause`` is called between pieces of the body. Raises
+        ``names`` restricts the body to these sample names. ``yield_gil`` is called between pieces of the body. Raises
         ``ScrapeRefusedError`` after shutdown, or when the time for it is up.
         """
         choice = choose(accept)
@@ -156,13 +167,13 @@ class PrometheusReader(PrometheusMetricReader):
         openmetrics = choice.format is Format.OPENMETRICS
         style = self._style._replace(openmetrics=openmetrics, names=frozenset(names))
         start = perf_counter()
-        body = self._read(lambda reading: render(self._spelled(utf8), reading, style, pause), exemplars=openmetrics)
+        body = self._read(lambda snapshot: render(self._spelled(utf8), snapshot, style, yield_gil), exemplars=openmetrics)
         self.last_scrape = LastScrape(perf_counter() - start, len(body))
         return Exposition(body, choice.content_type(utf8))
 
     def metrics(self) -> list[Metric]:
         """The current state as objects of ``prometheus_client``: what its registry collects."""
-        return self._read(lambda reading: metrics(self._spelled(False), reading, self._style), exemplars=True)
+        return self._read(lambda snapshot: metrics(self._spelled(False), snapshot, self._style), exemplars=True)
 
     def state(self) -> MetricsData | None:
         """The current state in OpenTelemetry's data model, by the SDK's own collect; exemplars stay visible in
@@ -193,11 +204,11 @@ class PrometheusReader(PrometheusMetricReader):
     def _spelled(self, utf8: bool) -> Families:
         if utf8 not in self._families:
             # Clashes are the same in both spellings or nearly so: they are reported for the first one made.
-            report = Report(None) if self._families else self.report
-            self._families[utf8] = Families(self._rules, report, utf8=utf8)
+            diagnostics = Diagnostics(None) if self._families else self.diagnostics
+            self._families[utf8] = Families(self._rules, diagnostics, utf8=utf8)
         return self._families[utf8]
 
-    def _read(self, show: Callable[[Reading], T], *, exemplars: bool) -> T:
+    def _read(self, show: Callable[[Snapshot], T], *, exemplars: bool) -> T:
         """Collect, and let ``show`` have the reading before the next scrape changes it."""
         if self.closed:
             raise ScrapeRefusedError("shutdown", "the metric reader has been shut down")
@@ -205,12 +216,12 @@ class PrometheusReader(PrometheusMetricReader):
             raise ScrapeRefusedError("timeout", f"an earlier scrape did not end within {self._timeout:g} s")
         try:
             if self._workers is not None:
-                return show(self._workers.reading())
+                return show(self._workers.snapshot())
             return self.local(show, exemplars=exemplars)
         finally:
             self._lock.release()
 
-    def local(self, show: Callable[[Reading], T], *, exemplars: bool = True) -> T:
+    def local(self, show: Callable[[Snapshot], T], *, exemplars: bool = True) -> T:
         """What this process alone has: ``show`` looks at it before it changes. Raises ``ScrapeRefusedError``."""
         if not self._local.acquire(timeout=self._timeout):
             raise ScrapeRefusedError("timeout", f"the last reading did not end within {self._timeout:g} s")

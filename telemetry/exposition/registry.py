@@ -16,13 +16,13 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.samples import Exemplar, Sample, Timestamp
 
-from telemetry._base.report import CLASHES
 from telemetry.exposition.exemplars import exemplar_labels, newest_by_bucket
-from telemetry.exposition.families import Families, Member
+from telemetry.exposition.families import Families, FamilyStream
 from telemetry.exposition.numbers import bound_text
 from telemetry.exposition.text import Style, shows_sum
+from telemetry.metric import telemetry_metrics
 from telemetry.metricdata.exponential import explicit
-from telemetry.metricdata.stream import ExemplarPoint, Kind, Reading
+from telemetry.metricdata.stream import ExemplarPoint, Snapshot, StreamKind
 
 if TYPE_CHECKING:
     from telemetry.exposition.reader import PrometheusReader
@@ -82,26 +82,27 @@ class RegistryCollector:
                 if known is metric:
                     continue
                 if known.type != metric.type:
-                    reader.report.count(CLASHES, metric.name)
-                    reader.report.log_once(("registry", metric.name), "%s is left out: it is a %s of another reader",
-                                           metric.name, known.type)  # fmt: skip
+                    reader.diagnostics.count(telemetry_metrics.CLASHES.name, metric.name)
+                    reader.diagnostics.log_once(
+                        ("registry", metric.name), "%s is left out: it is a %s of another reader", metric.name, known.type
+                    )
                     continue
                 seen = {(s.name, frozenset(s.labels.items())) for s in known.samples}
                 known.samples += [s for s in metric.samples if (s.name, frozenset(s.labels.items())) not in seen]
         return merged.values()
 
 
-def metrics(families: Families, reading: Reading, style: Style) -> list[Metric]:
+def metrics(families: Families, snapshot: Snapshot, style: Style) -> list[Metric]:
     """The families as objects of ``prometheus_client``."""
     found = []
-    for family in families.update(reading):
+    for family in families.update(snapshot):
         metric = Metric(family.name, family.help, family.type, family.unit)
         if family is families.target:
             if pairs := families.target_labels():
                 metric.add_sample("target_info", dict(pairs), 1)
         else:
             for member in family.members:
-                states, exemplars = member.stream.piece(0, len(member.texts), exemplars=style.exemplars)
+                states, exemplars = member.stream.slice(0, len(member.texts), exemplars=style.exemplars)
                 for index, state in enumerate(states):
                     if state is not None and member.texts[index] is not None:
                         labels = dict(families.labels(member, index))
@@ -113,7 +114,7 @@ def metrics(families: Families, reading: Reading, style: Style) -> list[Metric]:
 
 
 def _samples(
-    member: Member, labels: dict[str, str], state: Any, exemplars: Marks, style: Style, start: int | None
+    member: FamilyStream, labels: dict[str, str], state: Any, exemplars: Marks, style: Style, start: int | None
 ) -> Iterable[Sample]:
     family, name = member.family, member.family.name
     if family.type == "histogram":
@@ -128,9 +129,9 @@ def _samples(
         yield Sample(f"{name}_created", labels, start / 10**9)
 
 
-def _histogram(member: Member, labels: dict[str, str], state: Any, exemplars: Marks) -> Iterable[Sample]:
+def _histogram(member: FamilyStream, labels: dict[str, str], state: Any, exemplars: Marks) -> Iterable[Sample]:
     name, bounds = member.family.name, member.stream.bounds
-    if member.stream.kind is Kind.EXPONENTIAL:
+    if member.stream.kind is StreamKind.EXPONENTIAL:
         bounds, counts = explicit(state)
         total = state.sum
     else:

@@ -9,13 +9,13 @@ from typing import TypeVar
 from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 from opentelemetry.sdk.resources import Resource
 
-from telemetry._base.report import Report
-from telemetry._sdk.callbacks import Job, Runner
+from telemetry._base.diagnostics import Diagnostics
+from telemetry._sdk.callbacks import Callback, CallbackExecutor
 from telemetry._sdk.direct import Direct, UnexpectedSDKError, is_attached
-from telemetry.metricdata.convert import Points, exemplar_point, keep_newest
-from telemetry.metricdata.stream import ExemplarPoint, Reading, Stream
+from telemetry.metricdata.convert import MetricsDataConverter, exemplar_point, keep_newest
+from telemetry.metricdata.stream import ExemplarPoint, Snapshot, Stream
 
-__all__ = ["ScrapeRefusedError", "Source"]
+__all__ = ["ScrapeRefusedError", "SnapshotSource"]
 
 T = TypeVar("T")
 _MOST_WAITING = 64
@@ -29,45 +29,53 @@ class ScrapeRefusedError(Exception):
         self.reason = reason
 
 
-class Source:
+class SnapshotSource:
     """Makes readings for one reader. Calls of ``use`` must not overlap; ``receive`` may come from any thread at any
     time.
     """
 
     def __init__(
-        self, reader: MetricReader, runner: Runner, report: Report, select: Callable[[str, str], bool] | None,
-        *, direct: bool, exemplars: bool, limit: float, changed: Callable[[], object],
-    ) -> None:  # fmt: skip
+        self,
+        reader: MetricReader,
+        executor: CallbackExecutor,
+        diagnostics: Diagnostics,
+        select: Callable[[str, str], bool] | None,
+        *,
+        direct: bool,
+        exemplars: bool,
+        limit: float,
+        changed: Callable[[], object],
+    ) -> None:
         """``changed`` is called when the streams of earlier readings are replaced by others that mean the same."""
         self._reader = reader
-        self._runner = runner
-        self._report = report
+        self._executor = executor
+        self._diagnostics = diagnostics
         self._select = select
         self._exemplars = exemplars
         self._limit = limit
         self._changed = changed
-        self._direct = Direct(reader, self._selected, runner) if direct else None
-        self._observed = Points()  # of the observable instruments, on the direct path
-        self._public = Points()
+        self._direct = Direct(reader, self._selected, executor) if direct else None
+        self._observed = MetricsDataConverter()  # of the observable instruments, on the direct path
+        self._public = MetricsDataConverter()
         self._public_lock = Lock()
         self._arrived = False
         self._choices: dict[Stream, bool] = {}
         self._waiting: dict[tuple[str, int], tuple[object, list[ExemplarPoint]]] = {}
 
-    def use(self, show: Callable[[Reading], T], *, exemplars: bool) -> T:
+    def use(self, show: Callable[[Snapshot], T], *, exemplars: bool) -> T:
         """Make a reading and have ``show`` look at it. ``exemplars``: whether they are wanted."""
         if not is_attached(self._reader):
-            return show(Reading(None, ()))
+            return show(Snapshot(None, ()))
         if self._direct is not None:
             try:
                 return show(self._read_directly(self._direct, exemplars and self._exemplars))
             except UnexpectedSDKError as error:
-                self._report.log_once("direct", "the SDK's state cannot be read directly, scrapes cost more: %s", error)
+                self._diagnostics.log_once("direct", "the SDK's state cannot be read directly, scrapes cost more: %s", error)
                 self._direct = None
                 self._changed()  # what is known of the direct streams would clash with the public ones
         self._collect()
         with self._public_lock:
-            return show(self._reading(self._public.resource, self._public.streams))
+            return show(self._snapshot(self._public.resource, self._public.streams))
 
     def receive(self, data: MetricsData) -> None:
         """Take what a public collect delivered, ours or somebody else's."""
@@ -78,14 +86,14 @@ class Source:
             elif self._exemplars:
                 self._keep_for_later(data)
 
-    def _read_directly(self, direct: Direct, exemplars: bool) -> Reading:
+    def _read_directly(self, direct: Direct, exemplars: bool) -> Snapshot:
         observed = self._observed.update(direct.observe(), exemplars)
         recorded = direct.streams()
         if self._waiting:
             self._merge_waiting(recorded)
-        return self._reading(direct.resource, [*recorded, *observed])
+        return self._snapshot(direct.resource, [*recorded, *observed])
 
-    def _reading(self, resource: Resource | None, streams: Sequence[Stream]) -> Reading:
+    def _snapshot(self, resource: Resource | None, streams: Sequence[Stream]) -> Snapshot:
         """The streams that are shown, those of one scope together: in the order in which the SDK's own collect has
         them.
         """
@@ -93,7 +101,7 @@ class Source:
         for stream in streams:
             if self._selected(stream):
                 by_scope.setdefault(stream.scope, []).append(stream)
-        return Reading(resource, [stream for group in by_scope.values() for stream in group])
+        return Snapshot(resource, [stream for group in by_scope.values() for stream in group])
 
     def _selected(self, stream: Stream) -> bool:
         if self._select is None:
@@ -106,8 +114,8 @@ class Source:
     def _collect(self) -> None:
         """The SDK's own collect, in a thread of its own: it holds the SDK's lock for as long as a callback hangs."""
         self._arrived = False
-        job = Job("collect", "collect", lambda _: self._reader.collect(timeout_millis=self._limit * 1000))
-        done = self._runner.attempt(job, self._limit)
+        job = Callback("collect", "collect", lambda _: self._reader.collect(timeout_millis=self._limit * 1000))
+        done = self._executor.attempt(job, self._limit)
         if done is None:
             raise ScrapeRefusedError("timeout", f"a callback held up the collection for more than {self._limit:g} s")
         if done.error is not None:

@@ -14,12 +14,12 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from telemetry.exposition.exemplars import exemplar_texts, newest_by_bucket
-from telemetry.exposition.families import Families, Family, Member
+from telemetry.exposition.families import Families, Family, FamilyStream
 from telemetry.exposition.labels import escape, label_text, quoted
 from telemetry.exposition.numbers import bound_text, number, seconds
 from telemetry.metric.naming import is_plain
 from telemetry.metricdata.exponential import explicit
-from telemetry.metricdata.stream import Kind, Reading
+from telemetry.metricdata.stream import Snapshot, StreamKind
 
 __all__ = ["Style", "render", "shows_sum"]
 
@@ -41,17 +41,17 @@ class Style(NamedTuple):
 class _Body:
     """The growing body. ``parts`` takes text; ``flush`` encodes it and lets other threads run."""
 
-    def __init__(self, pause: Callable[[], None] | None) -> None:
+    def __init__(self, yield_gil: Callable[[], None] | None) -> None:
         self.parts: list[str] = []
         self._buffer = BytesIO()
-        self._pause = pause
+        self._yield_gil = yield_gil
 
     def flush(self) -> None:
         if len(self.parts) < _SERIES_A_PIECE:
             return
         self._out()
-        if self._pause is not None:
-            self._pause()
+        if self._yield_gil is not None:
+            self._yield_gil()
 
     def size(self) -> tuple[int, int]:
         """Grows with every sample."""
@@ -66,10 +66,10 @@ class _Body:
         self.parts.clear()
 
 
-def render(families: Families, reading: Reading, style: Style, pause: Callable[[], None] | None = None) -> bytes:
-    """One body. ``pause`` is called between pieces."""
-    body = _Body(pause)
-    for family in families.update(reading):
+def render(families: Families, snapshot: Snapshot, style: Style, yield_gil: Callable[[], None] | None = None) -> bytes:
+    """One body. ``yield_gil`` is called between pieces."""
+    body = _Body(yield_gil)
+    for family in families.update(snapshot):
         if style.names and not _sample_names(family, style).intersection(style.names):
             continue
         start = len(body.parts)
@@ -129,9 +129,9 @@ def _family(family: Family, body: _Body, style: Style) -> None:
     body.parts.append(_metadata(family, style))
     before = body.size()
     for member in family.members:
-        if member.stream.kind is Kind.HISTOGRAM:
+        if member.stream.kind is StreamKind.HISTOGRAM:
             _histograms(member, body, style)
-        elif member.stream.kind is Kind.EXPONENTIAL:
+        elif member.stream.kind is StreamKind.EXPONENTIAL:
             _exponentials(member, body, style)
         else:
             _numbers(member, body, style)
@@ -139,14 +139,14 @@ def _family(family: Family, body: _Body, style: Style) -> None:
         body.parts.pop()  # no series this time
 
 
-def _series(member: Member, body: _Body, style: Style) -> Iterator[tuple[int, str, Any, Any]]:
+def _series(member: FamilyStream, body: _Body, style: Style) -> Iterator[tuple[int, str, Any, Any]]:
     """Position, label text, state and exemplars of each series that is shown; the body goes out piece by piece."""
     wants = style.exemplars and style.openmetrics and member.family.type in ("counter", "histogram")
     # With exemplars a piece is shorter: so few new objects at a time do not wake the garbage collector.
     size = _SERIES_A_PIECE // 4 if wants else _SERIES_A_PIECE
     for start in range(0, len(member.texts), size):
         texts = member.texts[start : start + size]
-        values, exemplars = member.stream.piece(start, start + len(texts), exemplars=wants)
+        values, exemplars = member.stream.slice(start, start + len(texts), exemplars=wants)
         get = exemplars.get
         for index, text, value in zip(range(start, start + len(texts)), texts, values, strict=True):
             if value is not None and text is not None:
@@ -160,7 +160,7 @@ def _heads(name: str) -> tuple[str, str]:
     return (name + "{", name) if is_plain(name) else ("{" + quoted(name) + ",", "{" + quoted(name) + "}")
 
 
-def _numbers(member: Member, body: _Body, style: Style) -> None:
+def _numbers(member: FamilyStream, body: _Body, style: Style) -> None:
     """Counters, gauges and infos: one sample a series, and a counter's ``_created``."""
     family, starts, parts = member.family, member.stream.starts, body.parts
     head, bare = _heads(_sample_name(family, style))
@@ -206,7 +206,7 @@ def _cached_template(family: Family, bounds: Sequence[float], *shape: bool) -> s
     return template
 
 
-def _histograms(member: Member, body: _Body, style: Style) -> None:
+def _histograms(member: FamilyStream, body: _Body, style: Style) -> None:
     family, bounds, starts, parts = member.family, member.stream.bounds, member.stream.starts, body.parts
     created = style.created and style.openmetrics
     usual = _cached_template(family, bounds, True, True, False, created)
@@ -235,7 +235,7 @@ def _interleaved(counts: Sequence[int], exemplars: Sequence[Any]) -> list[Any]:
     return both
 
 
-def _exponentials(member: Member, body: _Body, style: Style) -> None:
+def _exponentials(member: FamilyStream, body: _Body, style: Style) -> None:
     family, starts = member.family, member.stream.starts
     created = style.created and style.openmetrics
     for index, text, state, exemplars in _series(member, body, style):

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from telemetry.instruments.bound import BoundGauge, BoundHistogram
 
-__all__ = ["InProgress", "Stopwatch"]
+__all__ = ["InprogressTracker", "Timer"]
 
 
-class InProgress(ContextDecorator):
+class InprogressTracker(ContextDecorator):
     """See ``BoundGauge.track_inprogress``."""
 
     def __init__(self, gauge: BoundGauge) -> None:
@@ -26,17 +26,17 @@ class InProgress(ContextDecorator):
         self._gauge.dec()
 
 
-class Stopwatch(ContextDecorator):
+class Timer(ContextDecorator):
     """See ``BoundHistogram.time``."""
 
     def __init__(self, histogram: BoundHistogram, clock: Callable[[], float]) -> None:
         self._histogram = histogram
         self._clock = clock
 
-    def _recreate_cm(self) -> Stopwatch:
-        return Stopwatch(self._histogram, self._clock)
+    def _recreate_cm(self) -> Timer:
+        return Timer(self._histogram, self._clock)
 
-    def __enter__(self) -> Stopwatch:
+    def __enter__(self) -> Timer:
         self._start = self._clock()
         return self
 

@@ -14,29 +14,28 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
-from telemetry._sdk.aggregation import Aggregations, Source, feed_histogram, feed_sum, offer
+from telemetry._sdk.aggregation import Aggregations, InstrumentSource, feed_histogram, feed_sum, offer
 from telemetry._sdk.context import current_context, sampled_span
-from telemetry._sdk.reservoir import pack_ids
-from telemetry.instruments.blocks import InProgress, Stopwatch
+from telemetry._sdk.reservoir import pack_span_reference
+from telemetry.instruments.blocks import InprogressTracker, Timer
 
 if TYPE_CHECKING:
     from telemetry.instruments.instrument import Instrument
 
-__all__ = ["BoundCounter", "BoundGauge", "BoundHistogram", "Handle"]
+__all__ = ["BoundCounter", "BoundGauge", "BoundHistogram", "BoundInstrument"]
 
-DROPPED_ROW = "agentos.telemetry.dropped"
 _NOWHERE = Context()
 _PLAIN = frozenset({int, float})
 _UNBOUND = (object(), None)
 
 
-class Handle:
+class BoundInstrument:
     """What the kinds share: binding, checking and falling back. Never raises into the measured code."""
 
     __slots__ = ("_bound", "_instrument", "values")
 
     _feed: Callable[[Any, float, bytes | None], bool]
-    _least: float = 0.0
+    _minimum: float = 0.0
 
     def __init__(self, instrument: Instrument[Any], values: tuple[str, ...]) -> None:
         self._instrument = instrument
@@ -46,11 +45,11 @@ class Handle:
         self._bound: tuple[object, Aggregations | None] = _UNBOUND
 
     @property
-    def source(self) -> Source:
+    def source(self) -> InstrumentSource:
         """Where the series is recorded, and what its exemplar filter takes."""
         return self._instrument.source
 
-    def is_on(self, attributes: Mapping[str, object]) -> bool:
+    def matches(self, attributes: Mapping[str, object]) -> bool:
         """Whether these attributes have all of the series' labels, with the same values."""
         values = self.values
         for index, key in enumerate(self._instrument.metric.keys):
@@ -63,23 +62,23 @@ class Handle:
         """The series' labels."""
         return self._instrument.metric.attributes(self.values)
 
-    def put(self, value: float, ids: bytes | None) -> None:
-        """Record with the exemplar decided by the caller: ``ids`` of the current, sampled span, or None for no exemplar."""
+    def record_with_exemplar(self, value: float, reference: bytes | None) -> None:
+        """Records with the exemplar of ``reference``, a sampled span; None for no exemplar."""
         try:
             seen, aggregations = self._bound
             if (
                 aggregations is None
                 or value.__class__ not in _PLAIN
                 or not self._instrument.source.direct(seen)
-                or not self._least <= value < inf
+                or not self._minimum <= value < inf
             ):
-                self._slowly(value, None if ids is not None else _NOWHERE)
+                self._record_slow(value, None if reference is not None else _NOWHERE)
                 return
             for aggregation in aggregations:
-                if not self._feed(aggregation, value, ids):
-                    offer(aggregation, value, ids, current_context())  # type: ignore[arg-type]  # False only with ids
+                if not self._feed(aggregation, value, reference):
+                    offer(aggregation, value, reference, current_context())  # type: ignore[arg-type]  # False only with ids
         except Exception as error:
-            self.lost(error)
+            self.record_failure(error)
 
     def _record(self, value: float) -> None:
         """Record; the provider's exemplar filter decides."""
@@ -90,24 +89,24 @@ class Handle:
                 aggregations is None
                 or value.__class__ not in _PLAIN
                 or not source.direct(seen)
-                or not self._least <= value < inf
+                or not self._minimum <= value < inf
             ):
-                self._slowly(value, None)
+                self._record_slow(value, None)
                 return
             context = current_context()
-            ids = self._sample(value, context) if context or not source.trace_based else None
+            reference = self._sample(value, context) if context or not source.trace_based else None
             for aggregation in aggregations:
-                if not self._feed(aggregation, value, ids):
-                    offer(aggregation, value, ids, context)  # type: ignore[arg-type]  # False only with ids
+                if not self._feed(aggregation, value, reference):
+                    offer(aggregation, value, reference, context)  # type: ignore[arg-type]  # False only with ids
         except Exception as error:
-            self.lost(error)
+            self.record_failure(error)
 
     def record_in(self, value: float, context: Context) -> None:
         """Record through the SDK's own door, with the exemplar of ``context``."""
         try:
-            self._slowly(value, context)
+            self._record_slow(value, context)
         except Exception as error:
-            self.lost(error)
+            self.record_failure(error)
 
     def _sample(self, value: float, context: Context) -> bytes | None:
         """The exemplar's part of the current span where the filter wants one."""
@@ -118,13 +117,13 @@ class Handle:
         now = time.time_ns()
         if not source.trace_based and not source.wants_exemplar(value, now, self.attributes, context):
             return None
-        return pack_ids(now, INVALID_SPAN_CONTEXT if span is None else span.get_span_context())
+        return pack_span_reference(now, INVALID_SPAN_CONTEXT if span is None else span.get_span_context())
 
-    def _slowly(self, value: float, context: Context | None) -> None:
+    def _record_slow(self, value: float, context: Context | None) -> None:
         """Whatever the straight way does not do: refuse, bind, or take the SDK's own door."""
         if value.__class__ not in _PLAIN:
             value = float(value)  # a Decimal or a number of numpy's would change the type of the sum
-        if not self._least <= value < inf:
+        if not self._minimum <= value < inf:
             reason = "negative" if isfinite(value) else "not_finite"
             self._instrument.refuse(reason, value)
             return
@@ -134,32 +133,32 @@ class Handle:
             seen, aggregations = self._bind(source)
         straight = aggregations is not None and source.direct(seen)
         if straight and context is None:
-            Handle._record(self, value)
+            BoundInstrument._record(self, value)
         elif straight and context is _NOWHERE:
-            Handle.put(self, value, None)
+            BoundInstrument.record_with_exemplar(self, value, None)
         else:
-            self._publicly(value, context)
+            self._record_via_sdk(value, context)
 
-    def _bind(self, source: Source) -> tuple[object, Aggregations | None]:
-        self.values = self._instrument.rebound(self.values)
+    def _bind(self, source: InstrumentSource) -> tuple[object, Aggregations | None]:
+        self.values = self._instrument.rebind(self.values)
         seen = source.storages  # before the aggregations: where readers change meanwhile it is out of date at once
         self._bound = bound = (seen, source.aggregations(self.attributes))
         return bound
 
     def start(self) -> None:
         """Make the series exist at 0, so that a rate sees its first event. A histogram starts so on the straight way only."""
-        Handle.put(self, 0, None)
+        BoundInstrument.record_with_exemplar(self, 0, None)
 
-    def _publicly(self, value: float, context: Context | None) -> None:
+    def _record_via_sdk(self, value: float, context: Context | None) -> None:
         """``add()`` or ``record()`` of the OpenTelemetry instrument."""
         self._instrument.source.instrument.add(value, self.attributes, context)
 
-    def lost(self, error: Exception) -> None:
+    def record_failure(self, error: Exception) -> None:
         """Count a failure of the telemetry itself."""
         self._instrument.refuse("failed", error)
 
 
-class BoundCounter(Handle):
+class BoundCounter(BoundInstrument):
     """A counter's series."""
 
     __slots__ = ()
@@ -170,12 +169,12 @@ class BoundCounter(Handle):
         self._record(amount)
 
 
-class BoundGauge(Handle):
+class BoundGauge(BoundInstrument):
     """An up-down counter's series."""
 
     __slots__ = ()
     _feed = staticmethod(feed_sum)
-    _least = -1.7976931348623157e308
+    _minimum = -1.7976931348623157e308
 
     def inc(self, amount: float = 1) -> None:
         """Add ``amount``."""
@@ -192,12 +191,12 @@ class BoundGauge(Handle):
             "so that it can be summed over workers; use inc() and dec()"
         )
 
-    def track_inprogress(self) -> InProgress:
+    def track_inprogress(self) -> InprogressTracker:
         """A context manager and decorator: up at the start, down at the end, whatever happens."""
-        return InProgress(self)
+        return InprogressTracker(self)
 
 
-class BoundHistogram(Handle):
+class BoundHistogram(BoundInstrument):
     """A histogram's series."""
 
     __slots__ = ()
@@ -207,20 +206,20 @@ class BoundHistogram(Handle):
         """Record ``amount`` in the metric's unit (finite, not negative); ``exemplar`` is taken and ignored."""
         self._record(amount)
 
-    def time(self) -> Stopwatch:
+    def time(self) -> Timer:
         """A context manager and decorator that observes how long the block takes, in seconds. No span: see RequestTimer."""
-        return Stopwatch(self, self._instrument.runtime.clock)
+        return Timer(self, self._instrument.runtime.clock)
 
     def start(self) -> None:
-        """See ``Handle.start``."""
+        """See ``BoundInstrument.start``."""
         try:
             self._bind(self._instrument.source)
         except Exception as error:
-            self.lost(error)
+            self.record_failure(error)
 
     def aggregations(self) -> Aggregations | None:
         """The SDK's aggregations of this series, None where only ``record()`` reaches them."""
         return self._instrument.source.aggregations(self.attributes)
 
-    def _publicly(self, value: float, context: Context | None) -> None:
+    def _record_via_sdk(self, value: float, context: Context | None) -> None:
         self._instrument.source.instrument.record(value, self.attributes, context)

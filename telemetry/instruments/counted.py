@@ -7,38 +7,44 @@ from math import inf
 
 from opentelemetry.context import Context
 
-from telemetry._base.diagnostics import Trouble
-from telemetry.instruments.bound import BoundCounter, BoundGauge, BoundHistogram, Handle
-from telemetry.metric.label_values import Troubles
+from telemetry._base.diagnostics import Diagnostics
+from telemetry.instruments.bound import BoundCounter, BoundGauge, BoundHistogram, BoundInstrument
+from telemetry.metric.label_values import LabelProblems
 
-__all__ = ["Counted", "CountedCounter", "CountedGauge", "CountedHandle", "CountedHistogram"]
+__all__ = [
+    "OverflowCounting",
+    "OverflowCountingCounter",
+    "OverflowCountingGauge",
+    "OverflowCountingHistogram",
+    "OverflowCountingInstrument",
+]
 
 
-class Counted(Handle):
+class OverflowCounting(BoundInstrument):
     """What the kinds share. The tallies are found once: in a flood of labels every measurement comes here."""
 
     _count: tuple[Callable[[], int], ...]
 
-    def count_in(self, trouble: Trouble, troubles: Troubles) -> None:
-        """Count each measurement from now on under these keys of ``trouble``."""
-        self._count = tuple([trouble.tally(key).one for key in troubles])
+    def count_problems_in(self, diagnostics: Diagnostics, problems: LabelProblems) -> None:
+        """Count each measurement from now on under these keys of ``diagnostics``."""
+        self._count = tuple([diagnostics.counter_of(key).increment for key in problems])
 
-    def put(self, value: float, ids: bytes | None) -> None:
-        """See ``Handle.put``."""
-        Handle.put(self, value, ids)
+    def record_with_exemplar(self, value: float, reference: bytes | None) -> None:
+        """See ``BoundInstrument.record_with_exemplar``."""
+        BoundInstrument.record_with_exemplar(self, value, reference)
         if self._keeps(value):
             for one in self._count:
                 one()
 
     def record_in(self, value: float, context: Context) -> None:
-        """See ``Handle.record_in``."""
-        Handle.record_in(self, value, context)
+        """See ``BoundInstrument.record_in``."""
+        BoundInstrument.record_in(self, value, context)
         if self._keeps(value):
             for one in self._count:
                 one()
 
     def _record(self, value: float) -> None:
-        Handle._record(self, value)
+        BoundInstrument._record(self, value)
         if self._keeps(value):
             for one in self._count:
                 one()
@@ -46,22 +52,22 @@ class Counted(Handle):
     def _keeps(self, value: float) -> bool:
         """What is refused is kept nowhere, and so counted as that only."""
         try:
-            return self._least <= value < inf
+            return self._minimum <= value < inf
         except TypeError:  # no number
             return False
 
 
-class CountedHandle(Counted):
+class OverflowCountingInstrument(OverflowCounting):
     """Of an instrument without words of its own."""
 
 
-class CountedCounter(Counted, BoundCounter):
+class OverflowCountingCounter(OverflowCounting, BoundCounter):
     """Of a counter."""
 
 
-class CountedGauge(Counted, BoundGauge):
+class OverflowCountingGauge(OverflowCounting, BoundGauge):
     """Of an up-down counter."""
 
 
-class CountedHistogram(Counted, BoundHistogram):
+class OverflowCountingHistogram(OverflowCounting, BoundHistogram):
     """Of a histogram."""

@@ -8,13 +8,13 @@ from typing import Any
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from telemetry.instruments.instrument import Counter, Histogram, Instrument, Runtime, UpDownCounter
-from telemetry.instruments.observable import Info, Observed, Reading
+from telemetry.instruments.observable import Info, ObservableCallback, Observed
 from telemetry.metric.definition import Kind, Metric
 
-__all__ = ["instrument"]
+__all__ = ["create_instrument"]
 
 
-def instrument(metric: Metric, meter: Meter, runtime: Runtime) -> Instrument[Any]:
+def create_instrument(metric: Metric, meter: Meter, runtime: Runtime) -> Instrument[Any]:
     """The metric's instrument on ``meter``."""
     about = (metric.unit, metric.help)
     match metric.kind:
@@ -29,11 +29,11 @@ def instrument(metric: Metric, meter: Meter, runtime: Runtime) -> Instrument[Any
             known = meter.create_observable_gauge(metric.name, [_reads_facts(facts)], *about)
             return Info(metric, known, runtime, facts)
         case Kind.OBSERVABLE_COUNTER:
-            kept: list[Reading] = [lambda: runtime.trouble.values(metric.name)]
+            kept: list[ObservableCallback] = [lambda: runtime.diagnostics.values(metric.name)]
             counter = meter.create_observable_counter(metric.name, [_reads(metric, kept)], *about)
             return Observed(metric, counter, runtime, kept)
         case Kind.OBSERVABLE_GAUGE:
-            read: list[Reading] = []
+            read: list[ObservableCallback] = []
             gauge = meter.create_observable_gauge(metric.name, [_reads(metric, read)], *about)
             return Observed(metric, gauge, runtime, read)
 
@@ -42,10 +42,10 @@ def _reads_facts(facts: Mapping[str, str]) -> Callable[[CallbackOptions], Iterab
     return lambda _: [Observation(1, dict(facts))] if facts else []
 
 
-def _reads(metric: Metric, readings: Sequence[Reading]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+def _reads(metric: Metric, callbacks: Sequence[ObservableCallback]) -> Callable[[CallbackOptions], Iterable[Observation]]:
     def observe(_: CallbackOptions) -> Iterable[Observation]:
-        for reading in tuple(readings):
-            for values, number in reading().items():
+        for callback in tuple(callbacks):
+            for values, number in callback().items():
                 yield Observation(number, metric.attributes(values))
 
     return observe

@@ -11,17 +11,24 @@ from typing import Any, Generic, TypeVar
 from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
-from telemetry._base.diagnostics import Trouble
+from telemetry._base.diagnostics import Diagnostics
 from telemetry._sdk.aggregation import source_of
-from telemetry.instruments.blocks import InProgress, Stopwatch
-from telemetry.instruments.bound import DROPPED_ROW, BoundCounter, BoundGauge, BoundHistogram, Handle
-from telemetry.instruments.counted import Counted, CountedCounter, CountedGauge, CountedHandle, CountedHistogram
+from telemetry.instruments.blocks import InprogressTracker, Timer
+from telemetry.instruments.bound import BoundCounter, BoundGauge, BoundHistogram, BoundInstrument
+from telemetry.instruments.counted import (
+    OverflowCounting,
+    OverflowCountingCounter,
+    OverflowCountingGauge,
+    OverflowCountingHistogram,
+    OverflowCountingInstrument,
+)
+from telemetry.metric import telemetry_metrics
 from telemetry.metric.definition import Metric
-from telemetry.metric.label_values import Domains, Troubles
+from telemetry.metric.label_values import Domains, LabelProblems
 
 __all__ = ["Counter", "Histogram", "Instrument", "Runtime", "UpDownCounter"]
 
-H = TypeVar("H", bound=Handle)
+H = TypeVar("H", bound=BoundInstrument)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,7 @@ class Runtime:
     """What all instruments of one telemetry share."""
 
     domains: Domains
-    trouble: Trouble
+    diagnostics: Diagnostics
     tracer: Tracer
     clock: Callable[[], float] = time.perf_counter
 
@@ -38,7 +45,7 @@ class Instrument(Generic[H]):
     """One metric of the catalogue, ready to record. ``labels()`` gives the handle of one series."""
 
     _handle: type[H]
-    _counting: type[Counted] = CountedHandle
+    _counting: type[OverflowCounting] = OverflowCountingInstrument
 
     def __init__(self, metric: Metric, otel: Any, runtime: Runtime) -> None:
         self.metric = metric
@@ -46,8 +53,8 @@ class Instrument(Generic[H]):
         self.runtime = runtime
         self._lock = Lock()
         self._handles: dict[tuple[str, ...], H] = {}
-        self._counted: dict[tuple[tuple[str, ...], Troubles], Any] = {}
-        self._redirected = False
+        self._counted: dict[tuple[tuple[str, ...], LabelProblems], Any] = {}
+        self._retargeted = False
 
     def labels(self, *values: object, **labels: object) -> H:
         """The handle bound to these label values, given in key order or by key.
@@ -68,15 +75,15 @@ class Instrument(Generic[H]):
         keys = (*metric.keys, *(f"#{n}" for n in range(len(metric.keys), len(values))))
         return self._series(*self.runtime.domains.resolve(metric, dict(zip(keys, values, strict=False)) | labels))
 
-    def _series(self, values: tuple[str, ...], troubles: Troubles) -> H:
-        handle: Any = self._counted.get((values, troubles)) if troubles else self._handles.get(values)
+    def _series(self, values: tuple[str, ...], problems: LabelProblems) -> H:
+        handle: Any = self._counted.get((values, problems)) if problems else self._handles.get(values)
         if handle is None:
             with self._lock:
                 handle = self._handles.setdefault(values, self._handle(self, values))
-                if troubles:
+                if problems:
                     counted = self._counting(self, values)
-                    counted.count_in(self.runtime.trouble, troubles)
-                    handle = self._counted.setdefault((values, troubles), counted)
+                    counted.count_problems_in(self.runtime.diagnostics, problems)
+                    handle = self._counted.setdefault((values, problems), counted)
         return handle  # type: ignore[no-any-return]  # _counting makes handles of the same kind as _handle
 
     def series(self) -> list[H]:
@@ -84,7 +91,7 @@ class Instrument(Generic[H]):
         with self._lock:
             return list(self._handles.values())
 
-    def start_anew(self) -> None:
+    def reset_after_fork(self) -> None:
         """In a forked child: the series that were there start at 0."""
         self._lock = Lock()
         for handle in list(self._handles.values()):
@@ -100,27 +107,23 @@ class Instrument(Generic[H]):
 
     def refuse(self, reason: str, what: object) -> None:
         """Count and log once a measurement that was not recorded: ``negative``, ``not_finite`` or ``failed``."""
-        self.runtime.trouble.count(DROPPED_ROW, self.metric.prometheus_name, reason)
-        self.runtime.trouble.log_once(
-            (self.metric.name, reason),
-            "%s: a measurement was refused (%s): %r",
-            self.metric.prometheus_name,
-            reason,
-            what,
+        self.runtime.diagnostics.count(telemetry_metrics.DROPPED.name, self.metric.prometheus_name, reason)
+        self.runtime.diagnostics.log_once(
+            (self.metric.name, reason), "%s: a measurement was refused (%s): %r", self.metric.prometheus_name, reason, what
         )
 
-    def redirect(self, to: Instrument[H]) -> None:
+    def retarget(self, to: Instrument[H]) -> None:
         """Let every handle made here record into ``to`` from now on."""
         self.runtime = to.runtime
-        self._redirected = True
+        self._retargeted = True
         self.source = to.source
         with self._lock:
-            for (_, troubles), handle in self._counted.items():
-                handle.count_in(to.runtime.trouble, troubles)
+            for (_, problems), handle in self._counted.items():
+                handle.count_problems_in(to.runtime.diagnostics, problems)
 
-    def rebound(self, values: tuple[str, ...]) -> tuple[str, ...]:
+    def rebind(self, values: tuple[str, ...]) -> tuple[str, ...]:
         """Label values of a handle that binds anew: bounded once more where another telemetry has taken over."""
-        if not self._redirected:
+        if not self._retargeted:
             return values
         return self.runtime.domains.bound(self.metric, dict(zip(self.metric.keys, values, strict=True)))
 
@@ -129,7 +132,7 @@ class Counter(Instrument[BoundCounter]):
     """A monotonic sum."""
 
     _handle = BoundCounter
-    _counting = CountedCounter
+    _counting = OverflowCountingCounter
 
     def add(self, amount: float, attributes: Mapping[str, object] | None = None, context: Context | None = None) -> None:
         """Add ``amount`` to the series of ``attributes``."""
@@ -144,7 +147,7 @@ class UpDownCounter(Instrument[BoundGauge]):
     """A sum that goes up and down."""
 
     _handle = BoundGauge
-    _counting = CountedGauge
+    _counting = OverflowCountingGauge
 
     def add(self, amount: float, attributes: Mapping[str, object] | None = None, context: Context | None = None) -> None:
         """Add ``amount``, which may be negative, to the series of ``attributes``."""
@@ -162,7 +165,7 @@ class UpDownCounter(Instrument[BoundGauge]):
         """Not for an up-down counter: always raises ``TypeError``."""
         BoundGauge(self, ()).set(value)
 
-    def track_inprogress(self) -> InProgress:
+    def track_inprogress(self) -> InprogressTracker:
         """Of an up-down counter without labels."""
         return self.labels().track_inprogress()
 
@@ -171,7 +174,7 @@ class Histogram(Instrument[BoundHistogram]):
     """A histogram with the catalogue's bounds."""
 
     _handle = BoundHistogram
-    _counting = CountedHistogram
+    _counting = OverflowCountingHistogram
 
     def __init__(self, metric: Metric, otel: Any, runtime: Runtime) -> None:
         super().__init__(metric, otel, runtime)
@@ -186,6 +189,6 @@ class Histogram(Instrument[BoundHistogram]):
         """Record in a histogram without labels."""
         self.labels().observe(amount)
 
-    def time(self) -> Stopwatch:
+    def time(self) -> Timer:
         """Of a histogram without labels."""
         return self.labels().time()

@@ -5,29 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from threading import Lock
-from typing import TYPE_CHECKING
 
-from telemetry._base.fork import in_child
-from telemetry.metric.definition import Metric
+from telemetry._base.fork import register_after_fork
+from telemetry.instruments.observable import Observed
 
-if TYPE_CHECKING:
-    from telemetry.pipeline.telemetry import Telemetry
-
-__all__ = ["Kept"]
+__all__ = ["ObservableValues"]
 
 
-class Kept:
+class ObservableValues:
     """The numbers of an observable metric, one a series, as ``Decimal``. Each becomes a float once: when it is read."""
 
-    def __init__(self, telemetry: Telemetry, metric: Metric) -> None:
-        self._bound = telemetry.domains.bound_values
-        self._metric = metric
+    def __init__(self, instrument: Observed) -> None:
+        self._bound = instrument.runtime.domains.bound_values
+        self._metric = instrument.metric
         self._lock = Lock()
         self._numbers: dict[tuple[str, ...], Decimal] = {}
-        telemetry[metric].watch(self._read)
-        in_child(self._start_anew)
+        instrument.watch(self._read)
+        register_after_fork(self._reset_after_fork)
 
-    def _start_anew(self) -> None:
+    def _reset_after_fork(self) -> None:
         """A forked child goes on with its parent's levels, but its sums are its own."""
         self._lock = Lock()
         if self._metric.is_counter:

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from telemetry.instruments.bound import Handle
+from telemetry.instruments.bound import BoundInstrument
 from telemetry.instruments.instrument import Instrument, Runtime
 from telemetry.metric.definition import Metric
 from telemetry.metric.label import INVALID
 from telemetry.metric.label_text import text_of
 
-__all__ = ["Info", "Observed", "Reading"]
+__all__ = ["Info", "ObservableCallback", "Observed"]
 
-Reading = Callable[[], Mapping[tuple[str, ...], float]]
+ObservableCallback = Callable[[], Mapping[tuple[str, ...], float]]
 """Label values in key order -> value, asked for at each collect."""
 
 
-class Info(Instrument[Handle]):
+class Info(Instrument[BoundInstrument]):
     """Facts that do not change often: one series of value 1."""
 
-    _handle = Handle
+    _handle = BoundInstrument
 
     def __init__(self, metric: Metric, otel: Any, runtime: Runtime, facts: dict[str, str]) -> None:
         super().__init__(metric, otel, runtime)
@@ -28,8 +28,8 @@ class Info(Instrument[Handle]):
 
     def info(self, facts: Mapping[str, object]) -> None:
         """Replace the facts; the keys are the metric's label keys."""
-        for trouble in self.runtime.domains.check_keys(self.metric, facts):
-            self.runtime.trouble.tally(trouble).one()
+        for diagnostics in self.runtime.domains.check_keys(self.metric, facts):
+            self.runtime.diagnostics.counter_of(diagnostics).increment()
         # One step, so that a scrape never sees half of it. No limit: new facts take the place of the old ones.
         self._facts.update({key: text_of(facts.get(key)) or INVALID for key in self.metric.keys})
 
@@ -39,15 +39,15 @@ class Info(Instrument[Handle]):
         return dict(self._facts)
 
 
-class Observed(Instrument[Handle]):
+class Observed(Instrument[BoundInstrument]):
     """Values that are kept elsewhere: read when collected."""
 
-    _handle = Handle
+    _handle = BoundInstrument
 
-    def __init__(self, metric: Metric, otel: Any, runtime: Runtime, readings: list[Reading]) -> None:
+    def __init__(self, metric: Metric, otel: Any, runtime: Runtime, callbacks: list[ObservableCallback]) -> None:
         super().__init__(metric, otel, runtime)
-        self._readings = readings
+        self._callbacks = callbacks
 
-    def watch(self, reading: Reading) -> None:
-        """Ask ``reading`` for this metric's values at each collect."""
-        self._readings.append(reading)
+    def watch(self, callback: ObservableCallback) -> None:
+        """Ask ``callback`` for this metric's values at each collect."""
+        self._callbacks.append(callback)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from opentelemetry.sdk.metrics.view import DefaultAggregation, ExplicitBucketHistogramAggregation, View
 
-from telemetry._base.diagnostics import Trouble
+from telemetry._base.diagnostics import Diagnostics
 from telemetry._sdk.reservoir import reservoir_for
-from telemetry.metric.definition import Catalogue, CatalogueError, Kind, Metric
+from telemetry.metric.definition import Catalogue, Kind, Metric
+from telemetry.metric.label import CatalogueError
 from telemetry.metric.label_values import Domains
 
 __all__ = ["MAX_SERIES", "views"]
@@ -33,8 +34,8 @@ def views(
 
     One more View keeps what a client writes (``Host``, for one) out of the HTTP server's own metrics, and their exemplars.
     """
-    domains = domains or Domains(catalogue, Trouble())
-    ours = [_view(metric, metric.most or domains.series(metric), scope, max_series) for metric in catalogue]
+    domains = domains or Domains(catalogue, Diagnostics())
+    ours = [_view(metric, metric.cardinality_limit or domains.series(metric), scope, max_series) for metric in catalogue]
     # What a View leaves out of the labels would come back in the exemplars.
     server = View(instrument_name=_HTTP_SERVER, attribute_keys=_HTTP_KEYS, exemplar_reservoir_factory=reservoir_for(False))
     return [*ours, server]

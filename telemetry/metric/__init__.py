@@ -4,7 +4,7 @@ from telemetry.metric.definition import (
     Catalogue,
     Kind,
     Metric,
-    Together,
+    MultiprocessMode,
     counter,
     histogram,
     info,
@@ -12,7 +12,7 @@ from telemetry.metric.definition import (
     observable_gauge,
     up_down_counter,
 )
-from telemetry.metric.label import CatalogueError, Label, closed, opened
+from telemetry.metric.label import CatalogueError, Label, closed_label, open_label
 
 __all__ = [
     "Catalogue",
@@ -20,13 +20,13 @@ __all__ = [
     "Kind",
     "Label",
     "Metric",
-    "Together",
-    "closed",
+    "MultiprocessMode",
+    "closed_label",
     "counter",
     "histogram",
     "info",
     "observable_counter",
     "observable_gauge",
-    "opened",
+    "open_label",
     "up_down_counter",
 ]

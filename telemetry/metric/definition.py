@@ -13,22 +13,18 @@ from enum import Enum
 from types import MappingProxyType
 from typing import overload
 
-from telemetry.metric.label import CatalogueError, Label, closed, opened
+from telemetry.metric.label import CatalogueError, Label
 
 __all__ = [
     "Catalogue",
-    "CatalogueError",
     "Kind",
-    "Label",
     "Metric",
-    "Together",
-    "closed",
+    "MultiprocessMode",
     "counter",
     "histogram",
     "info",
     "observable_counter",
     "observable_gauge",
-    "opened",
     "up_down_counter",
 ]
 
@@ -52,7 +48,7 @@ class Kind(Enum):
     OBSERVABLE_GAUGE = "observable gauge"
 
 
-class Together(Enum):
+class MultiprocessMode(Enum):
     """What the values of several workers make together: the rule for gauges in a merged scrape."""
 
     SUM = "sum"
@@ -70,10 +66,10 @@ class Metric:
     help: str
     labels: tuple[Label, ...] = ()
     bounds: tuple[float, ...] = ()
-    together: Together = Together.SUM
-    most: int = 0
+    multiprocess_mode: MultiprocessMode = MultiprocessMode.SUM
+    cardinality_limit: int = 0
     """How many series it may have at the most; 0: as many as its labels allow. The SDK keeps what is beyond in one."""
-    recorded: str = ""
+    recorded_in: str = ""
     """Where it is recorded, for the reference in the docs."""
     keys: tuple[str, ...] = field(init=False, default=())
     _plain: bool = field(init=False, default=True, repr=False)
@@ -131,40 +127,50 @@ def _check(metric: Metric) -> None:
         raise CatalogueError(f"{metric.name}: bucket bounds must rise, they are {metric.bounds}")
 
 
-def counter(name: str, unit: str, help: str, *labels: Label, recorded: str = "") -> Metric:
+def counter(name: str, unit: str, help: str, *labels: Label, recorded_in: str = "") -> Metric:
     """A monotonic sum."""
-    return Metric(name, Kind.COUNTER, unit, help, labels, recorded=recorded)
+    return Metric(name, Kind.COUNTER, unit, help, labels, recorded_in=recorded_in)
 
 
 def up_down_counter(
-    name: str, unit: str, help: str, *labels: Label, together: Together = Together.SUM, recorded: str = ""
+    name: str,
+    unit: str,
+    help: str,
+    *labels: Label,
+    multiprocess_mode: MultiprocessMode = MultiprocessMode.SUM,
+    recorded_in: str = "",
 ) -> Metric:
     """A sum that goes up and down; a gauge in Prometheus."""
-    return Metric(name, Kind.UP_DOWN_COUNTER, unit, help, labels, together=together, recorded=recorded)
+    return Metric(name, Kind.UP_DOWN_COUNTER, unit, help, labels, multiprocess_mode=multiprocess_mode, recorded_in=recorded_in)
 
 
-def histogram(name: str, unit: str, help: str, *labels: Label, bounds: Sequence[float], recorded: str = "") -> Metric:
+def histogram(name: str, unit: str, help: str, *labels: Label, bounds: Sequence[float], recorded_in: str = "") -> Metric:
     """A histogram with explicit upper bounds, in ``unit``."""
-    return Metric(name, Kind.HISTOGRAM, unit, help, labels, tuple(float(b) for b in bounds), recorded=recorded)
+    return Metric(name, Kind.HISTOGRAM, unit, help, labels, tuple(float(b) for b in bounds), recorded_in=recorded_in)
 
 
-def info(name: str, help: str, *labels: Label, recorded: str = "") -> Metric:
+def info(name: str, help: str, *labels: Label, recorded_in: str = "") -> Metric:
     """Facts about the service: an OpenMetrics info, a gauge of 1 elsewhere. The instrument's name ends in ``.info``."""
     if not name.endswith(".info"):
         raise CatalogueError(f"{name}: the name of an info ends in .info")
-    return Metric(name, Kind.INFO, "", help, labels, together=Together.FIRST, recorded=recorded)
+    return Metric(name, Kind.INFO, "", help, labels, multiprocess_mode=MultiprocessMode.FIRST, recorded_in=recorded_in)
 
 
-def observable_counter(name: str, unit: str, help: str, *labels: Label, recorded: str = "") -> Metric:
+def observable_counter(name: str, unit: str, help: str, *labels: Label, recorded_in: str = "") -> Metric:
     """A monotonic sum that is kept elsewhere and read when collected."""
-    return Metric(name, Kind.OBSERVABLE_COUNTER, unit, help, labels, recorded=recorded)
+    return Metric(name, Kind.OBSERVABLE_COUNTER, unit, help, labels, recorded_in=recorded_in)
 
 
 def observable_gauge(
-    name: str, unit: str, help: str, *labels: Label, together: Together = Together.SUM, recorded: str = ""
+    name: str,
+    unit: str,
+    help: str,
+    *labels: Label,
+    multiprocess_mode: MultiprocessMode = MultiprocessMode.SUM,
+    recorded_in: str = "",
 ) -> Metric:
     """A value that is kept elsewhere and read when collected."""
-    return Metric(name, Kind.OBSERVABLE_GAUGE, unit, help, labels, together=together, recorded=recorded)
+    return Metric(name, Kind.OBSERVABLE_GAUGE, unit, help, labels, multiprocess_mode=multiprocess_mode, recorded_in=recorded_in)
 
 
 class Catalogue(Sequence[Metric]):

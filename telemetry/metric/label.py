@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["INVALID", "OTHER", "CatalogueError", "Label", "closed", "opened"]
+__all__ = ["INVALID", "OTHER", "CatalogueError", "Label", "closed_label", "open_label"]
 
 OTHER = "other"
 """Value of an open label whose limit is reached."""
@@ -55,14 +55,14 @@ class Label:
         return int(value) if self.number and value.isdecimal() else value
 
 
-def closed(key: str, description: str, *values: str, late: Sequence[str] = (), on_span: bool = True) -> Label:
+def closed_label(key: str, description: str, *values: str, late: Sequence[str] = (), on_span: bool = True) -> Label:
     """A label with a closed domain. Counters start at 0 for every value that is not in ``late``."""
     if not values:
         raise CatalogueError(f"label {key!r}: a closed label needs at least one value")
     return Label(key, description, values, tuple(v for v in values if v not in late), on_span=on_span)
 
 
-def opened(key: str, description: str, *, limit: int, pattern: str = r"[^\x00-\x1f\x7f]{1,128}") -> Label:
+def open_label(key: str, description: str, *, limit: int, pattern: str = r"[^\x00-\x1f\x7f]{1,128}") -> Label:
     """A label with an open domain: values that match ``pattern`` in full, ``limit`` of them beside the configured ones."""
     if limit < 1:
         raise CatalogueError(f"label {key!r}: the limit must be at least 1, it is {limit}")

@@ -12,15 +12,14 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from telemetry._base.diagnostics import Trouble
+from telemetry._base.diagnostics import Diagnostics
+from telemetry.metric import telemetry_metrics
 from telemetry.metric.definition import Catalogue, Metric
 from telemetry.metric.label import INVALID, OTHER, CatalogueError, Label
 from telemetry.metric.label_text import shown, text_of
 
 __all__ = ["Domain", "Domains", "LabelError"]
 
-INVALID_ROW = "agentos.telemetry.invalid"
-OVERFLOW_ROW = "agentos.telemetry.overflow"
 _RESERVED = (OTHER, INVALID)
 UNKNOWN_KEY = "unknown"
 """What stands for a label key that the metric does not have."""
@@ -33,7 +32,7 @@ class LabelError(ValueError):
 class Shared(Protocol):
     """Gives out the places of a label for several workers (``prefork/admission.py``)."""
 
-    def claim(self, domain: Domain, values: Iterable[str]) -> None:
+    def reserve(self, domain: Domain, values: Iterable[str]) -> None:
         """Ask for places for these values; those that got one are in the domain afterwards. Raises ``OSError``."""
 
 
@@ -48,32 +47,32 @@ class Domain:
         self._lock = Lock()
         self._match = label.pattern.fullmatch if label.pattern is not None else None
         self.known = frozenset(known if label.is_open else label.values) | ({""} if label.optional else frozenset())
-        self.taken = set(self.known)
+        self.admitted = set(self.known)
         """The values that keep series of their own now: the known ones and those that took a place under the limit."""
-        self._room = len(self.known) + (self.limit if label.is_open else 0)
+        self.capacity = len(self.known) + (self.limit if label.is_open else 0)
         self.shared: Shared | None = None
         """Who gives out the places where several workers share them."""
 
     @property
     def size(self) -> int:
         """How many values a series of this label can have, ``other`` and ``invalid`` included."""
-        return self._room + (2 if self.label.is_open else 1)
+        return self.capacity + (2 if self.label.is_open else 1)
 
     @property
-    def admitted(self) -> frozenset[str]:
+    def discovered(self) -> frozenset[str]:
         """The values that took a place under the limit so far."""
-        return frozenset(self.taken) - self.known
+        return frozenset(self.admitted) - self.known
 
     def admit(self, value: object) -> str:
         """The value's bounded form: itself, ``other`` (the limit is reached) or ``invalid`` (outside the domain)."""
         text = value if value.__class__ is str and value.isascii() else text_of(value)
         if text is None or text == INVALID:
             return INVALID
-        if text in self.taken:
+        if text in self.admitted:
             return text
         if self._match is None or self._match(text) is None:
             return INVALID
-        if text == OTHER or len(self.taken) >= self._room:
+        if text == OTHER or len(self.admitted) >= self.capacity:
             return OTHER
         return self._place(text)
 
@@ -84,8 +83,8 @@ class Domain:
         """
         return (
             value.__class__ is str
-            and value not in self.taken
-            and len(self.taken) >= self._room
+            and value not in self.admitted
+            and len(self.admitted) >= self.capacity
             and value.isascii()
             and value not in _RESERVED
             and self._match is not None
@@ -94,22 +93,22 @@ class Domain:
 
     def _place(self, text: str) -> str:
         if self.shared is None:
-            self.adopt([text])
+            self.admit_all([text])
         else:
             try:
-                self.shared.claim(self, [text])
+                self.shared.reserve(self, [text])
             except OSError:  # nobody can tell whether there is a place left
                 return OTHER
-        return text if text in self.taken else OTHER
+        return text if text in self.admitted else OTHER
 
-    def adopt(self, values: Iterable[str]) -> None:
+    def admit_all(self, values: Iterable[str]) -> None:
         """Give these values places, in their order, as far as there is room."""
         with self._lock:
             for value in values:
-                if self._match is not None and self._match(value) and len(self.taken) < self._room:
-                    self.taken.add(value)
+                if self._match is not None and self._match(value) and len(self.admitted) < self.capacity:
+                    self.admitted.add(value)
 
-    def start_anew(self) -> None:
+    def reset_after_fork(self) -> None:
         """In a forked child: no lock of a thread that is not here any more."""
         self._lock = Lock()
 
@@ -120,10 +119,10 @@ class Domain:
         return f"text that matches {self.label.pattern.pattern}" if self.label.pattern else "text"
 
 
-Troubles = tuple[tuple[str, ...], ...]
-"""What was wrong with a set of labels, or over a limit: for each the key of its counter (``Trouble.tally``)."""
+LabelProblems = tuple[tuple[str, ...], ...]
+"""What was wrong with a set of labels, or over a limit: for each the key of its counter (``Diagnostics.counter_of``)."""
 
-_Place = tuple[int, set[str], Domain, Troubles, Troubles]
+_Place = tuple[int, set[str], Domain, LabelProblems, LabelProblems]
 """A label of a metric: its position, the values taken, their domain, and its troubles: over the limit, invalid."""
 
 
@@ -137,13 +136,13 @@ class Domains:
     def __init__(
         self,
         catalogue: Catalogue,
-        trouble: Trouble,
+        diagnostics: Diagnostics,
         *,
         known: Mapping[str, Collection[str]] = MappingProxyType({}),
         limits: Mapping[str, int] = MappingProxyType({}),
         strict: bool = False,
     ) -> None:
-        self._trouble = trouble
+        self._diagnostics = diagnostics
         self.strict = strict
         self._domains: dict[Label, Domain] = {}
         open_keys = {label.key for metric in catalogue for label in metric.labels if label.is_open}
@@ -160,7 +159,13 @@ class Domains:
     def _place_of(self, metric: Metric, position: int) -> _Place:
         domain = self._domains[metric.labels[position]]
         counted = (metric.prometheus_name, domain.label.key)
-        return position, domain.taken, domain, ((OVERFLOW_ROW, *counted),), ((INVALID_ROW, *counted),)
+        return (
+            position,
+            domain.admitted,
+            domain,
+            ((telemetry_metrics.OVERFLOW.name, *counted),),
+            ((telemetry_metrics.INVALID.name, *counted),),
+        )
 
     def __iter__(self) -> Iterator[Domain]:
         return iter(self._domains.values())
@@ -173,36 +178,36 @@ class Domains:
         """How many series the metric can have."""
         return prod(place[2].size for place in self._of_metric[metric.name])
 
-    def resolve(self, metric: Metric, given: Mapping[str, object]) -> tuple[tuple[str, ...], Troubles]:
+    def resolve(self, metric: Metric, given: Mapping[str, object]) -> tuple[tuple[str, ...], LabelProblems]:
         """The bounded values in the metric's key order, and what to count for each measurement that is kept under them.
 
         Raises ``LabelError`` in strict mode; else what is wrong is logged once.
         """
         given = {label.key: "" for label in metric.labels if label.optional} | dict(given)
         wrong = self.check_keys(metric, given)
-        values, troubles = self.resolve_values(metric, [given.get(key, INVALID) for key in metric.keys])
-        return values, wrong + troubles
+        values, problems = self.resolve_values(metric, [given.get(key, INVALID) for key in metric.keys])
+        return values, wrong + problems
 
-    def resolve_values(self, metric: Metric, given: Sequence[object]) -> tuple[tuple[str, ...], Troubles]:
+    def resolve_values(self, metric: Metric, given: Sequence[object]) -> tuple[tuple[str, ...], LabelProblems]:
         """``resolve`` for values that stand in the metric's key order already, one a key."""
         values: list[Any] = list(given)
-        troubles: Troubles = ()
-        for position, taken, domain, over, wrong in self._of_metric[metric.name]:
+        problems: LabelProblems = ()
+        for position, admitted, domain, over, wrong in self._of_metric[metric.name]:
             raw = given[position]
-            if raw.__class__ is str and raw in taken:
+            if raw.__class__ is str and raw in admitted:
                 continue
             if domain.overflows(raw):
                 values[position] = OTHER
-                troubles += over
+                problems += over
                 continue
             values[position] = value = domain.admit(raw)
             if value is OTHER and raw != OTHER:
-                troubles += over
+                problems += over
             elif value is INVALID and raw != INVALID:
                 key = domain.label.key
                 self._complain(metric, key, f"{key} must be {domain.allowed()}; it is {shown(raw)}")
-                troubles += wrong
-        return tuple(values), troubles
+                problems += wrong
+        return tuple(values), problems
 
     def bound(self, metric: Metric, given: Mapping[str, object]) -> tuple[str, ...]:
         """The values of ``resolve`` for one measurement, its troubles counted."""
@@ -212,28 +217,28 @@ class Domains:
         """``bound`` for values that stand in the metric's key order already, one a key."""
         return self._counted(*self.resolve_values(metric, given))
 
-    def _counted(self, values: tuple[str, ...], troubles: Troubles) -> tuple[str, ...]:
-        for trouble in troubles:
-            self._trouble.tally(trouble).one()
+    def _counted(self, values: tuple[str, ...], problems: LabelProblems) -> tuple[str, ...]:
+        for diagnostics in problems:
+            self._diagnostics.counter_of(diagnostics).increment()
         return values
 
-    def check_keys(self, metric: Metric, given: Mapping[str, object]) -> Troubles:
+    def check_keys(self, metric: Metric, given: Mapping[str, object]) -> LabelProblems:
         """A trouble for each key that is missing, and one for those that the metric does not have. Raises in strict mode."""
         if len(given) == len(metric.keys) and all(key in metric.keys for key in given):
             return ()
         wanted = f"the label keys are {', '.join(metric.keys) or 'none'}"
-        troubles: list[tuple[str, ...]] = []
+        problems: list[tuple[str, ...]] = []
         for key in metric.keys:
             if key not in given:
                 self._complain(metric, key, f"{key} is missing; {wanted}")
-                troubles.append((INVALID_ROW, metric.prometheus_name, key))
+                problems.append((telemetry_metrics.INVALID.name, metric.prometheus_name, key))
         if any(key not in metric.keys for key in given):
             extra = ", ".join(sorted(str(key) for key in given if key not in metric.keys))
             self._complain(metric, UNKNOWN_KEY, f"no label {extra}; {wanted}")
-            troubles.append((INVALID_ROW, metric.prometheus_name, UNKNOWN_KEY))
-        return tuple(troubles)
+            problems.append((telemetry_metrics.INVALID.name, metric.prometheus_name, UNKNOWN_KEY))
+        return tuple(problems)
 
     def _complain(self, metric: Metric, key: str, message: str) -> None:
         if self.strict:
             raise LabelError(f"{metric.prometheus_name}: {message}")
-        self._trouble.log_once((metric.name, key), "%s: %s; kept under 'invalid'", metric.prometheus_name, message)
+        self._diagnostics.log_once((metric.name, key), "%s: %s; kept under 'invalid'", metric.prometheus_name, message)

@@ -20,9 +20,9 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, Kind, Stream
+from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, Stream, StreamKind
 
-__all__ = ["DeltaError", "Points", "exemplar_point", "exponential_state", "keep_newest"]
+__all__ = ["DeltaError", "MetricsDataConverter", "exemplar_point", "exponential_state", "keep_newest"]
 
 _MOST_EXPONENTIAL_EXEMPLARS = 40
 
@@ -37,34 +37,35 @@ class DeltaError(ValueError):
 def exemplar_point(exemplar: Exemplar) -> ExemplarPoint:
     """The SDK's exemplar, without what a series has anyway."""
     return ExemplarPoint(
-        exemplar.value,
-        exemplar.time_unix_nano,
-        exemplar.trace_id,
-        exemplar.span_id,
-        exemplar.filtered_attributes or None,
+        exemplar.value, exemplar.time_unix_nano, exemplar.trace_id, exemplar.span_id, exemplar.filtered_attributes or None
     )
 
 
 def exponential_state(point: ExponentialHistogramDataPoint) -> ExponentialState:
     """The point's state; minimum and maximum have no place in Prometheus."""
     return ExponentialState(
-        point.scale, point.sum, point.zero_count, point.positive.offset, tuple(point.positive.bucket_counts),
-        point.negative.offset, tuple(point.negative.bucket_counts),
-    )  # fmt: skip
+        point.scale,
+        point.sum,
+        point.zero_count,
+        point.positive.offset,
+        tuple(point.positive.bucket_counts),
+        point.negative.offset,
+        tuple(point.negative.bucket_counts),
+    )
 
 
 def keep_newest(stream: Stream, index: int, points: Iterable[ExemplarPoint]) -> None:
     """Put exemplars in their buckets, each staying until a newer one takes its place. Streams of gauges keep none."""
-    if stream.kind is Kind.GAUGE:
+    if stream.kind is StreamKind.GAUGE:
         return
-    if stream.kind is Kind.EXPONENTIAL:
+    if stream.kind is StreamKind.EXPONENTIAL:
         known = [point for point in stream.exemplars.get(index, ()) if point is not None]
         known = sorted({*map(_hashable, (*known, *points))}, key=lambda point: point.time_unix_nano)
         stream.exemplars[index] = known[-_MOST_EXPONENTIAL_EXEMPLARS:]
         return
     kept = list(stream.exemplars.get(index) or [None] * (len(stream.bounds) + 1))
     for point in points:
-        bucket = bisect_left(stream.bounds, point.value) if stream.kind is Kind.HISTOGRAM else 0
+        bucket = bisect_left(stream.bounds, point.value) if stream.kind is StreamKind.HISTOGRAM else 0
         before = kept[bucket]
         if before is None or before.time_unix_nano <= point.time_unix_nano:
             kept[bucket] = point
@@ -75,7 +76,7 @@ def _hashable(point: ExemplarPoint) -> ExemplarPoint:
     return point._replace(attributes=None) if point.attributes else point
 
 
-class Points:
+class MetricsDataConverter:
     """The streams of one source of ``MetricsData``, kept from one collect to the next. The reader's lock guards it."""
 
     def __init__(self) -> None:
@@ -109,7 +110,7 @@ class Points:
     def _take(self, scope: InstrumentationScope, metric: Metric, exemplars: bool, seen: dict[tuple[Any, ...], int]) -> Stream:
         kind = _kind(metric)
         points = metric.data.data_points
-        bounds = tuple(points[0].explicit_bounds) if kind is Kind.HISTOGRAM and points else ()  # type: ignore[union-attr]
+        bounds = tuple(points[0].explicit_bounds) if kind is StreamKind.HISTOGRAM and points else ()  # type: ignore[union-attr]
         key = (scope, metric.name, metric.description, metric.unit, kind, bounds)
         # Two Views may make two streams that are alike in all of this: the n-th is the n-th in the next data, too.
         seen[key] = seen.get(key, 0) + 1
@@ -133,23 +134,23 @@ def _metrics(data: MetricsData | None) -> Iterable[tuple[InstrumentationScope, M
                 yield scope_metrics.scope, metric
 
 
-def _kind(metric: Metric) -> Kind:
+def _kind(metric: Metric) -> StreamKind:
     data = metric.data
     if isinstance(data, Gauge):
-        return Kind.GAUGE
+        return StreamKind.GAUGE
     if data.aggregation_temporality is not AggregationTemporality.CUMULATIVE:
         raise DeltaError(metric.name)
     if isinstance(data, Sum):
-        return Kind.COUNTER if data.is_monotonic else Kind.GAUGE
+        return StreamKind.COUNTER if data.is_monotonic else StreamKind.GAUGE
     if isinstance(data, (Histogram, ExponentialHistogram)):
-        return Kind.HISTOGRAM if isinstance(data, Histogram) else Kind.EXPONENTIAL
+        return StreamKind.HISTOGRAM if isinstance(data, Histogram) else StreamKind.EXPONENTIAL
     raise TypeError(f"{metric.name}: points of {type(data).__name__} have no form in Prometheus")
 
 
-def _state(point: Any, kind: Kind) -> Any:
-    if kind is Kind.HISTOGRAM:
+def _state(point: Any, kind: StreamKind) -> Any:
+    if kind is StreamKind.HISTOGRAM:
         return point.bucket_counts, point.sum
-    return exponential_state(point) if kind is Kind.EXPONENTIAL else point.value
+    return exponential_state(point) if kind is StreamKind.EXPONENTIAL else point.value
 
 
 def _position(stream: Stream, positions: dict[Any, int], point: Any) -> int:

@@ -15,7 +15,7 @@ from math import inf
 
 from telemetry.metricdata.stream import ExponentialState
 
-__all__ = ["explicit", "together", "upper_bound"]
+__all__ = ["add_exponential", "explicit", "upper_bound"]
 
 _EXACT = Context(prec=60)
 
@@ -60,7 +60,7 @@ def explicit(state: ExponentialState) -> tuple[list[float], list[int]]:
     return bounds, [*counts, waiting]
 
 
-def together(first: ExponentialState, second: ExponentialState) -> ExponentialState:
+def add_exponential(first: ExponentialState, second: ExponentialState) -> ExponentialState:
     """Both in one, at the coarser of their scales: a bucket of a scale is two of the next finer one, exactly.
 
     https://opentelemetry.io/docs/specs/otel/metrics/data-model/#exponentialhistogram

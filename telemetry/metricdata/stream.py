@@ -1,6 +1,6 @@
 """The seam between collecting and encoding: streams of series with their states, free of both SDK objects and text.
 
-``collect -> Reading -> families -> text``. Whatever can make a ``Reading`` is rendered by the same encoder: the SDK's
+``collect -> Snapshot -> families -> text``. Whatever can make a ``Snapshot`` is rendered by the same encoder: the SDK's
 state read directly (``telemetry._sdk.direct``), the public ``MetricsData`` (``points.py``), or the merged states of
 several processes. Whoever makes readings keeps one ``Stream`` object per stream for as long as it lives and only ever
 appends series to it: the encoder caches label text by stream and position.
@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-__all__ = ["ExemplarPoint", "Exemplars", "ExponentialState", "HistogramState", "Kind", "Reading", "State", "Stream"]
+__all__ = ["ExemplarPoint", "Exemplars", "ExponentialState", "HistogramState", "Snapshot", "State", "Stream", "StreamKind"]
 
 Attributes = Mapping[str, Any]
 Exemplars = Mapping[int, Sequence["ExemplarPoint | None"]]
 
 
-class Kind(Enum):
+class StreamKind(Enum):
     """What the numbers of a stream are, which decides their type in Prometheus."""
 
     COUNTER = "counter"
@@ -77,7 +77,7 @@ class Stream:
     name: str
     description: str
     unit: str
-    kind: Kind
+    kind: StreamKind
     bounds: Sequence[float] = ()
     """Upper bounds of a ``HISTOGRAM``'s buckets, without infinity."""
     attributes: list[Attributes] = field(default_factory=list)
@@ -88,7 +88,7 @@ class Stream:
     exemplars: dict[int, Sequence[ExemplarPoint | None]] = field(default_factory=dict)
     """Position of the series -> one exemplar a bucket (a counter: one; exponential: any number, in any order)."""
 
-    def piece(self, start: int, stop: int, *, exemplars: bool) -> tuple[Sequence[Any], Exemplars]:
+    def slice(self, start: int, stop: int, *, exemplars: bool) -> tuple[Sequence[Any], Exemplars]:
         """The states of some series, and the exemplars of (at least) these. The encoder asks for each series once a
         scrape.
 
@@ -98,7 +98,7 @@ class Stream:
         return self.values[start:stop], self.exemplars if exemplars else {}
 
 
-class Reading(NamedTuple):
+class Snapshot(NamedTuple):
     """Everything one scrape shows: the resource and the streams, in the order in which they are written."""
 
     resource: Resource | None

@@ -19,7 +19,7 @@ from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, OTELR
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from telemetry.pipeline.outage import Outage, listen
+from telemetry.pipeline.outage import Outage, capture_logs
 
 if TYPE_CHECKING:
     from telemetry.prefork import Workers
@@ -136,7 +136,7 @@ def _otlp_metrics(protocol: str, outage: Outage) -> MetricExporter:
         down = False
 
         def export(self, *args: Any, **kwargs: Any) -> Any:
-            return self.outage.told(lambda: super(Exporter, self).export(*args, **kwargs), 1)
+            return self.outage.run_export(lambda: super(Exporter, self).export(*args, **kwargs), 1)
 
         def shutdown(self, *args: Any, **kwargs: Any) -> None:
             if not self.down:
@@ -160,14 +160,14 @@ class _SpanExporter(SpanExporter):
         self._exporter = exporter
         self._down = False
         self.outage = outage
-        listen()
+        capture_logs()
 
     def export(self, spans: Sequence[ReadableSpan]) -> Any:
         """In the batch processor's own thread: while it waits here the queue keeps the newest spans, bounded."""
-        self.outage.pause()
+        self.outage.back_off()
         if self.outage.given_up:
             return SpanExportResult.FAILURE
-        return self.outage.told(lambda: self._exporter.export(spans), len(spans))
+        return self.outage.run_export(lambda: self._exporter.export(spans), len(spans))
 
     def shutdown(self) -> None:
         if not self._down:
@@ -186,7 +186,7 @@ class _SpanProcessor(BatchSpanProcessor):
         self._ours = exporter
 
     def shutdown(self) -> None:
-        if self._ours.outage.end_pauses():
+        if self._ours.outage.stop_backoff():
             self._ours.shutdown()  # what is left is refused at once
         super().shutdown()  # type: ignore[no-untyped-call]  # the SDK left it untyped
 
@@ -196,10 +196,10 @@ class _MetricReader(PeriodicExportingMetricReader):
 
     def __init__(self, exporter: Any) -> None:
         self._ours = exporter
-        listen()
+        capture_logs()
         super().__init__(exporter)
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        if self._ours.outage.end_pauses():
+        if self._ours.outage.stop_backoff():
             self._ours.shutdown()
         super().shutdown(timeout_millis, **kwargs)

@@ -9,15 +9,15 @@ from threading import Event, local
 from typing import Any
 from weakref import WeakSet
 
-__all__ = ["Outage", "listen"]
+__all__ = ["Outage", "capture_logs"]
 
 _log = logging.getLogger(__name__)
-_SPEAKERS = (
+_EXPORTER_LOGGERS = (
     "opentelemetry.exporter.otlp.proto.grpc.exporter",
     "opentelemetry.exporter.otlp.proto.http.metric_exporter",
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
 )
-_QUEUE_SPEAKER = "opentelemetry.sdk._shared_internal"
+_QUEUE_LOGGER = "opentelemetry.sdk._shared_internal"
 _RETRY_NOTE = re.compile(r",? retrying in [\d.]+s\.?")
 _LONGEST_PAUSE = 5.0
 """Seconds. While it lasts the queue must not overflow: 2,048 spans are ten seconds of twenty calls a second."""
@@ -35,7 +35,7 @@ class Outage:
         self._stop = Event()
         _outages.add(self)
 
-    def told(self, export: Callable[[], Any], items: int) -> Any:
+    def run_export(self, export: Callable[[], Any], items: int) -> Any:
         """Runs one export, takes the SDK's log lines about it, and tells the outage's beginning and end."""
         _hearing.outage = self
         try:
@@ -60,7 +60,7 @@ class Outage:
             text = _RETRY_NOTE.sub("", reason)
             _log.warning("%s do not reach %s, trying on with growing pauses: %s", self._what, self._endpoint, text)
 
-    def pause(self) -> None:
+    def back_off(self) -> None:
         """Waits as long as the failures in a row ask for; at once when nothing failed or everything stops."""
         if self._failures:
             self._stop.wait(min(2.0**self._failures, _LONGEST_PAUSE))
@@ -70,7 +70,7 @@ class Outage:
         """Whether everything stops while the destination is away: nothing more need be tried."""
         return self.under_way and self._stop.is_set()
 
-    def end_pauses(self) -> bool:
+    def stop_backoff(self) -> bool:
         """From now on nothing waits; whether the destination is away."""
         self._stop.set()
         return self.under_way
@@ -83,8 +83,11 @@ class Outage:
         if self.under_way:
             _log.warning(
                 "%s reach %s again, %d were lost after %d failed exports",
-                self._what, self._endpoint, self._lost, self._failures,
-            )  # fmt: skip
+                self._what,
+                self._endpoint,
+                self._lost,
+                self._failures,
+            )
         self.under_way, self._failures, self._lost = False, 0, 0
 
 
@@ -98,7 +101,7 @@ _hearing = _Hearing()
 _outages: WeakSet[Outage] = WeakSet()
 
 
-def _hear(record: logging.LogRecord) -> bool:
+def _capture(record: logging.LogRecord) -> bool:
     """A filter for the exporters' loggers: what they say of an export of ours becomes the outage's reason."""
     outage = _hearing.outage
     if outage is None:
@@ -108,13 +111,13 @@ def _hear(record: logging.LogRecord) -> bool:
     return False
 
 
-def _hear_queue(record: logging.LogRecord) -> bool:
+def _capture_queue(record: logging.LogRecord) -> bool:
     """A filter for the batch processor's logger: that its queue is full goes without saying during an outage."""
     return not (str(record.msg).startswith("Queue full") and any(outage.under_way for outage in list(_outages)))
 
 
-def listen() -> None:
+def capture_logs() -> None:
     """Hears the exporters from now on; again and again is no more than once."""
-    for name in _SPEAKERS:
-        logging.getLogger(name).addFilter(_hear)
-    logging.getLogger(_QUEUE_SPEAKER).addFilter(_hear_queue)
+    for name in _EXPORTER_LOGGERS:
+        logging.getLogger(name).addFilter(_capture)
+    logging.getLogger(_QUEUE_LOGGER).addFilter(_capture_queue)

@@ -1,32 +1,31 @@
-"""The telemetry describing itself: series a metric, the last scrape's time and size. On where the catalogue has the rows."""
+"""Series of each metric, and time and size of the last scrape, for a catalogue that has the rows ``DESCRIPTIVE``."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
-from telemetry.agentos import catalogue as rows
-from telemetry.instruments.observable import Info, Observed, Reading
+from telemetry.exposition.reader import PrometheusReader
+from telemetry.instruments.instrument import Instrument
+from telemetry.instruments.observable import Info, ObservableCallback, Observed
+from telemetry.metric import telemetry_metrics
 
-if TYPE_CHECKING:
-    from telemetry.pipeline.telemetry import Telemetry
-
-__all__ = ["describe"]
+__all__ = ["observe_self"]
 
 
-def describe(telemetry: Telemetry) -> None:
-    """Let the descriptive rows that the catalogue has read from ``telemetry``."""
-    reader = telemetry.reader
+def observe_self(instruments: Mapping[str, Instrument[Any]], reader: PrometheusReader) -> None:
+    """Lets the descriptive instruments among ``instruments`` (by name) read from the others and from ``reader``."""
 
     def series() -> dict[tuple[str, ...], float]:
-        recorded = (i for i in telemetry.instruments if not isinstance(i, Info | Observed))
+        recorded = (i for i in instruments.values() if not isinstance(i, Info | Observed))
         return {(i.metric.prometheus_name,): len(i.series()) for i in recorded}
 
-    readings: dict[str, Reading] = {
-        rows.TELEMETRY_SERIES.name: series,
-        rows.TELEMETRY_SCRAPE_DURATION.name: lambda: {(): reader.last_scrape.seconds} if reader.last_scrape else {},
-        rows.TELEMETRY_SCRAPE_SIZE.name: lambda: {(): reader.last_scrape.size} if reader.last_scrape else {},
+    callbacks: dict[str, ObservableCallback] = {
+        telemetry_metrics.SERIES.name: series,
+        telemetry_metrics.SCRAPE_DURATION.name: lambda: {(): reader.last_scrape.seconds} if reader.last_scrape else {},
+        telemetry_metrics.SCRAPE_SIZE.name: lambda: {(): reader.last_scrape.size} if reader.last_scrape else {},
     }
-    for name, reading in readings.items():
-        metric = telemetry.catalogue.by_name.get(name)
-        if metric is not None:
-            telemetry[metric].watch(reading)
+    for name, callback in callbacks.items():
+        instrument = instruments.get(name)
+        if isinstance(instrument, Observed):
+            instrument.watch(callback)

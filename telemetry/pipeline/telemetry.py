@@ -18,18 +18,16 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
 from opentelemetry.trace import TracerProvider as APITracerProvider
 from prometheus_client import CollectorRegistry
 
-from telemetry._base.diagnostics import Trouble
-from telemetry._base.fork import in_child
-from telemetry.agentos.catalogue import AGENTOS
-from telemetry.agentos.recorder import Recorder
+from telemetry._base.diagnostics import Diagnostics
+from telemetry._base.fork import register_after_fork
 from telemetry.exposition import PrometheusReader
-from telemetry.instruments.factory import instrument
+from telemetry.instruments.factory import create_instrument
 from telemetry.instruments.instrument import Instrument, Runtime
 from telemetry.instruments.views import MAX_SERIES, views
 from telemetry.metric.definition import Catalogue, Kind, Metric
 from telemetry.metric.label_values import Domains
-from telemetry.pipeline import otlp as export
-from telemetry.pipeline.self_metrics import describe
+from telemetry.pipeline import otlp
+from telemetry.pipeline.self_metrics import observe_self
 
 if TYPE_CHECKING:
     from telemetry.prefork import Workers
@@ -52,7 +50,7 @@ class Telemetry:
 
     def __init__(
         self,
-        catalogue: Catalogue = AGENTOS,
+        catalogue: Catalogue,
         *,
         resource: Resource | None = None,
         strict: bool = False,
@@ -70,9 +68,9 @@ class Telemetry:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.catalogue = catalogue
-        self.trouble = Trouble()
+        self.diagnostics = Diagnostics()
         self.resource = resource or Resource.create()
-        self.domains = Domains(catalogue, self.trouble, known=known, limits=limits, strict=strict)
+        self.domains = Domains(catalogue, self.diagnostics, known=known, limits=limits, strict=strict)
         self.reader = self._new_reader(created, select)
         shown = views(catalogue, self.domains, max_series=max_series)
         self.meter_provider = meter_provider or MeterProvider(
@@ -80,53 +78,51 @@ class Telemetry:
         )
         self.tracer_provider = tracer_provider or _tracer_provider(self.resource, span_processors, sampler)
         self.tracer = self.tracer_provider.get_tracer(SCOPE)
-        self.runtime = Runtime(self.domains, self.trouble, self.tracer, clock)
+        self.runtime = Runtime(self.domains, self.diagnostics, self.tracer, clock)
         meter = self.meter_provider.get_meter(SCOPE)
-        self._instruments = {metric.name: instrument(metric, meter, self.runtime) for metric in catalogue}
-        describe(self)
+        self._instruments = {metric.name: create_instrument(metric, meter, self.runtime) for metric in catalogue}
+        observe_self(self._instruments, self.reader)
         providers = ((self.meter_provider, meter_provider), (self.tracer_provider, tracer_provider))
         self._owned = [provider for provider, given in providers if given is None]
         self._lock, self.workers = Lock(), workers
-        in_child(self._in_child)
+        register_after_fork(self._after_fork_in_child)
         if workers is not None:
-            self.reader.share(workers, domains=self.domains, together={m.name: m.together for m in catalogue})
+            self.reader.share(
+                workers, domains=self.domains, multiprocess_modes={m.name: m.multiprocess_mode for m in catalogue}
+            )
 
-    _recorder: Recorder | None = None
     _down = False
 
     def _new_reader(self, created: bool, select: Callable[[str, str], bool] | None) -> PrometheusReader:
         self.registry = CollectorRegistry(auto_describe=False)
         info = {metric.name for metric in self.catalogue if metric.kind is Kind.INFO}
         return PrometheusReader(
-            scope_info_enabled=False, registry=self.registry, info=info, created=created, select=select, trouble=self.trouble
+            scope_info_enabled=False,
+            registry=self.registry,
+            info=info,
+            created=created,
+            select=select,
+            diagnostics=self.diagnostics,
         )
 
-    def _in_child(self) -> None:
+    def _after_fork_in_child(self) -> None:
         """A forked child has the series of its parent, at 0, and none of the locks of threads that are not here."""
         self._lock = Lock()
         for domain in self.domains:
-            domain.start_anew()
+            domain.reset_after_fork()
         for one in self.instruments:
-            one.start_anew()
+            one.reset_after_fork()
 
     @classmethod
-    def from_environment(cls, catalogue: Catalogue = AGENTOS, *, service_name: str = "agentos", **given: Any) -> Self:
+    def from_environment(cls, catalogue: Catalogue, *, service_name: str = "unknown_service", **options: Any) -> Self:
         """As the standard ``OTEL_*`` variables say: resource, sampler, OTLP push. Raises ``ExportSettingsError``."""
         return cls(
             catalogue,
-            resource=export.resource(service_name, given.get("workers")),
-            span_processors=export.span_processors(),
-            metric_readers=export.metric_readers(),
-            **given,
+            resource=otlp.resource(service_name, options.get("workers")),
+            span_processors=otlp.span_processors(),
+            metric_readers=otlp.metric_readers(),
+            **options,
         )
-
-    @property
-    def recorder(self) -> Recorder:
-        """The AgentOS helpers over this telemetry; the catalogue must have their rows."""
-        if self._recorder is None:
-            with self._lock:
-                self._recorder = self._recorder or Recorder(self)
-        return self._recorder
 
     def __getitem__(self, metric: Metric) -> Any:
         """The metric's instrument; ``KeyError`` where the catalogue has none such."""
@@ -169,7 +165,7 @@ class Telemetry:
             try:
                 _shut_down(provider, timeout_millis)
             except Exception as error:
-                self.trouble.log_once(("shutdown", type(error)), "telemetry: shutdown failed: %r", error)
+                self.diagnostics.log_once(("shutdown", type(error)), "telemetry: shutdown failed: %r", error)
 
 
 def _shut_down(provider: Any, timeout_millis: float) -> None:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, NumberDataPoint
 
 from telemetry._sdk.aggregation import add_buckets
-from telemetry.instruments.bound import BoundHistogram, Handle
+from telemetry.instruments.bound import BoundHistogram, BoundInstrument
 from telemetry.instruments.instrument import Instrument
 from telemetry.instruments.observable import Info, Observed
 
 if TYPE_CHECKING:
     from telemetry.pipeline.telemetry import Telemetry
 
-__all__ = ["carry_over"]
+__all__ = ["transfer"]
 
 
-def carry_over(old: Telemetry, new: Telemetry) -> None:
+def transfer(old: Telemetry, new: Telemetry) -> None:
     """Redirect every handle of ``old`` into ``new``, then add the numbers that ``old`` has.
 
     Metrics that ``new`` does not have stay behind. A measurement that another thread is in the middle of while the handles
@@ -34,7 +34,7 @@ def carry_over(old: Telemetry, new: Telemetry) -> None:
                 target.info(instrument.facts)
             continue
         if not isinstance(instrument, Observed):
-            instrument.redirect(target)
+            instrument.retarget(target)
     for name, points in _points(old).items():
         if name in targets:
             for point in points:
@@ -52,9 +52,9 @@ def _points(telemetry: Telemetry) -> dict[str, Sequence[Any]]:
 def _add(target: Instrument[Any], point: Any) -> None:
     if isinstance(target, Info | Observed):
         return
-    handle: Handle = target.labels(**dict(point.attributes))
+    handle: BoundInstrument = target.labels(**dict(point.attributes))
     if isinstance(point, NumberDataPoint):
-        handle.put(point.value, None)
+        handle.record_with_exemplar(point.value, None)
     elif isinstance(point, HistogramDataPoint) and isinstance(handle, BoundHistogram):
         _add_histogram(handle, point)
 
@@ -66,7 +66,7 @@ def _add_histogram(handle: BoundHistogram, point: HistogramDataPoint) -> None:
             add_buckets(aggregation, point.bucket_counts, point.sum, point.min, point.max)
         return
     for value in values_like(point):
-        handle.put(value, None)
+        handle.record_with_exemplar(value, None)
 
 
 def values_like(point: HistogramDataPoint) -> list[float]:

@@ -1,7 +1,7 @@
 """The states of several workers as one reading.
 
 Sums and histograms add up, exactly: the float that is shown is the one nearest to the sum of all parts, so it never falls
-when parts are put together in another order. Gauges follow the catalogue's rule (``metric.Together``), and those of workers
+when parts are put together in another order. Gauges follow the catalogue's rule (``MultiprocessMode``), and those of workers
 that have ended are gone. Exemplars: the newest of each bucket. A series began when the first worker's did.
 """
 
@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from telemetry.metric.definition import Together
+from telemetry.metric.definition import MultiprocessMode
 from telemetry.metricdata.convert import keep_newest
-from telemetry.metricdata.exponential import together
-from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, Kind, Reading, Stream
-from telemetry.prefork.snapshot import Part, Snapshot
+from telemetry.metricdata.exponential import add_exponential
+from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, Snapshot, Stream, StreamKind
+from telemetry.prefork.snapshot import Part, WorkerSnapshot
 
 __all__ = ["Contribution", "Merger"]
 
@@ -29,21 +29,21 @@ __all__ = ["Contribution", "Merger"]
 class Contribution(NamedTuple):
     """A state to be merged."""
 
-    snapshot: Snapshot
+    snapshot: WorkerSnapshot
     alive: bool
 
 
 class Merger:
     """Keeps its streams and series from one reading to the next, as the encoder wants it. One call at a time.
 
-    ``together``: instrument name -> rule for gauges; sums where it names none.
+    ``multiprocess_mode``: instrument name -> rule for gauges; sums where it names none.
     """
 
-    def __init__(self, together: Mapping[str, Together]) -> None:
-        self._together = together
+    def __init__(self, add_exponential: Mapping[str, MultiprocessMode]) -> None:
+        self._multiprocess_modes = add_exponential
         self._streams: dict[tuple[Any, ...], _Merged] = {}
 
-    def merge(self, resource: Resource | None, contributions: Sequence[Contribution], *, exact: bool = False) -> Reading:
+    def merge(self, resource: Resource | None, contributions: Sequence[Contribution], *, exact: bool = False) -> Snapshot:
         """All of it. With ``exact`` numbers may be lists whose sum is meant: what a state keeps and a body does not."""
         for merged in self._streams.values():
             merged.clear()
@@ -51,26 +51,26 @@ class Merger:
             seen: Counter[tuple[Any, ...]] = Counter()
             for part in snapshot.parts:
                 seen[part.about] += 1
-                if alive or part.about[5] is not Kind.GAUGE:
+                if alive or part.about[5] is not StreamKind.GAUGE:
                     self._stream(part, seen[part.about]).take(snapshot.worker, part)
         present = {contribution.snapshot.worker for contribution in contributions}
         for merged in self._streams.values():
             merged.finish(present, exact)
-        return Reading(resource, [merged.stream for merged in self._streams.values()])
+        return Snapshot(resource, [merged.stream for merged in self._streams.values()])
 
     def _stream(self, part: Part, nth: int) -> _Merged:
         """Of two streams that are alike within a worker, the n-th is the n-th of the others, too."""
         key = (*part.about, nth)
         merged = self._streams.get(key)
         if merged is None:
-            merged = self._streams[key] = _Merged(part, self._together.get(part.about[4], Together.SUM))
+            merged = self._streams[key] = _Merged(part, self._multiprocess_modes.get(part.about[4], MultiprocessMode.SUM))
         return merged
 
 
 class _Merged:
     """One stream of all workers."""
 
-    def __init__(self, part: Part, rule: Together) -> None:
+    def __init__(self, part: Part, rule: MultiprocessMode) -> None:
         name, version, schema, attributes, stream, kind, bounds = part.about
         scope = InstrumentationScope(name, version, schema, dict(json.loads(attributes)))
         self.stream = Stream(scope, stream, part.description, part.unit, kind, bounds)
@@ -88,9 +88,9 @@ class _Merged:
         positions = self._of_worker.setdefault(worker, [])
         if len(positions) < part.series:
             self._learn(positions, part)
-        if self.stream.kind is Kind.HISTOGRAM:
+        if self.stream.kind is StreamKind.HISTOGRAM:
             self._histograms(positions, part)
-        elif self.stream.kind is Kind.EXPONENTIAL:
+        elif self.stream.kind is StreamKind.EXPONENTIAL:
             self._exponentials(positions, part)
         else:
             self._numbers(positions, part)
@@ -101,7 +101,7 @@ class _Merged:
         """Make numbers of what was added up, and forget workers that are gone."""
         final = _partials if exact else _total
         values = self.stream.values
-        if self.stream.kind is Kind.HISTOGRAM:
+        if self.stream.kind is StreamKind.HISTOGRAM:
             for index, state in enumerate(values):
                 if state is not None and type(state[1]) is list:
                     values[index] = (state[0], final(state[1]))
@@ -149,9 +149,9 @@ class _Merged:
             held = values[position]
             if held is None:
                 values[position] = value
-            elif rule is Together.SUM or self.stream.kind is Kind.COUNTER:
+            elif rule is MultiprocessMode.SUM or self.stream.kind is StreamKind.COUNTER:
                 values[position] = [*_list(held), *_list(value)]
-            elif rule is Together.MAX:
+            elif rule is MultiprocessMode.MAX:
                 values[position] = max(held, value)
 
     def _exponentials(self, positions: Sequence[int], part: Part) -> None:
@@ -160,13 +160,13 @@ class _Merged:
             if fields is not None:
                 state = ExponentialState(*fields)
                 held = values[position]
-                values[position] = state if held is None else together(held, state)
+                values[position] = state if held is None else add_exponential(held, state)
 
     def _exemplars(self, positions: Sequence[int], part: Part) -> None:
         found, width = self.stream.exemplars, self._width
         for index, bucket, *fields in part.exemplars:
             position, point = positions[index], ExemplarPoint(*fields)
-            if self.stream.kind is Kind.EXPONENTIAL:
+            if self.stream.kind is StreamKind.EXPONENTIAL:
                 keep_newest(self.stream, position, [point])
                 continue
             marks: Any = found.get(position)

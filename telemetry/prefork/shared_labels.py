@@ -14,10 +14,10 @@ from threading import Lock
 
 from telemetry.metric.label_values import Domain
 
-__all__ = ["Admissions"]
+__all__ = ["SharedLabelValues"]
 
 
-class Admissions:
+class SharedLabelValues:
     """The shared list, as the domains of one process use it."""
 
     def __init__(self, path: Path, domains: Iterable[Domain]) -> None:
@@ -27,11 +27,11 @@ class Admissions:
         self._read = 0
         self._lock = Lock()
         for domain in self._domains.values():
-            if domain.admitted:
-                self.claim(domain, domain.admitted)
+            if domain.discovered:
+                self.reserve(domain, domain.discovered)
             domain.shared = self
 
-    def claim(self, domain: Domain, values: Iterable[str]) -> None:
+    def reserve(self, domain: Domain, values: Iterable[str]) -> None:
         """Ask for places in the domain for these values; those that got one are in it afterwards. Raises ``OSError``."""
         name = self._names[id(domain)]
         lines = "".join(f"{json.dumps([name, value])}\n" for value in values)
@@ -60,7 +60,7 @@ class Admissions:
             except ValueError:  # a line that a full disk cut off, and the one that was glued to it
                 continue
             if isinstance(value, str) and (domain := self._domains.get(name)) is not None:
-                domain.adopt([value])
+                domain.admit_all([value])
 
 
 def _named(domains: Iterable[Domain]) -> dict[str, Domain]:

@@ -14,9 +14,9 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Any, NamedTuple
 
-from telemetry.metricdata.stream import ExemplarPoint, Kind, Reading, Stream
+from telemetry.metricdata.stream import ExemplarPoint, Snapshot, Stream, StreamKind
 
-__all__ = ["Encoder", "Part", "Snapshot", "StateError", "decode"]
+__all__ = ["Encoder", "Part", "StateError", "WorkerSnapshot", "decode"]
 
 _VERSION = b"agentos-telemetry-state 1\n"
 _DIGEST = 16
@@ -53,7 +53,7 @@ class Part(NamedTuple):
     """Series, bucket, and the fields of ``ExemplarPoint``."""
 
 
-class Snapshot(NamedTuple):
+class WorkerSnapshot(NamedTuple):
     """The state of one worker, or the folded one of those that ended."""
 
     run: str
@@ -71,30 +71,29 @@ class Encoder:
         self._texts: dict[Stream, list[str]] = {}
 
     def encode(
-        self, reading: Reading, worker: str, *, absorbed: Sequence[str] = (),
-        pause: Callable[[], None] = lambda: None,
-    ) -> bytes:  # fmt: skip
-        """The state of ``worker``; ``pause`` is called between the pieces of long streams."""
+        self, snapshot: Snapshot, worker: str, *, absorbed: Sequence[str] = (), yield_gil: Callable[[], None] = lambda: None
+    ) -> bytes:
+        """The state of ``worker``; ``yield_gil`` is called between the pieces of long streams."""
         heads: list[Any] = []
         blocks: list[bytes] = []
-        for stream in reading.streams:
-            head, new = self._stream(stream, pause)
+        for stream in snapshot.streams:
+            head, new = self._stream(stream, yield_gil)
             heads.append([*head, [len(block) for block in new]])
             blocks += new
         text = _json([self._run, worker, list(absorbed), heads])
         body = b"".join((_LENGTH.pack(len(text)), text, *blocks))
         return b"".join((_VERSION, blake2b(body, digest_size=_DIGEST).digest(), body))
 
-    def _stream(self, stream: Stream, pause: Callable[[], None]) -> tuple[list[Any], list[bytes]]:
+    def _stream(self, stream: Stream, yield_gil: Callable[[], None]) -> tuple[list[Any], list[bytes]]:
         scope, series = stream.scope, len(stream.attributes)
         values: list[Any] = []
         counts = array("Q")
         exemplars: list[Any] = []
         for start in range(0, series, _PIECE):
             if start:
-                pause()
-            states, marks = stream.piece(start, min(start + _PIECE, series), exemplars=True)
-            if stream.kind is Kind.HISTOGRAM:
+                yield_gil()
+            states, marks = stream.slice(start, min(start + _PIECE, series), exemplars=True)
+            if stream.kind is StreamKind.HISTOGRAM:
                 nothing = (bytes(len(stream.bounds) + 1), None)
                 for buckets, total in (nothing if state is None else state for state in states):
                     counts.extend(buckets)
@@ -114,7 +113,7 @@ class Encoder:
         return f"[{','.join(texts)}]".encode()
 
 
-def decode(data: bytes) -> Snapshot:
+def decode(data: bytes) -> WorkerSnapshot:
     """The state in these bytes. Raises ``StateError``."""
     if not data.startswith(_VERSION):
         raise StateError("torn" if _VERSION.startswith(data[: len(_VERSION)]) else "foreign")
@@ -133,14 +132,14 @@ def decode(data: bytes) -> Snapshot:
             parts.append(_part(head, blocks))
     except (ValueError, TypeError, LookupError, struct.error) as error:
         raise StateError("foreign") from error
-    return Snapshot(run, worker, absorbed, parts)
+    return WorkerSnapshot(run, worker, absorbed, parts)
 
 
 def _part(head: Sequence[Any], blocks: Sequence[bytes]) -> Part:
     about, bounds, description, unit, series, _ = head
     name, version, schema, attributes, stream, kind = about
     labels, starts, values, counts, exemplars = blocks
-    key = (name, version, schema, _json(attributes), stream, Kind[kind], tuple(bounds))
+    key = (name, version, schema, _json(attributes), stream, StreamKind[kind], tuple(bounds))
     times, buckets = array("q", starts), array("Q", counts)
     return Part(key, description, unit, series, labels, times, json.loads(values), buckets, json.loads(exemplars))
 

@@ -10,16 +10,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from telemetry._base.report import Report
+from telemetry._base.diagnostics import Diagnostics
+from telemetry.metric import telemetry_metrics
 from telemetry.prefork.run import Supervisor
-from telemetry.prefork.snapshot import Snapshot, StateError, decode
+from telemetry.prefork.snapshot import StateError, WorkerSnapshot, decode
 
-__all__ = ["FOLDED", "STATE_FAILURES", "Files", "Lock"]
+__all__ = ["FOLDED", "Lock", "StateDirectory"]
 
-STATE_FAILURES = "agentos.telemetry.state.failures"
 FOLDED = "folded"
 _FOLD_LOCK = "fold.lock"
-_MOST_ASIDE = 10
+_CORRUPT_LIMIT = 10
 
 
 class Lock:
@@ -33,13 +33,13 @@ class Lock:
         os.close(self._descriptor)
 
 
-class Files:
+class StateDirectory:
     """One run's directory. Failures are counted and logged once; what cannot be read does not count."""
 
-    def __init__(self, folder: Path, report: Report) -> None:
+    def __init__(self, folder: Path, diagnostics: Diagnostics) -> None:
         self.folder = folder
-        self._report = report
-        self._folded: tuple[object, Snapshot | None] = (None, None)
+        self._diagnostics = diagnostics
+        self._folded: tuple[object, WorkerSnapshot | None] = (None, None)
 
     @property
     def run(self) -> str:
@@ -47,23 +47,23 @@ class Files:
         return self.folder.name
 
     def new_worker(self) -> tuple[str, Lock]:
-        """A name for this worker, and its lock: held before ``enter`` gives its file the name that others look for."""
+        """A name for this worker, and its lock: held before ``publish`` gives its file the name that others look for."""
         worker = f"{os.getpid()}-{uuid4().hex[:8]}"
         held = _locked(self.folder / f"{worker}.{os.getpid()}.young")
         if held is None:
             raise BlockingIOError(errno.EAGAIN, "a new lock is taken")
         return worker, held
 
-    def enter(self, worker: str) -> None:
+    def publish(self, worker: str) -> None:
         """Let others see the worker."""
         (self.folder / f"{worker}.{os.getpid()}.young").rename(self.folder / f"{worker}.lock")
 
-    def tidy(self) -> None:
+    def remove_stale(self) -> None:
         """Remove what processes that were killed had half written."""
-        for young in self.folder.glob("*.young"):
+        for temporary in self.folder.glob("*.young"):
             with suppress(OSError, ValueError):
-                if Supervisor.of(int(young.stem.rpartition(".")[2])) is None:
-                    young.unlink()
+                if Supervisor.of(int(temporary.stem.rpartition(".")[2])) is None:
+                    temporary.unlink()
 
     def workers(self) -> list[str]:
         """All whose files are there, alive or not, in a stable order."""
@@ -94,19 +94,19 @@ class Files:
 
     def save(self, name: str, data: bytes) -> bool:
         """Put a state in its place in one step; whether that could be done."""
-        young = self.folder / f"{name}.{os.getpid()}.young"
+        temporary = self.folder / f"{name}.{os.getpid()}.young"
         try:
-            with open(young, "wb", opener=_privately) as file:
+            with open(temporary, "wb", opener=_privately) as file:
                 file.write(data)
-            young.replace(self.folder / f"{name}.state")
+            temporary.replace(self.folder / f"{name}.state")
         except OSError as error:
             with suppress(OSError):
-                young.unlink()
+                temporary.unlink()
             self.failed("unwritable", f"a state cannot be saved: {error.strerror}")
             return False
         return True
 
-    def load(self, name: str) -> Snapshot | None:
+    def load(self, name: str) -> WorkerSnapshot | None:
         """A saved state; None where there is none, or none of ours: that is set aside."""
         path = self.folder / f"{name}.state"
         try:
@@ -117,14 +117,14 @@ class Files:
             self.failed("unreadable", f"{path} cannot be read: {error.strerror}")
             return None
         except StateError as error:
-            self._set_aside(path, error.reason)
+            self._mark_corrupt(path, error.reason)
             return None
         if (snapshot.run, snapshot.worker) != (self.run, name):
-            self._set_aside(path, "stale")
+            self._mark_corrupt(path, "stale")
             return None
         return snapshot
 
-    def folded(self) -> Snapshot | None:
+    def folded(self) -> WorkerSnapshot | None:
         """The folded state, read again when it has changed."""
         try:
             found = (self.folder / f"{FOLDED}.state").stat()
@@ -143,14 +143,14 @@ class Files:
 
     def failed(self, reason: str, message: str) -> None:
         """Count and log once what went wrong with a state."""
-        self._report.count(STATE_FAILURES, reason)
-        self._report.log_once(("state", reason), "several workers: %s", message)
+        self._diagnostics.count(telemetry_metrics.STATE_FAILURES.name, reason)
+        self._diagnostics.log_once(("state", reason), "several workers: %s", message)
 
-    def _set_aside(self, path: Path, reason: str) -> None:
+    def _mark_corrupt(self, path: Path, reason: str) -> None:
         self.failed(reason, f"{path} is {reason} and was set aside")
         with suppress(OSError):
-            aside = len(list(self.folder.glob("*.aside")))
-            if aside < _MOST_ASIDE:
+            corrupt = len(list(self.folder.glob("*.aside")))
+            if corrupt < _CORRUPT_LIMIT:
                 path.replace(self.folder / f"{path.name}.{uuid4().hex[:8]}.aside")
             else:
                 path.unlink()

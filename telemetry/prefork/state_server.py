@@ -12,26 +12,26 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
-__all__ = ["Doorbell", "ask"]
+__all__ = ["StateServer", "request_states"]
 
 _LENGTH = struct.Struct("<Q")
 _MOST = 1 << 32
 _BACKLOG = 64
 
 
-class Doorbell:
+class StateServer:
     """A thread that answers who rings with ``answer()``, and calls ``tick()`` every ``every`` seconds in between.
 
-    Neither may raise. Whoever rings and does not read is hung up on after ``patience`` seconds.
+    Neither may raise. Whoever rings and does not read is hung up on after ``timeout`` seconds.
     """
 
     def __init__(
-        self, folder: int, name: str, answer: Callable[[], bytes], tick: Callable[[], None], *, every: float, patience: float
+        self, folder: int, name: str, answer: Callable[[], bytes], tick: Callable[[], None], *, every: float, timeout: float
     ) -> None:
         self._answer = answer
         self._tick = tick
         self._every = every
-        self._patience = patience
+        self._timeout = timeout
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.setblocking(False)
         self._listener.bind(_address(folder, name))
@@ -44,10 +44,10 @@ class Doorbell:
         """End the thread, and be gone for those who ring."""
         with suppress(OSError):
             os.write(self._wake, b"x")
-        self._thread.join(self._patience + 1)
-        self.forget()
+        self._thread.join(self._timeout + 1)
+        self.close_inherited()
 
-    def forget(self) -> None:
+    def close_inherited(self) -> None:
         """Close what a forked child has inherited of its parent's; the thread is not there."""
         self._listener.close()
         for end in (self._woken, self._wake):
@@ -73,13 +73,13 @@ class Doorbell:
         with suppress(OSError):
             caller, _ = self._listener.accept()
             with caller:
-                caller.settimeout(self._patience)
+                caller.settimeout(self._timeout)
                 data = self._answer()
                 caller.sendall(_LENGTH.pack(len(data)))
                 caller.sendall(data)
 
 
-def ask(folder: int, names: Iterable[str], patience: Callable[[str], float]) -> Mapping[str, bytes]:
+def request_states(folder: int, names: Iterable[str], timeout: Callable[[str], float]) -> Mapping[str, bytes]:
     """What those of these workers handed out who did so in time; they work at it side by side."""
     callers: dict[str, socket.socket] = {}
     start = time.monotonic()
@@ -92,7 +92,7 @@ def ask(folder: int, names: Iterable[str], patience: Callable[[str], float]) -> 
         found: dict[str, bytes] = {}
         for name, caller in callers.items():
             with suppress(OSError, ValueError):
-                found[name] = _read(caller, start + patience(name))
+                found[name] = _read(caller, start + timeout(name))
         return found
     finally:
         for caller in callers.values():

@@ -14,23 +14,23 @@ from uuid import NAMESPACE_OID, uuid5
 
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 
-from telemetry._base.fork import in_child
-from telemetry._base.report import Report
-from telemetry._base.threads import step_aside
+from telemetry._base.diagnostics import Diagnostics
+from telemetry._base.fork import register_after_fork
+from telemetry._base.threads import yield_gil
 from telemetry.exposition.source import ScrapeRefusedError
-from telemetry.metric.definition import Together
+from telemetry.metric.definition import MultiprocessMode
 from telemetry.metric.label_values import Domain
 from telemetry.prefork.merge import Contribution, Merger
 from telemetry.prefork.run import StateDirectoryError, Supervisor, default_directory, open_run
-from telemetry.prefork.shared_labels import Admissions
-from telemetry.prefork.snapshot import Encoder, Snapshot, StateError, decode
-from telemetry.prefork.state_directory import FOLDED, Files
-from telemetry.prefork.state_directory import Lock as HeldLock
-from telemetry.prefork.state_server import Doorbell, ask
+from telemetry.prefork.shared_labels import SharedLabelValues
+from telemetry.prefork.snapshot import Encoder, StateError, WorkerSnapshot, decode
+from telemetry.prefork.state_directory import FOLDED, StateDirectory
+from telemetry.prefork.state_directory import Lock as FileLock
+from telemetry.prefork.state_server import StateServer, request_states
 
 if TYPE_CHECKING:
     from telemetry.exposition.reader import PrometheusReader
-    from telemetry.metricdata.stream import Reading
+    from telemetry.metricdata.stream import Snapshot
 
 __all__ = ["Workers"]
 
@@ -44,7 +44,7 @@ class Workers:
 
     ``directory`` is private to the user (mode 0700; by default below ``XDG_RUNTIME_DIR`` or the temporary directory) and may
     be shared by several services. ``supervisor`` is the process whose life is the run's. Each worker saves its state every
-    ``save_every`` seconds and before each scrape that shows it; one that does not answer within ``patience`` seconds counts
+    ``save_every`` seconds and before each scrape that shows it; one that does not answer within ``timeout`` seconds counts
     with what it saved last. Raises ``StateDirectoryError``.
     """
 
@@ -54,13 +54,13 @@ class Workers:
         *,
         supervisor: Supervisor | None = None,
         save_every: float = 1.0,
-        patience: float = 1.0,
+        timeout: float = 1.0,
     ) -> None:
         supervisor = supervisor or Supervisor.of_this_process()
         self._folder = open_run(directory or default_directory(), supervisor)
         self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._every = save_every
-        self._patience = patience
+        self._timeout = timeout
         self._saving = Lock()
         self._joined = self._left = False
         self._own: Resource | None = None
@@ -73,32 +73,32 @@ class Workers:
     def join(
         self,
         reader: PrometheusReader,
-        report: Report,
+        diagnostics: Diagnostics,
         *,
         domains: Iterable[Domain] = (),
-        together: Mapping[str, Together] = MappingProxyType({}),
+        multiprocess_modes: Mapping[str, MultiprocessMode] = MappingProxyType({}),
     ) -> None:
         """Become a worker whose numbers are those of ``reader``. ``domains`` share their admitted values with other workers.
 
-        ``together``: instrument name -> what the gauges of several workers make. Raises ``StateDirectoryError``.
+        ``multiprocess_mode``: instrument name -> what the gauges of several workers make. Raises ``StateDirectoryError``.
         """
         self._reader = reader
-        self._together = together
+        self._multiprocess_modes = multiprocess_modes
         self._domains = tuple(domains)
-        self._files = Files(self._folder, report)
+        self._files = StateDirectory(self._folder, diagnostics)
         try:
             self._start()
         except OSError as error:
             raise StateDirectoryError(f"{self._folder} cannot be used: {error.strerror}") from None
         atexit.register(self.close)
-        in_child(self._in_child)
+        register_after_fork(self._after_fork_in_child)
 
     @property
     def folder(self) -> Path:
         """The run's directory."""
         return self._folder
 
-    def reading(self) -> Reading:
+    def snapshot(self) -> Snapshot:
         """The numbers of all workers, those that ended included. What it shows is saved first.
 
         Raises ``ScrapeRefusedError`` once this worker has left: others show its numbers then.
@@ -106,10 +106,10 @@ class Workers:
         if self._left:
             raise ScrapeRefusedError("shutdown", "this worker has left")
         own = decode(self._save())
-        heard: dict[str, Snapshot] = {}
+        responses: dict[str, WorkerSnapshot] = {}
         for _ in range(_TRIES):
             folded = self._files.folded()
-            others = self._others(heard, folded)
+            others = self._others(responses, folded)
             if self._files.folded() is folded:
                 break  # else some were folded meanwhile: they would count twice, or not at all
         before = [] if folded is None else [Contribution(folded, alive=False)]
@@ -121,10 +121,10 @@ class Workers:
             return
         self._joined, self._left = False, True
         atexit.unregister(self.close)
-        self._doorbell.stop()
+        self._server.stop()
         with suppress(Exception):  # a reader that is shut down has nothing to add
             self._save()
-        self._admissions.leave()
+        self._shared_labels.leave()
         self._lock.release()
         with suppress(OSError):
             (self._folder / f"{self.worker}.sock").unlink()
@@ -132,26 +132,26 @@ class Workers:
 
     def _start(self) -> None:
         self._encoder = Encoder(self._files.run)
-        self._merger = Merger(self._together)
-        self._silent: set[str] = set()
-        self._lock: HeldLock
+        self._merger = Merger(self._multiprocess_modes)
+        self._unresponsive: set[str] = set()
+        self._lock: FileLock
         self.worker, self._lock = self._files.new_worker()
-        self._admissions = Admissions(self._folder / "labels", self._domains)
-        self._doorbell = Doorbell(
-            self._descriptor, self.worker, self._answer, self._tick, every=self._every, patience=self._patience
+        self._shared_labels = SharedLabelValues(self._folder / "labels", self._domains)
+        self._server = StateServer(
+            self._descriptor, self.worker, self._answer, self._tick, every=self._every, timeout=self._timeout
         )
-        self._files.enter(self.worker)  # from now on others see it, and it answers
+        self._files.publish(self.worker)  # from now on others see it, and it answers
         self._joined = True
 
-    def _in_child(self) -> None:
+    def _after_fork_in_child(self) -> None:
         """A forked child is a worker of its own."""
         if not self._joined:
             return
         self._saving = Lock()
         self._joined = False
-        self._doorbell.forget()
+        self._server.close_inherited()
         self._lock.release()  # of this process's descriptor; the parent keeps its lock
-        self._admissions.leave()
+        self._shared_labels.leave()
         self.worker = f"{os.getpid()}-alone"  # never the parent's name, should it not get one of its own
         try:
             self._start()
@@ -165,9 +165,9 @@ class Workers:
             self._files.save(self.worker, data)
             return data
 
-    def _encoded(self, reading: Reading) -> bytes:
-        self._own = reading.resource
-        return self._encoder.encode(reading, self.worker, pause=step_aside)
+    def _encoded(self, snapshot: Snapshot) -> bytes:
+        self._own = snapshot.resource
+        return self._encoder.encode(snapshot, self.worker, yield_gil=yield_gil)
 
     def _answer(self) -> bytes:
         try:
@@ -178,41 +178,43 @@ class Workers:
 
     def _tick(self) -> None:
         try:
-            self._admissions.catch_up()
+            self._shared_labels.catch_up()
             self._save()
             os.utime(self._folder / f"{self.worker}.lock")  # whoever tidies up temporary files sees that it is in use
             self._fold()
         except Exception as error:
             self._files.failed("unwritable", f"this worker's state cannot be kept: {error!r}")
 
-    def _others(self, heard: dict[str, Snapshot], folded: Snapshot | None) -> list[Contribution]:
+    def _others(self, responses: dict[str, WorkerSnapshot], folded: WorkerSnapshot | None) -> list[Contribution]:
         """The states of the other workers: asked for, or the last ones that were saved."""
         absorbed = () if folded is None else folded.absorbed
         names = [name for name in self._files.workers() if name != self.worker and name not in absorbed]
         alive = {name: not self._files.has_ended(name) for name in names}
-        self._hear([name for name in names if alive[name] and name not in heard], heard)
-        states = ((name, heard.get(name) or self._files.load(name)) for name in names)
+        self._request([name for name in names if alive[name] and name not in responses], responses)
+        states = ((name, responses.get(name) or self._files.load(name)) for name in names)
         return [Contribution(state, alive[name]) for name, state in states if state is not None]
 
-    def _hear(self, names: Sequence[str], heard: dict[str, Snapshot]) -> None:
-        answers = ask(self._descriptor, names, lambda name: _HUNG_SECONDS if name in self._silent else self._patience)
-        silent = set()
+    def _request(self, names: Sequence[str], responses: dict[str, WorkerSnapshot]) -> None:
+        answers = request_states(
+            self._descriptor, names, lambda name: _HUNG_SECONDS if name in self._unresponsive else self._timeout
+        )
+        unresponsive = set()
         for name in names:
             try:
-                heard[name] = decode(answers[name])
+                responses[name] = decode(answers[name])
             except (KeyError, StateError):
                 if not self._files.has_ended(name):
-                    silent.add(name)
-        for name in silent - self._silent:
+                    unresponsive.add(name)
+        for name in unresponsive - self._unresponsive:
             self._files.failed("hung", f"worker {name} did not answer, its last saved state is shown")
-        self._silent = silent
+        self._unresponsive = unresponsive
 
     def _fold(self) -> None:
         """Put the totals of workers that have ended into one state, and their files away."""
         with self._files.folding() as mine:
             if not mine:
                 return
-            self._files.tidy()
+            self._files.remove_stale()
             folded = self._files.folded()
             ended = [name for name in self._files.workers() if name != self.worker and self._files.has_ended(name)]
             absorbed = set(() if folded is None else folded.absorbed)
@@ -223,10 +225,10 @@ class Workers:
             for name in ended:
                 self._files.remove(name)
 
-    def _together_with(self, folded: Snapshot | None, states: Sequence[Snapshot], names: Sequence[str]) -> bytes:
+    def _together_with(self, folded: WorkerSnapshot | None, states: Sequence[WorkerSnapshot], names: Sequence[str]) -> bytes:
         every = [*([] if folded is None else [folded]), *states]
-        reading = Merger({}).merge(None, [Contribution(state, alive=False) for state in every], exact=True)
-        return Encoder(self._files.run).encode(reading, FOLDED, absorbed=names)
+        snapshot = Merger({}).merge(None, [Contribution(state, alive=False) for state in every], exact=True)
+        return Encoder(self._files.run).encode(snapshot, FOLDED, absorbed=names)
 
     def _resource(self) -> Resource | None:
         """The service as a whole: its instance is the run, not a worker."""

@@ -11,13 +11,13 @@ from functools import wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any, ParamSpec, TypeVar
 
-from telemetry.tracing.span import Scope
+from telemetry.tracing.span import SpanScope
 
 __all__ = ["decorated"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Open = Callable[[], tuple[Scope | None, Callable[[BaseException | None], None]]]
+Open = Callable[[], tuple[SpanScope | None, Callable[[BaseException | None], None]]]
 
 
 def decorated(function: Callable[P, R], begin: Open) -> Callable[P, R]:

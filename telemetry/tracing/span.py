@@ -8,20 +8,13 @@ from collections.abc import Callable, Mapping
 from contextvars import Token
 
 from opentelemetry.context import Context
-from opentelemetry.trace import (
-    INVALID_SPAN,
-    NonRecordingSpan,
-    Span,
-    SpanKind,
-    StatusCode,
-    Tracer,
-)
+from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, SpanKind, StatusCode, Tracer
 
 from telemetry._sdk.context import attach, attributes_of, current_context, detach, sampled_span
-from telemetry._sdk.reservoir import pack_ids
-from telemetry.instruments.bound import Handle
+from telemetry._sdk.reservoir import pack_span_reference
+from telemetry.instruments.bound import BoundInstrument
 
-__all__ = ["Scope", "error_type_of", "ids_if_labelled", "ids_of"]
+__all__ = ["SpanScope", "error_type_of", "matching_span_reference", "span_reference_of"]
 
 ERROR_TYPES = frozenset({"timeout", "unreachable", "protocol", "agent", "cancelled", "internal"})
 
@@ -40,7 +33,7 @@ def error_type_of(error: BaseException) -> str:
     return "internal"
 
 
-class Scope:
+class SpanScope:
     """A span that is current from the start until ``close``."""
 
     __slots__ = ("_failed", "_token", "span")
@@ -87,11 +80,11 @@ class Scope:
         except Exception as error:
             self._failed(error)
 
-    def ids(self, takes_sampled: bool) -> bytes | None:
+    def span_reference(self, takes_sampled: bool) -> bytes | None:
         """What an exemplar needs of this span, None where it is not sampled or no exemplars are taken."""
         if not takes_sampled or type(self.span) is NonRecordingSpan:
             return None
-        return ids_of(self.span)
+        return span_reference_of(self.span)
 
     def close(self) -> None:
         """End the span and go back to what was current before."""
@@ -103,15 +96,15 @@ class Scope:
             self._failed(error)
 
 
-def ids_of(span: Span) -> bytes | None:
+def span_reference_of(span: Span) -> bytes | None:
     """What an exemplar needs of a span, None where it is not sampled."""
     context = span.get_span_context()
-    return pack_ids(time.time_ns(), context) if context.trace_flags & 1 else None
+    return pack_span_reference(time.time_ns(), context) if context.trace_flags & 1 else None
 
 
-def ids_if_labelled(series: Handle) -> bytes | None:
+def matching_span_reference(series: BoundInstrument) -> bytes | None:
     """What an exemplar needs of the current span, None unless it is sampled and carries all labels of ``series``."""
     span = sampled_span(current_context())
-    if span is None or not series.is_on(attributes_of(span)):
+    if span is None or not series.matches(attributes_of(span)):
         return None
-    return pack_ids(time.time_ns(), span.get_span_context())
+    return pack_span_reference(time.time_ns(), span.get_span_context())

@@ -12,7 +12,7 @@ from opentelemetry.trace import NoOpTracer, SpanKind, Tracer
 from telemetry.instruments.bound import BoundHistogram
 from telemetry.instruments.instrument import Histogram
 from telemetry.tracing.decorators import decorated
-from telemetry.tracing.span import Scope
+from telemetry.tracing.span import SpanScope
 
 __all__ = ["RequestTimer"]
 
@@ -43,7 +43,7 @@ class _Running:
 
     __slots__ = ("scope", "start", "timer")
 
-    scope: Scope | None
+    scope: SpanScope | None
     start: float
     timer: RequestTimer
 
@@ -81,13 +81,13 @@ class RequestTimer:
         self._shared = False
 
     def _failed(self, error: Exception) -> None:
-        self._prepared.error.lost(error)
+        self._prepared.error.record_failure(error)
 
-    def _scope(self) -> Scope | None:
+    def _scope(self) -> SpanScope | None:
         prepared = self._prepared
         if type(self._tracer) is NoOpTracer:
             return None
-        return Scope(self._tracer, self._name or prepared.name, prepared.attributes, self._failed, self._kind)
+        return SpanScope(self._tracer, self._name or prepared.name, prepared.attributes, self._failed, self._kind)
 
     def __enter__(self) -> RequestTimer:
         running = _Running()
@@ -124,26 +124,26 @@ class RequestTimer:
                 return stack[index]
         return self._slot.pop(0, None)
 
-    def _finish(self, scope: Scope | None, seconds: float, error: BaseException | None) -> None:
+    def _finish(self, scope: SpanScope | None, seconds: float, error: BaseException | None) -> None:
         """Label the span, observe while it is current, end it."""
         handle = self._prepared.success if error is None else self._prepared.error
         if scope is None:
-            handle.put(seconds, None)
+            handle.record_with_exemplar(seconds, None)
             return
         if error is not None:
             scope.label({_STATUS: "error"}, type(error).__qualname__)
         source = handle.source
-        if source.asks:
+        if source.needs_filter:
             handle.observe(seconds)
         else:
-            handle.put(seconds, scope.ids(source.takes_sampled))
+            handle.record_with_exemplar(seconds, scope.span_reference(source.takes_sampled))
         scope.close()
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorate: each call is timed, a generator from its first step to its end; its span is current while it runs."""
         return decorated(function, self._open)
 
-    def _open(self) -> tuple[Scope | None, Callable[[BaseException | None], None]]:
+    def _open(self) -> tuple[SpanScope | None, Callable[[BaseException | None], None]]:
         scope = self._scope()
         start = self._clock()
         return scope, lambda error: self._finish(scope, self._clock() - start, error)

@@ -31,8 +31,10 @@ def test_each_state_counts_once_a_call(start, agent):
     service, _ = started(start, agent, replying(*events))
     assert [service.run().status_code, service.run().status_code] == [200, 200]
     assert recorded(service, "a2a_task_state_count_total") == {
-        "TASK_STATE_SUBMITTED/peer": 2, "TASK_STATE_WORKING/peer": 2, "TASK_STATE_COMPLETED/peer": 2,
-    }  # fmt: skip
+        "TASK_STATE_SUBMITTED/peer": 2,
+        "TASK_STATE_WORKING/peer": 2,
+        "TASK_STATE_COMPLETED/peer": 2,
+    }
     span = service.spans.wait("a2a.request")[0]
     assert span.attributes is not None
     assert span.attributes["a2a.task.state"] == "TASK_STATE_COMPLETED"

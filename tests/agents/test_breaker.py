@@ -77,7 +77,7 @@ def test_breaker_lets_another_try_when_a_trial_says_nothing():
 def test_breaker_ignores_calls_from_before_its_change():
     """What a call that began before the breaker opened ends as says nothing of the trial that is under way."""
     one, clock, told = breaker()
-    begun = one.era
+    begun = one.generation
     failing(one, 3)
     clock.now += 30
     assert one.allows()
@@ -85,7 +85,7 @@ def test_breaker_ignores_calls_from_before_its_change():
     one.released(begun)
     one.succeeded(begun)
     assert (one.state, one.allows(), told) == ("half_open", False, ["open", "half_open"])
-    one.succeeded(one.era)
+    one.succeeded(one.generation)
     assert one.state == "closed"
 
 

@@ -36,9 +36,7 @@ def test_herald_streams_several_events(start):
     """herald's answer comes in several events, in the order of the model's pieces."""
     service = start()
     answer = service.client.post(
-        "/agents/herald/runs",
-        json={"input": "good news", "operation": "announce"},
-        headers={"Accept": "text/event-stream"},
+        "/agents/herald/runs", json={"input": "good news", "operation": "announce"}, headers={"Accept": "text/event-stream"}
     )
     assert answer.text.count("event: output\n") == 3
 
@@ -63,8 +61,7 @@ def test_outage_of_the_cache_is_an_error_and_no_miss(start):
 def test_provider_that_fails_is_followed_by_the_next(start):
     """When the first provider of a task fails the next one answers; each attempt is counted under its own name."""
     service = start(
-        providers={"weak": {"failure_rate": 1, "latency": 0}, "strong": {"latency": 0}},
-        routes={"question": ["weak", "strong"]},
+        providers={"weak": {"failure_rate": 1, "latency": 0}, "strong": {"latency": 0}}, routes={"question": ["weak", "strong"]}
     )
     assert service.run("herald", "hello").status_code == 200
     assert service.counted("ccr_requests_total") == {"weak/error/question": 1, "strong/success/question": 1}

@@ -13,7 +13,7 @@ from agents.services.ccr_router import ModelRequest, ProviderError, Router, Rout
 from agents.services.ccr_usage import Usage
 from agents.services.providers.builtin import BuiltinProvider
 from agents.settings import ProviderSettings
-from telemetry import Telemetry
+from telemetry import AgentOSTelemetry, Telemetry
 
 ASKED = ModelRequest("question", "hello")
 
@@ -43,7 +43,7 @@ class Scripted:
 
 @pytest.fixture
 def telemetry() -> Iterator[Telemetry]:
-    one = Telemetry(strict=True)
+    one = AgentOSTelemetry(strict=True)
     yield one
     one.shutdown()
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
 
-from agents.observability.selection import Choice
+from agents.observability.selection import CatalogueSelection
 from agents.services.ccr_router import Router
 from agents.services.providers.builtin import BuiltinProvider
 from agents.settings import ProviderSettings, Settings
-from telemetry import Telemetry
+from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_genai import LATEST, V1_36
 from telemetry.agentos.catalogue_models import PROTOCOL_CODES, ROWS
@@ -34,9 +34,12 @@ def points(telemetry: Telemetry, name: str) -> list[HistogramDataPoint]:
 def common(one: Bench, **more: Any) -> Mapping[str, Any]:
     target = one.router.target("main")
     return {
-        "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "m",
-        "server.address": "127.0.0.1", "server.port": int(target.port),
-    } | more  # fmt: skip
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "m",
+        "server.address": "127.0.0.1",
+        "server.port": int(target.port),
+    } | more
 
 
 async def test_streamed_call_as_the_client_sees_it():
@@ -58,7 +61,7 @@ async def test_streamed_call_as_the_client_sees_it():
         (later,) = points(one.telemetry, "gen_ai.client.operation.time_per_output_chunk")
         tokens = {
             p.attributes["gen_ai.token.type"]: p.sum for p in points(one.telemetry, "gen_ai.client.token.usage") if p.attributes
-        }  # fmt: skip
+        }
     assert [duration.attributes, chunk.attributes, later.attributes] == [answered] * 3
     assert (duration.count, duration.sum, chunk.sum) == (1, 2.75, 0.5)
     assert (later.count, later.sum, later.max) == (2, 2.25, 2.0)
@@ -84,7 +87,7 @@ async def test_built_in_model_is_a_server_too():
     async def sleep(seconds: float) -> None:
         clock.now += seconds
 
-    telemetry = Telemetry(Catalogue([*AGENTOS, *LATEST.rows]), strict=True, clock=clock)
+    telemetry = AgentOSTelemetry(Catalogue([*AGENTOS, *LATEST.rows]), strict=True, clock=clock)
     router = Router({"main": BuiltinProvider(ProviderSettings(latency=3.0), sleep)}, {}, telemetry.recorder, clock=clock)
     assert [piece async for piece in router.stream(ASKED)]
     (duration,) = points(telemetry, "gen_ai.server.request.duration")
@@ -92,9 +95,11 @@ async def test_built_in_model_is_a_server_too():
     (each,) = points(telemetry, "gen_ai.server.time_per_output_token")
     (usage,) = (p for p in points(telemetry, "gen_ai.client.token.usage") if "output" in (p.attributes or {}).values())
     assert duration.attributes == {
-        "gen_ai.operation.name": "chat", "gen_ai.provider.name": "agentos",
-        "gen_ai.request.model": "builtin-1", "gen_ai.response.model": "builtin-1",
-    }  # fmt: skip
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "agentos",
+        "gen_ai.request.model": "builtin-1",
+        "gen_ai.response.model": "builtin-1",
+    }
     assert (duration.sum, first.sum, each.sum) == (3.0, 1.0, 2.0 / (usage.sum - 1))
     telemetry.shutdown()
 
@@ -124,7 +129,7 @@ async def test_version_of_before_has_its_own_names():
 )
 def test_settings_choose_version_and_place(setting, environ, rows, scraped):
     """Off unless asked for; the conventions' own variable chooses the version and, by itself, means OTLP."""
-    choice = Choice(Settings(genai_metrics=setting), environ)
+    choice = CatalogueSelection(Settings(genai_metrics=setting), environ)
     assert list(choice.catalogue) == [*AGENTOS, *rows]
     assert (choice.select is None or choice.select("agentos.telemetry", "gen_ai.client.operation.duration")) == scraped
     assert choice.select is None or choice.select("agentos.telemetry", "ccr.requests")
@@ -132,19 +137,21 @@ def test_settings_choose_version_and_place(setting, environ, rows, scraped):
 
 def test_second_part_is_a_setting():
     """The rows beside the contract are recorded where they are switched on, and their labels know what the settings name."""
-    assert list(Choice(Settings(), {}).catalogue) == list(AGENTOS)
-    chosen = Choice(Settings(model_metrics=True, providers={"a": {"model": "x"}, "b": {"model": "y"}}), {})
+    assert list(CatalogueSelection(Settings(), {}).catalogue) == list(AGENTOS)
+    chosen = CatalogueSelection(Settings(model_metrics=True, providers={"a": {"model": "x"}, "b": {"model": "y"}}), {})
     assert list(chosen.catalogue) == [*AGENTOS, *ROWS]
     assert {key: set(values) for key, values in chosen.known.items()} == {
-        "model": {"x", "y"}, "from_provider": {"a", "b"}, "to_provider": {"a", "b"},
+        "model": {"x", "y"},
+        "from_provider": {"a", "b"},
+        "to_provider": {"a", "b"},
         "rpc.response.status_code": set(PROTOCOL_CODES),
-    }  # fmt: skip
+    }
 
 
 def test_pushed_and_not_scraped():
     """With ``otlp`` another reader has the metric and /metrics has it not; the rest is in both."""
-    choice, other = Choice(Settings(genai_metrics="otlp"), LATEST_OPT_IN), InMemoryMetricReader()
-    telemetry = Telemetry(choice.catalogue, select=choice.select, metric_readers=[other])
+    choice, other = CatalogueSelection(Settings(genai_metrics="otlp"), LATEST_OPT_IN), InMemoryMetricReader()
+    telemetry = AgentOSTelemetry(choice.catalogue, select=choice.select, metric_readers=[other])
     labels = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "m"}
     telemetry[LATEST.duration].record(1.5, labels)
     telemetry.recorder.record_ccr_request("p", "t", "success")

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from agents.middleware.header_limit import TARGET_LIMIT, HeadLimit
+from agents.middleware.header_limit import TARGET_LIMIT, HeaderLimit
 from stack.servers.service import Service
 from tests.helpers.serving import PATIENCE, closed_port
 
@@ -99,7 +99,7 @@ async def test_other_kinds_of_scope_pass():
         seen.append(scope["type"])
 
     for kind in ("lifespan", "websocket"):
-        await HeadLimit(app, 1)({"type": kind}, None, None)
+        await HeaderLimit(app, 1)({"type": kind}, None, None)
     assert seen == ["lifespan", "websocket"]
 
 

@@ -190,12 +190,12 @@ def test_an_address_that_cannot_be_had_stops_the_start(tmp_path):
     path = tmp_path / "precious"
     path.write_text("data")
 
-    async def opened() -> None:
+    async def open_label() -> None:
         async with listening_for_scrapes(lambda *_: None, f"unix:{path}"):
             raise AssertionError("opened")
 
     with pytest.raises(SettingsError) as error:
-        asyncio.run(opened())
+        asyncio.run(open_label())
     assert str(error.value) == f"AGENTOS_METRICS_LISTEN is 'unix:{path}': there is a file that is no socket."
     assert path.read_text() == "data"
 

@@ -22,12 +22,19 @@ async def test_answer_with_usage():
         (span,) = one.attempts()
     assert span.attributes is not None
     assert {key: value for key, value in span.attributes.items() if not key.startswith("server.")} == {
-        "provider": "main", "task_type": "question", "status": "success", "ccr.attempt": 1,
-        "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai",
-        "gen_ai.request.model": "m", "gen_ai.response.model": "m-2026",
-        "gen_ai.usage.input_tokens": 11, "gen_ai.usage.output_tokens": 5,
-        "gen_ai.usage.cache_read.input_tokens": 3, "gen_ai.usage.reasoning.output_tokens": 2,
-    }  # fmt: skip
+        "provider": "main",
+        "task_type": "question",
+        "status": "success",
+        "ccr.attempt": 1,
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "m",
+        "gen_ai.response.model": "m-2026",
+        "gen_ai.usage.input_tokens": 11,
+        "gen_ai.usage.output_tokens": 5,
+        "gen_ai.usage.cache_read.input_tokens": 3,
+        "gen_ai.usage.reasoning.output_tokens": 2,
+    }
 
 
 async def test_usage_that_comes_late():
@@ -46,8 +53,9 @@ async def test_answer_without_usage():
     async with bench(main=ModelServer([*ANSWER[:3], DONE])) as one:
         assert await one.text() == "fine, thanks"
         assert one.recorded() == calls(attempts=1, main_success=1) | {
-            "ccr_time_to_first_token_seconds_count/main": 1, "ccr_unpriced_total/m/main/usage": 1,
-        }  # fmt: skip
+            "ccr_time_to_first_token_seconds_count/main": 1,
+            "ccr_unpriced_total/m/main/usage": 1,
+        }
 
 
 async def test_answer_in_one_piece():
@@ -73,8 +81,9 @@ async def test_429_is_followed_to_the_second():
         assert await one.text() == "fine, thanks"
         assert one.waits == [7.0]
         assert one.recorded() == calls(attempts=2, main_error=1, main_success=1) | answered("main") | {
-            "ccr_errors_total/main/rate_limit": 1, "ccr_retries_total/main/rate_limit": 1,
-        }  # fmt: skip
+            "ccr_errors_total/main/rate_limit": 1,
+            "ccr_retries_total/main/rate_limit": 1,
+        }
         first, second = one.attempts()
     assert first.attributes is not None
     assert second.attributes is not None
@@ -89,9 +98,10 @@ async def test_500_is_repeated_and_then_left_for_the_next():
         assert await one.text() == "fine, thanks"
         assert one.waits == [0.5]
         assert one.recorded() == calls(attempts=3, main_error=2, backup_success=1) | answered("backup") | {
-            "ccr_errors_total/main/server": 2, "ccr_retries_total/main/server": 1,
+            "ccr_errors_total/main/server": 2,
+            "ccr_retries_total/main/server": 1,
             "ccr_fallbacks_total/main/server/backup": 1,
-        }  # fmt: skip
+        }
         assert len(one.attempts()) == 3
 
 
@@ -118,8 +128,9 @@ async def test_failure_before_the_first_text_goes_to_the_next(reply, reason):
     async with bench(main=ModelServer(reply), backup=ModelServer(ANSWER)) as one:
         assert await one.text() == "fine, thanks"
         assert one.recorded() == calls(attempts=2, main_error=1, backup_success=1) | answered("backup") | {
-            f"ccr_errors_total/main/{reason}": 1, f"ccr_fallbacks_total/main/{reason}/backup": 1,
-        }  # fmt: skip
+            f"ccr_errors_total/main/{reason}": 1,
+            f"ccr_fallbacks_total/main/{reason}/backup": 1,
+        }
         assert len(one.attempts()) == 2
 
 
@@ -143,9 +154,10 @@ async def test_failure_in_the_middle_is_one_failed_call(reply):
         recorded = one.recorded()
         reason = "unreachable" if CUT in reply else "protocol"
         assert recorded == calls(attempts=1, status="error", main_error=1) | {
-            f"ccr_errors_total/main/{reason}": 1, "ccr_time_to_first_token_seconds_count/main": 1,
+            f"ccr_errors_total/main/{reason}": 1,
+            "ccr_time_to_first_token_seconds_count/main": 1,
             "ccr_unpriced_total/m/main/usage": 1,
-        }  # fmt: skip
+        }
         assert len(one.attempts()) == 1
     assert backup.asked == []
 
@@ -179,10 +191,13 @@ async def test_first_token_that_does_not_come_in_time_goes_to_the_next(begun):
         assert await one.text() == "fine, thanks"
         recorded = one.recorded("ccr_errors", "ccr_fallbacks", "ccr_requests", "ccr_tokens")
     assert recorded == {
-        "ccr_errors_total/main/timeout": 1, "ccr_fallbacks_total/main/timeout/backup": 1,
-        "ccr_requests_total/main/error/question": 1, "ccr_requests_total/backup/success/question": 1,
-        "ccr_tokens_total/input/backup": 11, "ccr_tokens_total/output/backup": 5,
-    }  # fmt: skip
+        "ccr_errors_total/main/timeout": 1,
+        "ccr_fallbacks_total/main/timeout/backup": 1,
+        "ccr_requests_total/main/error/question": 1,
+        "ccr_requests_total/backup/success/question": 1,
+        "ccr_tokens_total/input/backup": 11,
+        "ccr_tokens_total/output/backup": 5,
+    }
 
 
 async def test_stream_that_stalls_fails_the_answer():
@@ -214,9 +229,13 @@ async def test_reader_who_leaves_is_counted_with_what_was_used():
             assert await anext(pieces) == "fine, "
             assert one.recorded("ccr_in_flight") == {"ccr_in_flight/main": 1}
         assert one.recorded() == calls(attempts=1, status="error", main_error=1) | {
-            "ccr_errors_total/main/cancelled": 1, "ccr_time_to_first_token_seconds_count/main": 1,
-            "ccr_tokens_total/input/main": 11, "ccr_tokens_total/output/main": 2,
-            "ccr_model_tokens_total/input/m/main": 8, "ccr_model_tokens_total/cached/m/main": 3,
-            "ccr_model_tokens_total/output/m/main": 2, "ccr_cost_USD_total/m/main": 0.000035,
-        }  # fmt: skip
+            "ccr_errors_total/main/cancelled": 1,
+            "ccr_time_to_first_token_seconds_count/main": 1,
+            "ccr_tokens_total/input/main": 11,
+            "ccr_tokens_total/output/main": 2,
+            "ccr_model_tokens_total/input/m/main": 8,
+            "ccr_model_tokens_total/cached/m/main": 3,
+            "ccr_model_tokens_total/output/m/main": 2,
+            "ccr_cost_USD_total/m/main": 0.000035,
+        }
         assert len(one.attempts()) == 1

@@ -29,8 +29,9 @@ async def test_429_of_an_answer_in_one_piece_is_followed_to_the_second():
         assert await one.text() == "fine, thanks"
         assert one.waits == [7.0]
         assert one.recorded() == calls(attempts=2, main_error=1, main_success=1) | in_one_piece("main") | {
-            "ccr_errors_total/main/rate_limit": 1, "ccr_retries_total/main/rate_limit": 1,
-        }  # fmt: skip
+            "ccr_errors_total/main/rate_limit": 1,
+            "ccr_retries_total/main/rate_limit": 1,
+        }
         assert len(one.attempts()) == 2
 
 
@@ -54,8 +55,9 @@ async def test_failure_of_an_answer_in_one_piece_goes_to_the_next(reply: Any, re
     async with bench(main=ModelServer(reply), backup=ModelServer(WHOLE), each=IN_ONE_PIECE) as one:
         assert await one.text() == "fine, thanks"
         assert one.recorded() == calls(attempts=2, main_error=1, backup_success=1) | in_one_piece("backup") | {
-            f"ccr_errors_total/main/{reason}": 1, f"ccr_fallbacks_total/main/{reason}/backup": 1,
-        }  # fmt: skip
+            f"ccr_errors_total/main/{reason}": 1,
+            f"ccr_fallbacks_total/main/{reason}/backup": 1,
+        }
         assert len(one.attempts()) == 2
 
 
@@ -65,9 +67,11 @@ async def test_answer_in_one_piece_that_does_not_come_in_time():
     async with bench(main=ModelServer([Gate()]), backup=ModelServer(WHOLE), each=each) as one:
         assert await one.text() == "fine, thanks"
         assert one.recorded("ccr_errors", "ccr_fallbacks", "ccr_requests") == {
-            "ccr_errors_total/main/timeout": 1, "ccr_fallbacks_total/main/timeout/backup": 1,
-            "ccr_requests_total/main/error/question": 1, "ccr_requests_total/backup/success/question": 1,
-        }  # fmt: skip
+            "ccr_errors_total/main/timeout": 1,
+            "ccr_fallbacks_total/main/timeout/backup": 1,
+            "ccr_requests_total/main/error/question": 1,
+            "ccr_requests_total/backup/success/question": 1,
+        }
 
 
 async def test_answer_in_one_piece_without_usage():
@@ -91,8 +95,9 @@ async def test_what_a_failed_attempt_used_is_its_own():
         assert await one.text() == "fine, thanks"
         both = answered("backup") | in_one_piece("main")
         assert one.recorded() == calls(attempts=2, main_error=1, backup_success=1) | both | {
-            "ccr_errors_total/main/unreachable": 1, "ccr_fallbacks_total/main/unreachable/backup": 1,
-        }  # fmt: skip
+            "ccr_errors_total/main/unreachable": 1,
+            "ccr_fallbacks_total/main/unreachable/backup": 1,
+        }
 
 
 async def test_what_a_repeated_attempt_used_is_counted_beside():
@@ -102,10 +107,13 @@ async def test_what_a_repeated_attempt_used_is_counted_beside():
         recorded = one.recorded("ccr_tokens", "ccr_cost", "ccr_requests", "ccr_retries")
         assert len(one.attempts()) == 2
     assert recorded == {
-        "ccr_tokens_total/input/main": 22, "ccr_tokens_total/output/main": 10, "ccr_cost_USD_total/m/main": 0.000118,
-        "ccr_requests_total/main/error/question": 1, "ccr_requests_total/main/success/question": 1,
+        "ccr_tokens_total/input/main": 22,
+        "ccr_tokens_total/output/main": 10,
+        "ccr_cost_USD_total/m/main": 0.000118,
+        "ccr_requests_total/main/error/question": 1,
+        "ccr_requests_total/main/success/question": 1,
         "ccr_retries_total/main/unreachable": 1,
-    }  # fmt: skip
+    }
 
 
 async def test_slow_stream_is_one_call_as_long_as_it_took():

@@ -21,7 +21,7 @@ CLOSED, HALF_OPEN, OPEN = 0.0, 1.0, 2.0
 async def test_histograms_of_a_route_start_at_zero():
     """Attempts of a task type and first tokens of a provider have their series before anything happens."""
     async with bench(main=ModelServer(ANSWER)) as one:
-        one.telemetry.recorder.know(providers={"main": ["question"]})
+        one.telemetry.recorder.initialize_series(providers={"main": ["question"]})
         body = one.telemetry.reader.expose().body.decode().splitlines()
         assert 'ccr_time_to_first_token_seconds_count{provider="main"} 0' in body
         assert 'ccr_attempts_count{status="error",task_type="question"} 0' in body
@@ -56,9 +56,11 @@ async def test_gauge_follows_the_breaker():
         seen.append(one.recorded("ccr_breaker_state").get("ccr_breaker_state/main", CLOSED))
         assert seen == [CLOSED, OPEN, HALF_OPEN, CLOSED]
         assert one.recorded("ccr_breaker_changes", "ccr_skips") == {
-            "ccr_breaker_changes_total/main/open": 1, "ccr_breaker_changes_total/main/half_open": 1,
-            "ccr_breaker_changes_total/main/closed": 1, "ccr_skips_total/main/breaker_open": 1,
-        }  # fmt: skip
+            "ccr_breaker_changes_total/main/open": 1,
+            "ccr_breaker_changes_total/main/half_open": 1,
+            "ccr_breaker_changes_total/main/closed": 1,
+            "ccr_skips_total/main/breaker_open": 1,
+        }
 
 
 async def test_open_provider_is_skipped_without_a_call():
@@ -67,11 +69,14 @@ async def test_open_provider_is_skipped_without_a_call():
         assert [await one.text(), await one.text()] == ["fine", "fine"]
         recorded = one.recorded("ccr_requests", "ccr_fallbacks", "ccr_skips", "ccr_attempts")
     assert recorded == {
-        "ccr_requests_total/main/error/question": 1, "ccr_requests_total/backup/success/question": 2,
-        "ccr_fallbacks_total/main/server/backup": 1, "ccr_fallbacks_total/main/breaker_open/backup": 1,
+        "ccr_requests_total/main/error/question": 1,
+        "ccr_requests_total/backup/success/question": 2,
+        "ccr_fallbacks_total/main/server/backup": 1,
+        "ccr_fallbacks_total/main/breaker_open/backup": 1,
         "ccr_skips_total/main/breaker_open": 1,
-        "ccr_attempts_count/success/question": 2, "ccr_attempts_sum/success/question": 3,
-    }  # fmt: skip
+        "ccr_attempts_count/success/question": 2,
+        "ccr_attempts_sum/success/question": 3,
+    }
 
 
 async def test_late_failure_does_not_end_the_trial():
@@ -92,9 +97,10 @@ async def test_late_failure_does_not_end_the_trial():
         new.opened.set()
         assert await trying == "fine"
         assert one.recorded("ccr_breaker") == {
-            "ccr_breaker_changes_total/main/open": 1, "ccr_breaker_changes_total/main/half_open": 1,
+            "ccr_breaker_changes_total/main/open": 1,
+            "ccr_breaker_changes_total/main/half_open": 1,
             "ccr_breaker_changes_total/main/closed": 1,
-        }  # fmt: skip
+        }
 
 
 async def test_provider_that_had_no_time_is_not_blamed():
@@ -105,9 +111,11 @@ async def test_provider_that_had_no_time_is_not_blamed():
         with pytest.raises(RouterError, match="in time"):
             await one.text()
         assert one.recorded("ccr_breaker", "ccr_errors") == {
-            "ccr_breaker_state/main": OPEN, "ccr_breaker_changes_total/main/open": 1,
-            "ccr_errors_total/main/timeout": 1, "ccr_errors_total/backup/timeout": 1,
-        }  # fmt: skip
+            "ccr_breaker_state/main": OPEN,
+            "ccr_breaker_changes_total/main/open": 1,
+            "ccr_errors_total/main/timeout": 1,
+            "ccr_errors_total/backup/timeout": 1,
+        }
 
 
 async def test_provider_that_hangs_for_the_whole_request_is_blamed():
@@ -172,10 +180,19 @@ def test_repetitions_end():
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
-        ("7", 7.0), ("0", 0.0), ("1.5", 1.5), ("Thu, 01 Jan 1970 00:02:00 GMT", 20.0), ("Thu, 01 Jan 1970 00:00:01 GMT", 0.0),
-        ("", None), (None, None), ("soon", None), ("-3", None), ("1.2.3", None), ("inf", None),
+        ("7", 7.0),
+        ("0", 0.0),
+        ("1.5", 1.5),
+        ("Thu, 01 Jan 1970 00:02:00 GMT", 20.0),
+        ("Thu, 01 Jan 1970 00:00:01 GMT", 0.0),
+        ("", None),
+        (None, None),
+        ("soon", None),
+        ("-3", None),
+        ("1.2.3", None),
+        ("inf", None),
     ],
-)  # fmt: skip
+)
 def test_retry_after_is_seconds_or_a_date(header, seconds):
     """Retry-After is read as HTTP has it: seconds, or a date; what is neither says nothing."""
     assert seconds_until(header, now=100.0) == seconds
@@ -187,6 +204,9 @@ async def test_contract_alone_is_unchanged():
     async with bench(AGENTOS, **servers, retries=1) as one:
         assert await one.text() == "fine"
         assert one.recorded("ccr_", "gen_ai_") == {
-            "ccr_requests_total/main/error/question": 1, "ccr_requests_total/main/success/question": 1,
-            "ccr_latency_seconds_count/main": 2, "ccr_tokens_total/input/main": 1, "ccr_tokens_total/output/main": 1,
-        }  # fmt: skip
+            "ccr_requests_total/main/error/question": 1,
+            "ccr_requests_total/main/success/question": 1,
+            "ccr_latency_seconds_count/main": 2,
+            "ccr_tokens_total/input/main": 1,
+            "ccr_tokens_total/output/main": 1,
+        }

@@ -43,10 +43,7 @@ def test_denied_request_says_why_and_until_when(limited):
     seconds = int(answer.headers["Retry-After"])
     assert 1 <= seconds <= 60
     assert answer.headers["RateLimit"] == f'"workspace";r=0;t={seconds}'
-    assert answer.json() == {
-        "error": "rate_limited",
-        "reason": f"the limit by workspace is used up for {seconds} s",
-    }
+    assert answer.json() == {"error": "rate_limited", "reason": f"the limit by workspace is used up for {seconds} s"}
 
 
 def test_workspaces_have_limits_of_their_own(limited):

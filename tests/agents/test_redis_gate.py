@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from agents.services.storage.redis_guard import RedisAway, RedisGate
+from agents.services.storage.redis_guard import RedisGuard, RedisUnavailable
 
 
 class Clock:
@@ -18,16 +18,16 @@ class Clock:
         return self.now
 
 
-async def fail(gate: RedisGate) -> None:
-    with pytest.raises(RedisAway):
+async def fail(gate: RedisGuard) -> None:
+    with pytest.raises(RedisUnavailable):
         async with gate.use():
             raise RedisConnectionError
 
 
 async def test_hung_use_ends_at_the_timeout():
     """A use that does not end is given up after the timeout."""
-    gate = RedisGate(timeout=0.01)
-    with pytest.raises(RedisAway):
+    gate = RedisGuard(timeout=0.01)
+    with pytest.raises(RedisUnavailable):
         async with gate.use():
             await asyncio.Event().wait()
 
@@ -35,10 +35,10 @@ async def test_hung_use_ends_at_the_timeout():
 async def test_nobody_asks_again_during_the_pause():
     """After a failure the next use fails at once, without entering its block."""
     clock = Clock()
-    gate = RedisGate(timeout=1, pause=5, clock=clock)
+    gate = RedisGuard(timeout=1, pause=5, clock=clock)
     await fail(gate)
     clock.now += 4.9
-    with pytest.raises(RedisAway):
+    with pytest.raises(RedisUnavailable):
         async with gate.use():
             pytest.fail("asked during the pause")
 
@@ -46,7 +46,7 @@ async def test_nobody_asks_again_during_the_pause():
 async def test_use_after_the_pause_asks_again():
     """When the pause is over the next use goes through, and a good one leaves the gate open."""
     clock = Clock()
-    gate = RedisGate(timeout=1, pause=5, clock=clock)
+    gate = RedisGuard(timeout=1, pause=5, clock=clock)
     await fail(gate)
     clock.now += 5
     passed = 0
@@ -58,7 +58,7 @@ async def test_use_after_the_pause_asks_again():
 
 async def test_callers_own_exception_passes():
     """What is no failure of Redis goes through as it is, and closes nothing."""
-    gate = RedisGate(timeout=1)
+    gate = RedisGuard(timeout=1)
     with pytest.raises(KeyError):
         async with gate.use():
             raise KeyError
@@ -68,7 +68,7 @@ async def test_callers_own_exception_passes():
 
 async def test_callers_cancellation_is_no_failure_of_redis():
     """A caller who is cancelled while Redis works does not close the gate for the others."""
-    gate = RedisGate(timeout=60)
+    gate = RedisGuard(timeout=60)
     inside = asyncio.Event()
 
     async def use() -> None:
@@ -88,7 +88,7 @@ async def test_callers_cancellation_is_no_failure_of_redis():
 async def test_outage_is_logged_once(caplog):
     """One line when Redis goes, one when it is back, however many uses fail in between."""
     clock = Clock()
-    gate = RedisGate(timeout=1, pause=1, clock=clock)
+    gate = RedisGuard(timeout=1, pause=1, clock=clock)
     for _ in range(5):
         await fail(gate)
         clock.now += 1

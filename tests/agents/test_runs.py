@@ -28,9 +28,13 @@ def test_success_is_answered_and_counted_once(start, agent):
     span = service.spans.wait("a2a.request")[0]
     assert answer.status_code == 200
     assert answer.json() == {
-        "agent": "peer", "operation": "query", "status": "success", "output": "good morning", "task_id": "t-1",
+        "agent": "peer",
+        "operation": "query",
+        "status": "success",
+        "output": "good morning",
+        "task_id": "t-1",
         "trace_id": f"{span.context.trace_id:032x}",
-    }  # fmt: skip
+    }
     assert service.counted("a2a_requests_total") == {"peer/query/success": 1}
     assert service.counted("a2a_request_duration_seconds_count") == {"peer/query/success": 1}
     assert service.counted("a2a_errors_total") == {}

@@ -163,9 +163,13 @@ def test_workers_drain_though_they_are_signalled_twice(run):
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "agents.main:app", "--port", str(port), "--workers", "2"]
     parent = subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, **SLOW}, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        command,
+        cwd=ROOT,
+        env={**os.environ, **SLOW},
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
         start_new_session=True,
-    )  # fmt: skip
+    )
     try:
         until("a worker to be there", lambda: is_open(port))
         headers = {"Accept": "text/event-stream"}

@@ -6,7 +6,7 @@ import pytest
 from limits import parse
 from limits.aio.strategies import FixedWindowRateLimiter
 
-from agents.services.storage.memory_window import WindowStore
+from agents.services.storage.memory_window import MonotonicMemoryStorage
 
 ONE = parse("2/minute")
 
@@ -23,7 +23,7 @@ class Clock:
 async def test_a_jump_of_the_wall_clock_changes_no_window(jump):
     """Set back or forth by an hour in mid-window, a minute is still a minute."""
     clock, wall = Clock(50.0), Clock(1e9)
-    strategy = FixedWindowRateLimiter(WindowStore(clock, wall))
+    strategy = FixedWindowRateLimiter(MonotonicMemoryStorage(clock, wall))
     assert [await strategy.hit(ONE, "w") for _ in range(3)] == [True, True, False]
     wall.now += jump
     clock.now += 59.9
@@ -35,7 +35,7 @@ async def test_a_jump_of_the_wall_clock_changes_no_window(jump):
 async def test_what_is_left_of_a_window_is_told_in_wall_time():
     """The end of a window is a time of the wall clock, as Redis has it."""
     clock, wall = Clock(50.0), Clock(1e9)
-    strategy = FixedWindowRateLimiter(WindowStore(clock, wall))
+    strategy = FixedWindowRateLimiter(MonotonicMemoryStorage(clock, wall))
     await strategy.hit(ONE, "w")
     clock.now += 20
     wall.now += 20 - 3600
@@ -46,7 +46,7 @@ async def test_what_is_left_of_a_window_is_told_in_wall_time():
 async def test_windows_that_are_over_take_no_memory():
     """Of 10,000 keys of a minute ago none is kept once the next one comes."""
     clock = Clock(0.0)
-    store = WindowStore(clock)
+    store = MonotonicMemoryStorage(clock)
     for number in range(10_000):
         await store.incr(f"key {number}", 60)
     clock.now = 60.0
@@ -57,7 +57,7 @@ async def test_windows_that_are_over_take_no_memory():
 async def test_a_window_that_is_renewed_is_not_ended_by_its_old_end():
     """A key that begins again after its end has its whole time again."""
     clock = Clock(0.0)
-    store = WindowStore(clock)
+    store = MonotonicMemoryStorage(clock)
     await store.incr("a", 60)
     await store.incr("b", 100)
     clock.now = 70.0

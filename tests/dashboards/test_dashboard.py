@@ -19,30 +19,50 @@ ROOT = Path(__file__).parents[2]
 
 PANELS = {
     "Overview": [
-        "A2A Requests (5m)", "A2A p95 Latency", "A2A Error Rate", "Active Tasks", "CCR Tokens (1h)", "Rate Limit Denials",
+        "A2A Requests (5m)",
+        "A2A p95 Latency",
+        "A2A Error Rate",
+        "Active Tasks",
+        "CCR Tokens (1h)",
+        "Rate Limit Denials",
     ],
     "A2A Request Metrics": [
-        "Request Rate by Agent", "Request Duration Percentiles (p50, p95, p99)", "Active Tasks by Agent",
+        "Request Rate by Agent",
+        "Request Duration Percentiles (p50, p95, p99)",
+        "Active Tasks by Agent",
         "Success vs Error Rate",
     ],
     "CCR Provider Metrics": [
-        "Request Rate by Provider", "Token Usage by Provider", "Request Latency by Provider", "Requests by Task Type",
+        "Request Rate by Provider",
+        "Token Usage by Provider",
+        "Request Latency by Provider",
+        "Requests by Task Type",
     ],
     "Rate Limiting & Cache": ["Rate Limit Decisions", "Cache Hit/Miss Rate", "Cache Hit Ratio", "Cache Latency by Operation"],
-}  # fmt: skip
+}
 
 
 MODEL_PANELS = {
     "Model Calls Now": [
-        "Unanswered Requests", "Failed Attempts", "First Token p95", "Open Breakers", "Waiting Calls", "Cost (1h)",
+        "Unanswered Requests",
+        "Failed Attempts",
+        "First Token p95",
+        "Open Breakers",
+        "Waiting Calls",
+        "Cost (1h)",
     ],
     "Attempts": ["Attempts per Request", "Errors by Reason", "Retries by Provider", "Fall-backs"],
     "Provider Health": [
-        "Time to First Token", "Calls in Flight", "Calls Waiting", "Breaker State", "Breaker Openings", "Skipped Calls",
+        "Time to First Token",
+        "Calls in Flight",
+        "Calls Waiting",
+        "Breaker State",
+        "Breaker Openings",
+        "Skipped Calls",
     ],
     "Tokens & Cost": ["Tokens by Kind", "Tokens by Model", "Cost by Model", "Unpriced Calls"],
     "A2A Details": ["Task States", "A2A Error Codes", "Time to First Event", "Request Size"],
-}  # fmt: skip
+}
 
 
 def _loaded(name: str) -> dict[str, Any]:
@@ -122,8 +142,10 @@ def test_levels_of_the_breaker_have_their_names(models: dict[str, Any]) -> None:
     panel = next(panel for panel in models["panels"] if panel["title"] == "Breaker State")
     (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
     assert {level: shown["text"] for level, shown in mapping["options"].items()} == {
-        "0": "closed", "1": "half-open", "2": "open",
-    }  # fmt: skip
+        "0": "closed",
+        "1": "half-open",
+        "2": "open",
+    }
     assert panel["targets"][0]["expr"].startswith("max by (provider) (ccr_breaker_state{")
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from dashboards.promql import But, Query, le, ratio
-from telemetry.metric import Together, closed, counter, histogram, observable_gauge, opened, up_down_counter
+from dashboards.promql import Not, Query, le, ratio
+from telemetry.metric import MultiprocessMode, closed_label, counter, histogram, observable_gauge, open_label, up_down_counter
 
-CALLS = counter("calls", "{call}", "Calls", opened("agent", "agent", limit=5), closed("status", "end", "good", "bad"))
-TIME = histogram("time", "s", "Time", opened("agent", "agent", limit=5), bounds=(0.5, 1, 2.5))
-LEVEL = up_down_counter("level", "{call}", "Level", opened("agent", "agent", limit=5))
-WORST = observable_gauge("worst", "", "Worst", opened("agent", "agent", limit=5), together=Together.MAX)
-DOTTED = counter("dotted", "", "Dotted", closed("a.state", "state", "on", "off"))
+CALLS = counter("calls", "{call}", "Calls", open_label("agent", "agent", limit=5), closed_label("status", "end", "good", "bad"))
+TIME = histogram("time", "s", "Time", open_label("agent", "agent", limit=5), bounds=(0.5, 1, 2.5))
+LEVEL = up_down_counter("level", "{call}", "Level", open_label("agent", "agent", limit=5))
+WORST = observable_gauge("worst", "", "Worst", open_label("agent", "agent", limit=5), multiprocess_mode=MultiprocessMode.MAX)
+DOTTED = counter("dotted", "", "Dotted", closed_label("a.state", "state", "on", "off"))
 
 ONE = Query(job="one", variables={})
 BOARD = Query(job="$job", variables={"agent": "${agent:regex}", "status": "${status:regex}"})
@@ -30,7 +30,7 @@ def test_a_variable_narrows_open_labels_only() -> None:
 def test_several_values_and_exceptions_are_matched() -> None:
     """Several values become a pattern, an exception an inequality."""
     assert ONE.series(CALLS, status=("good", "bad")) == 'calls_total{job="one", status=~"good|bad"}'
-    assert ONE.series(CALLS, status=But("bad")) == 'calls_total{job="one", status!="bad"}'
+    assert ONE.series(CALLS, status=Not("bad")) == 'calls_total{job="one", status!="bad"}'
 
 
 def test_a_value_outside_the_domain_stops_the_build() -> None:
@@ -91,4 +91,4 @@ def test_a_bound_is_matched_however_it_is_written(bound: float, matcher: str) ->
 def test_a_bound_that_is_not_there_stops_the_build() -> None:
     """Asking below which share of calls a bound is needs that bound among the buckets."""
     with pytest.raises(ValueError, match=r"time has no bucket bound 2, it has 0.5, 1, 2.5"):
-        ONE.under(TIME, 2, "5m")
+        ONE.at_or_below(TIME, 2, "5m")

@@ -28,9 +28,10 @@ def _cases(alert: dict[str, Any]) -> list[dict[str, Any]]:
     window = alert["labels"].get("window")
     named = [case for test in TESTS for case in test.get("alert_rule_test", []) if case["alertname"] == alert["alert"]]
     return [
-        case for case in named
+        case
+        for case in named
         if window is None or not case["exp_alerts"] or case["exp_alerts"][0]["exp_labels"]["window"] == window
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"] + alert["labels"].get("window", ""))
@@ -41,8 +42,9 @@ def test_an_alert_has_a_case_where_it_fires_and_one_where_not(alert: dict[str, A
     if window is None:
         expected = [
             [case["exp_alerts"] for case in test["alert_rule_test"]]
-            for test in TESTS if test["name"].startswith(f"{alert['alert']}: ")
-        ]  # fmt: skip
+            for test in TESTS
+            if test["name"].startswith(f"{alert['alert']}: ")
+        ]
         assert any(not any(alerts) for alerts in expected), "no unit test has it silent from beginning to end"
     else:
         silent = f'count(ALERTS{{alertname="{alert["alert"]}", window="{window}"}}) or vector(0)'
@@ -76,8 +78,10 @@ def test_descriptions_carry_the_values() -> None:
 def test_pages_are_for_what_users_feel() -> None:
     """Only the service being down and a fast burning objective wake somebody."""
     assert {alert["alert"] for alert in ALERTS if alert["labels"]["severity"] == "page"} == {
-        "AgentOSDown", "A2AErrorBudgetBurn", "A2ALatencyBudgetBurn",
-    }  # fmt: skip
+        "AgentOSDown",
+        "A2AErrorBudgetBurn",
+        "A2ALatencyBudgetBurn",
+    }
 
 
 def test_runbooks_name_the_numbers_that_are_set() -> None:
@@ -98,11 +102,20 @@ def test_burn_rates_are_those_of_the_workbook() -> None:
         expressions = [alert["expr"] for alert in ALERTS if alert["alert"] == name]
         found = [
             (line.split("ratio_rate")[1].split(" ")[0], line.split("> ")[1])
-            for expression in expressions for line in expression.splitlines() if "ratio_rate" in line
-        ]  # fmt: skip
+            for expression in expressions
+            for line in expression.splitlines()
+            if "ratio_rate" in line
+        ]
         assert found == [
-            ("1h", "14.4"), ("5m", "14.4"), ("6h", "6"), ("30m", "6"), ("1d", "3"), ("2h", "3"), ("3d", "1"), ("6h", "1"),
-        ]  # fmt: skip
+            ("1h", "14.4"),
+            ("5m", "14.4"),
+            ("6h", "6"),
+            ("30m", "6"),
+            ("1d", "3"),
+            ("2h", "3"),
+            ("3d", "1"),
+            ("6h", "1"),
+        ]
         assert all(f"/ {budget} >" in expression for expression in expressions)
 
 

@@ -8,12 +8,15 @@ ANSWER = [says(""), says("fine, "), says("thanks"), used(11, 5, cached=3, reason
 
 
 ANSWERED = {
-    "ccr_tokens_total/input/{}": 11, "ccr_tokens_total/output/{}": 5,
-    "ccr_model_tokens_total/input/m/{}": 8, "ccr_model_tokens_total/cached/m/{}": 3,
-    "ccr_model_tokens_total/output/m/{}": 3, "ccr_model_tokens_total/reasoning/m/{}": 2,
+    "ccr_tokens_total/input/{}": 11,
+    "ccr_tokens_total/output/{}": 5,
+    "ccr_model_tokens_total/input/m/{}": 8,
+    "ccr_model_tokens_total/cached/m/{}": 3,
+    "ccr_model_tokens_total/output/m/{}": 3,
+    "ccr_model_tokens_total/reasoning/m/{}": 2,
     "ccr_cost_USD_total/m/{}": 0.000059,
     "ccr_time_to_first_token_seconds_count/{}": 1,
-}  # fmt: skip
+}
 """8 x 2 + 3 x 1 + 5 x 8 = 59 dollars for a million."""
 
 

@@ -23,7 +23,7 @@ from agents.services.ccr_router import ModelRequest, Router
 from agents.services.providers.openai import OpenAIProvider
 from agents.settings import Settings
 from agents.settings.prices import Prices
-from telemetry import Telemetry
+from telemetry import AgentOSTelemetry
 from telemetry.agentos.catalogue_genai import LATEST
 from telemetry.agentos.catalogue_models import MODELS
 from telemetry.metric import Catalogue
@@ -137,7 +137,7 @@ class Bench:
         self.waits: list[float] = []
         self.spans = InMemorySpanExporter()
         processors = [SimpleSpanProcessor(self.spans)]
-        self.telemetry = Telemetry(catalogue, strict=True, span_processors=processors, clock=self.clock)
+        self.telemetry = AgentOSTelemetry(catalogue, strict=True, span_processors=processors, clock=self.clock)
         each = options.pop("each", {})
         given = {name: {"kind": "openai", "base_url": url, "model": "m"} for name, url in urls.items()}
         remote: Any = {name: {**one, **each.get(name, {})} for name, one in given.items()}
@@ -145,7 +145,7 @@ class Bench:
         providers = {name: OpenAIProvider(one) for name, one in settings.providers.items()}
         self.router = Router(
             providers, {}, self.telemetry.recorder, False, settings, clock=self.clock, sleep=self.sleep, chance=lambda: 1.0
-        )  # fmt: skip
+        )
 
     async def sleep(self, seconds: float) -> None:
         self.waits.append(seconds)

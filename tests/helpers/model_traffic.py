@@ -19,8 +19,14 @@ __all__ = ["PEERS", "QUESTIONS", "SUMMARIES", "instances"]
 
 ANSWER: Stream = [says("fine, "), says("thanks"), used(11, 5, cached=3, reasoning=2), DONE]
 MAIN: list[Response | Stream] = [
-    *[ANSWER] * 4, refusal(429, Retry_After="0"), ANSWER, refusal(500), refusal(500), [says("no usage"), DONE], refusal(400),
-]  # fmt: skip
+    *[ANSWER] * 4,
+    refusal(429, Retry_After="0"),
+    ANSWER,
+    refusal(500),
+    refusal(500),
+    [says("no usage"), DONE],
+    refusal(400),
+]
 BACKUP: list[Response | Stream] = [*[ANSWER] * 7, refusal(400)]
 QUESTIONS = [Call("herald", "query", "acme", f"question {n}") for n in range(8)]
 SUMMARIES = [Call("navi", "summarize", "acme", f"text {n}") for n in range(6)]

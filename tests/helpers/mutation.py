@@ -16,13 +16,13 @@ from unittest.mock import patch
 
 from telemetry.agentos import catalogue, catalogue_genai, catalogue_models
 from telemetry.agentos.catalogue_genai import LATEST, V1_36, GenAI
-from telemetry.metric import Catalogue, Label, Metric, Together
+from telemetry.metric import Catalogue, Label, Metric, MultiprocessMode, telemetry_metrics
 
 __all__ = ["EVERY", "mutants", "noticed"]
 
 MODULES = (catalogue, catalogue_models, catalogue_genai)
 
-EVERY = (*catalogue.AGENTOS, *catalogue.DESCRIPTIVE, *catalogue_models.ROWS, *LATEST.rows, *V1_36.rows)
+EVERY = (*catalogue.AGENTOS, *telemetry_metrics.DESCRIPTIVE, *catalogue_models.ROWS, *LATEST.rows, *V1_36.rows)
 """Every row of the list and its parts."""
 
 
@@ -42,8 +42,8 @@ def mutants(metric: Metric) -> Iterator[tuple[str, Metric]]:
         for value in label.values:
             less = dataclasses.replace(label, values=tuple(other for other in label.values if other != value) or ("none",))
             yield f"without {label.key}={value}", _changed(metric, labels=_replaced(metric.labels, label, less))
-    if metric.together is Together.MAX:
-        yield "together summed up", _changed(metric, together=Together.SUM)
+    if metric.multiprocess_mode is MultiprocessMode.MAX:
+        yield "together summed up", _changed(metric, multiprocess_mode=MultiprocessMode.SUM)
     for bound in metric.bounds:
         yield f"without bound {bound:g}", _changed(metric, bounds=tuple(other for other in metric.bounds if other != bound))
 

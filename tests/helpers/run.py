@@ -6,21 +6,30 @@ from collections.abc import Callable
 from typing import Any
 
 from telemetry import Telemetry
-from telemetry.metric import Catalogue, Together, closed, counter, histogram, observable_gauge, opened, up_down_counter
+from telemetry.metric import (
+    Catalogue,
+    MultiprocessMode,
+    closed_label,
+    counter,
+    histogram,
+    observable_gauge,
+    open_label,
+    up_down_counter,
+)
 
-WHO = opened("who", "somebody", limit=3)
+WHO = open_label("who", "somebody", limit=3)
 
 
 HITS = counter("hits", "{hit}", "Hits", WHO)
 
 
-TIME = histogram("time", "s", "Time", closed("how", "way", "fast", "slow"), bounds=(0.1, 1))
+TIME = histogram("time", "s", "Time", closed_label("how", "way", "fast", "slow"), bounds=(0.1, 1))
 
 
 ACTIVE = up_down_counter("active", "{task}", "Active")
 
 
-LEVEL = observable_gauge("level", "1", "Level", together=Together.MAX)
+LEVEL = observable_gauge("level", "1", "Level", multiprocess_mode=MultiprocessMode.MAX)
 
 
 HIT = ("hits_total", (("who", "x"),))
@@ -34,7 +43,7 @@ Join = Callable[..., Telemetry]
 
 def catalogue() -> Catalogue:
     """A list of every kind, with the counters of the telemetry's own trouble."""
-    from telemetry.agentos.catalogue import TELEMETRY
+    from telemetry.metric.telemetry_metrics import TELEMETRY
 
     return Catalogue([HITS, TIME, ACTIVE, LEVEL, *TELEMETRY])
 
@@ -42,7 +51,7 @@ def catalogue() -> Catalogue:
 def vanish(telemetry: Telemetry) -> None:
     """End as a process that is killed does: nothing is saved, the lock is gone."""
     workers: Any = telemetry.workers
-    workers._doorbell.stop()
+    workers._server.stop()
     workers._lock.release()
     workers._joined = False
 

@@ -9,41 +9,43 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from telemetry.exposition import PrometheusReader
-from telemetry.metric import Together
-from telemetry.metricdata.stream import Kind, Reading, Stream
+from telemetry.metric import MultiprocessMode
+from telemetry.metricdata.stream import Snapshot, Stream, StreamKind
 from telemetry.prefork.merge import Contribution, Merger
-from telemetry.prefork.snapshot import Encoder, Snapshot, decode
+from telemetry.prefork.snapshot import Encoder, WorkerSnapshot, decode
 
 RUN = "1-2-3-4"
 SCOPE = InstrumentationScope("test")
 
 
-def stream(name: str, kind: Kind, bounds: tuple[float, ...] = ()) -> Stream:
+def stream(name: str, kind: StreamKind, bounds: tuple[float, ...] = ()) -> Stream:
     """A stream without series."""
     return Stream(SCOPE, name, f"about {name}", "", kind, bounds)
 
 
-def state(worker: str, *streams: Stream) -> Snapshot:
+def state(worker: str, *streams: Stream) -> WorkerSnapshot:
     """What another worker reads of a worker that has these streams."""
-    return decode(Encoder(RUN).encode(Reading(None, streams), worker))
+    return decode(Encoder(RUN).encode(Snapshot(None, streams), worker))
 
 
-def one(name: str, value: object, *, kind: Kind = Kind.COUNTER, start: int | None = 5, **labels: str) -> Stream:
+def one(name: str, value: object, *, kind: StreamKind = StreamKind.COUNTER, start: int | None = 5, **labels: str) -> Stream:
     """A stream of one series."""
-    made = stream(name, kind, (1.0, 2.0) if kind is Kind.HISTOGRAM else ())
+    made = stream(name, kind, (1.0, 2.0) if kind is StreamKind.HISTOGRAM else ())
     made.attributes.append(labels)
     made.starts.append(start)
     made.values.append(value)
     return made
 
 
-def merged(*states: Snapshot, ended: tuple[str, ...] = (), together: Mapping[str, Together] | None = None) -> Reading:
+def merged(
+    *states: WorkerSnapshot, ended: tuple[str, ...] = (), multiprocess_mode: Mapping[str, MultiprocessMode] | None = None
+) -> Snapshot:
     """All of them together; those in ``ended`` are no more."""
     contributions = [Contribution(each, each.worker not in ended) for each in states]
-    return Merger(together or {}).merge(None, contributions)
+    return Merger(multiprocess_mode or {}).merge(None, contributions)
 
 
-def values(reading: Reading) -> dict[tuple[str, tuple[tuple[str, str], ...]], object]:
+def values(reading: Snapshot) -> dict[tuple[str, tuple[tuple[str, str], ...]], object]:
     """Stream name and labels -> value, of the series that are there."""
     return {
         (each.name, tuple(sorted(labels.items()))): value
@@ -55,7 +57,7 @@ def values(reading: Reading) -> dict[tuple[str, tuple[tuple[str, str], ...]], ob
 
 def snapshot_of(reader: PrometheusReader, worker: str) -> bytes:
     """The state of a real reader."""
-    encode: Callable[[Reading], bytes] = lambda reading: Encoder(RUN).encode(reading, worker)  # noqa: E731 - has a type
+    encode: Callable[[Snapshot], bytes] = lambda reading: Encoder(RUN).encode(reading, worker)  # noqa: E731 - has a type
     return reader.local(encode)
 
 

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agents.main import create_app
 from agents.settings import Settings
-from telemetry import Telemetry
+from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_models import MODELS
 from tests.helpers.serving import PATIENCE, serving_on_loop
@@ -67,7 +67,7 @@ Start = Callable[..., Service]
 @contextmanager
 def running_service(settings: Settings) -> Iterator[Service]:
     spans = SpanLog()
-    telemetry = Telemetry(MODELS if settings.model_metrics else AGENTOS, strict=True, span_processors=[spans])
+    telemetry = AgentOSTelemetry(MODELS if settings.model_metrics else AGENTOS, strict=True, span_processors=[spans])
     try:
         with (
             serving_on_loop(create_app(settings, telemetry)) as (url, loop),

@@ -65,12 +65,7 @@ class ScriptedAgent:
 
     @contextmanager
     def running(self) -> Iterator[ScriptedAgent]:
-        app = Starlette(
-            routes=[
-                Route("/.well-known/agent-card.json", self._card),
-                Route("/", self._message, methods=["POST"]),
-            ]
-        )
+        app = Starlette(routes=[Route("/.well-known/agent-card.json", self._card), Route("/", self._message, methods=["POST"])])
         with serving(app, lifespan="off") as url:
             self.url = url
             yield self

@@ -22,9 +22,14 @@ class Terminal:
         self._main, child = pty.openpty()
         environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "40", "CI": ""}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module], cwd=ROOT, env=environment, stdin=child, stdout=child, stderr=child,
+            [sys.executable, "-m", module],
+            cwd=ROOT,
+            env=environment,
+            stdin=child,
+            stdout=child,
+            stderr=child,
             start_new_session=True,
-        )  # fmt: skip
+        )
         os.close(child)
         os.set_blocking(self._main, False)
         self.seen = ""
@@ -53,8 +58,8 @@ class Terminal:
 @contextmanager
 def running(module: str) -> Iterator[Terminal]:
     """The module, killed at the end if it still runs."""
-    opened = Terminal(module)
+    open_label = Terminal(module)
     try:
-        yield opened
+        yield open_label
     finally:
-        opened.close()
+        open_label.close()

@@ -17,11 +17,15 @@ ROOT = Path(__file__).parents[2]
 class Process:
     """``Process(folder)`` starts one; its supervisor is this process."""
 
-    def __init__(self, folder: Path, *, save_every: float = 3600.0, patience: float = 5.0) -> None:
+    def __init__(self, folder: Path, *, save_every: float = 3600.0, timeout: float = 5.0) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, __file__, str(folder), str(save_every), str(patience), str(os.getpid())],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
+            [sys.executable, __file__, str(folder), str(save_every), str(timeout), str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
         self.pid = self._process.pid
         self._answer()
 
@@ -64,9 +68,9 @@ def main() -> None:
     from tests.helpers.readings import above_zero
     from tests.helpers.run import HITS, catalogue
 
-    folder, save_every, patience, supervisor = sys.argv[1:]
+    folder, save_every, timeout, supervisor = sys.argv[1:]
     workers = Workers(
-        Path(folder), supervisor=Supervisor.of(int(supervisor)), save_every=float(save_every), patience=float(patience)
+        Path(folder), supervisor=Supervisor.of(int(supervisor)), save_every=float(save_every), timeout=float(timeout)
     )
     telemetry = Telemetry(catalogue(), workers=workers)
     print("ready", flush=True)

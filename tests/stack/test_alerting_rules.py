@@ -34,8 +34,9 @@ def test_the_rules_are_valid(promtool: Path) -> None:
     """``promtool check rules`` finds 14 records and 25 alerts, and nothing to say against them."""
     said = _run(promtool, "check", "rules", "--lint=all", "--lint-fatal", *RULES)
     assert [line for line in said.splitlines() if "rules found" in line] == [
-        "  SUCCESS: 25 rules found", "  SUCCESS: 14 rules found",
-    ]  # fmt: skip
+        "  SUCCESS: 25 rules found",
+        "  SUCCESS: 14 rules found",
+    ]
 
 
 @pytest.mark.parametrize("file", TESTS, ids=lambda file: file.stem)
@@ -65,9 +66,10 @@ def _cases(rule: dict[str, Any]) -> dict[str, Any]:
     for file in TESTS:
         cases: dict[str, Any] = yaml.safe_load(file.read_text())
         cases["tests"] = [
-            case for case in cases["tests"]
+            case
+            for case in cases["tests"]
             if case["name"].startswith(f"{rule['alert']}: ") and (window is None or f" over {window}" in case["name"])
-        ]  # fmt: skip
+        ]
         if cases["tests"]:
             return cases
     raise LookupError(rule["alert"])

@@ -79,9 +79,17 @@ def test_every_exemplar_leads_to_a_span_with_its_series_labels(measured: Measure
             checked[labels["__name__"].removesuffix("_bucket").removesuffix("_total")] += 1
     print(f"{job}: {checked.total()} exemplars checked: {dict(checked)}")
     assert checked.keys() == {
-        "a2a_request_duration_seconds", "a2a_requests", "a2a_errors", "a2a_response_size_bytes", "cache_operations",
-        "cache_latency_seconds", "rate_limit_hits", "ccr_requests", "ccr_latency_seconds", "ccr_tokens",
-    }  # fmt: skip
+        "a2a_request_duration_seconds",
+        "a2a_requests",
+        "a2a_errors",
+        "a2a_response_size_bytes",
+        "cache_operations",
+        "cache_latency_seconds",
+        "rate_limit_hits",
+        "ccr_requests",
+        "ccr_latency_seconds",
+        "ccr_tokens",
+    }
 
 
 def test_exemplars_of_span_metrics_name_traces_that_are_kept(measured: Measured) -> None:

@@ -37,10 +37,12 @@ ONE = Selection("one", {"agent": ["navi"], "operation": ["query"], "provider": [
 SEVERAL = Selection(
     "several",
     {
-        "agent": ["navi", "herald"], "operation": ["query", "summarize"], "provider": ["swift", "steady"],
+        "agent": ["navi", "herald"],
+        "operation": ["query", "summarize"],
+        "provider": ["swift", "steady"],
         "workspace_id": ["acme", "globex"],
     },
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)

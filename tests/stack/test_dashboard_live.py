@@ -59,17 +59,19 @@ COUNTED = {
     'ccr_requests_total{provider="broken",task_type="summary",status="error"}': 5,
     'ccr_tokens_total{provider="swift.v1",direction="input"}': 24 * 3,
     'ccr_tokens_total{provider="swift.v1",direction="output"}': 24 * 18,
-}  # fmt: skip
+}
 
 ALL = Selection("all", {})
 ONE = Selection("one", {"agent": ["navi"], "operation": ["query"], "provider": ["swift.v1"], "workspace_id": ["zen.io"]})
 SEVERAL = Selection(
     "several",
     {
-        "agent": ["navi", "herald"], "operation": ["query", "summarize"], "provider": ["swift.v1", "broken"],
+        "agent": ["navi", "herald"],
+        "operation": ["query", "summarize"],
+        "provider": ["swift.v1", "broken"],
         "workspace_id": ["acme", "zen.io"],
     },
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
@@ -130,12 +132,14 @@ EXPECTED: dict[str, Callable[[Raw], dict[str, float]]] = {
     "Requests by Task Type": lambda raw: rates(raw, "ccr_requests_total", "task_type"),
     "Rate Limit Decisions": lambda raw: rates(raw, "rate_limit_hits_total", "result"),
     "Cache Hit/Miss Rate": lambda raw: rates(
-        raw, "cache_operations_total", "result",
+        raw,
+        "cache_operations_total",
+        "result",
         where=lambda labels: labels["operation"] == "get" and labels["result"] in ("hit", "miss", "error"),
     ),
     "Cache Hit Ratio": _hit_ratio,
     "Cache Latency by Operation": lambda raw: distribution(raw, "cache_latency_seconds", "operation"),
-}  # fmt: skip
+}
 CACHE = ("Cache Hit/Miss Rate", "Cache Hit Ratio", "Cache Latency by Operation")
 """Panels that no variable narrows: the cache's operations are not the agents'."""
 

@@ -16,20 +16,13 @@ from stack.servers.process import until
 from tests.helpers.terminal import Terminal, running
 
 ROOT = Path(__file__).parents[2]
-OVERVIEW = (
-    "A2A Requests (5m)",
-    "A2A p95 Latency",
-    "A2A Error Rate",
-    "Active Tasks",
-    "CCR Tokens (1h)",
-    "Rate Limit Denials",
-)
+OVERVIEW = ("A2A Requests (5m)", "A2A p95 Latency", "A2A Error Rate", "Active Tasks", "CCR Tokens (1h)", "Rate Limit Denials")
 
 
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
-    with running("demo") as opened:
-        yield opened
+    with running("demo") as open_label:
+        yield open_label
 
 
 def test_ctrl_c_ends_the_demo_with_the_service(terminal: Terminal) -> None:

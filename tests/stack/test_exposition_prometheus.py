@@ -49,9 +49,10 @@ def everything(**options: Any) -> tuple[MeterProvider, PrometheusReader, str]:
     """A provider with every kind of metric, its reader, and the trace that the exemplars name."""
     reader = PrometheusReader(registry=CollectorRegistry(), scope_info_enabled=False, info=["about.info"], **options)
     meters = MeterProvider(
-        [reader], shutdown_on_exit=False,
+        [reader],
+        shutdown_on_exit=False,
         views=[View(instrument_name="exp", aggregation=ExponentialBucketHistogramAggregation(max_size=8))],
-    )  # fmt: skip
+    )
     meter = meters.get_meter("m")
     with TRACER.start_as_current_span("call") as span:
         meter.create_counter("work.done", "By", "Work done").add(5, {"k": 'quote " slash \\ line\nend ü'})
@@ -93,8 +94,10 @@ def test_both_formats(prometheus: Callable[..., Prometheus]) -> None:
             done = store.query(f"work_done_bytes_total{only}")
             assert [(s.labels["k"], s.value) for s in done] == [('quote " slash \\ line\nend ü', 5.0)]
             assert {s.labels["le"]: s.value for s in store.query(f"work_time_seconds_bucket{only}")} == {
-                "0.5": 0.0, "1.0": 1.0, "+Inf": 1.0,
-            }  # fmt: skip
+                "0.5": 0.0,
+                "1.0": 1.0,
+                "+Inf": 1.0,
+            }
             assert store.value(f"work_time_seconds_sum{only}") == 0.75
             assert store.value(f"exp_count{only}") == 3.0
             assert store.value(f'exp_bucket{{job="{job}",le="0.0"}}') == 1.0

@@ -67,7 +67,7 @@ COUNTED = {
     'a2a_request_error_count_total{agent="strict",rpc_response_status_code="-32001"}': 1,
     'a2a_client_response_time_to_first_event_seconds_count{agent="peer",operation="query"}': 3,
     'a2a_request_size_bytes_count{agent="strict"}': 3,
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -165,10 +165,8 @@ ALL = Selection("all", {})
 ONE = Selection("one", {"provider": ["main.v1"], "from_provider": ["main.v1"], "model": ["m"], "agent": ["peer"]})
 SEVERAL = Selection(
     "several",
-    {
-        "provider": ["main.v1", "down"], "from_provider": ["main.v1", "down"], "model": ["m", "n"], "agent": ["peer", "navi"],
-    },
-)  # fmt: skip
+    {"provider": ["main.v1", "down"], "from_provider": ["main.v1", "down"], "model": ["m", "n"], "agent": ["peer", "navi"]},
+)
 
 
 @pytest.mark.parametrize("selection", [ALL, ONE, SEVERAL], ids=lambda selection: selection.name)

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from telemetry import Telemetry
+from telemetry import AgentOSTelemetry, Telemetry
 from telemetry._sdk import aggregation as record
 from telemetry.agentos import catalogue as rows
 from telemetry.instruments.views import views
@@ -27,9 +27,9 @@ def spans() -> InMemorySpanExporter:
 
 
 @pytest.fixture
-def traced(spans: InMemorySpanExporter) -> Telemetry:
+def traced(spans: InMemorySpanExporter) -> AgentOSTelemetry:
     """A telemetry whose spans are sampled and kept."""
-    return Telemetry(span_processors=[SimpleSpanProcessor(spans)], strict=True)
+    return AgentOSTelemetry(span_processors=[SimpleSpanProcessor(spans)], strict=True)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def host() -> Iterator[Provider]:
     def build(*readers: MetricReader, more: list[View] | None = None, **options: Any) -> tuple[Telemetry, MeterProvider]:
         provider = MeterProvider(list(readers), views=[*views(rows.AGENTOS), *(more or [])], shutdown_on_exit=False, **options)
         made.append(provider)
-        return Telemetry(meter_provider=provider, tracer_provider=TracerProvider(shutdown_on_exit=False)), provider
+        return AgentOSTelemetry(meter_provider=provider, tracer_provider=TracerProvider(shutdown_on_exit=False)), provider
 
     yield build
     for provider in made:

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from agents.settings import Settings
 from agents.settings.access import Listen
 from telemetry import Telemetry
-from telemetry.exposition import Guard, TokenFile, Tokens, metrics_app
+from telemetry.exposition import AccessMiddleware, TokenFile, Tokens, metrics_app
 
 __all__ = ["metrics_route"]
 
@@ -28,12 +28,12 @@ class _Metrics:
 def metrics_route(telemetry: Telemetry, settings: Settings) -> Route:
     """The route over one reader. Which methods and formats there are is the exposition's business."""
     on_socket_file = bool(settings.metrics_listen) and Listen.of(settings.metrics_listen).path
-    guard = Guard(
+    guard = AccessMiddleware(
         metrics_app(telemetry.reader),
         tokens=_tokens(settings, telemetry),
         networks=() if on_socket_file else settings.metrics_networks,  # who may open the file is the file system's business
         proxies=settings.metrics_proxies,
-        trouble=telemetry.trouble,
+        diagnostics=telemetry.diagnostics,
     )
     return Route("/metrics", _Metrics(guard), include_in_schema=False)
 
@@ -44,7 +44,7 @@ def _tokens(settings: Settings, telemetry: Telemetry) -> Tokens | None:
 
     def tell(reason: str) -> None:
         message = "the file of AGENTOS_METRICS_TOKEN_FILE lets nobody in: %s"
-        telemetry.trouble.log_once(("token file", reason), message, reason)
+        telemetry.diagnostics.log_once(("token file", reason), message, reason)
 
     file = TokenFile(Path(settings.metrics_token_file), tell) if settings.metrics_token_file else None
     return Tokens(settings.metrics_tokens, file)

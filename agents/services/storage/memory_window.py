@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from limits.aio.storage import MemoryStorage
 
-__all__ = ["WindowStore"]
+__all__ = ["MonotonicMemoryStorage"]
 
 
 @dataclass(slots=True)
@@ -20,7 +20,7 @@ class _Window:
     ends: float
 
 
-class WindowStore(MemoryStorage):
+class MonotonicMemoryStorage(MemoryStorage):
     """A storage of ``limits`` for its fixed windows.
 
     The one it extends goes by the wall clock: set back an hour, that keeps a caller out for an hour. It also looks through

@@ -12,18 +12,18 @@ from cashews.exceptions import CacheError
 from limits.errors import StorageError
 from redis.exceptions import RedisError
 
-__all__ = ["RedisAway", "RedisGate"]
+__all__ = ["RedisGuard", "RedisUnavailable"]
 
 _log = logging.getLogger(__name__)
 
 _FAILURES = (TimeoutError, OSError, RedisError, StorageError, CacheError)
 
 
-class RedisAway(Exception):
+class RedisUnavailable(Exception):
     """Redis did not answer in time, or was not asked because it just failed."""
 
 
-class RedisGate:
+class RedisGuard:
     """A deadline for each use, and after a failure a pause in which nobody asks.
 
     One gate is shared by all that use the same Redis: when the limiter has waited for it in vain, the cache does not wait as
@@ -39,9 +39,9 @@ class RedisGate:
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[None]:
-        """Lets the block use Redis. Raises ``RedisAway`` instead of whatever Redis and its clients raise."""
+        """Lets the block use Redis. Raises ``RedisUnavailable`` instead of whatever Redis and its clients raise."""
         if self._clock() < self._closed_until:
-            raise RedisAway("not asked, it failed a moment ago")
+            raise RedisUnavailable("not asked, it failed a moment ago")
         try:
             async with asyncio.timeout(self._timeout):
                 yield
@@ -50,7 +50,7 @@ class RedisGate:
             if not self._away:
                 self._away = True
                 _log.warning("Redis is away, going on without it: %s", type(error.__cause__ or error).__name__)
-            raise RedisAway(type(error).__name__) from error
+            raise RedisUnavailable(type(error).__name__) from error
         if self._away:
             self._away = False
             _log.warning("Redis is back")

@@ -10,9 +10,9 @@ from time import monotonic
 import pytest
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from telemetry._base.diagnostics import Trouble
-from telemetry._base.report import CALLBACK_FAILURES
+from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition import ScrapeRefusedError
+from telemetry.metric import telemetry_metrics
 from tests.helpers.hanging import Hanging
 from tests.helpers.providers import provider, text
 
@@ -33,14 +33,14 @@ GOOD = "# TYPE good gauge\ngood 1\n"
 
 def test_raising(caplog: pytest.LogCaptureFixture) -> None:
     """A raising callback keeps what it gave before, is logged once, and counted each time; the others are not touched."""
-    trouble = Trouble()
-    meters, reader = provider(trouble=trouble)
+    diagnostics = Diagnostics()
+    meters, reader = provider(diagnostics=diagnostics)
     meter = meters.get_meter("m")
     meter.create_observable_gauge("bad", [raising])
     meter.create_observable_gauge("good", [good])
     with caplog.at_level(logging.WARNING):
         assert {text(reader) for _ in range(2)} == {f'# TYPE bad gauge\nbad{{a="b"}} 1\n{GOOD}'}
-    assert trouble.values(CALLBACK_FAILURES) == {("bad", "raised"): 2}
+    assert diagnostics.values(telemetry_metrics.CALLBACK_FAILURES.name) == {("bad", "raised"): 2}
     assert [record.getMessage() for record in caplog.records] == [
         "a callback of bad raised RuntimeError: broken; its series are left out"
     ]
@@ -48,8 +48,8 @@ def test_raising(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_hanging(caplog: pytest.LogCaptureFixture) -> None:
     """A hanging callback costs its own series only, is not started again while it hangs, and comes back when it returns."""
-    trouble, hanging = Trouble(), Hanging()
-    meters, reader = provider(trouble=trouble, callback_timeout=1)
+    diagnostics, hanging = Diagnostics(), Hanging()
+    meters, reader = provider(diagnostics=diagnostics, callback_timeout=1)
     meter = meters.get_meter("m")
     meter.create_observable_gauge("bad", [hanging])
     meter.create_observable_gauge("good", [good])
@@ -58,7 +58,7 @@ def test_hanging(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         assert [text(reader) for _ in range(3)] == [expected] * 3
     assert hanging.calls == 1
-    assert trouble.values(CALLBACK_FAILURES) == {("bad", "hung"): 1}
+    assert diagnostics.values(telemetry_metrics.CALLBACK_FAILURES.name) == {("bad", "hung"): 1}
     assert [record.getMessage() for record in caplog.records] == [
         "a callback of bad did not return within 1 s; its series are left out"
     ]

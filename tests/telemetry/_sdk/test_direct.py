@@ -26,7 +26,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from telemetry.exposition import DeltaError, PrometheusReader
-from telemetry.metricdata.convert import Points
+from telemetry.metricdata.convert import MetricsDataConverter
 from tests.helpers.providers import OPENMETRICS, RESOURCE, families, provider, samples, span, text
 
 VIEWS = [
@@ -158,12 +158,12 @@ def test_delta_is_refused() -> None:
     metric = Metric("c", "", "", Sum([point], AggregationTemporality.DELTA, True))
     data = MetricsData([ResourceMetrics(RESOURCE, [ScopeMetrics(InstrumentationScope("m"), [metric], "")], "")])
     with pytest.raises(DeltaError, match="c has delta temporality; a Prometheus reader needs cumulative points"):
-        Points().update(data)
+        MetricsDataConverter().update(data)
 
 
 def test_old_data_are_not_shown() -> None:
     """Data that arrive after newer ones change nothing: a counter does not fall."""
-    points = Points()
+    points = MetricsDataConverter()
     for time, total in ((20, 5), (10, 3)):
         point = HistogramDataPoint({}, 1, time, total, total, [total], [], 0, 9)
         metric = Metric("h", "", "", Histogram([point], AggregationTemporality.CUMULATIVE))

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from telemetry import LabelError, Telemetry
+from telemetry import AgentOSTelemetry, LabelError, Telemetry
 from tests.helpers.readings import Clock, above_zero, counters, labelled, read
 
 NAVI = (("agent", "navi"),)
@@ -153,7 +153,7 @@ def test_every_exemplar_names_a_span_with_the_labels_of_its_series(traced: Telem
 
 def test_label_over_its_limit_is_bounded_on_the_span_too(spans: InMemorySpanExporter) -> None:
     """Span and series agree on 'other'."""
-    telemetry = Telemetry(span_processors=[SimpleSpanProcessor(spans)], limits={"agent": 1})
+    telemetry = AgentOSTelemetry(span_processors=[SimpleSpanProcessor(spans)], limits={"agent": 1})
     for agent in ("first", "second"):
         with telemetry.recorder.a2a_call(agent=agent, operation="query"):
             pass
@@ -170,7 +170,7 @@ class FailsToExport(SpanExporter):
 
 def test_failing_exporter_never_reaches_the_measured_code() -> None:
     """An exporter that raises while the call's span ends costs that span: the call's own result and numbers stay."""
-    telemetry = Telemetry(span_processors=[SimpleSpanProcessor(FailsToExport())])
+    telemetry = AgentOSTelemetry(span_processors=[SimpleSpanProcessor(FailsToExport())])
     with telemetry.recorder.a2a_call(agent="navi", operation="query"):
         pass
     with pytest.raises(ZeroDivisionError), telemetry.recorder.a2a_call(agent="navi", operation="query"):

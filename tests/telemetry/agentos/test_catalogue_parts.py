@@ -11,16 +11,16 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
 from opentelemetry.semconv.attributes import error_attributes, server_attributes
 
-from telemetry import Telemetry
+from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_genai import LATEST, V1_36, opted_in
 from telemetry.agentos.catalogue_models import BREAKER, COST, MODELS, ROWS
-from telemetry.instruments.kept import Kept
-from telemetry.metric import Catalogue, CatalogueError, Metric, Together, counter, opened
+from telemetry.instruments.kept import ObservableValues
+from telemetry.metric import Catalogue, CatalogueError, Metric, MultiprocessMode, counter, open_label
 
 CONVENTION = {
     name: value for name, value in vars(gen_ai_metrics).items() if name.startswith("GEN_AI_") and isinstance(value, str)
-}  # fmt: skip
+}
 
 
 class Meter:
@@ -59,19 +59,28 @@ def test_bounds_are_the_conventions():
     per_token = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
     first = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
     assert {row.name.removeprefix("gen_ai."): row.bounds for row in LATEST.rows} == {
-        "client.operation.duration": seconds, "client.token.usage": tokens,
-        "client.operation.time_to_first_chunk": seconds, "client.operation.time_per_output_chunk": seconds,
-        "server.request.duration": seconds, "server.time_to_first_token": first, "server.time_per_output_token": per_token,
-    }  # fmt: skip
+        "client.operation.duration": seconds,
+        "client.token.usage": tokens,
+        "client.operation.time_to_first_chunk": seconds,
+        "client.operation.time_per_output_chunk": seconds,
+        "server.request.duration": seconds,
+        "server.time_to_first_token": first,
+        "server.time_per_output_token": per_token,
+    }
 
 
 @pytest.mark.parametrize(
     ("value", "answer"),
     [
-        (None, False), ("", False), ("http", False), ("gen_ai", False), ("gen_ai_latest_experimental", True),
-        ("http/dup, gen_ai_latest_experimental ,database", True), ("gen_ai_latest_experimentals", False),
+        (None, False),
+        ("", False),
+        ("http", False),
+        ("gen_ai", False),
+        ("gen_ai_latest_experimental", True),
+        ("http/dup, gen_ai_latest_experimental ,database", True),
+        ("gen_ai_latest_experimentals", False),
     ],
-)  # fmt: skip
+)
 def test_opt_in_is_one_of_a_list(value, answer):
     """The variable is a list of words with commas between; only the conventions' own word opts in."""
     environ = {} if value is None else {"OTEL_SEMCONV_STABILITY_OPT_IN": value}
@@ -90,14 +99,14 @@ def exposed(telemetry: Telemetry, name: str) -> list[str]:
 
 @pytest.fixture
 def gauged():
-    one = Telemetry(MODELS, strict=True)
+    one = AgentOSTelemetry(MODELS, strict=True)
     yield one
     one.shutdown()
 
 
 def test_kept_level_stays_from_scrape_to_scrape(gauged):
     """A level that was set once is in every scrape until it is set anew."""
-    level = Kept(gauged, BREAKER)
+    level = ObservableValues(gauged[BREAKER])
     level.set(2, "p")
     assert [exposed(gauged, "ccr_breaker_state{")] * 2 == [['ccr_breaker_state{provider="p"} 2.0']] * 2
     level.set(0, "p")
@@ -106,7 +115,7 @@ def test_kept_level_stays_from_scrape_to_scrape(gauged):
 
 def test_kept_sum_is_exact(gauged):
     """A thousand tenths are a hundred, where floats would make 99.9999999999986."""
-    cost = Kept(gauged, COST)
+    cost = ObservableValues(gauged[COST])
     for _ in range(1000):
         cost.add(Decimal("0.1"), "p", "m")
     assert sum([0.1] * 1000) != 100
@@ -115,16 +124,16 @@ def test_kept_sum_is_exact(gauged):
 
 def test_workers_breakers_together_are_the_worst():
     """Two workers' breakers make the worse of the two: a provider that one worker skips is seen."""
-    assert BREAKER.together is Together.MAX
+    assert BREAKER.multiprocess_mode is MultiprocessMode.MAX
 
 
-OPTIONAL = replace(opened("error.type", "why", limit=2), optional=True)
-PORT = replace(opened("server.port", "port", limit=2, pattern="[0-9]{1,5}"), optional=True, number=True)
+OPTIONAL = replace(open_label("error.type", "why", limit=2), optional=True)
+PORT = replace(open_label("server.port", "port", limit=2, pattern="[0-9]{1,5}"), optional=True, number=True)
 ROW = counter("a.calls", "{call}", "Calls", OPTIONAL, PORT)
 
 
 def attributes(row: Metric, *given: dict[str, Any]) -> list[dict[str, Any]]:
-    telemetry = Telemetry(Catalogue([*AGENTOS, row]), strict=True)
+    telemetry = AgentOSTelemetry(Catalogue([*AGENTOS, row]), strict=True)
     for one in given:
         telemetry[row].add(1, one)
     data = telemetry.reader.state()
@@ -142,9 +151,9 @@ def test_optional_label_may_be_missing():
 
 def test_dotted_key_is_a_prometheus_label():
     """A key with dots is one with underscores in Prometheus, and two keys that become one clash."""
-    telemetry = Telemetry(Catalogue([*AGENTOS, ROW]))
+    telemetry = AgentOSTelemetry(Catalogue([*AGENTOS, ROW]))
     telemetry[ROW].labels("500", "80").inc()
     assert exposed(telemetry, "a_calls_total") == ['a_calls_total{error_type="500",server_port="80"} 1']
     telemetry.shutdown()
     with pytest.raises(CatalogueError, match="stands twice"):
-        counter("a.b", "1", "x", OPTIONAL, opened("error_type", "x", limit=1))
+        counter("a.b", "1", "x", OPTIONAL, open_label("error_type", "x", limit=1))

@@ -11,7 +11,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from telemetry import Telemetry
+from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.agentos import catalogue as rows
 
 CALL = ["agent", "operation", "status"]
@@ -24,31 +24,39 @@ class ByHand:
         self.registry = r = CollectorRegistry()
         self.info = Info("agentos", "AgentOS service information", registry=r)
         self.duration = Histogram(
-            "a2a_request_duration_seconds", "A2A request duration in seconds", CALL,
-            buckets=[0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10], registry=r,
-        )  # fmt: skip
+            "a2a_request_duration_seconds",
+            "A2A request duration in seconds",
+            CALL,
+            buckets=[0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+            registry=r,
+        )
         self.requests = Counter("a2a_requests_total", "Total A2A requests", CALL, registry=r)
         self.errors = Counter(
             "a2a_errors_total", "A2A requests that failed, by reason", ["agent", "operation", "error_type"], registry=r
         )
         self.active = Gauge("a2a_active_tasks", "Currently active A2A tasks", ["agent"], registry=r)
         self.size = Histogram(
-            "a2a_response_size_bytes", "A2A response size in bytes", ["agent"],
-            buckets=[100, 500, 1000, 5000, 10000, 50000, 100000], registry=r,
-        )  # fmt: skip
+            "a2a_response_size_bytes",
+            "A2A response size in bytes",
+            ["agent"],
+            buckets=[100, 500, 1000, 5000, 10000, 50000, 100000],
+            registry=r,
+        )
         self.cache = Counter("cache_operations_total", "Cache operations", ["operation", "result"], registry=r)
         self.cache_latency = Histogram(
-            "cache_latency_seconds", "Cache operation latency", ["operation"],
-            buckets=[0.001, 0.005, 0.01, 0.025, 0.05, 0.1], registry=r,
-        )  # fmt: skip
+            "cache_latency_seconds",
+            "Cache operation latency",
+            ["operation"],
+            buckets=[0.001, 0.005, 0.01, 0.025, 0.05, 0.1],
+            registry=r,
+        )
         self.hits = Counter(
             "rate_limit_hits_total", "Rate limit enforcement events", ["endpoint", "workspace_id", "result"], registry=r
         )
         self.ccr = Counter("ccr_requests_total", "CCR routing requests", ["provider", "task_type", "status"], registry=r)
         self.ccr_latency = Histogram(
-            "ccr_latency_seconds", "CCR routing latency", ["provider"],
-            buckets=[0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5], registry=r,
-        )  # fmt: skip
+            "ccr_latency_seconds", "CCR routing latency", ["provider"], buckets=[0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5], registry=r
+        )
         self.tokens = Counter("ccr_tokens_total", "CCR tokens used", ["provider", "direction"], registry=r)
 
 
@@ -138,7 +146,7 @@ def without_zeros(samples: Samples) -> Samples:
 @pytest.fixture(scope="module")
 def both() -> tuple[Telemetry, ByHand]:
     """5,000 random events through both."""
-    rnd, telemetry, hand = random.Random(17), Telemetry(strict=True), ByHand()
+    rnd, telemetry, hand = random.Random(17), AgentOSTelemetry(strict=True), ByHand()
     facts = {"version": "1.2.3", "service_name": "agentos", "environment": "test"}
     telemetry[rows.AGENTOS_INFO].info(facts)
     hand.info.info(facts)

@@ -6,7 +6,7 @@ import prometheus_client
 import pytest
 
 from agents import observability
-from telemetry import Telemetry, current, install
+from telemetry import AgentOSTelemetry, Telemetry, current, install
 from telemetry._sdk import aggregation as record
 from telemetry.agentos import catalogue as rows
 from telemetry.agentos import default
@@ -19,7 +19,7 @@ NAVI = (("agent", "navi"), ("operation", "query"), ("status", "success"))
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test starts as a new process does: with no telemetry."""
     monkeypatch.setattr(default, "_current", None)
-    monkeypatch.setattr(default, "_built_here", False)
+    monkeypatch.setattr(default, "_is_default", False)
 
 
 def fill() -> None:
@@ -40,7 +40,7 @@ def test_what_was_recorded_before_is_kept(way: str, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(record, "_hash_attributes", None)
     fill()
     before = samples_of(observability.get_metrics().decode())
-    install(Telemetry())
+    install(AgentOSTelemetry())
     after = samples_of(observability.get_metrics().decode())
     drop = [key for key in before if key[0] == "target_info"]
     for key in drop:
@@ -55,7 +55,7 @@ def test_handles_made_before_follow() -> None:
     handle = observability.A2A_REQUEST_COUNT.labels("navi", "query", "success")
     timer = observability.RequestTimer(observability.A2A_REQUEST_DURATION, agent="navi", operation="query")
     handle.inc()
-    telemetry = Telemetry()
+    telemetry = AgentOSTelemetry()
     install(telemetry)
     handle.inc(2)
     with timer:
@@ -67,7 +67,7 @@ def test_handles_made_before_follow() -> None:
 
 def test_installed_telemetry_keeps_its_numbers_for_itself() -> None:
     """A second installation starts from its own numbers: those of the first belong to its app."""
-    first, second = Telemetry(), Telemetry()
+    first, second = AgentOSTelemetry(), AgentOSTelemetry()
     install(first)
     observability.record_a2a_request("navi", "query", "success", 0.2)
     install(second)
@@ -80,7 +80,7 @@ def test_label_limits_of_the_installed_telemetry_hold_for_what_came_before() -> 
     """Values that have no room under the new limits become 'other'."""
     for agent in ("a", "b", "c"):
         observability.A2A_ACTIVE_TASKS.labels(agent).inc()
-    telemetry = Telemetry(limits={"agent": 1})
+    telemetry = AgentOSTelemetry(limits={"agent": 1})
     install(telemetry)
     found = {dict(ls)["agent"]: v for (n, ls), v in read(telemetry).items() if n == "a2a_active_tasks"}
     assert found == {"a": 1.0, "other": 2.0}
@@ -92,17 +92,32 @@ def test_registry_agrees_with_get_metrics() -> None:
     for _ in range(2):
         ours = samples_of(observability.get_metrics().decode())
         assert samples_of(prometheus_client.generate_latest(observability.REGISTRY).decode()) == ours
-        install(Telemetry())
+        install(AgentOSTelemetry())
 
 
 def test_exported_names_are_those_of_the_interface() -> None:
     """Both import paths export the contract's names."""
     names = {
-        "REGISTRY", "AGENTOS_INFO", "A2A_REQUEST_DURATION", "A2A_REQUEST_COUNT", "A2A_ACTIVE_TASKS", "A2A_RESPONSE_SIZE",
-        "CACHE_OPERATIONS", "CACHE_LATENCY", "RATE_LIMIT_HITS", "CCR_REQUESTS", "CCR_LATENCY", "CCR_TOKENS", "RequestTimer",
-        "get_metrics", "get_content_type", "record_a2a_request", "record_cache_operation", "record_rate_limit_hit",
+        "REGISTRY",
+        "AGENTOS_INFO",
+        "A2A_REQUEST_DURATION",
+        "A2A_REQUEST_COUNT",
+        "A2A_ACTIVE_TASKS",
+        "A2A_RESPONSE_SIZE",
+        "CACHE_OPERATIONS",
+        "CACHE_LATENCY",
+        "RATE_LIMIT_HITS",
+        "CCR_REQUESTS",
+        "CCR_LATENCY",
+        "CCR_TOKENS",
+        "RequestTimer",
+        "get_metrics",
+        "get_content_type",
+        "record_a2a_request",
+        "record_cache_operation",
+        "record_rate_limit_hit",
         "record_ccr_request",
-    }  # fmt: skip
+    }
     assert set(observability.__all__) == set(observability.metrics.__all__) == names
     assert observability.A2A_REQUEST_COUNT is observability.metrics.A2A_REQUEST_COUNT
     assert repr(observability.A2A_REQUEST_COUNT) == "<counter a2a_requests_total>"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from opentelemetry.sdk.resources import Resource
 
-from telemetry import AGENTOS, Telemetry
+from telemetry import AGENTOS, AgentOSTelemetry, Telemetry
 from tests.helpers.providers import OPENMETRICS
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -20,7 +20,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 def agentos() -> Telemetry:
     """An AgentOS that has seen one of everything."""
-    telemetry = Telemetry(resource=Resource({"service.name": "agentos", "service.version": "1.2.3"}))
+    telemetry = AgentOSTelemetry(resource=Resource({"service.name": "agentos", "service.version": "1.2.3"}))
     recorder = telemetry.recorder
     telemetry[AGENTOS.by_name["agentos.info"]].info({"version": "1.2.3", "service_name": "agentos", "environment": "test"})
     recorder.record_a2a_request("navi", "query", "success", 0.42, 512)

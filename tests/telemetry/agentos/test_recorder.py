@@ -38,7 +38,7 @@ def test_counters_of_an_agent_start_at_zero(traced: Telemetry) -> None:
 
 def test_histograms_of_an_agent_start_at_zero(traced: Telemetry) -> None:
     """A latency's first observation is in its rate: the series was there before, with empty buckets."""
-    traced.recorder.know(agents={"navi": ["query"]})
+    traced.recorder.initialize_series(agents={"navi": ["query"]})
     labels = {"agent": "navi", "operation": "query", "status": "error"}
     assert read(traced)[labelled("a2a_request_duration_seconds_count", **labels)] == 0.0
     assert read(traced)[labelled("a2a_request_duration_seconds_bucket", **labels, le="+Inf")] == 0.0
@@ -47,7 +47,7 @@ def test_histograms_of_an_agent_start_at_zero(traced: Telemetry) -> None:
 
 def test_known_names_start_at_zero(traced: Telemetry) -> None:
     """Configured agents with their operations and providers with their task types are there before anything happens."""
-    traced.recorder.know(agents={"navi": ["query"]}, providers={"p": ["chat"]})
+    traced.recorder.initialize_series(agents={"navi": ["query"]}, providers={"p": ["chat"]})
     there = {key for key in read(traced) if key[0] in ("a2a_requests_total", "ccr_requests_total", "a2a_active_tasks")}
     assert there == {
         labelled("a2a_requests_total", agent="navi", operation="query", status="success"),

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from telemetry._base.diagnostics import Trouble
-from telemetry._base.report import REFUSED
-from telemetry.exposition import Guard, Token, Tokens
+from telemetry._base.diagnostics import Diagnostics
+from telemetry.exposition import AccessMiddleware, Token, Tokens
 from telemetry.exposition.asgi import ASGIApp, Receive, Scope, Send
+from telemetry.metric import telemetry_metrics
 
 OLD, NEW = "old-token-0123456789", "new-token-0123456789"
 BODY = b"what is guarded"
@@ -90,10 +90,10 @@ BY_TOKEN = [
 @pytest.mark.parametrize(("headers", "status"), [row[1:] for row in BY_TOKEN], ids=[row[0] for row in BY_TOKEN])
 async def test_by_token(headers: list[Header], status: int) -> None:
     """One of the tokens, whole and alone, as a bearer token lets in; all else is 401."""
-    trouble = Trouble()
-    guard = Guard(guarded, tokens=Tokens([Token(OLD), Token(NEW)]), trouble=trouble)
+    diagnostics = Diagnostics()
+    guard = AccessMiddleware(guarded, tokens=Tokens([Token(OLD), Token(NEW)]), diagnostics=diagnostics)
     assert (await ask(guard, *headers))[0] == status
-    assert trouble.values(REFUSED) == ({} if status == 200 else {("unauthorized",): 1})
+    assert diagnostics.values(telemetry_metrics.REFUSED_SCRAPES.name) == ({} if status == 200 else {("unauthorized",): 1})
 
 
 NEAR = ("10.0.0.0/8", "2001:db8::/32", "127.0.0.1/32")
@@ -137,30 +137,31 @@ BY_ADDRESS = [
 @pytest.mark.parametrize(("client", "headers", "status"), [row[1:] for row in BY_ADDRESS], ids=[row[0] for row in BY_ADDRESS])
 async def test_by_address(client: str | None, headers: list[Header], status: int) -> None:
     """The client's address has to lie in a network; only a named proxy is believed about whom it speaks for."""
-    trouble = Trouble()
-    guard = Guard(guarded, networks=networks(*NEAR), proxies=networks(*PROXIES), trouble=trouble)
+    diagnostics = Diagnostics()
+    guard = AccessMiddleware(guarded, networks=networks(*NEAR), proxies=networks(*PROXIES), diagnostics=diagnostics)
     assert (await ask(guard, *headers, client=client))[0] == status
-    assert trouble.values(REFUSED) == ({} if status == 200 else {("forbidden",): 1})
+    assert diagnostics.values(telemetry_metrics.REFUSED_SCRAPES.name) == ({} if status == 200 else {("forbidden",): 1})
 
 
 async def test_open_by_default() -> None:
     """Without tokens and networks everybody reads, forwarded or not, on whatever socket."""
-    assert await ask(Guard(guarded), (FOR, "x"), client=None) == (200, BODY, {})
+    assert await ask(AccessMiddleware(guarded), (FOR, "x"), client=None) == (200, BODY, {})
 
 
 async def test_both_are_needed() -> None:
     """With networks and tokens the address is judged first, and then the token is needed too."""
-    guard = Guard(guarded, tokens=Tokens([Token(OLD)]), networks=networks("10.0.0.0/8"))
-    statuses = [(await ask(guard, *headers, client=client))[0] for client, headers in (
-        ("192.0.2.1", [bearer(OLD)]), ("10.0.0.1", []), ("10.0.0.1", [bearer(OLD)]),
-    )]  # fmt: skip
+    guard = AccessMiddleware(guarded, tokens=Tokens([Token(OLD)]), networks=networks("10.0.0.0/8"))
+    statuses = [
+        (await ask(guard, *headers, client=client))[0]
+        for client, headers in (("192.0.2.1", [bearer(OLD)]), ("10.0.0.1", []), ("10.0.0.1", [bearer(OLD)]))
+    ]
     assert statuses == [403, 401, 200]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "TRACE", "x"])
 async def test_methods(method: str) -> None:
     """Whoever may not read is refused alike with every method, HEAD without a body."""
-    status, body, _ = await ask(Guard(guarded, tokens=Tokens([Token(OLD)])), method=method)
+    status, body, _ = await ask(AccessMiddleware(guarded, tokens=Tokens([Token(OLD)])), method=method)
     assert (status, body) == (401, b"" if method == "HEAD" else b"unauthorized\n")
 
 
@@ -168,14 +169,14 @@ async def test_answers_say_nothing() -> None:
     """401 and 403 name neither a reason nor a rule, and nobody keeps them."""
     plain = {"content-type": "text/plain; charset=utf-8", "cache-control": "no-store"}
     challenge = {**plain, "content-length": "13", "www-authenticate": "Bearer"}
-    assert await ask(Guard(guarded, tokens=Tokens([Token(OLD)]))) == (401, b"unauthorized\n", challenge)
-    closed = Guard(guarded, networks=networks("10.0.0.0/8"))
-    assert await ask(closed) == (403, b"forbidden\n", {**plain, "content-length": "10"})
+    assert await ask(AccessMiddleware(guarded, tokens=Tokens([Token(OLD)]))) == (401, b"unauthorized\n", challenge)
+    closed_label = AccessMiddleware(guarded, networks=networks("10.0.0.0/8"))
+    assert await ask(closed_label) == (403, b"forbidden\n", {**plain, "content-length": "10"})
 
 
 async def test_websocket() -> None:
     """A WebSocket is closed before it is accepted, whoever asks."""
-    guard = Guard(guarded, tokens=Tokens([Token(OLD)]))
+    guard = AccessMiddleware(guarded, tokens=Tokens([Token(OLD)]))
     assert (await ask(guard, kind="websocket"))[0] == 1008
     assert (await ask(guard, bearer(OLD), kind="websocket"))[0] == 1008
 
@@ -189,7 +190,7 @@ async def test_every_token_is_compared_in_constant_time(monkeypatch: pytest.Monk
         seen.append((len(a), len(b)))
         return compare(a, b)
 
-    guard = Guard(guarded, tokens=Tokens([Token(OLD), Token(NEW)]))
+    guard = AccessMiddleware(guarded, tokens=Tokens([Token(OLD), Token(NEW)]))
     monkeypatch.setattr(hmac, "compare_digest", counting)
     for headers in ([bearer(OLD)], [bearer(NEW)], [bearer("x" * 5000)], []):
         seen.clear()

@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from telemetry._base.diagnostics import Trouble
-from telemetry._base.report import REFUSED
+from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition import PrometheusReader, metrics_app
 from telemetry.exposition.asgi import ASGIApp
+from telemetry.metric import telemetry_metrics
 from tests.helpers.hanging import Hanging
 from tests.helpers.providers import OPENMETRICS, provider
 
@@ -91,11 +91,11 @@ async def test_head(reader: PrometheusReader) -> None:
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "x"])
 async def test_other_methods(method: str) -> None:
     """Other methods are refused with 405, told what is allowed, and counted."""
-    trouble = Trouble()
-    _, reader = provider(trouble=trouble)
+    diagnostics = Diagnostics()
+    _, reader = provider(diagnostics=diagnostics)
     answer = await ask(metrics_app(reader), method)
     assert (answer.status, answer.headers["allow"], answer.body) == (405, "GET, HEAD", b"only GET and HEAD\n")
-    assert trouble.values(REFUSED) == {("method",): 1}
+    assert diagnostics.values(telemetry_metrics.REFUSED_SCRAPES.name) == {("method",): 1}
 
 
 async def test_gzip(reader: PrometheusReader) -> None:
@@ -118,24 +118,24 @@ async def test_names(reader: PrometheusReader) -> None:
 
 async def test_after_shutdown() -> None:
     """After shutdown the answer is 503 with the reason, counted."""
-    trouble = Trouble()
-    _, reader = provider(trouble=trouble)
+    diagnostics = Diagnostics()
+    _, reader = provider(diagnostics=diagnostics)
     reader.shutdown()
     answer = await ask(metrics_app(reader))
     assert (answer.status, answer.body) == (503, b"the metric reader has been shut down\n")
-    assert trouble.values(REFUSED) == {("shutdown",): 1}
+    assert diagnostics.values(telemetry_metrics.REFUSED_SCRAPES.name) == {("shutdown",): 1}
 
 
 async def test_public_path_in_time() -> None:
     """A callback that hangs on the public path: 503 with the reason, in time, counted; the event loop goes on."""
-    trouble, hanging = Trouble(), Hanging()
-    meters, reader = provider(trouble=trouble, direct=False, scrape_timeout=0.05)
+    diagnostics, hanging = Diagnostics(), Hanging()
+    meters, reader = provider(diagnostics=diagnostics, direct=False, scrape_timeout=0.05)
     meters.get_meter("m").create_observable_gauge("g", [hanging])
     answers = await asyncio.gather(*(ask(metrics_app(reader)) for _ in range(3)))
     hanging.go.set()
     assert [answer.status for answer in answers] == [503] * 3
     assert b"a callback held up the collection for more than 0.05 s\n" in [answer.body for answer in answers]
-    assert trouble.values(REFUSED) == {("timeout",): 3}
+    assert diagnostics.values(telemetry_metrics.REFUSED_SCRAPES.name) == {("timeout",): 3}
 
 
 async def test_a_bug_is_no_empty_body(reader: PrometheusReader, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,21 +8,21 @@ import pytest
 from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 
-from telemetry._base.diagnostics import Trouble
-from telemetry._base.report import CLASHES
+from telemetry._base.diagnostics import Diagnostics
+from telemetry.metric import telemetry_metrics
 from tests.helpers.providers import OPENMETRICS, families, key, provider, samples, text
 
 
 def test_two_types_under_one_name(caplog: pytest.LogCaptureFixture) -> None:
     """Of two types under one name the first stays; the other is left out, counted once and logged once."""
-    trouble = Trouble()
-    meters, reader = provider(trouble=trouble)
+    diagnostics = Diagnostics()
+    meters, reader = provider(diagnostics=diagnostics)
     meters.get_meter("one").create_up_down_counter("m").add(1)
     meters.get_meter("two").create_histogram("m").record(1)
     with caplog.at_level(logging.WARNING):
         bodies = {text(reader) for _ in range(3)}
     assert bodies == {"# TYPE m gauge\nm 1\n"}
-    assert trouble.values(CLASHES) == {("m",): 1}
+    assert diagnostics.values(telemetry_metrics.CLASHES.name) == {("m",): 1}
     assert [record.getMessage() for record in caplog.records] == [
         "m of scope two is left out of the scrape: m is a gauge already"
     ]
@@ -51,24 +51,24 @@ def test_sample_names_that_meet(first: str, second: str) -> None:
 
 def test_two_descriptions(caplog: pytest.LogCaptureFixture) -> None:
     """Of two descriptions the first is shown; the points of both metrics stay."""
-    trouble = Trouble()
-    meters, reader = provider(trouble=trouble)
+    diagnostics = Diagnostics()
+    meters, reader = provider(diagnostics=diagnostics)
     meters.get_meter("one").create_counter("c", description="first").add(1, {"k": "1"})
     meters.get_meter("two").create_counter("c", description="second").add(2, {"k": "2"})
     assert text(reader) == ('# HELP c_total first\n# TYPE c_total counter\nc_total{k="1"} 1\nc_total{k="2"} 2\n')
-    assert trouble.values(CLASHES) == {}
+    assert diagnostics.values(telemetry_metrics.CLASHES.name) == {}
     assert "two descriptions or units" in caplog.text
 
 
 def test_same_series_of_two_scopes() -> None:
     """Without scope labels the same series of a second scope is left out and counted; with them both are shown."""
-    trouble = Trouble()
+    diagnostics = Diagnostics()
     for scope_labels, expected in ((False, 1), (True, 2)):
-        meters, reader = provider(trouble=trouble, scope_info_enabled=scope_labels)
+        meters, reader = provider(diagnostics=diagnostics, scope_info_enabled=scope_labels)
         meters.get_meter("one").create_counter("c").add(1, {"k": "v"})
         meters.get_meter("two").create_counter("c").add(2, {"k": "v"})
         assert len(samples(families(text(reader), openmetrics=False))) == expected
-    assert trouble.values(CLASHES) == {("c_total",): 1}
+    assert diagnostics.values(telemetry_metrics.CLASHES.name) == {("c_total",): 1}
 
 
 def test_scope_labels() -> None:
@@ -101,13 +101,13 @@ def test_keys_that_become_one() -> None:
 
 def test_label_sets_that_become_one() -> None:
     """Two label sets of one metric that become the same text are one series: the second is left out and counted."""
-    trouble = Trouble()
-    meters, reader = provider(trouble=trouble)
+    diagnostics = Diagnostics()
+    meters, reader = provider(diagnostics=diagnostics)
     gauge = meters.get_meter("m").create_gauge("g")
     for attributes in ({"a.b": "x"}, {"a_b": "x"}, {"n": 1}, {"n": "1"}, {"e": ""}, {}):
         gauge.set(1, attributes)
     assert text(reader) == '# TYPE g gauge\ng{a_b="x"} 1\ng{n="1"} 1\ng{e=""} 1\n'
-    assert trouble.values(CLASHES) == {("g",): 3}
+    assert diagnostics.values(telemetry_metrics.CLASHES.name) == {("g",): 3}
 
 
 def test_reserved_label_keys() -> None:

@@ -13,9 +13,9 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 
-from telemetry._base.diagnostics import Trouble
-from telemetry._base.report import CLASHES
+from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition import PrometheusReader, ScrapeRefusedError
+from telemetry.metric import telemetry_metrics
 from tests.helpers.providers import OPENMETRICS, families, key, provider, samples, text
 
 
@@ -64,9 +64,9 @@ def test_two_readers_of_one_provider() -> None:
 
 def test_two_providers_on_one_registry() -> None:
     """Two providers on one registry make one valid body: each name once, a conflict left out and counted."""
-    registry, trouble = CollectorRegistry(), Trouble()
-    one, _ = provider(registry=registry, trouble=trouble)
-    two, second = provider(registry=registry, trouble=trouble)
+    registry, diagnostics = CollectorRegistry(), Diagnostics()
+    one, _ = provider(registry=registry, diagnostics=diagnostics)
+    two, second = provider(registry=registry, diagnostics=diagnostics)
     one.get_meter("m").create_counter("c").add(1, {"p": "1"})
     two.get_meter("m").create_counter("c").add(2, {"p": "2"})
     two.get_meter("m").create_counter("c").add(9, {"p": "1"})
@@ -79,7 +79,7 @@ def test_two_providers_on_one_registry() -> None:
         key("c_total", {"p": "2"}): 2.0,
         key("x"): 1.0,
     }
-    assert trouble.values(CLASHES) == {("x",): 1}
+    assert diagnostics.values(telemetry_metrics.CLASHES.name) == {("x",): 1}
     one.shutdown()
     assert "# TYPE x histogram" in generate_latest(registry).decode()
     assert samples(families(text(second), openmetrics=False))[key("c_total", {"p": "1"})] == 9.0

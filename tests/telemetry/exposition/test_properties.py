@@ -13,9 +13,9 @@ from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
-from telemetry._base.diagnostics import Trouble
-from telemetry._base.report import CLASHES
+from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition import PrometheusReader
+from telemetry.metric import telemetry_metrics
 from telemetry.metricdata.exponential import upper_bound
 from tests.helpers.providers import OPENMETRICS, families, plain, text
 from tests.helpers.states import Recording, _power, bounds, build, exemplars_of, expected, recordings
@@ -35,18 +35,18 @@ def shown(metrics: list[Metric]) -> dict[Key, Any]:
     return found
 
 
-def new_reader(trouble: Trouble, **options: Any) -> PrometheusReader:
+def new_reader(diagnostics: Diagnostics, **options: Any) -> PrometheusReader:
     """A reader without scope and target labels."""
     return PrometheusReader(
-        registry=CollectorRegistry(), scope_info_enabled=False, disable_target_info=True, trouble=trouble, **options
+        registry=CollectorRegistry(), scope_info_enabled=False, disable_target_info=True, diagnostics=diagnostics, **options
     )
 
 
 @given(st.lists(recordings(wild=True), max_size=5), bounds)
 def test_values_come_back(state: list[Recording], edges: list[float]) -> None:
     """Both formats parse and hold exactly the SDK's values; where names clash, nothing but the SDK's values."""
-    trouble = Trouble()
-    reader = new_reader(trouble)
+    diagnostics = Diagnostics()
+    reader = new_reader(diagnostics)
     build(state, edges, [reader])
     parsed = families(text(reader, OPENMETRICS), openmetrics=True)
     openmetrics = shown(parsed)
@@ -58,7 +58,7 @@ def test_values_come_back(state: list[Recording], edges: list[float]) -> None:
     empty_buckets = {key for key in openmetrics if key not in wanted and key[0].endswith("_bucket")}
     exponential = any(recording.kind == "exponential" for recording in state)
     assert exponential or not empty_buckets
-    clashes = bool(trouble.values(CLASHES))
+    clashes = bool(diagnostics.values(telemetry_metrics.CLASHES.name))
     for key, value in openmetrics.items():
         assert plain_text[key] == value
         # An empty exponential bucket of the metric that stays may be a filled one of the metric that is left out.
@@ -73,7 +73,7 @@ def test_paths_agree(state: list[Recording], edges: list[float]) -> None:
     """The direct and the public path write the same body, but for the times of exemplars."""
     bodies = []
     for direct in (True, False):
-        reader = new_reader(Trouble(), direct=direct)
+        reader = new_reader(Diagnostics(), direct=direct)
         build(state, edges, [reader])
         metrics = families(text(reader, OPENMETRICS), openmetrics=True)
         marks = [(name, le, e.value, e.labels) for name, le, e in exemplars_of(metrics) if not name.endswith("_total")]
@@ -84,8 +84,8 @@ def test_paths_agree(state: list[Recording], edges: list[float]) -> None:
 @given(st.lists(recordings(wild=True), max_size=4), bounds)
 def test_exemplars_lie_in_their_buckets(state: list[Recording], edges: list[float]) -> None:
     """Every exemplar is one of the SDK's, within its bucket, and without clashes no histogram's exemplar is missing."""
-    trouble = Trouble()
-    reader = new_reader(trouble)
+    diagnostics = Diagnostics()
+    reader = new_reader(diagnostics)
     build(state, edges, [reader])
     metrics = families(text(reader, OPENMETRICS), openmetrics=True)
     measured = {float(value) for recording in state for _, value, _ in recording.measurements}
@@ -98,7 +98,9 @@ def test_exemplars_lie_in_their_buckets(state: list[Recording], edges: list[floa
             if sample.exemplar is not None:
                 assert below.get(series, float("-inf")) < sample.exemplar.value <= float(sample.labels["le"])
             below[series] = float(sample.labels["le"])
-    if not trouble.values(CLASHES) and not any(recording.kind == "exponential" for recording in state):
+    if not diagnostics.values(telemetry_metrics.CLASHES.name) and not any(
+        recording.kind == "exponential" for recording in state
+    ):
         sdk = [
             (e.time_unix_nano, float(e.value))
             for _, samples, exemplars in expected(reader.state())
@@ -130,7 +132,7 @@ def test_the_stock_exporter_agrees(state: list[Recording], edges: list[float]) -
     """
     registry = CollectorRegistry()
     stock = PrometheusMetricReader(registry=registry, scope_info_enabled=False, disable_target_info=True)
-    reader = new_reader(Trouble())
+    reader = new_reader(Diagnostics())
     build(state, edges, [reader, stock])
     assert shown(families(text(reader), openmetrics=False)) == shown(list(registry.collect()))
 

@@ -10,11 +10,11 @@ from opentelemetry.sdk.metrics import Histogram
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, ExponentialBucketHistogramAggregation, View
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from telemetry._base.report import Report
+from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition import Translation
-from telemetry.exposition.families import Families, Rules
+from telemetry.exposition.families import Families, NamingConfig
 from telemetry.exposition.text import Style, render
-from telemetry.metricdata.stream import Kind, Reading, Stream
+from telemetry.metricdata.stream import Snapshot, Stream, StreamKind
 from tests.helpers.providers import OPENMETRICS, Resource, provider, text
 
 BOUNDS = View(instrument_type=Histogram, aggregation=ExplicitBucketHistogramAggregation([0.01, 1, 100, 1_000_000]))
@@ -128,9 +128,11 @@ def test_gauges_that_are_not_finite() -> None:
     """The SDK leaves such values out; where another source of readings has them, they are written as Prometheus reads them."""
     values = [math.nan, math.inf, -math.inf]
     stream = Stream(
-        InstrumentationScope("m"), "g", "", "", Kind.GAUGE, (), [{"n": str(n)} for n in range(3)], [None] * 3, values
+        InstrumentationScope("m"), "g", "", "", StreamKind.GAUGE, (), [{"n": str(n)} for n in range(3)], [None] * 3, values
     )
-    body = render(Families(Rules(scope_labels=False, target_info=False), Report(None)), Reading(None, [stream]), Style())
+    body = render(
+        Families(NamingConfig(scope_labels=False, target_info=False), Diagnostics(None)), Snapshot(None, [stream]), Style()
+    )
     assert body == b'# TYPE g gauge\ng{n="0"} NaN\ng{n="1"} +Inf\ng{n="2"} -Inf\n'
 
 
@@ -195,18 +197,27 @@ def test_created_times_are_in_openmetrics_only() -> None:
 @pytest.mark.parametrize(
     ("translation", "accept", "expected"),
     [
-        (Translation.UNDERSCORES, f"{OPENMETRICS};escaping=allow-utf-8",
-         '# TYPE a_b_seconds counter\n# UNIT a_b_seconds seconds\na_b_seconds_total{k_x="v"} 1\n# EOF\n'),
+        (
+            Translation.UNDERSCORES,
+            f"{OPENMETRICS};escaping=allow-utf-8",
+            '# TYPE a_b_seconds counter\n# UNIT a_b_seconds seconds\na_b_seconds_total{k_x="v"} 1\n# EOF\n',
+        ),
         (Translation.UNDERSCORES_WITHOUT_SUFFIXES, None, '# TYPE a_b counter\na_b{k_x="v"} 1\n'),
         (Translation.UNDERSCORES_WITHOUT_SUFFIXES, OPENMETRICS, '# TYPE a_b counter\na_b_total{k_x="v"} 1\n# EOF\n'),
-        (Translation.UTF8, OPENMETRICS,
-         '# TYPE a_b_seconds counter\n# UNIT a_b_seconds seconds\na_b_seconds_total{k_x="v"} 1\n# EOF\n'),
-        (Translation.UTF8, f"{OPENMETRICS};escaping=allow-utf-8",
-         '# TYPE "a.b_seconds" counter\n# UNIT "a.b_seconds" seconds\n{"a.b_seconds_total","k.x"="v"} 1\n# EOF\n'),
+        (
+            Translation.UTF8,
+            OPENMETRICS,
+            '# TYPE a_b_seconds counter\n# UNIT a_b_seconds seconds\na_b_seconds_total{k_x="v"} 1\n# EOF\n',
+        ),
+        (
+            Translation.UTF8,
+            f"{OPENMETRICS};escaping=allow-utf-8",
+            '# TYPE "a.b_seconds" counter\n# UNIT "a.b_seconds" seconds\n{"a.b_seconds_total","k.x"="v"} 1\n# EOF\n',
+        ),
         (Translation.NONE, "text/plain;escaping=allow-utf-8", '# TYPE "a.b" counter\n{"a.b","k.x"="v"} 1\n'),
         (Translation.NONE, None, '# TYPE a_b counter\na_b{k_x="v"} 1\n'),
     ],
-)  # fmt: skip
+)
 def test_translation(translation: Translation, accept: str | None, expected: str) -> None:
     """UTF-8 names are written only where the option says so and the scraper takes them."""
     meters, reader = provider(translation=translation)

@@ -15,7 +15,7 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMet
 from opentelemetry.sdk.metrics.view import DropAggregation, ExponentialBucketHistogramAggregation, View
 from opentelemetry.sdk.trace import TracerProvider
 
-from telemetry import Telemetry
+from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.agentos import catalogue as rows
 from telemetry.pipeline import SCOPE
 from tests.helpers.readings import Provider, above_zero, points
@@ -130,7 +130,7 @@ def test_meter_that_is_disabled_takes_nothing(way: str, host: Provider) -> None:
 def test_sdk_that_is_disabled_records_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """OTEL_SDK_DISABLED keeps its meaning: everything works, nothing is kept."""
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-    telemetry = Telemetry()
+    telemetry = AgentOSTelemetry()
     feed(telemetry)
     assert above_zero(telemetry) == {}
 
@@ -153,7 +153,7 @@ def test_exemplar_filter_of_the_environment(
 
 def test_recording_after_shutdown_is_quiet(way: str) -> None:
     """A provider that is shut down is recorded into without an error."""
-    telemetry = Telemetry()
+    telemetry = AgentOSTelemetry()
     handle = telemetry[DURATION].labels(**LABELS)
     handle.observe(1)
     telemetry.shutdown()
@@ -167,7 +167,7 @@ def test_recording_after_shutdown_is_quiet(way: str) -> None:
 )
 def test_refused_values_are_counted(value: Any, reason: str, way: str, caplog: pytest.LogCaptureFixture) -> None:
     """NaN, infinities and negative values are refused as record() refuses them: counted each time, logged once."""
-    telemetry = Telemetry()
+    telemetry = AgentOSTelemetry()
     with caplog.at_level(logging.WARNING, "telemetry"):
         for _ in range(2):
             telemetry[DURATION].labels(**LABELS).observe(value)
@@ -178,7 +178,7 @@ def test_refused_values_are_counted(value: Any, reason: str, way: str, caplog: p
 
 def test_number_of_another_kind_is_recorded_as_a_float() -> None:
     """A Decimal is a number too."""
-    telemetry = Telemetry()
+    telemetry = AgentOSTelemetry()
     telemetry[DURATION].labels(**LABELS).observe(0.5)
     telemetry[DURATION].labels(**LABELS).observe(Decimal("0.25"))  # type: ignore[arg-type]  # what a caller may do
     sums = [v for (name, _), v in above_zero(telemetry).items() if name.endswith("_sum")]
@@ -187,7 +187,7 @@ def test_number_of_another_kind_is_recorded_as_a_float() -> None:
 
 def test_gauge_goes_below_zero_and_refuses_set() -> None:
     """An up-down counter takes negative amounts; set() says what to use instead."""
-    telemetry = Telemetry()
+    telemetry = AgentOSTelemetry()
     telemetry[ACTIVE].labels("navi").dec(2)
     assert above_zero(telemetry) == {("a2a_active_tasks", (("agent", "navi"),)): -2.0}
     with pytest.raises(TypeError, match="use inc\\(\\) and dec\\(\\)"):

@@ -23,14 +23,14 @@ def test_measurement_that_meets_a_handle_being_bound_anew(host: Provider, monkey
     handle = telemetry[REQUESTS].labels(**LABELS)
     handle.inc()
     provider.add_metric_reader(late)
-    find = record.Source.aggregations
+    find = record.InstrumentSource.aggregations
 
-    def interrupted(source: record.Source, attributes: Any) -> Any:
-        monkeypatch.setattr(record.Source, "aggregations", find)
+    def interrupted(source: record.InstrumentSource, attributes: Any) -> Any:
+        monkeypatch.setattr(record.InstrumentSource, "aggregations", find)
         handle.inc(10)  # what the other thread does just now
         return find(source, attributes)
 
-    monkeypatch.setattr(record.Source, "aggregations", interrupted)
+    monkeypatch.setattr(record.InstrumentSource, "aggregations", interrupted)
     handle.inc(100)
     assert [p[2] for p in points(late)] == [110]
 

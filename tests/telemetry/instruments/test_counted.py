@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from opentelemetry.context import Context
 
-from telemetry import Telemetry, install
-from telemetry._base.diagnostics import Tally, Trouble
+from telemetry import AgentOSTelemetry, Telemetry, install
+from telemetry._base.diagnostics import Diagnostics, EventCount
 from telemetry.agentos import catalogue as rows
 from telemetry.agentos import default as process
-from telemetry.metric import Catalogue, counter, histogram, opened, up_down_counter
+from telemetry.metric import Catalogue, counter, histogram, open_label, telemetry_metrics, up_down_counter
 from tests.helpers.readings import above_zero, read
 
-WHO = opened("who", "w", limit=1)
+WHO = open_label("who", "w", limit=1)
 HITS, LEVEL = counter("hits", "", "h", WHO), up_down_counter("level", "", "l", WHO)
 TOOK = histogram("took", "s", "t", WHO, bounds=(1,))
-LIST = Catalogue([HITS, LEVEL, TOOK, *rows.TELEMETRY])
+LIST = Catalogue([HITS, LEVEL, TOOK, *telemetry_metrics.TELEMETRY])
 
 
 def full() -> Telemetry:
@@ -75,15 +75,12 @@ def test_value_that_is_called_other_is_no_overflow() -> None:
     telemetry = full()
     for value in ("other", "invalid"):
         telemetry[HITS].labels(value).inc()
-    assert above_zero(telemetry) == {
-        ("hits_total", (("who", "other"),)): 1.0,
-        ("hits_total", (("who", "invalid"),)): 1.0,
-    }
+    assert above_zero(telemetry) == {("hits_total", (("who", "other"),)): 1.0, ("hits_total", (("who", "invalid"),)): 1.0}
 
 
 def test_a_call_of_an_agent_over_the_limit_is_counted_once_a_measurement() -> None:
     """Neither the zeros of a new series nor the look-up of a bundle count: only what the call records."""
-    telemetry = Telemetry(limits={"agent": 1})
+    telemetry = AgentOSTelemetry(limits={"agent": 1})
     for agent in ("first", "second", "third"):
         with telemetry.recorder.a2a_call(agent=agent, operation="query"):
             pass
@@ -97,7 +94,7 @@ def test_a_call_of_an_agent_over_the_limit_is_counted_once_a_measurement() -> No
 
 def test_other_starts_at_zero_as_well() -> None:
     """The first decision of a workspace over the limit starts the other results of 'other' at 0."""
-    telemetry = Telemetry(limits={"workspace_id": 1})
+    telemetry = AgentOSTelemetry(limits={"workspace_id": 1})
     for workspace in ("first", "second", "third"):
         telemetry.recorder.record_rate_limit_hit("/a", "denied", workspace)
     found = {dict(ls)["result"]: v for (n, ls), v in read(telemetry).items() if dict(ls).get("workspace_id") == "other"}
@@ -107,7 +104,7 @@ def test_other_starts_at_zero_as_well() -> None:
 @pytest.mark.parametrize("strange", [["list"], {"set"}, None, b"\xff", 10**5000], ids=lambda value: type(value).__name__)
 def test_a_strange_value_is_invalid_and_never_raises(strange: Any) -> None:
     """What cannot be hashed, or spelled, is kept under 'invalid' by every helper."""
-    recorder = (telemetry := Telemetry()).recorder
+    recorder = (telemetry := AgentOSTelemetry()).recorder
     recorder.record_a2a_request(strange, strange, "success", 0.1, 10)
     recorder.record_a2a_request("navi", "query", strange, 0.1)
     recorder.record_cache_operation(strange, "hit", 0.1)
@@ -128,19 +125,19 @@ def test_a_strange_value_is_invalid_and_never_raises(strange: Any) -> None:
 @pytest.mark.parametrize("tokens", [("x", 1, None), (1, 2, "x"), ([], {}, object())])
 def test_tokens_that_are_no_numbers_never_raise(tokens: tuple[Any, ...]) -> None:
     """What a provider calls its usage may be anything: the call is counted, the failure too."""
-    telemetry = Telemetry()
+    telemetry = AgentOSTelemetry()
     telemetry.recorder.record_ccr_request("p", "chat", "success", 0.1, *tokens)
     assert above_zero(telemetry, "ccr_requests") == {
         ("ccr_requests_total", (("provider", "p"), ("status", "success"), ("task_type", "chat"))): 1.0
     }
-    assert telemetry.trouble.values("agentos.telemetry.dropped") == {("ccr_tokens_total", "failed"): 1}
+    assert telemetry.diagnostics.values("agentos.telemetry.dropped") == {("ccr_tokens_total", "failed"): 1}
 
 
 def test_handles_of_the_default_count_in_the_configured_telemetry(monkeypatch: pytest.MonkeyPatch) -> None:
     """After install() a handle made before records and counts in the new telemetry."""
     monkeypatch.setattr(process, "_current", None)
     before = process.current()
-    after = Telemetry()
+    after = AgentOSTelemetry()
     handle = before[rows.CCR_REQUESTS].labels("p", "chat", "no such status")
     install(after)
     handle.inc()
@@ -150,17 +147,17 @@ def test_handles_of_the_default_count_in_the_configured_telemetry(monkeypatch: p
 
 def test_a_tally_is_exact_from_any_thread() -> None:
     """Eight threads count while a ninth reads: nothing is lost, and reading counts nothing."""
-    tally, stop = Tally(), threading.Event()
+    tally, stop = EventCount(), threading.Event()
 
     def read_on() -> None:
         last = 0
         while not stop.is_set():
-            last, before = tally.number, last
+            last, before = tally.value, last
             assert last >= before
 
     def count() -> None:
         for _ in range(20_000):
-            tally.one()
+            tally.increment()
 
     reader, threads = threading.Thread(target=read_on), [threading.Thread(target=count) for _ in range(8)]
     for thread in (reader, *threads):
@@ -169,23 +166,23 @@ def test_a_tally_is_exact_from_any_thread() -> None:
         thread.join()
     stop.set()
     reader.join()
-    assert (tally.number, tally.number) == (160_000, 160_000)
+    assert (tally.value, tally.value) == (160_000, 160_000)
 
 
 def test_a_forked_child_counts_from_zero() -> None:
     """What the parent had is the parent's: the child begins at 0, with the handles that it inherited."""
-    trouble = Trouble()
-    one = trouble.tally(("row", "a")).one
+    diagnostics = Diagnostics()
+    one = diagnostics.counter_of(("row", "a")).increment
     one()
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
         one()
         one()
-        os.write(write_end, str(trouble.values("row")).encode())
+        os.write(write_end, str(diagnostics.values("row")).encode())
         os._exit(0)
     os.waitpid(child, 0)
     assert os.read(read_end, 100).decode() == "{('a',): 2}"
-    assert trouble.values("row") == {("a",): 1}
+    assert diagnostics.values("row") == {("a",): 1}
     os.close(read_end)
     os.close(write_end)

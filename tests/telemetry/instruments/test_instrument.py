@@ -6,7 +6,7 @@ import pytest
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.trace import set_span_in_context
 
-from telemetry import Telemetry
+from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.agentos import catalogue as rows
 from telemetry.metric import Catalogue, counter, histogram, up_down_counter
 from tests.helpers.readings import Clock, above_zero, read
@@ -20,7 +20,7 @@ BARE = Catalogue(
 
 def test_labels_by_position_by_key_and_mixed_are_one_series() -> None:
     """The same values give the same handle, however they are given."""
-    requests = Telemetry(strict=True)[rows.A2A_REQUESTS]
+    requests = AgentOSTelemetry(strict=True)[rows.A2A_REQUESTS]
     handle = requests.labels("navi", "query", "success")
     assert requests.labels(**LABELS) is handle
     assert requests.labels("navi", status="success", operation="query") is handle
@@ -28,7 +28,7 @@ def test_labels_by_position_by_key_and_mixed_are_one_series() -> None:
 
 def test_record_and_add_take_attributes() -> None:
     """OpenTelemetry's own words reach the same series as handles do."""
-    telemetry = Telemetry()
+    telemetry = AgentOSTelemetry()
     telemetry[rows.A2A_REQUESTS].add(2, LABELS)
     telemetry[rows.A2A_REQUESTS].labels(**LABELS).inc()
     telemetry[rows.A2A_ACTIVE_TASKS].add(-1, {"agent": "navi"})
@@ -85,7 +85,7 @@ def test_time_observes_seconds_as_context_manager_and_decorator(clock: Clock) ->
 
 def test_in_progress_goes_down_when_the_block_raises() -> None:
     """track_inprogress() is down at the end in every case."""
-    telemetry = Telemetry()
+    telemetry = AgentOSTelemetry()
     gauge = telemetry[rows.A2A_ACTIVE_TASKS].labels("navi")
     with pytest.raises(ZeroDivisionError), gauge.track_inprogress():
         raise ZeroDivisionError
@@ -94,7 +94,7 @@ def test_in_progress_goes_down_when_the_block_raises() -> None:
 
 def test_info_replaces_its_facts() -> None:
     """An info has one series: the facts given last."""
-    telemetry = Telemetry()
+    telemetry = AgentOSTelemetry()
     info = telemetry[rows.AGENTOS_INFO]
     assert not [key for key in read(telemetry) if key[0] == "agentos_info"]
     info.info({"version": "1", "service_name": "a", "environment": "test"})
@@ -107,12 +107,12 @@ def test_info_replaces_its_facts() -> None:
 def test_unknown_metric_is_named() -> None:
     """Asking a telemetry for a metric that its catalogue does not have says so."""
     with pytest.raises(KeyError, match="hits_total is not recorded here"):
-        Telemetry()[BARE[0]]
+        AgentOSTelemetry()[BARE[0]]
 
 
 def test_counter_starts_at_zero_for_its_closed_values() -> None:
     """Once the open labels are known, the closed ones all start at 0, but for those that come late."""
-    telemetry = Telemetry()
+    telemetry = AgentOSTelemetry()
     telemetry.start_at_zero(rows.CCR_TOKENS, provider="p")
     assert {k: v for k, v in read(telemetry).items() if k[0] == "ccr_tokens_total"} == {
         ("ccr_tokens_total", (("direction", "input"), ("provider", "p"))): 0.0,

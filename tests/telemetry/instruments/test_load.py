@@ -8,9 +8,9 @@ import tracemalloc
 
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from telemetry import Telemetry
+from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.agentos import catalogue as rows
-from telemetry.metric import Catalogue, counter, histogram, opened
+from telemetry.metric import Catalogue, counter, histogram, open_label
 from tests.helpers.readings import above_zero, read
 
 LABELS = {"agent": "navi", "operation": "query", "status": "success"}
@@ -23,7 +23,7 @@ def total(telemetry: Telemetry, name: str) -> float:
 
 def test_flood_of_labels_stays_within_the_limits_and_loses_nothing() -> None:
     """100,000 distinct workspaces, agents and operations: series bounded, memory bounded, sums and other series exact."""
-    telemetry = Telemetry(known={"agent": ["navi"]}, limits={"workspace_id": 100, "agent": 10, "operation": 10})
+    telemetry = AgentOSTelemetry(known={"agent": ["navi"]}, limits={"workspace_id": 100, "agent": 10, "operation": 10})
     record, limit = telemetry.recorder.record_a2a_request, telemetry.recorder.record_rate_limit_hit
     for n in range(2_000):  # what is admitted, and every path once
         record(f"a{n}", f"o{n}", "success", 0.1, 10)
@@ -51,7 +51,7 @@ def test_flood_of_labels_stays_within_the_limits_and_loses_nothing() -> None:
 
 def test_the_sdks_own_overflow_is_never_reached() -> None:
     """A View's limit follows from the labels' limits: all combinations fit, in every reader."""
-    a, b = opened("a", "a", limit=30), opened("b", "b", limit=30)
+    a, b = open_label("a", "a", limit=30), open_label("b", "b", limit=30)
     both = Catalogue([counter("hits", "", "h", a, b), histogram("took", "s", "h", a, b, bounds=(1,))])
     reader = InMemoryMetricReader()
     telemetry = Telemetry(both, metric_readers=[reader])
@@ -67,7 +67,7 @@ def test_the_sdks_own_overflow_is_never_reached() -> None:
 
 def test_threads_and_tasks_are_counted_to_the_unit() -> None:
     """8 threads and 200 tasks with 10,000 records each, scraped meanwhile: totals are exact."""
-    telemetry = Telemetry()
+    telemetry = AgentOSTelemetry()
     handle = telemetry[rows.A2A_REQUEST_DURATION].labels(**LABELS)
     record = telemetry.recorder.record_cache_operation
     stop = threading.Event()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from opentelemetry.sdk.metrics.view import Aggregation, View
 
-from telemetry import Catalogue, Telemetry
+from telemetry import AgentOSTelemetry, Catalogue, Telemetry
 from telemetry.agentos import catalogue as rows
-from telemetry.metric import observable_gauge, opened
+from telemetry.metric import observable_gauge, open_label, telemetry_metrics
 from tests.helpers.readings import above_zero, read
 
-LEVEL = observable_gauge("level", "", "Level", opened("tank", "t", limit=5))
+LEVEL = observable_gauge("level", "", "Level", open_label("tank", "t", limit=5))
 
 
 def test_watched_values_are_read_at_each_collect() -> None:
@@ -24,15 +24,15 @@ def test_watched_values_are_read_at_each_collect() -> None:
 
 def test_trouble_appears_as_soon_as_it_is_above_zero() -> None:
     """The counters of trouble are not there before, so that an alert on them is silent until there is some."""
-    telemetry = Telemetry()
+    telemetry = AgentOSTelemetry()
     assert not [name for name, _ in read(telemetry) if name.startswith("agentos_telemetry")]
-    telemetry.trouble.count("agentos.telemetry.clashes", "some_metric")
+    telemetry.diagnostics.count("agentos.telemetry.clashes", "some_metric")
     assert above_zero(telemetry) == {("agentos_telemetry_clashes_total", (("metric", "some_metric"),)): 1.0}
 
 
 def test_descriptive_metrics_are_on_where_the_catalogue_has_them() -> None:
     """Series a metric, and the last scrape's time and size, by the scrape after it."""
-    telemetry = Telemetry(Catalogue([*rows.AGENTOS, *rows.DESCRIPTIVE]))
+    telemetry = AgentOSTelemetry(Catalogue([*rows.AGENTOS, *telemetry_metrics.DESCRIPTIVE]))
     telemetry.recorder.record_rate_limit_hit("/a", "allowed", "w")
     first = telemetry.reader.expose().body
     shown = read(telemetry)
@@ -61,12 +61,12 @@ def test_failing_view_never_reaches_the_measured_code(strict: bool) -> None:
     provider = MeterProvider(
         [*_readers()], views=[View(instrument_name="a2a.requests", aggregation=broken)], shutdown_on_exit=False
     )
-    telemetry = Telemetry(meter_provider=provider, strict=strict)
+    telemetry = AgentOSTelemetry(meter_provider=provider, strict=strict)
     with telemetry.recorder.a2a_call(agent="navi", operation="query"):
         pass
     telemetry.recorder.record_a2a_request("navi", "query", "success", 0.1)
     assert broken.made > 0
-    assert telemetry.trouble.values("agentos.telemetry.dropped")["a2a_requests_total", "failed"] > 0
+    assert telemetry.diagnostics.values("agentos.telemetry.dropped")["a2a_requests_total", "failed"] > 0
     provider.shutdown()
 
 

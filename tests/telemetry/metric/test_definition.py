@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from telemetry.agentos.catalogue import AGENTOS
-from telemetry.metric import Catalogue, CatalogueError, closed, counter, histogram, info, opened, up_down_counter
+from telemetry.metric import Catalogue, CatalogueError, closed_label, counter, histogram, info, open_label, up_down_counter
 
-WHO = opened("who", "who", limit=5)
+WHO = open_label("who", "who", limit=5)
 
 
 @pytest.mark.parametrize(
@@ -35,13 +35,13 @@ def test_prometheus_name_has_unit_and_suffix(metric: object, name: str) -> None:
         (lambda: [histogram("a", "", "h", bounds=(1,)), counter("a.count", "", "h")], "both become a_count"),
         (lambda: [counter("1a", "", "h")], "no OpenTelemetry instrument name"),
         (lambda: [counter("a", "", "h", WHO, WHO)], "stands twice"),
-        (lambda: [histogram("a", "", "h", opened("le", "le", limit=1), bounds=(1,))], "cannot be a label key"),
-        (lambda: [counter("a", "", "h", opened("a-b", "x", limit=1))], "cannot be a label key"),
+        (lambda: [histogram("a", "", "h", open_label("le", "le", limit=1), bounds=(1,))], "cannot be a label key"),
+        (lambda: [counter("a", "", "h", open_label("a-b", "x", limit=1))], "cannot be a label key"),
         (lambda: [histogram("a", "", "h", bounds=(2, 1))], "must rise"),
         (lambda: [histogram("a", "", "h", bounds=())], "needs them"),
         (lambda: [info("a.facts", "h")], "ends in .info"),
-        (lambda: [counter("a", "", "h", closed("x", "x"))], "at least one value"),
-        (lambda: [counter("a", "", "h", opened("x", "x", limit=0))], "limit must be at least 1"),
+        (lambda: [counter("a", "", "h", closed_label("x", "x"))], "at least one value"),
+        (lambda: [counter("a", "", "h", open_label("x", "x", limit=0))], "limit must be at least 1"),
     ],
 )
 def test_clash_stops_the_start(metrics: object, message: str) -> None:

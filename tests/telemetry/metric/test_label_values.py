@@ -8,15 +8,14 @@ from enum import Enum, StrEnum
 import pytest
 
 from telemetry import LabelError, Telemetry
-from telemetry._base.diagnostics import Trouble
-from telemetry.agentos import catalogue as rows
-from telemetry.metric import Catalogue, CatalogueError, closed, counter, opened
+from telemetry._base.diagnostics import Diagnostics
+from telemetry.metric import Catalogue, CatalogueError, closed_label, counter, open_label, telemetry_metrics
 from telemetry.metric.label_text import text_of
 from telemetry.metric.label_values import Domain, Domains
 from tests.helpers.readings import above_zero
 
-HITS = counter("hits", "", "h", opened("who", "w", limit=2), closed("how", "h", "a", "b"))
-LIST = Catalogue([HITS, *rows.TELEMETRY])
+HITS = counter("hits", "", "h", open_label("who", "w", limit=2), closed_label("how", "h", "a", "b"))
+LIST = Catalogue([HITS, *telemetry_metrics.TELEMETRY])
 
 
 class Colour(Enum):
@@ -61,16 +60,16 @@ def test_open_domain_keeps_the_first_values_and_folds_the_rest() -> None:
     """The first N values keep their series, later ones become 'other', known ones never use up the limit."""
     domain = Domain(HITS.labels[0], known=["k"], limit=2)
     assert [domain.admit(v) for v in ("a", "k", "b", "c", "a", "k", "d")] == ["a", "k", "b", "other", "a", "k", "other"]
-    assert domain.admitted == {"a", "b"}
+    assert domain.discovered == {"a", "b"}
     assert domain.size == 5
 
 
 def test_adopted_values_are_admitted_without_a_place_of_their_own_being_asked() -> None:
     """Values of another worker are taken over as far as there is room."""
     domain = Domain(HITS.labels[0], limit=2)
-    domain.adopt(["x", "bad\n", "y", "z"])
-    assert len(domain.admitted) == 2
-    assert domain.admitted < {"x", "y", "z"}
+    domain.admit_all(["x", "bad\n", "y", "z"])
+    assert len(domain.discovered) == 2
+    assert domain.discovered < {"x", "y", "z"}
 
 
 @pytest.mark.parametrize(
@@ -122,7 +121,7 @@ def test_overflow_is_counted_by_metric_and_label() -> None:
 def test_limit_for_a_label_that_does_not_exist_stops_the_start() -> None:
     """A limit or a known value for an unknown label is a mistake in the settings."""
     with pytest.raises(CatalogueError, match="no open label 'nobody'; the open labels are"):
-        Domains(LIST, Trouble(), limits={"nobody": 1})
+        Domains(LIST, Diagnostics(), limits={"nobody": 1})
 
 
 def test_too_many_possible_series_stop_the_start() -> None:

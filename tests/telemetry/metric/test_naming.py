@@ -12,12 +12,27 @@ from telemetry.metric.naming import Translation, label_key, metric_name, unit_wo
 @pytest.mark.parametrize(
     ("unit", "word"),
     [
-        ("", ""), ("s", "seconds"), ("ms", "milliseconds"), ("By", "bytes"), ("KiBy", "kibibytes"), ("1", "ratio"),
-        ("%", "percent"), ("Cel", "celsius"), ("{request}", ""), ("{a}/s", "per_second"), ("By/s", "bytes_per_second"),
-        ("m/s", "meters_per_second"), ("1/s", "per_second"), ("{x}By", "bytes"), ("foo bar", "foo_bar"), ("_x_", "x"),
-        ("USD", "USD"), ("//", ""), ("{a}b{c}", "b"),
+        ("", ""),
+        ("s", "seconds"),
+        ("ms", "milliseconds"),
+        ("By", "bytes"),
+        ("KiBy", "kibibytes"),
+        ("1", "ratio"),
+        ("%", "percent"),
+        ("Cel", "celsius"),
+        ("{request}", ""),
+        ("{a}/s", "per_second"),
+        ("By/s", "bytes_per_second"),
+        ("m/s", "meters_per_second"),
+        ("1/s", "per_second"),
+        ("{x}By", "bytes"),
+        ("foo bar", "foo_bar"),
+        ("_x_", "x"),
+        ("USD", "USD"),
+        ("//", ""),
+        ("{a}b{c}", "b"),
     ],
-)  # fmt: skip
+)
 def test_unit(unit: str, word: str) -> None:
     """A unit becomes its Prometheus word; annotations are dropped."""
     assert unit_word(unit) == word
@@ -26,13 +41,24 @@ def test_unit(unit: str, word: str) -> None:
 @pytest.mark.parametrize(
     ("name", "unit", "counter", "expected"),
     [
-        ("a.b", "", False, "a_b"), ("a..b", "", False, "a_b"), ("a__b", "", False, "a_b"), ("1a", "", False, "_1a"),
-        ("a:b", "", False, "a:b"), ("é", "", False, "_"), ("a.seconds", "s", False, "a_seconds"), ("a", "s", True, "a_seconds"),
-        ("a.total", "", True, "a"), ("a.total", "s", True, "a_seconds"), ("a_total", "", False, "a_total"),
-        ("a-", "s", False, "a_seconds"), ("seconds", "s", False, "seconds"), ("cpu", "1", False, "cpu_ratio"),
-        ("total", "", True, "total"), ("a_seconds_total", "s", True, "a_seconds"),
+        ("a.b", "", False, "a_b"),
+        ("a..b", "", False, "a_b"),
+        ("a__b", "", False, "a_b"),
+        ("1a", "", False, "_1a"),
+        ("a:b", "", False, "a:b"),
+        ("é", "", False, "_"),
+        ("a.seconds", "s", False, "a_seconds"),
+        ("a", "s", True, "a_seconds"),
+        ("a.total", "", True, "a"),
+        ("a.total", "s", True, "a_seconds"),
+        ("a_total", "", False, "a_total"),
+        ("a-", "s", False, "a_seconds"),
+        ("seconds", "s", False, "seconds"),
+        ("cpu", "1", False, "cpu_ratio"),
+        ("total", "", True, "total"),
+        ("a_seconds_total", "s", True, "a_seconds"),
     ],
-)  # fmt: skip
+)
 def test_metric_name(name: str, unit: str, counter: bool, expected: str) -> None:
     """Characters, digits in front, double underscores, units and _total, as the compatibility text has them."""
     assert metric_name(name, unit, Translation.UNDERSCORES, utf8=False, counter=counter) == expected

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from telemetry import Telemetry
+from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.agentos.catalogue import A2A_REQUESTS
 from tests.helpers.otlp_receiver import Receiver, receiving
 
@@ -31,7 +31,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, receiver: Receiver) -> Iterator[Ask]:
     def from_variables(**variables: str) -> Telemetry:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        built.append(Telemetry.from_environment())
+        built.append(AgentOSTelemetry.from_environment())
         return built[-1]
 
     yield from_variables
@@ -138,9 +138,15 @@ def test_each_process_has_an_instance_id(ask: Ask) -> None:
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
 def test_an_endpoint_that_cannot_be_spoken_to_is_told_in_one_line(
-    ask: Ask, refused: str, receiver: Receiver, scheme: str, protocol: str, said: threading.Event,
-    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    ask: Ask,
+    refused: str,
+    receiver: Receiver,
+    scheme: str,
+    protocol: str,
+    said: threading.Event,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     """A refused port and a TLS mismatch: one warning with the endpoint, no stack trace, and an end without waiting."""
     url = refused if scheme == "http" else receiver.url.replace("http:", "https:")
     telemetry = ask(**http(url, OTEL_EXPORTER_OTLP_PROTOCOL=protocol, OTEL_METRICS_EXPORTER="none"))

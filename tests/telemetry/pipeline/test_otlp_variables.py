@@ -50,6 +50,6 @@ def test_the_pauses_grow_up_to_five_seconds(monkeypatch: pytest.MonkeyPatch) -> 
     waited: list[float] = []
     monkeypatch.setattr(outage._stop, "wait", waited.append)
     for result in [SpanExportResult.FAILURE] * 7 + [SpanExportResult.SUCCESS] * 2:
-        outage.pause()
-        outage.told(lambda answer=result: answer, 1)
+        outage.back_off()
+        outage.run_export(lambda answer=result: answer, 1)
     assert waited == [2, 4, 5, 5, 5, 5, 5]

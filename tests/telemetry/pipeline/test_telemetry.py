@@ -12,13 +12,13 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor
 
-from telemetry import PrometheusReader, Telemetry
+from telemetry import AgentOSTelemetry, PrometheusReader, Telemetry
 from telemetry.agentos import catalogue as rows
 from telemetry.instruments.views import views
-from telemetry.metric import Catalogue, counter, opened
+from telemetry.metric import Catalogue, counter, open_label
 from tests.helpers.readings import above_zero, samples_of
 
-ORDERS = counter("shop.orders", "{order}", "Orders", opened("shop", "shop", limit=3))
+ORDERS = counter("shop.orders", "{order}", "Orders", open_label("shop", "shop", limit=3))
 VISITS = counter("shop.visits", "{visit}", "Visits")
 
 
@@ -46,7 +46,7 @@ def test_host_with_a_provider_of_its_own() -> None:
 
     reader = PrometheusReader(scope_info_enabled=False, disable_target_info=True, registry=CollectorRegistry())
     provider = MeterProvider([reader], views=views(rows.AGENTOS), shutdown_on_exit=False)
-    telemetry = Telemetry(meter_provider=provider)
+    telemetry = AgentOSTelemetry(meter_provider=provider)
     telemetry.recorder.record_cache_operation("get", "hit", 0.002)
     provider.get_meter("host").create_counter("host.things").add(1)
     samples = samples_of(reader.expose().body.decode())
@@ -62,7 +62,7 @@ def test_host_with_a_provider_of_its_own() -> None:
 def test_readers_beside_the_prometheus_reader_see_the_same() -> None:
     """The same state can be pushed: another reader gets the same series."""
     reader = InMemoryMetricReader()
-    telemetry = Telemetry(metric_readers=[reader])
+    telemetry = AgentOSTelemetry(metric_readers=[reader])
     telemetry[rows.A2A_REQUESTS].labels("navi", "query", "success").inc(3)
     data = reader.get_metrics_data()
     (metric,) = data.resource_metrics[0].scope_metrics[0].metrics  # type: ignore[union-attr]
@@ -77,7 +77,7 @@ class FailsToStop(SpanProcessor):
 
 def test_shutdown_that_fails_is_logged_and_not_raised(caplog: pytest.LogCaptureFixture) -> None:
     """A processor that cannot be stopped does not stop the others, nor the service."""
-    telemetry = Telemetry(span_processors=[FailsToStop()])
+    telemetry = AgentOSTelemetry(span_processors=[FailsToStop()])
     with caplog.at_level(logging.WARNING, "telemetry"):
         telemetry.shutdown()
         telemetry.shutdown()
@@ -99,8 +99,9 @@ def test_default_starts_no_thread_and_no_exporter() -> None:
 def test_global_tracer_provider_is_set_only_where_nobody_has(already: bool, ours: bool) -> None:
     """A host's global provider stays; where there is none, ours becomes it."""
     code = (
-        "from opentelemetry import trace; from opentelemetry.sdk.trace import TracerProvider; from telemetry import Telemetry;"
-        f"{already} and trace.set_tracer_provider(TracerProvider()); t = Telemetry(); t.offer_globally();"
+        "from opentelemetry import trace; from opentelemetry.sdk.trace import TracerProvider;"
+        "from telemetry import AgentOSTelemetry;"
+        f"{already} and trace.set_tracer_provider(TracerProvider()); t = AgentOSTelemetry(); t.offer_globally();"
         "print(trace.get_tracer_provider() is t.tracer_provider)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

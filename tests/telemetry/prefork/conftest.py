@@ -19,7 +19,7 @@ def join(tmp_path: Path) -> Iterator[Join]:
     made: list[Telemetry] = []
 
     def make(**options: Any) -> Telemetry:
-        workers = Workers(tmp_path / "state", **{"save_every": 3600.0, "patience": 5.0, **options})
+        workers = Workers(tmp_path / "state", **{"save_every": 3600.0, "timeout": 5.0, **options})
         made.append(Telemetry(catalogue(), workers=workers))
         return made[-1]
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry.metric import Together
-from telemetry.metricdata.exponential import explicit, together
-from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, Kind, Reading
+from telemetry.metric import MultiprocessMode
+from telemetry.metricdata.exponential import add_exponential, explicit
+from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, Snapshot, StreamKind
 from telemetry.prefork.merge import Contribution, Merger
 from telemetry.prefork.snapshot import Encoder, decode
 from tests.helpers.run_states import RUN, merged, one, state, stream, values
@@ -21,35 +21,35 @@ LABELS = (("who", "x"),)
 
 def test_counters_add_up_series_by_series() -> None:
     """The same labels in two workers are one series, others stay apart; whole numbers stay whole."""
-    reading = merged(state("a", one("c", 3, who="x")), state("b", one("c", 4, who="x")), state("d", one("c", 5, who="y")))
-    assert values(reading) == {("c", LABELS): 7, ("c", (("who", "y"),)): 5}
+    snapshot = merged(state("a", one("c", 3, who="x")), state("b", one("c", 4, who="x")), state("d", one("c", 5, who="y")))
+    assert values(snapshot) == {("c", LABELS): 7, ("c", (("who", "y"),)): 5}
 
 
 def test_histograms_add_up_bucket_by_bucket() -> None:
     """Counts are added bucket by bucket, sums to the float nearest to the exact sum."""
-    kind = Kind.HISTOGRAM
-    reading = merged(state("a", one("h", ([1, 2, 3], 0.1), kind=kind)), state("b", one("h", ([4, 0, 1], 0.2), kind=kind)))
-    assert values(reading) == {("h", ()): ([5, 2, 4], fsum([0.1, 0.2]))}
+    kind = StreamKind.HISTOGRAM
+    snapshot = merged(state("a", one("h", ([1, 2, 3], 0.1), kind=kind)), state("b", one("h", ([4, 0, 1], 0.2), kind=kind)))
+    assert values(snapshot) == {("h", ()): ([5, 2, 4], fsum([0.1, 0.2]))}
 
 
 def test_a_series_that_only_one_worker_has_is_shown_as_it_is() -> None:
     """What is not shared is not touched."""
-    reading = merged(state("a", one("h", ([1, 2, 3], 0.5), kind=Kind.HISTOGRAM)))
-    assert [(list(counts), total) for counts, total in values(reading).values()] == [([1, 2, 3], 0.5)]
+    snapshot = merged(state("a", one("h", ([1, 2, 3], 0.5), kind=StreamKind.HISTOGRAM)))
+    assert [(list(counts), total) for counts, total in values(snapshot).values()] == [([1, 2, 3], 0.5)]
 
 
-@pytest.mark.parametrize(("rule", "shown"), [(Together.SUM, 5), (Together.MAX, 3), (Together.FIRST, 2)])
-def test_gauges_follow_the_rule_of_the_catalogue(rule: Together, shown: int) -> None:
+@pytest.mark.parametrize(("rule", "shown"), [(MultiprocessMode.SUM, 5), (MultiprocessMode.MAX, 3), (MultiprocessMode.FIRST, 2)])
+def test_gauges_follow_the_rule_of_the_catalogue(rule: MultiprocessMode, shown: int) -> None:
     """Two workers at 2 and 3 are 5, 3 or 2, as the metric says."""
-    workers = [state(worker, one("g", value, kind=Kind.GAUGE)) for worker, value in (("a", 2), ("b", 3))]
-    assert values(merged(*workers, together={"g": rule})) == {("g", ()): shown}
+    workers = [state(worker, one("g", value, kind=StreamKind.GAUGE)) for worker, value in (("a", 2), ("b", 3))]
+    assert values(merged(*workers, multiprocess_mode={"g": rule})) == {("g", ()): shown}
 
 
 def test_gauges_of_workers_that_ended_are_gone() -> None:
     """Their counters stay."""
-    ended = state("a", one("g", 2, kind=Kind.GAUGE), one("c", 2))
-    reading = merged(ended, state("b", one("g", 3, kind=Kind.GAUGE), one("c", 3)), ended=("a",))
-    assert values(reading) == {("g", ()): 3, ("c", ()): 5}
+    ended = state("a", one("g", 2, kind=StreamKind.GAUGE), one("c", 2))
+    snapshot = merged(ended, state("b", one("g", 3, kind=StreamKind.GAUGE), one("c", 3)), ended=("a",))
+    assert values(snapshot) == {("g", ()): 3, ("c", ()): 5}
 
 
 def test_a_series_began_when_the_first_worker_did() -> None:
@@ -63,7 +63,7 @@ def test_the_newest_exemplar_of_each_bucket_is_shown() -> None:
     points = [ExemplarPoint(0.5, time, time, 1, {"k": "v"} if time == 7 else None) for time in (3, 7)]
     workers = []
     for worker, point in zip(("a", "b"), points, strict=True):
-        made = one("h", ([1, 0, 0], 0.5), kind=Kind.HISTOGRAM)
+        made = one("h", ([1, 0, 0], 0.5), kind=StreamKind.HISTOGRAM)
         made.exemplars[0] = [point, ExemplarPoint(1.5, 2, 2, 2, None) if worker == "a" else None, None]
         workers.append(state(worker, made))
     for order in permutations(workers):
@@ -74,11 +74,11 @@ def test_exponential_histograms_meet_at_the_coarser_scale() -> None:
     """Every value stays in a bucket that holds it: bounds of the coarser scale are bounds of the finer one."""
     fine = ExponentialState(1, 10.0, 1, 0, (1, 2, 3), -2, (4,))
     coarse = ExponentialState(0, 5.0, 2, 1, (5,), 0, ())
-    both = together(fine, coarse)
+    both = add_exponential(fine, coarse)
     assert both == ExponentialState(0, 15.0, 3, 0, (3, 8), -1, (4,))
     assert sum(explicit(both)[1]) == sum(explicit(fine)[1]) + sum(explicit(coarse)[1])
-    reading = merged(*(state(w, one("e", s, kind=Kind.EXPONENTIAL)) for w, s in (("a", fine), ("b", coarse))))
-    assert values(reading) == {("e", ()): both}
+    snapshot = merged(*(state(w, one("e", s, kind=StreamKind.EXPONENTIAL)) for w, s in (("a", fine), ("b", coarse))))
+    assert values(snapshot) == {("e", ()): both}
 
 
 def test_streams_and_series_keep_their_places() -> None:
@@ -97,11 +97,11 @@ def test_new_series_of_a_known_worker_are_learnt() -> None:
     made = one("c", 1, who="x")
     encoder = Encoder(RUN)
     for value in (1, 2):
-        reading = merger.merge(None, [Contribution(decode(encoder.encode(Reading(None, [made]), "a")), alive=True)])
+        snapshot = merger.merge(None, [Contribution(decode(encoder.encode(Snapshot(None, [made]), "a")), alive=True)])
         made.attributes.append({"who": f"n{value}"})
         made.starts.append(1)
         made.values.append(value)
-    assert values(reading) == {("c", LABELS): 1, ("c", (("who", "n1"),)): 1}
+    assert values(snapshot) == {("c", LABELS): 1, ("c", (("who", "n1"),)): 1}
 
 
 @given(st.lists(st.floats(0, 1e300), min_size=1, max_size=12), st.data())
@@ -112,15 +112,15 @@ def test_sums_do_not_depend_on_what_was_folded_when(parts: list[float], data: st
     while len(states) > 1 and data.draw(st.booleans()):
         count = data.draw(st.integers(1, len(states)))
         every = [*([folded] if folded else []), *states[:count]]
-        reading = Merger({}).merge(None, [Contribution(each, alive=False) for each in every], exact=True)
-        folded = decode(Encoder(RUN).encode(reading, "folded"))
+        snapshot = Merger({}).merge(None, [Contribution(each, alive=False) for each in every], exact=True)
+        folded = decode(Encoder(RUN).encode(snapshot, "folded"))
         states = states[count:]
     assert values(merged(*([folded] if folded else []), *states)) == {("c", ()): fsum(parts)}
 
 
 def test_a_stream_whose_help_changed_is_the_same_stream() -> None:
     """Workers of two versions side by side: one help is shown and the numbers add up."""
-    other = stream("c", Kind.COUNTER)
+    other = stream("c", StreamKind.COUNTER)
     other.description = "newer"
     other.attributes, other.starts, other.values = [{}], [1], [2]
     assert values(merged(state("a", one("c", 1)), state("b", other))) == {("c", ()): 3}

@@ -30,7 +30,7 @@ def test_a_killed_process_counts_with_what_was_shown_of_it(tmp_path: Path) -> No
 
 def test_a_stopped_process_counts_with_what_was_shown_of_it(tmp_path: Path) -> None:
     """SIGSTOP: it holds its lock and does not answer; once it goes on all of it is there."""
-    with Process(tmp_path / "s") as first, Process(tmp_path / "s", patience=0.1) as second:
+    with Process(tmp_path / "s") as first, Process(tmp_path / "s", timeout=0.1) as second:
         first.tell("hit", "x", 3)
         assert second.hits() == {"x": 3}
         first.tell("hit", "x", 4)
@@ -44,7 +44,7 @@ def test_a_stopped_process_counts_with_what_was_shown_of_it(tmp_path: Path) -> N
 
 def test_a_stopped_process_does_not_keep_others_from_folding(tmp_path: Path) -> None:
     """Whoever ended meanwhile is folded by those that run."""
-    with Process(tmp_path / "s", patience=0.1) as first, Process(tmp_path / "s", save_every=0.05, patience=0.1) as second:
+    with Process(tmp_path / "s", timeout=0.1) as first, Process(tmp_path / "s", save_every=0.05, timeout=0.1) as second:
         first.signal(signal.SIGSTOP)
         with Process(tmp_path / "s") as third:
             third.tell("hit", "x", 5)
@@ -149,7 +149,7 @@ def test_a_forked_child_has_export_threads_and_an_instance_of_its_own(monkeypatc
         telemetry[HITS].labels("x").inc(5)
         if (child := os.fork()) == 0:
             telemetry[HITS].labels("x").inc(2)
-            signal.pause()
+            signal.yield_gil()
         seen: dict[str, int] = {}
         while len(seen) < 2 or 2 not in seen.values():
             sent = receiver.metrics.get(timeout=30).resource_metrics[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from telemetry import Telemetry
+from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.exposition import ScrapeRefusedError
 from telemetry.prefork import StateDirectoryError, Supervisor, Workers
 from tests.helpers.otlp_receiver import receiving
@@ -30,7 +30,7 @@ def test_target_info_describes_the_service(join: Join) -> None:
 def test_an_instance_id_that_is_given_is_the_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What each worker pushes has one made from it."""
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.instance.id=blue")
-    workers = [Telemetry.from_environment(workers=Workers(tmp_path / "state")) for _ in range(2)]
+    workers = [AgentOSTelemetry.from_environment(workers=Workers(tmp_path / "state")) for _ in range(2)]
     own = {str(worker.resource.attributes["service.instance.id"]) for worker in workers}
     shown = {key for worker in workers for key in samples_of(worker.reader.expose().body.decode()) if key[0] == "target_info"}
     for worker in workers:

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from telemetry.metric import opened
+from telemetry.metric import open_label
 from telemetry.metric.label_values import Domain
-from telemetry.prefork.shared_labels import Admissions
+from telemetry.prefork.shared_labels import SharedLabelValues
 
-WHO = opened("who", "somebody", limit=2)
+WHO = open_label("who", "somebody", limit=2)
 
 
-def joined(path: Path, *, limit: int = 2) -> tuple[Domain, Admissions]:
+def joined(path: Path, *, limit: int = 2) -> tuple[Domain, SharedLabelValues]:
     """The domain of one worker."""
     domain = Domain(WHO, known=["k"], limit=limit)
-    return domain, Admissions(path / "labels", [domain])
+    return domain, SharedLabelValues(path / "labels", [domain])
 
 
 def test_the_first_values_of_all_workers_get_the_places(tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ def test_the_first_values_of_all_workers_get_the_places(tmp_path: Path) -> None:
     (first, _), (second, _) = joined(tmp_path), joined(tmp_path)
     assert [first.admit("a"), second.admit("b"), first.admit("c"), second.admit("c")] == ["a", "b", "other", "other"]
     assert [first.admit("b"), second.admit("a"), second.admit("k")] == ["b", "a", "k"]
-    assert first.admitted == second.admitted == {"a", "b"}
+    assert first.discovered == second.discovered == {"a", "b"}
 
 
 def test_a_worker_that_comes_later_knows_what_was_admitted(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_a_worker_that_comes_later_knows_what_was_admitted(tmp_path: Path) -> No
     first.admit("a")
     second, admissions = joined(tmp_path)
     admissions.catch_up()
-    assert second.admitted == {"a"}
+    assert second.discovered == {"a"}
 
 
 def test_a_full_label_is_not_asked_for_again(tmp_path: Path) -> None:
@@ -49,10 +49,10 @@ def test_values_from_before_are_brought_along(tmp_path: Path) -> None:
     """What a process admitted before it joined takes places as if it came now."""
     domain = Domain(WHO, limit=2)
     domain.admit("early")
-    Admissions(tmp_path / "labels", [domain])
+    SharedLabelValues(tmp_path / "labels", [domain])
     other, admissions = joined(tmp_path)
     admissions.catch_up()
-    assert other.admitted == {"early"}
+    assert other.discovered == {"early"}
 
 
 def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
@@ -60,15 +60,15 @@ def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "labels").write_text('["who", "a"]\n["who", "ha["who", "b"]\n[1, 2]\n["who", "c"]\n["who", ')
     domain, admissions = joined(tmp_path)
     admissions.catch_up()
-    assert domain.admitted == {"a", "c"}
+    assert domain.discovered == {"a", "c"}
 
 
 def test_two_labels_of_one_key_have_lists_of_their_own(tmp_path: Path) -> None:
     """They are told apart by their order in the catalogue."""
-    domains = [Domain(WHO, limit=2), Domain(opened("who", "somebody else", limit=1), limit=1)]
-    Admissions(tmp_path / "labels", domains)
+    domains = [Domain(WHO, limit=2), Domain(open_label("who", "somebody else", limit=1), limit=1)]
+    SharedLabelValues(tmp_path / "labels", domains)
     assert [domains[0].admit("a"), domains[1].admit("b")] == ["a", "b"]
-    assert [domain.admitted for domain in domains] == [{"a"}, {"b"}]
+    assert [domain.discovered for domain in domains] == [{"a"}, {"b"}]
 
 
 def test_without_the_list_new_values_are_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry
 
 from telemetry.exposition import PrometheusReader
-from telemetry.metricdata.stream import Kind, Reading
+from telemetry.metricdata.stream import Snapshot, StreamKind
 from telemetry.prefork.snapshot import Encoder, StateError, decode
 from tests.helpers.providers import families, samples
 from tests.helpers.run_states import RUN, one
@@ -19,7 +19,7 @@ from tests.helpers.states import Recording, bounds, build, exemplars_of, recordi
 
 OPENMETRICS = "application/openmetrics-text"
 STATE = Encoder(RUN).encode(
-    Reading(None, [one("c", 7, who="x"), one("h", ([1, 2, 3], 0.5), kind=Kind.HISTOGRAM, who="é\n")]), "a"
+    Snapshot(None, [one("c", 7, who="x"), one("h", ([1, 2, 3], 0.5), kind=StreamKind.HISTOGRAM, who="é\n")]), "a"
 )
 
 
@@ -33,9 +33,9 @@ class Alone:
         self._reader = reader
         self._merge = lambda data: Merger({}).merge(None, [Contribution(decode(data), alive=True)])
 
-    def reading(self) -> Reading:
+    def snapshot(self) -> Snapshot:
         """What was read, through bytes."""
-        return self._merge(self._reader.local(lambda reading: self._encoder.encode(reading, "a")))
+        return self._merge(self._reader.local(lambda snapshot: self._encoder.encode(snapshot, "a")))
 
 
 @given(st.lists(recordings(wild=False), max_size=4), bounds)
@@ -88,10 +88,10 @@ def test_a_state_of_another_version_is_foreign() -> None:
 def test_numbers_are_kept_to_the_last_bit() -> None:
     """Floats, large integers, infinities."""
     numbers = [0.1, 1e-323, 2**70, float("inf"), 5, 5.0]
-    made = one("g", numbers[0], kind=Kind.GAUGE, n="0")
+    made = one("g", numbers[0], kind=StreamKind.GAUGE, n="0")
     for n, number in enumerate(numbers[1:], 1):
         made.attributes.append({"n": str(n)})
         made.starts.append(None)
         made.values.append(number)
-    kept = list(decode(Encoder(RUN).encode(Reading(None, [made]), "a")).parts[0].values)
+    kept = list(decode(Encoder(RUN).encode(Snapshot(None, [made]), "a")).parts[0].values)
     assert [(type(value), value) for value in kept] == [(type(value), value) for value in numbers]

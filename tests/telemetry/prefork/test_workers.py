@@ -9,7 +9,7 @@ import pytest
 from opentelemetry.sdk.resources import Resource
 from prometheus_client import generate_latest
 
-from telemetry import Telemetry
+from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.agentos.catalogue_models import MODELS
 from telemetry.prefork import Workers
 from tests.helpers.readings import above_zero, read, samples_of
@@ -213,7 +213,7 @@ def test_read_only_what_is_there_is_shown(join: Join) -> None:
 
 def test_workers_agree_on_a_breaker(tmp_path: Path) -> None:
     """The provider that one of them has given up is shown as open by both: the highest state counts."""
-    workers = [Telemetry(MODELS, workers=Workers(tmp_path / "state")) for _ in range(2)]
+    workers = [AgentOSTelemetry(MODELS, workers=Workers(tmp_path / "state")) for _ in range(2)]
     for worker, state in zip(workers, ("open", "closed"), strict=True):
         worker.recorder.models.breaker("swift", state)
     shown = [read(worker)["ccr_breaker_state", (("provider", "swift"),)] for worker in workers]

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from telemetry import LabelError, RequestTimer, Telemetry
+from telemetry import AgentOSTelemetry, LabelError, RequestTimer, Telemetry
 from telemetry.agentos import catalogue as rows
 from tests.helpers.readings import Clock, above_zero, counts, read
 
@@ -65,7 +65,7 @@ async def test_cancellation_is_an_error(traced: Telemetry) -> None:
 
 def test_one_clock_reading_at_each_end(clock: Clock) -> None:
     """The duration is the difference of two readings of the injected clock."""
-    telemetry = Telemetry(clock=clock)
+    telemetry = AgentOSTelemetry(clock=clock)
     with timer(telemetry):
         clock.now += 0.25
     assert clock.readings == 2
@@ -74,7 +74,7 @@ def test_one_clock_reading_at_each_end(clock: Clock) -> None:
 
 def test_own_clock_goes_before_that_of_the_telemetry(clock: Clock) -> None:
     """A timer can be given a clock of its own."""
-    telemetry = Telemetry()
+    telemetry = AgentOSTelemetry()
     with timer(telemetry, clock=clock):
         clock.now += 3
     assert [v for (n, _), v in above_zero(telemetry).items() if n.endswith("_sum")] == [3.0]
@@ -165,7 +165,7 @@ def test_one_timer_shared_by_threads(traced: Telemetry) -> None:
 
 def test_without_tracing_only_the_observation_is_made() -> None:
     """With a no-op tracer there is no span, and the series is the same."""
-    telemetry = Telemetry(tracer_provider=trace.NoOpTracerProvider())
+    telemetry = AgentOSTelemetry(tracer_provider=trace.NoOpTracerProvider())
     with timer(telemetry):
         assert trace.get_current_span() is trace.INVALID_SPAN
     assert counts(telemetry) == {"success": 1.0}
@@ -173,7 +173,7 @@ def test_without_tracing_only_the_observation_is_made() -> None:
 
 def test_without_exporter_spans_have_ids_and_are_not_sampled() -> None:
     """Answers and logs can name the trace; no exemplar will."""
-    telemetry = Telemetry()
+    telemetry = AgentOSTelemetry()
     with timer(telemetry):
         context = trace.get_current_span().get_span_context()
     assert context.is_valid
@@ -210,7 +210,7 @@ class BreaksAtTheEnd(SpanProcessor):
 @pytest.mark.parametrize("processor", [Breaks, BreaksAtTheEnd])
 def test_failing_span_processor_never_reaches_the_block(processor: type[SpanProcessor]) -> None:
     """The observation is kept, the failure counted, the block's own result and exception untouched."""
-    telemetry = Telemetry(span_processors=[processor()])
+    telemetry = AgentOSTelemetry(span_processors=[processor()])
     before = trace.get_current_span()
     with timer(telemetry):
         pass
