@@ -63,7 +63,7 @@ def create_app(settings: Settings | None = None, telemetry: AgentOSTelemetry | N
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         try:
-            async with parts.open_label():
+            async with parts.lifespan():
                 yield
         finally:
             if given is None:
@@ -128,21 +128,21 @@ class _Parts:
         self.gateway = DashboardGateway(recorder, settings.agent_timeout, settings.agent_response_limit, self._tracers)
 
     @asynccontextmanager
-    async def open_label(self) -> AsyncIterator[None]:
+    async def lifespan(self) -> AsyncIterator[None]:
         """Opens from the back to the front, and closes the other way round."""
         async with AsyncExitStack() as stack:
             if self._settings.metrics_listen:  # closed last: a scrape may still see what the drain counts
                 only_metrics = HeaderLimit(Starlette(routes=[self.metrics]), self._settings.header_limit)
                 await stack.enter_async_context(listening_for_scrapes(only_metrics, self._settings.metrics_listen))
             stack.push_async_callback(self.router.close)
-            await stack.enter_async_context(self.limiter.open_label())
-            await stack.enter_async_context(self.cache.open_label())
+            await stack.enter_async_context(self.limiter.lifespan())
+            await stack.enter_async_context(self.cache.lifespan())
             urls = self._settings.agents
             if not urls:
                 builtin = [Navi(self.cache, self.router), Herald(self.cache, self.router)]
                 listener = listening(builtin, self._tracers, self._settings.shutdown_timeout)
                 urls = await stack.enter_async_context(listener)
-            await stack.enter_async_context(self.gateway.open_label(urls))
+            await stack.enter_async_context(self.gateway.lifespan(urls))
             yield
 
 

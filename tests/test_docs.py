@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from pathlib import Path
 
 from agents.settings import Settings
@@ -14,7 +13,7 @@ GUIDE = (ROOT / "docs" / "operations.md").read_text()
 
 def test_the_guide_names_every_setting() -> None:
     """Each variable of the service's settings is in the table."""
-    assert [name for field in fields(Settings) if (name := field.metadata["variable"]) not in GUIDE] == []
+    assert [name for name in map(Settings.variable, Settings.model_fields) if f"`{name}`" not in GUIDE] == []
 
 
 def test_the_guide_names_every_variable_of_the_collector() -> None:

@@ -54,7 +54,7 @@ class DashboardGateway:
         self._leaving: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def open_label(self, urls: Mapping[str, str]) -> AsyncIterator[DashboardGateway]:
+    async def lifespan(self, urls: Mapping[str, str]) -> AsyncIterator[DashboardGateway]:
         """Reads the cards of these agents (name -> base URL); in the end says what is still to be said, and hangs up."""
         self._peers = {name: AgentClient(name, url, self._response_limit, self._tracer_provider) for name, url in urls.items()}
         self._recorder.initialize_series(agents=dict.fromkeys(urls, ()))

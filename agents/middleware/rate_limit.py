@@ -60,20 +60,20 @@ class Limiter:
         if self._guard is None:
             return MonotonicMemoryStorage()
         self._pool = ConnectionPool.from_url(
-            settings.redis_url,
+            settings.redis_url.get_secret_value(),
             socket_timeout=settings.redis_timeout,
             socket_connect_timeout=settings.redis_timeout,
             retry=Retry(NoBackoff(), 0),
         )
         return RedisStorage(
-            settings.redis_url,
+            settings.redis_url.get_secret_value(),
             wrap_exceptions=True,
             implementation="redispy",
             connection_pool=self._pool,  # type: ignore[arg-type] # its annotation leaves out what its documentation names
         )
 
     @asynccontextmanager
-    async def open_label(self) -> AsyncIterator[None]:
+    async def lifespan(self) -> AsyncIterator[None]:
         """Closes the connections in the end."""
         try:
             yield

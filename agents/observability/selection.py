@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
-from agents.services.provider_slot import target_of
 from agents.settings import Settings
 from telemetry.agentos import catalogue_genai as genai
 from telemetry.agentos.catalogue import AGENTOS
@@ -29,7 +28,7 @@ class CatalogueSelection:
         self.catalogue = Catalogue([*AGENTOS, *described, *models_part, *(version.rows if version else ())])
         self.select: Callable[[str, str], bool] | None = genai.exclude_genai if wanted == "otlp" else None
         self.known: dict[str, tuple[str, ...]] = {}
-        targets = [target_of(name, _vendor(one.kind), one.model, one) for name, one in settings.providers.items()]
+        targets = [one.target(name) for name, one in settings.providers.items()]
         models = tuple({target.model for target in targets})
         if settings.model_metrics:
             names = tuple(settings.providers)
@@ -41,7 +40,3 @@ class CatalogueSelection:
                 genai.ADDRESS.key: tuple({target.address for target in targets} - {""}),
                 genai.PORT.key: tuple({target.port for target in targets} - {""}),
             }
-
-
-def _vendor(kind: str) -> str:
-    return "openai" if kind == "openai" else "agentos"

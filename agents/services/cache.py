@@ -30,7 +30,7 @@ class AnswerCache:
             self._cache.setup("mem://", size=settings.cache_size, check_interval=min(settings.cache_ttl, 30))
         else:
             self._cache.setup(
-                settings.redis_url,
+                settings.redis_url.get_secret_value(),
                 suppress=False,  # with the default an outage looks like a miss
                 pickle_type="json",  # never unpickle what a shared store hands out
                 socket_timeout=settings.redis_timeout,
@@ -41,7 +41,7 @@ class AnswerCache:
             )
 
     @asynccontextmanager
-    async def open_label(self) -> AsyncIterator[None]:
+    async def lifespan(self) -> AsyncIterator[None]:
         """Between these the cache can be used."""
         await self._cache.init()
         try:

@@ -1,4 +1,4 @@
-"""The model router (CCR): which provider answers a task, when it is asked again, and who is next when it cannot."""
+"""The model router (CCR): which provider answers a task, when it is admission again, and who is next when it cannot."""
 
 from __future__ import annotations
 
@@ -103,86 +103,86 @@ class Router:
         Once text has gone out there is no way back: a provider that fails after its first piece fails the answer.
         """
         with self._tracer.start_as_current_span("ccr.route", attributes={"task_type": request.task_type}) as span:
-            journey = _RequestState(request, TimeBudget(self._settings.call_timeout, self._clock))
+            state = _RequestState(request, TimeBudget(self._settings.call_timeout, self._clock))
             status = "error"
             try:
-                async with aclosing(self._along(journey)) as pieces:
+                async with aclosing(self._along(state)) as pieces:
                     async for piece in pieces:
                         yield piece
                 status = "success"
             finally:
-                span.set_attribute("ccr.attempts", journey.attempts)
-                self._models.answered(request.task_type, status, journey.attempts)
+                span.set_attribute("ccr.attempts", state.attempts)
+                self._models.answered(request.task_type, status, state.attempts)
 
-    async def _along(self, journey: _RequestState) -> AsyncGenerator[str, None]:
+    async def _along(self, state: _RequestState) -> AsyncGenerator[str, None]:
         """The route's providers in turn."""
-        task_type = journey.request.task_type
+        task_type = state.request.task_type
         route = self.route(task_type)
         for name, following in zip_longest(route, route[1:]):
             try:
-                async with aclosing(self._at(self._slots[name], journey)) as pieces:
+                async with aclosing(self._at(self._slots[name], state)) as pieces:
                     async for piece in pieces:
                         yield piece
                 return
             except _ProviderUnavailable as away:
-                if journey.budget.left <= 0:
+                if state.budget.left <= 0:
                     raise RouterError(f"no provider answered the task {task_type!r} in time") from away.__cause__
                 if following is not None:
                     self._models.fell_back(name, following, away.reason)
         raise RouterError(f"no provider could answer the task {task_type!r}")
 
-    async def _at(self, slot: ProviderSlot, journey: _RequestState) -> AsyncGenerator[str, None]:
+    async def _at(self, slot: ProviderSlot, state: _RequestState) -> AsyncGenerator[str, None]:
         """One provider, as often as is set. Raises ``_ProviderUnavailable``, or ``RouterError`` once text has gone out."""
         for repetition in count(1):
-            asked = slot.asked()
-            if asked is None:
+            admission = slot.admit()
+            if admission is None:
                 self._models.skipped(slot.name, "breaker_open")
                 raise _ProviderUnavailable("breaker_open")
             try:
-                async with slot.turn(journey.budget), aclosing(self._attempt(slot, journey, asked)) as pieces:
+                async with slot.turn(state.budget), aclosing(self._attempt(slot, state, admission)) as pieces:
                     async for piece in pieces:
-                        asked.begun = True
+                        admission.begun = True
                         yield piece
             except QueueFull as error:
-                slot.report_result(error, asked)
+                slot.report_result(error, admission)
                 self._models.skipped(slot.name, "queue")
                 raise _ProviderUnavailable("queue") from error
             except Exception as error:  # whatever one provider raises, the next one can still answer
-                slot.report_result(error, asked)
-                await self._wait_before_retry(slot, journey, error, repetition, begun=asked.begun)
+                slot.report_result(error, admission)
+                await self._wait_before_retry(slot, state, error, repetition, begun=admission.begun)
             except BaseException as error:  # the reader left, which says nothing of the provider unless it had begun
-                slot.report_result(error, asked)
+                slot.report_result(error, admission)
                 raise
             else:
-                slot.report_result(None, asked)
+                slot.report_result(None, admission)
                 return
 
     async def _wait_before_retry(
-        self, slot: ProviderSlot, journey: _RequestState, error: Exception, repetition: int, *, begun: bool
+        self, slot: ProviderSlot, state: _RequestState, error: Exception, repetition: int, *, begun: bool
     ) -> None:
-        """Waits until the provider may be asked again.
+        """Waits until the provider may be admission again.
 
         Raises ``_ProviderUnavailable`` if it may not, ``RouterError`` if no provider may.
         """
-        _log.warning("provider %s failed at %s: %s", slot.name, journey.request.task_type, error or type(error).__name__)
+        _log.warning("provider %s failed at %s: %s", slot.name, state.request.task_type, error or type(error).__name__)
         if begun:
             raise RouterError(f"provider {slot.name} failed in the middle of its answer") from error
         reason = reason_of(error)
         delay = self._retry.delay(repetition, reason, getattr(error, "retry_after", None))
-        if delay is None or delay >= journey.budget.left:
+        if delay is None or delay >= state.budget.left:
             raise _ProviderUnavailable(reason) from error
         self._models.retried(slot.name, reason)
-        await journey.budget.wait(self._sleep(delay))
+        await state.budget.wait(self._sleep(delay))
 
-    async def _attempt(self, slot: ProviderSlot, journey: _RequestState, asked: Admission) -> AsyncGenerator[str, None]:
-        """One call of a provider, measured, on a span that says which model was asked."""
-        request = journey.request
+    async def _attempt(self, slot: ProviderSlot, state: _RequestState, admission: Admission) -> AsyncGenerator[str, None]:
+        """One call of a provider, measured, on a span that says which model was admission."""
+        request = state.request
         # Whoever has not even half of the time that is usual may be healthy and run out of it.
-        asked.short = journey.budget.left < min(slot.timeout, self._settings.call_timeout) / 2
-        journey.attempts += 1
-        attempt = self._models.attempt(slot.target, request.task_type, journey.attempts)
+        admission.short = state.budget.left < min(slot.timeout, self._settings.call_timeout) / 2
+        state.attempts += 1
+        attempt = self._models.attempt(slot.target, request.task_type, state.attempts)
         attributes = {GEN_AI_INPUT_MESSAGES: _messages("user", request.prompt)} if self._trace_content else {}
-        budget = (TimeBudget(slot.timeout, self._clock), journey.budget)
+        budget = (TimeBudget(slot.timeout, self._clock), state.budget)
         answer = slot.provider.answer(request)
         calls = measured(attempt, slot.target, answer, budget, self._settings.prices, attributes)
         answered: list[str] = []

@@ -6,17 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from agents.services.breaker import Breaker
 from agents.services.providers.base import Provider
 from agents.services.time_budget import TimeBudget
-from agents.settings.values import ProviderSettings
+from agents.settings import ProviderSettings
 from telemetry.agentos.errors import reason_of
-from telemetry.agentos.genai import Target
 from telemetry.agentos.model_metrics import ModelRecorder
 
-__all__ = ["Admission", "ProviderSlot", "QueueFull", "target_of"]
+__all__ = ["Admission", "ProviderSlot", "QueueFull"]
 
 _NOT_ITS_DOING = frozenset({"client", "cancelled"})
 """Reasons that say nothing about the provider's health."""
@@ -38,14 +36,6 @@ class Admission:
     """Whether so little time was left for it that running out of it is not the provider's doing."""
 
 
-def target_of(name: str, vendor: str, model: str, settings: ProviderSettings) -> Target:
-    """What attempts at this provider are aimed at."""
-    url = urlsplit(settings.base_url)
-    port = str(url.port or {"https": 443}.get(url.scheme, 80)) if url.hostname else ""
-    serves = settings.kind == "builtin"
-    return Target(name, vendor, model, url.hostname or "", port, streams=serves or settings.stream, serves=serves)
-
-
 class ProviderSlot:
     """Holds a provider's breaker and its turns."""
 
@@ -55,7 +45,7 @@ class ProviderSlot:
         self.name = name
         self.provider = provider
         self.timeout = settings.timeout
-        self.target = target_of(name, provider.vendor, provider.model, settings)
+        self.target = settings.target(name, provider.vendor, provider.model)
         self.breaker = breaker
         self._models = models
         self._turns = asyncio.Semaphore(settings.max_in_flight) if settings.max_in_flight else None
@@ -79,22 +69,22 @@ class ProviderSlot:
         finally:
             self._turns.release()
 
-    def asked(self) -> Admission | None:
+    def admit(self) -> Admission | None:
         """The provider is to be asked; None where its breaker does not allow it. ``report_result`` must be told the end."""
-        allowed = self.breaker.allows()  # which may change its era
+        allowed = self.breaker.allows()  # this may change the breaker's generation
         return Admission(self.breaker.generation) if allowed else None
 
-    def report_result(self, error: BaseException | None, asked: Admission) -> None:
+    def report_result(self, error: BaseException | None, admission: Admission) -> None:
         """Tells the breaker how a call ended."""
-        if error is None or (asked.begun and not isinstance(error, Exception)):
-            self.breaker.succeeded(asked.generation)
-        elif self._blames(error, asked):
-            self.breaker.failed(asked.generation)
+        if error is None or (admission.begun and not isinstance(error, Exception)):
+            self.breaker.succeeded(admission.generation)
+        elif self._blames(error, admission):
+            self.breaker.failed(admission.generation)
         else:
-            self.breaker.released(asked.generation)
+            self.breaker.released(admission.generation)
 
     @staticmethod
-    def _blames(error: BaseException, asked: Admission) -> bool:
+    def _blames(error: BaseException, admission: Admission) -> bool:
         if isinstance(error, QueueFull) or reason_of(error) in _NOT_ITS_DOING:
             return False
-        return not (asked.short and isinstance(error, TimeoutError))
+        return not (admission.short and isinstance(error, TimeoutError))

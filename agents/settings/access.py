@@ -1,4 +1,4 @@
-"""The values of the settings that say who may read /metrics; like ``settings_values``, they raise ``ValueError``."""
+"""The types of the settings that say which clients may read /metrics, and where. See ``values``."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, PlainValidator
 
 from telemetry.exposition import Token, TokenError
 from telemetry.exposition.bearer import read_tokens
 
-__all__ = ["Listen", "listen", "networks", "token_file", "tokens"]
+__all__ = ["Listen"]
 
 Network = IPv4Network | IPv6Network
 
@@ -37,7 +39,7 @@ class Listen:
         raise ValueError("host:port such as 0.0.0.0:9464 or [::1]:9464, or unix:/run/agentos/metrics.sock, is needed")
 
 
-def tokens(value: str | Collection[Token]) -> tuple[Token, ...]:
+def _tokens(value: str | Collection[Token]) -> tuple[Token, ...]:
     """Tokens, separated by commas. The text is not kept."""
     if not isinstance(value, str):
         return tuple(value)
@@ -47,8 +49,7 @@ def tokens(value: str | Collection[Token]) -> tuple[Token, ...]:
         raise ValueError(f"{error}; several are separated by commas (none is shown here)") from None
 
 
-def token_file(value: str) -> str:
-    """The path of a file that holds a token now, or nothing."""
+def _token_file(value: str) -> str:
     try:
         if value:
             read_tokens(Path(value))
@@ -58,7 +59,7 @@ def token_file(value: str) -> str:
     return value
 
 
-def networks(value: str | Collection[Network]) -> tuple[Network, ...]:
+def _networks(value: str | Collection[Network]) -> tuple[Network, ...]:
     """Networks, separated by commas; an address is a network of one."""
     if not isinstance(value, str):
         return tuple(value)
@@ -76,8 +77,15 @@ def _network(text: str) -> Network:
     return found if mapped is None else IPv4Network((mapped, found.prefixlen - 96))
 
 
-def listen(value: str) -> str:
-    """``host:port`` or ``unix:/path``; nothing for no listener."""
+def _listen(value: str) -> str:
     if value:
         Listen.of(value)
     return value
+
+
+BearerTokens = Annotated[tuple[Token, ...], PlainValidator(_tokens), Field(repr=False)]
+TokenPath = Annotated[str, AfterValidator(_token_file), Field(repr=False)]
+"""The path of a file that holds a token now, or nothing. Not shown: it may be a token by mistake."""
+Networks = Annotated[tuple[Network, ...], PlainValidator(_networks)]
+ListenAddress = Annotated[str, AfterValidator(_listen)]
+"""``host:port`` or ``unix:/path``; nothing for no listener."""

@@ -1,27 +1,40 @@
-"""The values of the settings: each function takes text or a value and returns it normalised.
+"""The types of the settings.
 
-They raise ``ValueError`` with what is allowed, in the words of the error that an operator reads.
+Each type parses the text of a variable, or takes a value of its own type. Its error says what is allowed, in the words that an
+operator reads: those of the type's ``Allowed``, else those of the ``ValueError`` that its validator raises.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import limits
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from agents.settings.prices import Prices
+from telemetry.agentos.genai import Target
 
 __all__ = ["ProviderSettings", "SettingsError"]
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_NAME = r"[A-Za-z0-9_.-]{1,64}"
 _NAME_RULE = "letters, digits, '_', '.', '-', at most 64 of them"
 
 
@@ -29,139 +42,110 @@ class SettingsError(ValueError):
     """A setting that cannot be used; the message is one sentence that names it, its value and what is allowed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderSettings:
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a field may be, for its error."""
+
+    rule: str
+
+
+def reason(field: FieldInfo, error: ErrorDetails) -> str:
+    """Why a field was refused: what its type allows, or what its validator says."""
+    rules = [one.rule for one in field.metadata if isinstance(one, Allowed)]
+    return rules[0] if rules else str(error.get("ctx", {}).get("error", error["msg"]))
+
+
+def _digits(value: object) -> object:
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):  # pydantic also takes 1_000 and 1.0
+        raise ValueError("not digits alone")
+    return value
+
+
+def _rate(value: str) -> str:
+    if value != "off" and limits.parse(value).amount < 1:
+        raise ValueError("no request at all")
+    return value
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    if value and urlsplit(value.get_secret_value()).scheme not in ("redis", "rediss"):
+        raise ValueError("another scheme")
+    return value
+
+
+Seconds = Annotated[
+    float, Field(gt=0, allow_inf_nan=False), Allowed("a number of seconds above 0 is needed, such as 30 or 0.5")
+]
+Count = Annotated[int, BeforeValidator(_digits), Field(gt=0), Allowed("a whole number above 0 is needed")]
+CountOrZero = Annotated[int, BeforeValidator(_digits), Field(ge=0), Allowed("a whole number from 0 on is needed")]
+Switch = Annotated[bool, Allowed("true or false is needed")]
+Identifier = Annotated[str, Field(pattern=f"^{_NAME}$"), Allowed(f"a name of {_NAME_RULE} is needed")]
+RateLimit = Annotated[
+    str, AfterValidator(_rate), Allowed("a number of requests a period is needed, such as 60/minute or 5/10seconds, or off")
+]
+RedisUrl = Annotated[
+    SecretStr,
+    Field(repr=False),
+    AfterValidator(_redis_url),
+    Allowed("a URL such as redis://host:6379/0 is needed (its value is not shown, it may hold a password)"),
+]
+_Text = Annotated[str, Allowed("text")]
+
+
+class ProviderSettings(BaseModel):
     """One model provider. ``latency`` and ``failure_rate`` are the built-in one's, the other fields OpenAI's."""
 
-    kind: str = "builtin"
-    latency: float = 0.02
-    """Seconds the built-in provider takes for an answer."""
-    failure_rate: float = 0.0
-    """Share of the built-in provider's calls that fail, 0 to 1."""
-    model: str = "builtin-1"
-    base_url: str = ""
-    api_key_env: str = "OPENAI_API_KEY"
-    """Name of the variable that holds the key; the key itself is no setting."""
-    timeout: float = 30.0
-    """Seconds one attempt may take."""
-    stream: bool = True
-    """Whether the answer is asked for piece by piece; off for servers that cannot."""
-    max_in_flight: int = 0
-    """Calls at once; more wait for their turn. 0: no limit."""
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
-    def __post_init__(self) -> None:
-        if self.kind not in ("builtin", "openai"):
-            raise ValueError(f"the kind of a provider is builtin or openai, not {self.kind!r}")
-        if not 0 <= _number(self.failure_rate) <= 1:
-            raise ValueError(f"the failure_rate of a provider is a number from 0 to 1, not {self.failure_rate!r}")
-        if not 0 <= _number(self.latency) < math.inf:
-            raise ValueError(f"the latency of a provider is a number of seconds from 0 on, not {self.latency!r}")
-        if not 0 < _number(self.timeout) < math.inf:
-            raise ValueError(f"the timeout of a provider is a number of seconds above 0, not {self.timeout!r}")
-        if not isinstance(self.stream, bool):
-            raise ValueError(f"the stream of a provider is true or false, not {self.stream!r}")
-        if not isinstance(self.max_in_flight, int) or isinstance(self.max_in_flight, bool) or self.max_in_flight < 0:
-            raise ValueError(f"the max_in_flight of a provider is a whole number from 0 on, not {self.max_in_flight!r}")
-        for name in ("model", "base_url", "api_key_env"):
-            if not isinstance(getattr(self, name), str):
-                raise ValueError(f"the {name} of a provider is text, not {getattr(self, name)!r}")
+    kind: Annotated[Literal["builtin", "openai"], Allowed("builtin or openai")] = "builtin"
+    latency: Annotated[float, Field(ge=0, allow_inf_nan=False), Allowed("a number of seconds from 0 on")] = 0.02
+    """Seconds the built-in provider takes for an answer."""
+    failure_rate: Annotated[float, Field(ge=0, le=1), Allowed("a number from 0 to 1")] = 0.0
+    """Share of the built-in provider's calls that fail, 0 to 1."""
+    model: _Text = "builtin-1"
+    base_url: _Text = ""
+    api_key_env: _Text = "OPENAI_API_KEY"
+    """Name of the variable that holds the key; the key itself is no setting."""
+    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False), Allowed("a number of seconds above 0")] = 30.0
+    """Seconds one attempt may take."""
+    stream: Annotated[bool, Allowed("true or false")] = True
+    """Whether the answer is asked for piece by piece; off for servers that cannot stream."""
+    max_in_flight: Annotated[int, Field(ge=0), Allowed("a whole number from 0 on")] = 0
+    """Calls at once; further calls wait for their turn. 0: no limit."""
+
+    @model_validator(mode="after")
+    def _has_a_url(self) -> Self:
         if self.kind == "openai":
             url(self.base_url)
+        return self
+
+    @property
+    def vendor(self) -> str:
+        """Whose protocol the provider speaks, in the words of OpenTelemetry's GenAI conventions."""
+        return "openai" if self.kind == "openai" else "agentos"
+
+    def target(self, name: str, vendor: str | None = None, model: str | None = None) -> Target:
+        """What attempts at this provider are aimed at, for their metrics and spans."""
+        address = urlsplit(self.base_url)
+        port = str(address.port or {"https": 443}.get(address.scheme, 80)) if address.hostname else ""
+        serves = self.kind == "builtin"
+        who = (name, vendor or self.vendor, model or self.model)
+        return Target(*who, address.hostname or "", port, streams=serves or self.stream, serves=serves)
 
 
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-
-
-def seconds(value: float | str) -> float:
-    """A finite number above 0."""
+def url(value: object) -> str:
+    """An http or https URL of a host, without credentials, query or fragment. Raises ``ValueError``."""
     try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise ValueError("a number of seconds above 0 is needed, such as 30 or 0.5")
-    return number
-
-
-def count(value: int | str) -> int:
-    """A whole number above 0."""
-    text = str(value)
-    if not text.isascii() or not text.isdigit() or int(text[:20]) < 1:
-        raise ValueError("a whole number above 0 is needed")
-    return int(text[:20])
-
-
-def count_or_none(value: int | str) -> int:
-    """A whole number from 0 on."""
-    return 0 if str(value) == "0" else count(value)
-
-
-def prices(value: str | Prices) -> Prices:
-    """The prices of a file."""
-    return value if isinstance(value, Prices) else Prices.read(value)
-
-
-def switch(value: bool | str) -> bool:
-    """True or false."""
-    known = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
-    if str(value).lower() not in known:
-        raise ValueError("true or false is needed")
-    return known[str(value).lower()]
-
-
-def identifier(value: str) -> str:
-    """A name that can be a label value."""
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise ValueError(f"a name of {_NAME_RULE} is needed")
-    return value
-
-
-def one_of(*allowed: str) -> Callable[[str], str]:
-    """One of these words."""
-
-    def read(value: str) -> str:
-        if value not in allowed:
-            raise ValueError(f"{' or '.join(allowed)} is needed")
-        return value
-
-    return read
-
-
-def rate(value: str) -> str:
-    """A limit such as ``60/minute``, or ``off``."""
-    if value == "off":
-        return value
-    try:
-        if not isinstance(value, str) or limits.parse(value).amount < 1:
-            raise ValueError
+        parts = urlsplit(value) if isinstance(value, str) and " " not in value else urlsplit("")
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
-        raise ValueError("a number of requests a period is needed, such as 60/minute or 5/10seconds, or off") from None
-    return value
+        usable = False
+    if not usable or parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise ValueError("an http or https URL such as http://host:9000 is needed, without user, query and fragment")
+    return str(value).rstrip("/")
 
 
-def url(value: str) -> str:
-    """An http or https URL of a host, without credentials, query or fragment."""
-    rule = "an http or https URL such as http://host:9000 is needed, without user, query and fragment"
-    try:
-        parts = urlsplit(value) if isinstance(value, str) else None
-        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-            raise ValueError
-    except ValueError:
-        raise ValueError(rule) from None
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment or " " in value:
-        raise ValueError(rule)
-    return value.rstrip("/")
-
-
-def redis_url(value: str) -> str:
-    """A Redis URL, or nothing."""
-    if value and (not isinstance(value, str) or urlsplit(value).scheme not in ("redis", "rediss")):
-        raise ValueError("a URL such as redis://host:6379/0 is needed (its value is not shown, it may hold a password)")
-    return value
-
-
-def _mapping(value: Mapping[str, Any] | str, rule: str) -> Mapping[str, Any]:
+def _mapping(value: object, rule: str) -> Mapping[str, Any]:
     try:
         found = json.loads(value) if isinstance(value, str) else value
     except ValueError:
@@ -169,19 +153,17 @@ def _mapping(value: Mapping[str, Any] | str, rule: str) -> Mapping[str, Any]:
     if not isinstance(found, Mapping):
         raise ValueError(rule)
     for name in found:
-        if not _NAME.fullmatch(name):
+        if not re.fullmatch(_NAME, name):
             raise ValueError(f"{rule}; {name!r} is no name ({_NAME_RULE})")
     return found
 
 
-def urls(value: Mapping[str, str] | str) -> Mapping[str, str]:
-    """Agent name -> URL."""
+def _urls(value: object) -> Mapping[str, str]:
     found = _mapping(value, 'a JSON object of names and URLs is needed, such as {"navi": "http://navi:9000"}')
     return MappingProxyType({name: url(address) for name, address in found.items()})
 
 
-def providers(value: Mapping[str, Any] | str) -> Mapping[str, ProviderSettings]:
-    """Provider name -> its settings."""
+def _providers(value: object) -> Mapping[str, ProviderSettings]:
     rule = 'a JSON object of names and settings is needed, such as {"fast": {"kind": "builtin", "latency": 0.02}}'
     found = _mapping(value, rule)
     if not found:
@@ -189,17 +171,21 @@ def providers(value: Mapping[str, Any] | str) -> Mapping[str, ProviderSettings]:
     return MappingProxyType({name: _provider(name, one) for name, one in found.items()})
 
 
-def _provider(name: str, value: Any) -> ProviderSettings:
-    if isinstance(value, ProviderSettings):
-        return value
-    known = ProviderSettings.__slots__
-    if not isinstance(value, Mapping) or not set(value) <= set(known):
-        raise ValueError(f"the settings of provider {name!r} are an object with some of {', '.join(known)}")
-    return ProviderSettings(**value)
+def _provider(name: str, value: object) -> ProviderSettings:
+    fields = ProviderSettings.model_fields
+    try:
+        return ProviderSettings.model_validate(value)
+    except ValidationError as refused:
+        error = refused.errors()[0]
+    if error["type"] == "value_error":  # of the URL
+        raise ValueError(str(error["ctx"]["error"]))
+    if not error["loc"] or error["loc"][0] not in fields:
+        raise ValueError(f"the settings of provider {name!r} are an object with some of {', '.join(fields)}")
+    key = str(error["loc"][0])
+    raise ValueError(f"the {key} of a provider is {reason(fields[key], error)}, not {error['input']!r}")
 
 
-def routes(value: Mapping[str, Any] | str) -> Mapping[str, tuple[str, ...]]:
-    """Task type -> provider names."""
+def _routes(value: object) -> Mapping[str, tuple[str, ...]]:
     rule = 'a JSON object of task types and provider names is needed, such as {"summary": ["fast", "steady"]}'
     found = _mapping(value, rule)
     for names in found.values():
@@ -208,8 +194,7 @@ def routes(value: Mapping[str, Any] | str) -> Mapping[str, tuple[str, ...]]:
     return MappingProxyType({task_type: tuple(names) for task_type, names in found.items()})
 
 
-def label_limits(value: Mapping[str, Any] | str) -> Mapping[str, int]:
-    """Label key -> how many values that no setting names keep series of their own."""
+def _label_limits(value: object) -> Mapping[str, int]:
     rule = 'a JSON object of label keys and whole numbers above 0 is needed, such as {"workspace_id": 500}'
     found = _mapping(value, rule)
     if not all(type(limit) is int and limit > 0 for limit in found.values()):
@@ -217,6 +202,8 @@ def label_limits(value: Mapping[str, Any] | str) -> Mapping[str, int]:
     return MappingProxyType(dict(found))
 
 
-def secret(variable: str) -> str:
-    """The value of a variable that holds a key; empty where it is not set."""
-    return os.environ.get(variable, "")
+Urls = Annotated[Mapping[str, str], PlainValidator(_urls)]
+Providers = Annotated[Mapping[str, ProviderSettings], PlainValidator(_providers)]
+Routes = Annotated[Mapping[str, tuple[str, ...]], PlainValidator(_routes)]
+LabelLimits = Annotated[Mapping[str, int], PlainValidator(_label_limits)]
+PriceList = Annotated[Prices, PlainValidator(lambda value: value if isinstance(value, Prices) else Prices.read(value))]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
+from pydantic import ValidationError
 
 from agents.settings import ProviderSettings, Settings, SettingsError
 
@@ -18,6 +17,8 @@ BAD = [
         "AGENTOS_AGENT_TIMEOUT is 'inf': a number of seconds above 0 is needed, such as 30 or 0.5.",
     ),
     ({"AGENTOS_REQUEST_LIMIT": "-1"}, "AGENTOS_REQUEST_LIMIT is '-1': a whole number above 0 is needed."),
+    ({"AGENTOS_REQUEST_LIMIT": "1_000"}, "AGENTOS_REQUEST_LIMIT is '1_000': a whole number above 0 is needed."),
+    ({"AGENTOS_RETRIES": "-1"}, "AGENTOS_RETRIES is '-1': a whole number from 0 on is needed."),
     ({"AGENTOS_HTTP_METRICS": "maybe"}, "AGENTOS_HTTP_METRICS is 'maybe': true or false is needed."),
     (
         {"AGENTOS_ENVIRONMENT": "a b"},
@@ -39,6 +40,11 @@ BAD = [
         "kind, latency, failure_rate, model, base_url, api_key_env, timeout, stream, max_in_flight.",
     ),
     (
+        {"AGENTOS_PROVIDERS": '{"fast": {"latency": "x"}}'},
+        'AGENTOS_PROVIDERS is \'{"fast": {"latency": "x"}}\': the latency of a provider is a number of seconds from 0 on, '
+        "not 'x'.",
+    ),
+    (
         {"AGENTOS_ROUTES": '{"summary": ["nobody"]}'},
         "AGENTOS_ROUTES sends 'summary' to 'nobody': the providers of AGENTOS_PROVIDERS are builtin.",
     ),
@@ -56,6 +62,23 @@ def test_unusable_setting_is_one_sentence(environ, sentence):
     with pytest.raises(SettingsError) as error:
         Settings.from_environment(environ)
     assert str(error.value) == sentence
+
+
+def test_only_from_environment_reads_the_environment(monkeypatch, tmp_path):
+    """A settings object made without arguments has the defaults, whatever variables and ``.env`` file there are."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("AGENTOS_CACHE_SIZE=7\n")
+    monkeypatch.setenv("AGENTOS_AGENT_TIMEOUT", "7")
+    settings = Settings()
+    assert (settings.agent_timeout, settings.cache_size) == (30.0, 10_000)
+    settings = Settings.from_environment()
+    assert (settings.agent_timeout, settings.cache_size) == (7.0, 10_000)
+
+
+def test_unknown_argument_is_refused():
+    """A misspelt argument is an error of the caller's program."""
+    with pytest.raises(TypeError, match="there is no setting 'agent_timout'"):
+        Settings(agent_timout=3)
 
 
 def test_values_from_the_environment_are_normalised():
@@ -79,17 +102,18 @@ def test_values_from_the_environment_are_normalised():
 
 
 def test_settings_cannot_be_changed():
-    """A settings object is frozen, its mappings included."""
+    """A settings object is frozen, and so are its mappings."""
     settings = Settings(agents={"a": "http://host"})
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(ValidationError, match="frozen"):
         settings.agent_timeout = 1  # type: ignore[misc]
     with pytest.raises(TypeError):
         settings.agents["b"] = "http://other"  # type: ignore[index]
 
 
 def test_password_is_not_shown():
-    """The Redis URL, which may hold a password, is not in the object's repr."""
-    assert "hunter2" not in repr(Settings(redis_url="redis://:hunter2@host"))
+    """Neither the settings' repr nor that of the Redis URL, which may hold a password, shows it."""
+    settings = Settings(redis_url="redis://:hunter2@host")
+    assert "hunter2" not in repr(settings) + repr(settings.redis_url) + str(settings.redis_url)
 
 
 @pytest.mark.parametrize(

@@ -26,14 +26,13 @@ def tokens(text: str) -> list[str]:
 class BuiltinProvider:
     """Takes ``latency`` seconds for an answer in several pieces, fails at ``failure_rate``, counts its tokens exactly."""
 
-    vendor = "agentos"
-
     def __init__(
         self,
         settings: ProviderSettings,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
+        self.vendor = settings.vendor
         self.model = settings.model
         self._latency = settings.latency
         self._failure_rate = settings.failure_rate

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from agents.services.ccr_usage import Usage
 from agents.services.providers.base import ModelRequest, ProviderError
-from agents.settings import ProviderSettings
-from agents.settings.values import SettingsError, secret
+from agents.settings import ProviderSettings, SettingsError
 
 if TYPE_CHECKING:
     from openai.types.completion_usage import CompletionUsage
@@ -22,8 +22,6 @@ class OpenAIProvider:
     the answer in one piece.
     """
 
-    vendor = "openai"
-
     def __init__(self, settings: ProviderSettings) -> None:
         try:
             import openai
@@ -32,11 +30,12 @@ class OpenAIProvider:
                 "AGENTOS_PROVIDERS has a provider of kind openai, which needs pip install 'agentos-telemetry[openai]'."
             ) from None
         self._errors = openai.OpenAIError
+        self.vendor = settings.vendor
         self.model = settings.model
         self._streams = settings.stream
         self._client = openai.AsyncOpenAI(
             base_url=settings.base_url,
-            api_key=secret(settings.api_key_env) or "none",  # local servers want none, the client insists on one
+            api_key=os.environ.get(settings.api_key_env) or "none",  # local servers want none, the client insists on one
             timeout=settings.timeout,
             max_retries=0,  # retries and fall-backs are the router's, where they are counted
         )
