@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from agents.middleware.aborted_response import AbortedResponse
 from agents.middleware.header_limit import HeaderLimit
 from agents.middleware.rate_limit import Limiter, RateLimit
 from agents.observability.logs import log_to_stderr
-from agents.observability.selection import CatalogueSelection
+from agents.observability.selection import CatalogueSelection, limits_error
 from agents.runtime.builtin_agents import Herald, Navi
 from agents.runtime.flush import flush_telemetry
 from agents.runtime.listener import listening
@@ -50,13 +50,23 @@ _UNTRACED = r"^[a-z]+://[^/]+/(metrics|health/(live|ready))$"
 
 
 def create_app(settings: Settings | None = None, telemetry: AgentOSTelemetry | None = None) -> FastAPI:
-    """The service with these settings, by default those of the environment.
+    """Builds the service.
 
-    A ``telemetry`` that is given is used and left to its giver. By default one is built as ``OTEL_*`` says, becomes the
-    process's own, and is shut down with the app. Raises ``SettingsError`` and ``ExportSettingsError``.
+    Args:
+        settings: By default those of the environment.
+        telemetry: Used and neither installed nor shut down. By default one is built as ``OTEL_*`` says, becomes the
+            process's own, and is shut down with the app.
+
+    Raises:
+        SettingsError: An ``AGENTOS_*`` setting cannot be used.
+        ExportSettingsError: An ``OTEL_*`` variable of the export cannot be used.
     """
-    settings = Settings.from_environment() if settings is None else settings
-    given, telemetry = telemetry, telemetry or _telemetry(settings)
+    if settings is None:
+        settings = Settings.from_environment()
+    owns_telemetry = telemetry is None
+    if telemetry is None:
+        telemetry = _telemetry(settings)
+        install(telemetry)
     parts = _Parts(settings, telemetry)
     _start_at_zero(telemetry, settings, parts.router)
 
@@ -66,7 +76,7 @@ def create_app(settings: Settings | None = None, telemetry: AgentOSTelemetry | N
             async with parts.lifespan():
                 yield
         finally:
-            if given is None:
+            if owns_telemetry:
                 await flush_telemetry(telemetry, settings.shutdown_timeout)
 
     app = _App(
@@ -79,7 +89,9 @@ def create_app(settings: Settings | None = None, telemetry: AgentOSTelemetry | N
         redirect_slashes=False,
         max_body_size=settings.request_limit,
     )
-    _add_routes(app, parts.gateway)
+    add_problem_handlers(app)
+    app.include_router(runs_router(parts.gateway))
+    app.include_router(health_router(parts.gateway))
     if not settings.metrics_listen:
         app.router.routes.append(parts.metrics)
     allow = settings.rate_limit_on_error == "allow"
@@ -88,8 +100,90 @@ def create_app(settings: Settings | None = None, telemetry: AgentOSTelemetry | N
     return app
 
 
+def _telemetry(settings: Settings) -> AgentOSTelemetry:
+    selection = CatalogueSelection(settings)
+    known = {
+        "agent": tuple(settings.agents) or (Navi.name, Herald.name),
+        "provider": tuple(settings.providers),
+        "task_type": tuple(_TASK_TYPES | set(settings.routes)),
+        **selection.known,
+    }
+    try:
+        return AgentOSTelemetry.from_environment(
+            selection.catalogue,
+            known=known,
+            select=selection.select,
+            limits=settings.label_limits,
+            max_series=settings.max_series,
+            strict=settings.environment in ("development", "test"),
+            workers=_workers(settings),
+        )
+    except CatalogueError as error:
+        raise limits_error(error, settings, selection.catalogue, known) from None
+
+
+def _workers(settings: Settings) -> Workers | None:
+    """The workers that this process is one of, None where it is alone."""
+    if settings.workers == "off" or (settings.workers == "auto" and not is_worker()):
+        return None
+    try:
+        return Workers(Path(settings.state_directory) if settings.state_directory else None)
+    except StateDirectoryError as error:
+        raise SettingsError(f"AGENTOS_STATE_DIRECTORY is {settings.state_directory!r}: {error}.") from None
+
+
+class _Parts:
+    """What the routes and the built-in agents use, opened and closed together."""
+
+    def __init__(self, settings: Settings, telemetry: AgentOSTelemetry) -> None:
+        self._settings = settings
+        self._tracer_provider = telemetry.tracer_provider
+        recorder = telemetry.recorder
+        guard = RedisGuard(settings.redis_timeout) if settings.redis_url else None
+        providers = {name: _provider(one) for name, one in settings.providers.items()}
+        self.metrics = metrics_route(telemetry, settings)
+        self.limiter = Limiter(settings, guard)
+        self.cache = AnswerCache(settings, recorder, guard)
+        self.router = Router(providers, settings.routes, recorder, settings.trace_content, settings)
+        self.gateway = DashboardGateway(recorder, settings.agent_timeout, settings.agent_response_limit, self._tracer_provider)
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Opens from the back to the front, and closes the other way round."""
+        async with AsyncExitStack() as stack:
+            if self._settings.metrics_listen:  # closed last: a scrape may still see what the drain counts
+                only_metrics = HeaderLimit(Starlette(routes=[self.metrics]), self._settings.header_limit)
+                await stack.enter_async_context(listening_for_scrapes(only_metrics, self._settings.metrics_listen))
+            stack.push_async_callback(self.router.close)
+            await stack.enter_async_context(self.limiter.lifespan())
+            await stack.enter_async_context(self.cache.lifespan())
+            urls = self._settings.agents
+            if not urls:
+                builtin = [Navi(self.cache, self.router), Herald(self.cache, self.router)]
+                listener = listening(builtin, self._tracer_provider, self._settings.shutdown_timeout)
+                urls = await stack.enter_async_context(listener)
+            await stack.enter_async_context(self.gateway.lifespan(urls))
+            yield
+
+
+def _provider(settings: ProviderSettings) -> Provider:
+    return OpenAIProvider(settings) if settings.kind == "openai" else BuiltinProvider(settings)
+
+
+def _start_at_zero(telemetry: AgentOSTelemetry, settings: Settings, router: Router) -> None:
+    """Records ``agentos_info`` and starts the series of all providers and task types of the settings at 0."""
+    name = telemetry.resource.attributes.get("service.name", "agentos")
+    facts = {"version": __version__, "service_name": str(name), "environment": settings.environment}
+    telemetry[AGENTOS_INFO].info(facts)
+    task_types: dict[str, list[str]] = {}
+    for task_type in sorted(_TASK_TYPES | set(settings.routes)):
+        for provider in router.route(task_type):
+            task_types.setdefault(provider, []).append(task_type)
+    telemetry.recorder.initialize_series(providers=task_types)
+
+
 def _trace(app: FastAPI, telemetry: AgentOSTelemetry, settings: Settings) -> None:
-    """Server spans for all but scrapes and health checks."""
+    """Opens server spans for all requests but scrapes and health checks."""
     FastAPIInstrumentor.instrument_app(
         app,
         tracer_provider=telemetry.tracer_provider,
@@ -105,7 +199,7 @@ def _trace(app: FastAPI, telemetry: AgentOSTelemetry, settings: Settings) -> Non
 
 
 class _App(FastAPI):
-    """FastAPI behind what comes before anything looks at a request, tracing included."""
+    """FastAPI behind the middleware that sees a request before tracing does."""
 
     def __init__(self, header_limit: int, **given: Any) -> None:
         super().__init__(**given)
@@ -115,107 +209,18 @@ class _App(FastAPI):
         await self._limited(scope, receive, send)
 
 
-class _Parts:
-    """What the routes and the built-in agents use, opened and closed together."""
-
-    def __init__(self, settings: Settings, telemetry: AgentOSTelemetry) -> None:
-        recorder, self._settings, self._tracers = telemetry.recorder, settings, telemetry.tracer_provider
-        self.metrics = metrics_route(telemetry, settings)
-        guard = RedisGuard(settings.redis_timeout) if settings.redis_url else None
-        self.limiter = Limiter(settings, guard)
-        self.cache = AnswerCache(settings, recorder, guard)
-        self.router = Router(_providers(settings), settings.routes, recorder, settings.trace_content, settings)
-        self.gateway = DashboardGateway(recorder, settings.agent_timeout, settings.agent_response_limit, self._tracers)
-
-    @asynccontextmanager
-    async def lifespan(self) -> AsyncIterator[None]:
-        """Opens from the back to the front, and closes the other way round."""
-        async with AsyncExitStack() as stack:
-            if self._settings.metrics_listen:  # closed last: a scrape may still see what the drain counts
-                only_metrics = HeaderLimit(Starlette(routes=[self.metrics]), self._settings.header_limit)
-                await stack.enter_async_context(listening_for_scrapes(only_metrics, self._settings.metrics_listen))
-            stack.push_async_callback(self.router.close)
-            await stack.enter_async_context(self.limiter.lifespan())
-            await stack.enter_async_context(self.cache.lifespan())
-            urls = self._settings.agents
-            if not urls:
-                builtin = [Navi(self.cache, self.router), Herald(self.cache, self.router)]
-                listener = listening(builtin, self._tracers, self._settings.shutdown_timeout)
-                urls = await stack.enter_async_context(listener)
-            await stack.enter_async_context(self.gateway.lifespan(urls))
-            yield
-
-
-def _telemetry(settings: Settings) -> AgentOSTelemetry:
-    chosen = CatalogueSelection(settings)
-    known = {
-        "agent": tuple(settings.agents) or (Navi.name, Herald.name),
-        "provider": tuple(settings.providers),
-        "task_type": tuple(_TASK_TYPES | set(settings.routes)),
-        **chosen.known,
-    }
-    try:
-        built = AgentOSTelemetry.from_environment(
-            chosen.catalogue,
-            known=known,
-            select=chosen.select,
-            limits=settings.label_limits,
-            max_series=settings.max_series,
-            strict=settings.environment in ("development", "test"),
-            workers=_workers(settings),
-        )
-    except CatalogueError as error:
-        raise SettingsError(f"AGENTOS_LABEL_LIMITS is {dict(settings.label_limits)}: {error}.") from None
-    install(built)
-    return built
-
-
-def _workers(settings: Settings) -> Workers | None:
-    """The workers that this process is one of, None where it is alone."""
-    if settings.workers == "off" or (settings.workers == "auto" and not is_worker()):
-        return None
-    try:
-        return Workers(Path(settings.state_directory) if settings.state_directory else None)
-    except StateDirectoryError as error:
-        raise SettingsError(f"AGENTOS_STATE_DIRECTORY is {settings.state_directory!r}: {error}.") from None
-
-
-def _start_at_zero(telemetry: AgentOSTelemetry, settings: Settings, router: Router) -> None:
-    """What the settings name has its series before anything happens."""
-    name = telemetry.resource.attributes.get("service.name", "agentos")
-    facts = {"version": __version__, "service_name": str(name), "environment": settings.environment}
-    telemetry[AGENTOS_INFO].info(facts)
-    task_types: dict[str, list[str]] = {}
-    for task_type in sorted(_TASK_TYPES | set(settings.routes)):
-        for provider in router.route(task_type):
-            task_types.setdefault(provider, []).append(task_type)
-    telemetry.recorder.initialize_series(providers=task_types)
-
-
-def _providers(settings: Settings) -> Mapping[str, Provider]:
-    return {name: _provider(one) for name, one in settings.providers.items()}
-
-
-def _provider(settings: ProviderSettings) -> Provider:
-    return OpenAIProvider(settings) if settings.kind == "openai" else BuiltinProvider(settings)
-
-
-def _add_routes(app: FastAPI, gateway: DashboardGateway) -> None:
-    add_problem_handlers(app)
-    app.include_router(runs_router(gateway))
-    app.include_router(health_router(gateway))
-
-
 class _Service:
-    """The service of this process, built from the environment when the server starts it: importing this module reads no
-    setting, and one that cannot be used ends the start with its sentence instead of a stack trace.
+    """The service of this process, built from the environment when the server starts it.
+
+    Importing this module reads no setting. A setting that cannot be used ends the start with its sentence instead of a stack
+    trace.
     """
 
     def __init__(self) -> None:
         self._app: FastAPI | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes everything on, the lifespan first."""
+        """Builds the app at the first call, the lifespan's, and passes all calls on to it."""
         if self._app is None:
             log_to_stderr()
             try:

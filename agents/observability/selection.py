@@ -1,22 +1,30 @@
-"""Which parts of the catalogue the settings switch on, and which values their labels have from the start."""
+"""Which parts of the catalogue the settings switch on, and which values and limits their labels have."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from math import prod
 
-from agents.settings import Settings
+from agents.settings import Settings, SettingsError
 from telemetry.agentos import catalogue_genai as genai
 from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_models import ERROR_CODE, PROTOCOL_CODES, ROWS
-from telemetry.metric import Catalogue
+from telemetry.metric import Catalogue, CatalogueError
+from telemetry.metric.label_values import Domain
 from telemetry.metric.telemetry_metrics import DESCRIPTIVE
 
-__all__ = ["CatalogueSelection"]
+__all__ = ["CatalogueSelection", "limits_error"]
 
 
 class CatalogueSelection:
-    """The catalogue for these settings. ``select`` keeps from /metrics what is pushed only."""
+    """The catalogue for these settings.
+
+    Attributes:
+        catalogue: The rows that are recorded.
+        select: Keeps metrics that are only pushed off /metrics; ``None`` where all are shown.
+        known: Label key -> the values that the settings name, for the labels of the parts that are switched on.
+    """
 
     def __init__(self, settings: Settings, environ: Mapping[str, str] = os.environ) -> None:
         wanted = settings.genai_metrics
@@ -28,7 +36,7 @@ class CatalogueSelection:
         self.catalogue = Catalogue([*AGENTOS, *described, *models_part, *(version.rows if version else ())])
         self.select: Callable[[str, str], bool] | None = genai.exclude_genai if wanted == "otlp" else None
         self.known: dict[str, tuple[str, ...]] = {}
-        targets = [one.target(name) for name, one in settings.providers.items()]
+        targets = [provider.target(name) for name, provider in settings.providers.items()]
         models = tuple({target.model for target in targets})
         if settings.model_metrics:
             names = tuple(settings.providers)
@@ -40,3 +48,23 @@ class CatalogueSelection:
                 genai.ADDRESS.key: tuple({target.address for target in targets} - {""}),
                 genai.PORT.key: tuple({target.port for target in targets} - {""}),
             }
+
+
+def limits_error(
+    error: CatalogueError, settings: Settings, catalogue: Catalogue, known: Mapping[str, Collection[str]]
+) -> SettingsError:
+    """The error of the setting for which the catalogue was refused.
+
+    ``AGENTOS_MAX_SERIES`` is to blame where it is too low even for the labels' default limits; else ``AGENTOS_LABEL_LIMITS``.
+    """
+    limits = {label.key: label.limit for metric in catalogue for label in metric.labels if label.is_open}
+    limits |= {key: limit for key, limit in settings.label_limits.items() if limit < limits.get(key, 0)}
+    least = max(
+        metric.cardinality_limit
+        or prod(Domain(label, known=known.get(label.key, ()), limit=limits.get(label.key)).size for label in metric.labels)
+        for metric in catalogue
+    )
+    if settings.max_series < least:
+        needed = f"a whole number from {least} on is needed, or lower limits in AGENTOS_LABEL_LIMITS"
+        return SettingsError(f"AGENTOS_MAX_SERIES is {settings.max_series}: {needed}.")
+    return SettingsError(f"AGENTOS_LABEL_LIMITS is {dict(settings.label_limits)}: {error}.")

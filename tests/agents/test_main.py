@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -166,6 +167,31 @@ def test_a_state_directory_that_others_can_enter_stops_the_start(tmp_path: Path)
         create_app(Settings(workers="on", state_directory=str(tmp_path)))
     wanted = f"AGENTOS_STATE_DIRECTORY is '{tmp_path}': {tmp_path} must be a directory of this user with mode 0700."
     assert str(caught.value) == wanted
+
+
+def test_too_low_a_series_limit_is_named() -> None:
+    """A limit of series that the label limits' defaults do not fit in is what the sentence names, with the least that fits."""
+    with pytest.raises(SettingsError) as caught:
+        create_app(Settings(max_series=10))
+    least = re.fullmatch(r"AGENTOS_MAX_SERIES is 10: a whole number from (\d+) on is needed, or .*\.", str(caught.value))
+    assert least is not None
+    with pytest.raises(SettingsError, match=f"AGENTOS_MAX_SERIES is {int(least[1]) - 1}: "):
+        create_app(Settings(max_series=int(least[1]) - 1))
+    create_app(Settings(max_series=int(least[1])))
+    current().shutdown()
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"workspace_id": 10_000_000}, "rate_limit_hits_total could have .* at most 500000 are allowed"),
+        ({"workspace": 5}, "no open label 'workspace'; the open labels are .*"),
+    ],
+)
+def test_label_limits_that_cannot_hold_are_named(limits: dict[str, int], reason: str) -> None:
+    """Label limits that make too many series, or name no open label, are what the sentence names."""
+    with pytest.raises(SettingsError, match=rf"^AGENTOS_LABEL_LIMITS is {re.escape(str(limits))}: {reason}\.$"):
+        create_app(Settings(label_limits=limits))
 
 
 @pytest.mark.parametrize(("workers", "several"), [("on", True), ("auto", False), ("off", False)])
