@@ -4,7 +4,7 @@ import os
 
 __version__ = "0.1.0"
 
-# a2a-sdk reads this once, when it is first imported. Its own spans (70 and more for one call, unconnected) would bury ours.
+# a2a-sdk reads this once, when it is first imported. Its own spans (70 and more for one call, unconnected) would hide ours.
 os.environ.setdefault("OTEL_INSTRUMENTATION_A2A_SDK_ENABLED", "false")
-# gRPC comes with a2a-sdk; its C core would write to stderr what the exporters tell in one line.
+# gRPC comes with a2a-sdk; its C core would write to stderr what the exporters log in one line.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -1,1 +1,1 @@
-"""HTTP of the service: thin routes, their answers and their errors."""
+"""The HTTP interface of the service: routes, answers and errors."""

@@ -1,4 +1,4 @@
-"""Errors as JSON: a word for programs, a sentence for people, nothing of what the caller sent."""
+"""Errors as JSON: a code for programs and a sentence for people, without anything that the caller sent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 
 __all__ = ["add_problem_handlers", "problem"]
 
-_WORDS = {
+_CODES = {
     400: "bad_request",
     404: "not_found",
     405: "method_not_allowed",
@@ -20,26 +20,26 @@ _WORDS = {
 
 
 def problem(status: int, error: str, reason: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """One error answer."""
+    """Returns an error answer: ``error`` is the code for programs, ``reason`` the sentence for people."""
     return JSONResponse({"error": error, "reason": reason}, status, headers)
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Makes all errors of the app answer in this form."""
+    """Makes the app answer all errors in this form."""
 
     @app.exception_handler(HTTPException)
     async def refused(_: Request, error: HTTPException) -> JSONResponse:
-        word = _WORDS.get(error.status_code, "refused")
-        return problem(error.status_code, word, str(error.detail), dict(error.headers or {}))
+        code = _CODES.get(error.status_code, "refused")
+        return problem(error.status_code, code, str(error.detail), dict(error.headers or {}))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         found = error.errors()
-        if any(one["type"] == "json_invalid" for one in found):
+        if any(detail["type"] == "json_invalid" for detail in found):
             return problem(400, "bad_json", "the body is no JSON")
-        # Where it is wrong and why, as pydantic says it; not the input, which may be a secret or a megabyte. Names that the
+        # Pydantic's place and message of each error, but not the input, which may be a secret or a megabyte. Names that the
         # caller made up are input too.
-        reasons = [f"{_place(one['loc'])}: {one['msg']}" for one in found[:3]]
+        reasons = [f"{_place(detail['loc'])}: {detail['msg']}" for detail in found[:3]]
         return problem(422, "bad_shape", "; ".join(reasons))
 
     @app.exception_handler(Exception)

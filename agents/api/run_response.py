@@ -1,4 +1,4 @@
-"""The answer to a run: one JSON object, or server-sent events, for as long as the caller stays."""
+"""The answer to a run: one JSON object, or server-sent events, until the run ends or the caller leaves."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = ["RunResponse"]
 _log = logging.getLogger(__name__)
 
 _STATUS = {"timeout": 504, "internal": 500}
-"""HTTP status of a failed run by its error type; all else is 502."""
+"""HTTP status of a failed run by its error type; 502 for all other types."""
 
 
 class RunResponse(Response):
-    """Runs the run while it answers, all in the task of the request, so that spans open and close where they belong.
+    """Executes the run while it answers. A caller that disconnects cancels the run.
 
-    A caller who leaves cancels the run.
+    All of it happens in the task of the request, so that spans open and close in the same context.
     """
 
     def __init__(self, gateway: DashboardGateway, run: Run, *, events: bool) -> None:
@@ -40,15 +40,15 @@ class RunResponse(Response):
         self._events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers; what the run raises becomes an error answer."""
+        """Answers the request; an exception of the run becomes an error answer."""
         async with anyio.create_task_group() as group:
 
-            async def leave_with_the_caller() -> None:
+            async def cancel_on_disconnect() -> None:
                 while (await receive())["type"] != "http.disconnect":
                     pass
                 group.cancel_scope.cancel()
 
-            group.start_soon(leave_with_the_caller)
+            group.start_soon(cancel_on_disconnect)
             await self._answer(scope, receive, send)
             group.cancel_scope.cancel()
 
@@ -66,8 +66,8 @@ class RunResponse(Response):
                 if self._events:
                     try:
                         await self._stream(pieces, scope, receive, send)
-                    except OSError:  # without a last piece the server hangs up
-                        _log.info("a reader of a run of agent %s is gone or does not read", self._run.agent)
+                    except OSError:  # the server closes the connection, since the last piece is missing
+                        _log.info("the caller of a run of agent %s is gone or does not read", self._run.agent)
                     return
                 response = await self._whole(pieces)
         await response(scope, receive, send)
@@ -81,7 +81,7 @@ class RunResponse(Response):
         return JSONResponse(self._result("success"))
 
     async def _stream(self, pieces: AsyncGenerator[str, None], scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends the events. A run that fails before its first one still gets a status of its own."""
+        """Sends the events. A run that fails before its first event is still answered with the status of its failure."""
         begun = False
         last: tuple[str, dict[str, Any]]
         try:
@@ -94,7 +94,7 @@ class RunResponse(Response):
                     await self._send(send, "output", {"text": piece})
             last = ("done", self._result("success"))
         except OSError:
-            raise  # of the send
+            raise  # from sending: the caller is gone
         except Exception as error:
             failure = self._failure(error)
             if not begun:
@@ -106,7 +106,7 @@ class RunResponse(Response):
     async def _send(self, send: Send, name: str, data: dict[str, Any], *, more: bool = True) -> None:
         # JSON has no raw line breaks, so one data line is enough.
         body = f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
-        async with asyncio.timeout(self._gateway.timeout):  # a reader who does not read holds a run no longer than an agent
+        async with asyncio.timeout(self._gateway.timeout):  # a caller that does not read holds the run no longer
             await send({"type": "http.response.body", "body": body, "more_body": more})
 
     def _failure(self, error: Exception) -> RunFailure:
@@ -126,7 +126,7 @@ class RunResponse(Response):
         return {"agent": run.agent, "operation": run.operation, "status": status, "output": run.output, **self._ids()}
 
     def _ids(self) -> dict[str, Any]:
-        """What a log or a trace is found by. Before the call has a span, the trace is the request's."""
+        """The ids by which logs and traces are found. Before the call has a span, the trace id is the request's."""
         trace_id = self._run.trace_id or format_trace_id(get_current_span().get_span_context().trace_id)
         return {"task_id": self._run.task_id, "trace_id": trace_id}
 

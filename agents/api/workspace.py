@@ -9,17 +9,21 @@ from typing import Any
 __all__ = ["NO_WORKSPACE", "BadWorkspace", "workspace_of"]
 
 NO_WORKSPACE = "unknown"
-"""The workspace of requests that name none; together they are one to the limiter."""
+"""The workspace of requests that name none; the limiter counts them together."""
 
 _PATTERN = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 
 
 class BadWorkspace(ValueError):
-    """The header ``X-Workspace-Id`` is there and cannot be used."""
+    """The header ``X-Workspace-Id`` does not match its pattern, or came more than once."""
 
 
 def workspace_of(scope: Mapping[str, Any]) -> str:
-    """The workspace id of an ASGI scope. Raises ``BadWorkspace`` for one outside its pattern, or more than one."""
+    """Returns the workspace id of an ASGI scope.
+
+    Raises:
+        BadWorkspace: The header does not match its pattern, or came more than once.
+    """
     given = [value for name, value in scope["headers"] if name == b"x-workspace-id"]
     if not given:
         return NO_WORKSPACE

@@ -1,1 +1,1 @@
-"""The way from this service to the agents."""
+"""The A2A gateway: runs, agents' clients and the HTTP below them."""

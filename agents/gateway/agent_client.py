@@ -1,4 +1,4 @@
-"""One agent as the gateway knows it: its address from the settings, its card, its pooled client."""
+"""The client of one agent: its address from the settings, its card, its connection pool."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ __all__ = ["AgentClient"]
 
 _CONNECT_SECONDS = 5.0
 _STALE_SECONDS = 30.0
-"""Age from which an operation that the card does not name makes us look again."""
+"""Age of a card from which an operation that it does not name makes the client fetch it again."""
 
 
 class AgentClient:
-    """Holds one connection pool. The card is fetched when it is first needed, and again when it may have changed."""
+    """The A2A client of one agent, with a connection pool.
+
+    The card is fetched when it is first needed, and again when it may have changed.
+    """
 
     def __init__(
         self,
@@ -40,14 +43,14 @@ class AgentClient:
         self.operations: Mapping[str, str] = {}
         """Skill id -> description, from the card."""
         self.streams = False
-        """Whether it streams its answers, from the card."""
+        """Whether the agent streams its answers, from the card."""
         self._url = url
         self._clock = clock
-        self._learnt_at: float | None = None
+        self._fetched_at: float | None = None
         self._client: Client | None = None
-        self._learning = asyncio.Lock()
+        self._fetching = asyncio.Lock()
         pool = httpx.AsyncHTTPTransport(
-            # Idle connections are dropped before servers do it (5 s and more): a request never meets a closing one.
+            # Idle connections are closed before servers close them (5 s and more): no request meets a closing one.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=50, keepalive_expiry=2.0)
         )
         self._http = httpx.AsyncClient(
@@ -55,7 +58,7 @@ class AgentClient:
             transport=AgentTransport(
                 url, response_limit, AsyncOpenTelemetryTransport(pool, tracer_provider, NoOpMeterProvider())
             ),
-            timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),  # the run's own deadline is the rest
+            timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),  # the run's own deadline covers the rest
             follow_redirects=False,
             trust_env=False,
         )
@@ -66,24 +69,28 @@ class AgentClient:
         return self._client is not None
 
     @property
-    def client(self) -> Client:
-        """The A2A client; to be used after ``learn``."""
+    def a2a(self) -> Client:
+        """The A2A client. Raises ``RuntimeError`` before ``fetch_card`` has succeeded."""
         if self._client is None:
             raise RuntimeError(f"the card of agent {self.name!r} has not been read")
         return self._client
 
-    async def learn(self, operation: str) -> bool:
-        """Makes sure of the card, looking again if it lacks the operation. Returns whether it was fetched.
+    async def fetch_card(self, operation: str) -> bool:
+        """Fetches the card unless it is known; fetches an old card again if it lacks the operation.
 
-        Raises ``RunFailure`` when there is no card to be had.
+        Returns:
+            Whether the card was fetched.
+
+        Raises:
+            RunFailure: The card cannot be read.
         """
         if self._is_settled(operation):
             return False
-        async with self._learning:
+        async with self._fetching:
             if self._is_settled(operation):
                 return False
             try:
-                with suppress_http_instrumentation():  # no call of an agent, and no trace of its own
+                with suppress_http_instrumentation():  # a card is no call of the agent, and has no trace of its own
                     card = await A2ACardResolver(self._http, self._url).get_agent_card()
                 client = self._connect(card)
             except Exception as error:
@@ -91,16 +98,16 @@ class AgentClient:
             self.operations = {skill.id: skill.description for skill in card.skills}
             self.streams = card.capabilities.streaming
             self._client = client
-            self._learnt_at = self._clock()
+            self._fetched_at = self._clock()
             return True
 
     def _is_settled(self, operation: str) -> bool:
-        if self._learnt_at is None:
+        if self._fetched_at is None:
             return False
-        return operation in self.operations or self._clock() - self._learnt_at < _STALE_SECONDS
+        return operation in self.operations or self._clock() - self._fetched_at < _STALE_SECONDS
 
     def _connect(self, card: AgentCard) -> Client:
-        """The client for a card. The address is the settings'; of the card's own address only the path counts."""
+        """The A2A client for a card. Its scheme, host and port come from the settings, only its path from the card."""
         base = urlsplit(self._url)
         for interface in card.supported_interfaces:
             interface.url = urlsplit(interface.url)._replace(scheme=base.scheme, netloc=base.netloc).geturl()

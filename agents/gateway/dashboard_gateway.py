@@ -1,4 +1,4 @@
-"""The A2A gateway: every call to an agent goes through here, and is measured here."""
+"""The A2A gateway: makes and measures every call of an agent."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _log = logging.getLogger(__name__)
 _UNKNOWN = "unknown"
 """The operation of a call that failed before the agent's card could be read."""
 _GRACE_SECONDS = 1.0
-"""How long a stream may take to end after its final event, and an agent to hear of a cancellation."""
+"""Seconds a stream may take to end after its final event, and an agent to accept a cancellation."""
 
 
 class UnknownAgent(LookupError):
-    """No agent of this name in the settings."""
+    """The settings name no such agent."""
 
 
 class UnknownOperation(LookupError):
@@ -40,7 +40,7 @@ class UnknownOperation(LookupError):
 
 
 class DashboardGateway:
-    """Calls agents with the official A2A client, one pooled client an agent."""
+    """Calls agents with the official A2A client, one connection pool per agent."""
 
     def __init__(
         self, recorder: Recorder, timeout: float, response_limit: int, tracer_provider: TracerProvider | None = None
@@ -50,71 +50,81 @@ class DashboardGateway:
         self.timeout = timeout
         """Seconds an agent has for a run."""
         self._response_limit = response_limit
-        self._peers: dict[str, AgentClient] = {}
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._clients: dict[str, AgentClient] = {}
+        self._cancellations: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def lifespan(self, urls: Mapping[str, str]) -> AsyncIterator[DashboardGateway]:
-        """Reads the cards of these agents (name -> base URL); in the end says what is still to be said, and hangs up."""
-        self._peers = {name: AgentClient(name, url, self._response_limit, self._tracer_provider) for name, url in urls.items()}
+        """Reads the cards of these agents (name -> base URL). On exit waits for cancellations and closes the connections."""
+        self._clients = {
+            name: AgentClient(name, url, self._response_limit, self._tracer_provider) for name, url in urls.items()
+        }
         self._recorder.initialize_series(agents=dict.fromkeys(urls, ()))
         async with asyncio.TaskGroup() as group:
-            for peer in self._peers.values():
-                group.create_task(self._greet(peer))
+            for client in self._clients.values():
+                group.create_task(self._read_card(client))
         try:
             yield self
         finally:
-            if self._leaving:
-                await asyncio.wait(self._leaving, timeout=_GRACE_SECONDS)
-            for peer in self._peers.values():
-                await peer.close()
+            if self._cancellations:
+                await asyncio.wait(self._cancellations, timeout=_GRACE_SECONDS)
+            for client in self._clients.values():
+                await client.close()
 
     @property
     def agents(self) -> Mapping[str, Mapping[str, str] | None]:
         """Agent -> its operations with their descriptions; ``None`` while its card has not been read."""
-        return {name: peer.operations if peer.known else None for name, peer in self._peers.items()}
+        return {name: client.operations if client.known else None for name, client in self._clients.items()}
 
     async def prepare(self, run: Run) -> None:
         """Checks a run before anything is sent.
 
-        Raises ``UnknownAgent``, ``UnknownOperation``, or ``RunFailure`` when the agent's card cannot be read: that is a failed
-        call too, and is counted as one. Whoever leaves while a known card is only looked at again has not called.
+        A card that cannot be read counts as a failed call. A caller that leaves while a known card is fetched again does not
+        count: nothing was called.
+
+        Raises:
+            UnknownAgent: The settings name no such agent.
+            UnknownOperation: The agent's card names no such skill.
+            RunFailure: The agent's card cannot be read.
         """
-        peer = self._peers.get(run.agent)
-        if peer is None:
+        client = self._clients.get(run.agent)
+        if client is None:
             raise UnknownAgent(run.agent)
         begun = time.perf_counter()
         try:
-            await self._learn(peer, run.operation)
+            await self._fetch_card(client, run.operation)
         except BaseException as error:
-            if peer.known and isinstance(error, asyncio.CancelledError):
+            if client.known and isinstance(error, asyncio.CancelledError):
                 raise
             known = error.error_type if isinstance(error, RunFailure) else "internal"
             error_type = "cancelled" if isinstance(error, asyncio.CancelledError) else known
             passed = time.perf_counter() - begun
             self._recorder.record_a2a_request(run.agent, _UNKNOWN, "error", passed, error_type=error_type)
             raise
-        if run.operation not in peer.operations:
+        if run.operation not in client.operations:
             raise UnknownOperation(run.operation)
 
     async def stream(self, run: Run) -> AsyncGenerator[str, None]:
-        """Sends a prepared run; yields the new text of each event, empty for one that brings none.
+        """Sends a prepared run and yields the new text of each event, "" for an event without text.
 
-        Raises ``RunFailure``. Close it (``contextlib.aclosing``) in the task that reads it; a reader who leaves before the
-        final event cancels the agent's task.
+        The caller closes the generator (``contextlib.aclosing``) in the task that reads it. Closing it before the final event
+        cancels the agent's task.
+
+        Raises:
+            RunFailure: The agent failed, did not answer in time, or sent no A2A answer.
         """
-        peer = self._peers[run.agent]
+        client = self._clients[run.agent]
         clock = asyncio.get_running_loop().time
         deadline = clock() + self.timeout
         async with (
             self._recorder.a2a_call(agent=run.agent, operation=run.operation) as call,
             Exchange(call.add_bytes, (details := self._details(call, run)).sent),
-            aclosing(_send(peer, run)) as events,
+            aclosing(_send(client, run)) as events,
         ):
             run.trace_id = call.trace_id
             try:
                 while (event := await _next(events, deadline)) is not None:
-                    details.event(streams=peer.streams)
+                    details.event(streams=client.streams)
                     if (state := state_of(event)) is not None:
                         details.state(state)
                     piece = run.take(event)
@@ -122,7 +132,7 @@ class DashboardGateway:
                         call.succeed()
                     paused = clock()
                     yield piece
-                    deadline += clock() - paused  # the reader's time is not the agent's
+                    deadline += clock() - paused  # the time that the caller takes is not the agent's
                     if run.ended:
                         await _drain(events)
                         return
@@ -130,35 +140,35 @@ class DashboardGateway:
             except BaseException as error:
                 details.error(error.code if isinstance(error, RunFailure) else None)
                 if not run.ended and not (isinstance(error, RunFailure) and error.error_type == "agent"):
-                    self._cancel_later(peer, run.task_id)
+                    self._cancel_later(client, run.task_id)
                 raise
 
     def _details(self, call: A2ACall, run: Run) -> A2ACallDetails:
         return self._recorder.models.a2a(call, run.agent, run.operation)
 
-    async def _greet(self, peer: AgentClient) -> None:
+    async def _read_card(self, client: AgentClient) -> None:
         try:
-            await self._learn(peer, _UNKNOWN)
+            await self._fetch_card(client, _UNKNOWN)
         except RunFailure as failure:
-            _log.warning("agent %s has no card yet: %s", peer.name, failure.reason)
+            _log.warning("agent %s has no card yet: %s", client.name, failure.reason)
 
-    async def _learn(self, peer: AgentClient, operation: str) -> None:
+    async def _fetch_card(self, client: AgentClient, operation: str) -> None:
         try:
             async with asyncio.timeout(self.timeout):
-                if await peer.learn(operation):
-                    self._recorder.initialize_series(agents={peer.name: tuple(peer.operations)})
+                if await client.fetch_card(operation):
+                    self._recorder.initialize_series(agents={client.name: tuple(client.operations)})
         except TimeoutError as error:
             raise failure_of(error) from error
 
-    def _cancel_later(self, peer: AgentClient, task_id: str | None) -> None:
-        """Tells the agent that nobody waits any more, without making the caller wait for that."""
+    def _cancel_later(self, client: AgentClient, task_id: str | None) -> None:
+        """Cancels the agent's task in the background: the caller does not wait for it."""
         if task_id is not None:
-            leaving = asyncio.create_task(_cancel(peer, task_id))
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
+            cancellation = asyncio.create_task(_cancel(client, task_id))
+            self._cancellations.add(cancellation)
+            cancellation.add_done_callback(self._cancellations.discard)
 
 
-def _send(peer: AgentClient, run: Run) -> AsyncGenerator[StreamResponse, None]:
+def _send(client: AgentClient, run: Run) -> AsyncGenerator[StreamResponse, None]:
     request = SendMessageRequest(
         message=Message(
             role=Role.ROLE_USER,
@@ -167,8 +177,8 @@ def _send(peer: AgentClient, run: Run) -> AsyncGenerator[StreamResponse, None]:
             metadata={"operation": run.operation, "workspace_id": run.workspace},
         )
     )
-    # Declared as an iterator, written as a generator: it can be closed.
-    return cast(AsyncGenerator[StreamResponse, None], peer.client.send_message(request))
+    # The client declares an iterator and returns a generator, which can be closed.
+    return cast(AsyncGenerator[StreamResponse, None], client.a2a.send_message(request))
 
 
 async def _next(events: AsyncIterator[StreamResponse], deadline: float) -> StreamResponse | None:
@@ -180,18 +190,18 @@ async def _next(events: AsyncIterator[StreamResponse], deadline: float) -> Strea
 
 
 async def _drain(events: AsyncIterator[StreamResponse]) -> None:
-    """Reads a stream to its end after the final event, so that its connection can be used again."""
+    """Reads a stream to its end after the final event, so that the pool can use its connection again."""
     try:
         async with asyncio.timeout(_GRACE_SECONDS):
             async for _ in events:
                 pass
-    except Exception as error:  # the answer is complete, whatever comes behind it
+    except Exception as error:  # the answer is complete already
         _log.debug("an agent's stream did not end well after its final event: %r", error)
 
 
-async def _cancel(peer: AgentClient, task_id: str) -> None:
+async def _cancel(client: AgentClient, task_id: str) -> None:
     try:
         async with asyncio.timeout(_GRACE_SECONDS):
-            await peer.client.cancel_task(CancelTaskRequest(id=task_id))
+            await client.a2a.cancel_task(CancelTaskRequest(id=task_id))
     except Exception as error:  # the agent may be gone or the task over
-        _log.debug("agent %s did not take the cancellation of a task: %r", peer.name, error)
+        _log.debug("agent %s did not take the cancellation of a task: %r", client.name, error)

@@ -1,4 +1,4 @@
-"""Why a run failed, in the closed words of ``a2a_errors_total``."""
+"""Failures of runs, with the ``error_type`` that ``a2a_errors_total`` counts them under."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ __all__ = ["RunFailure", "failure_of"]
 
 
 class RunFailure(Exception):
-    """A run that failed, with its ``error_type`` and a reason fit for the caller; ``code``: the agent's own, of JSON-RPC."""
+    """A run failed.
+
+    Attributes:
+        error_type: Its value of the label.
+        reason: A sentence for the caller.
+        code: The JSON-RPC error code of the agent's answer, if it sent one.
+    """
 
     def __init__(self, error_type: str, reason: str, code: int | None = None) -> None:
         super().__init__(reason)
@@ -22,7 +28,7 @@ class RunFailure(Exception):
 
 
 _UNNAMED = re.compile(r"JSON-RPC Error (-?[0-9]{1,9}):")
-"""How the client words an error code that the protocol does not name: there is no class for it."""
+"""The client's message for an error code without a class, one that the protocol does not name."""
 
 _REASONS = {
     "timeout": "the agent did not answer in time",
@@ -33,7 +39,7 @@ _REASONS = {
 
 
 def failure_of(error: Exception) -> RunFailure:
-    """What an exception of the A2A client means. What nobody has foreseen is an answer that could not be read."""
+    """Returns the failure that an exception of the A2A client means: ``protocol`` for exceptions that are not known here."""
     if isinstance(error, RunFailure):
         return error
     error_type = _type_of(error)

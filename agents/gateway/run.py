@@ -1,4 +1,4 @@
-"""One run: what was asked, and what is known of its answer so far."""
+"""One run: its request, and its answer so far."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _FAILED = {
 }
 _ENDED = {
     TaskState.TASK_STATE_COMPLETED,
-    TaskState.TASK_STATE_INPUT_REQUIRED,  # the agent's turn is over: the caller's next run goes on
+    TaskState.TASK_STATE_INPUT_REQUIRED,  # the agent's turn is over; the caller's next run continues
     TaskState.TASK_STATE_AUTH_REQUIRED,
 }
-_WORDS_KEPT = 200
-"""Characters of an agent's own reason that are passed on."""
+_REASON_CHARACTERS = 200
+"""Characters of an agent's own reason that the caller sees."""
 
 
 @dataclass(slots=True)
 class Run:
-    """A run of one operation of one agent. ``take`` brings it forward, event by event."""
+    """A run of one operation of one agent. ``take`` adds the agent's events, one by one."""
 
     agent: str
     operation: str
@@ -46,7 +46,14 @@ class Run:
         return "".join(self.pieces)
 
     def take(self, event: StreamResponse) -> str:
-        """Takes one event of the agent; returns the text that is new. Raises ``RunFailure`` if it says that it failed."""
+        """Adds one event of the agent.
+
+        Returns:
+            The text that is new, "" for an event without any.
+
+        Raises:
+            RunFailure: The event ends the task without success, or is empty.
+        """
         if event.HasField("message"):
             self.ended = True
             return self._add(get_message_text(event.message))
@@ -57,8 +64,8 @@ class Run:
         if event.HasField("task"):
             self.task_id = event.task.id or self.task_id
             text = ""
-            if not self.pieces:  # a snapshot repeats what came before
-                text = "".join(self._add_artifact(one.artifact_id, get_artifact_text(one)) for one in event.task.artifacts)
+            if not self.pieces:  # after the first text a snapshot only repeats it
+                text = "".join(self._add_artifact(item.artifact_id, get_artifact_text(item)) for item in event.task.artifacts)
             return text + self._status(event.task.status)
         if event.HasField("status_update"):
             self.task_id = event.status_update.task_id or self.task_id
@@ -66,14 +73,14 @@ class Run:
         raise RunFailure("protocol", "the agent sent an event without content")
 
     def _status(self, status: TaskStatus) -> str:
-        words = get_message_text(status.message)
+        text = get_message_text(status.message)
         if status.state in _FAILED:
-            said = f": {words[:_WORDS_KEPT]}" if words else ""
+            said = f": {text[:_REASON_CHARACTERS]}" if text else ""
             raise RunFailure("agent", f"the agent's task {_FAILED[status.state]}{said}")
         if status.state not in _ENDED:
             return ""
         self.ended = True
-        return self._add(words)
+        return self._add(text)
 
     def _add_artifact(self, artifact_id: str, text: str) -> str:
         if text and self.pieces and artifact_id != self._artifact:
@@ -88,7 +95,7 @@ class Run:
 
 
 def state_of(event: StreamResponse) -> str | None:
-    """The task state that an event brings, as A2A spells it; None where it brings none, or none that we know."""
+    """Returns the task state of an event in A2A's spelling; ``None`` for an event without one, or an unknown one."""
     if event.HasField("task"):
         state = event.task.status.state
     elif event.HasField("status_update"):

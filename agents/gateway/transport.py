@@ -1,4 +1,4 @@
-"""The HTTP below the A2A client: to one address only, counted, limited."""
+"""The HTTP below the A2A client: sends to one address only, counts bytes, limits answers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from agents.gateway.failure import RunFailure
 __all__ = ["AgentTransport", "Exchange"]
 
 _CHUNK = 64 * 1024
-_SPENT = (b"content-encoding", b"content-length")
-"""Headers that no longer hold once the body is decoded."""
+_STALE_HEADERS = (b"content-encoding", b"content-length")
+"""Headers that are wrong once the body is decoded."""
 
 
 class Exchange:
-    """The HTTP of one call: ``sent`` is told the size of each request's body, ``add_bytes`` that of each piece of a
-    response body, and no body outlives the block.
+    """The HTTP exchange of one call; leaving the block closes its response bodies.
+
+    Args:
+        add_bytes: Called with the size of each piece of a response body, after content decoding.
+        sent: Called with the size of each request's body.
     """
 
     def __init__(self, add_bytes: Callable[[int], None], sent: Callable[[int], None] = lambda _: None) -> None:
@@ -46,7 +49,7 @@ _exchange: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 
 
 class AgentTransport(httpx.AsyncBaseTransport):
-    """Goes to ``origin`` and nowhere else, whatever a card or a redirect says, and takes no more than ``limit`` bytes."""
+    """Sends to ``origin`` alone, whatever a card or a redirect says, and accepts at most ``limit`` bytes of an answer."""
 
     def __init__(self, origin: str, limit: int, inner: httpx.AsyncBaseTransport) -> None:
         self._origin = _origin(httpx.URL(origin))
@@ -54,7 +57,11 @@ class AgentTransport(httpx.AsyncBaseTransport):
         self._inner = inner
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Sends one request. Raises ``RunFailure`` for what it refuses."""
+        """Sends one request.
+
+        Raises:
+            RunFailure: The request goes to another origin, or the answer has a content encoding other than gzip.
+        """
         if _origin(request.url) != self._origin:
             raise RunFailure("protocol", "the agent points to an address that is not in the settings")
         request.headers["Accept-Encoding"] = "gzip"  # what _Body can decode
@@ -66,7 +73,7 @@ class AgentTransport(httpx.AsyncBaseTransport):
         if encoding not in ("gzip", "identity"):
             await response.aclose()
             raise RunFailure("protocol", "the agent's answer has a content encoding that was not asked for")
-        headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _SPENT]
+        headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _STALE_HEADERS]
         assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - what an async transport answers with
         body = _Body(response.stream, encoding == "gzip", self._limit, exchange)
         if exchange is not None:
@@ -83,7 +90,7 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
 
 
 class _Body(httpx.AsyncByteStream):
-    """A response body: decoded, counted and cut off at the limit before it fills the memory."""
+    """A response body: decoded, counted, and ended by ``RunFailure`` at the limit before it fills the memory."""
 
     def __init__(self, raw: httpx.AsyncByteStream, gzipped: bool, limit: int, exchange: Exchange | None) -> None:
         self._raw = raw

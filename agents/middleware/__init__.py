@@ -1,1 +1,1 @@
-"""ASGI middleware of the service."""
+"""ASGI middleware of the service: limits of headers and rates, and aborted responses."""

@@ -1,4 +1,4 @@
-"""Requests that break while they are served: the server has answered 400 already, and nobody hears the application."""
+"""Responses to requests that the server has answered with 400 already."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ _ANSWERED = re.compile(r"role=SERVER and state=(MUST_CLOSE|CLOSED|ERROR)\b")
 
 
 class AbortedResponse:
-    """ASGI middleware: what is sent after the server's own answer is dropped, as uvicorn drops it once a client is gone.
+    """ASGI middleware that drops the application's answer after the server's own, as uvicorn does for a client that is gone.
 
-    When a body's framing is wrong in the very packet of its head, uvicorn answers 400 before the application runs, and h11
-    then refuses the application's answer. Left alone, that is 80 lines of stack trace in the log for each such request, for
-    whoever likes to fill a disk. Every other complaint of the server is about what we send, and goes on.
+    When a body's framing is wrong in the same packet as its head, uvicorn answers 400 before the application runs, and h11
+    then refuses the application's answer. Without this class each such request writes 80 lines of stack trace to the log,
+    which lets a client fill the disk. All other errors of h11 are about the application's own messages, and are raised.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Goes on in any case; after an answer that nobody hears it waits for the end of the connection, which is near."""
-        unheard = False
+        """Runs the application. After a dropped answer it waits for the connection's end, which follows at once."""
+        dropped = False
 
-        async def forgiving(message: Message) -> None:
-            nonlocal unheard
-            if unheard:
+        async def send_or_drop(message: Message) -> None:
+            nonlocal dropped
+            if dropped:
                 return
             try:
                 await send(message)
             except Exception as error:  # h11's LocalProtocolError; h11 is uvicorn's dependency, not ours
                 if type(error).__name__ != "LocalProtocolError" or not _ANSWERED.search(str(error)):
                     raise
-                unheard = True
+                dropped = True
 
-        await self._app(scope, receive, forgiving if scope["type"] == "http" else send)
-        while unheard and (await receive())["type"] != "http.disconnect":
+        await self._app(scope, receive, send_or_drop if scope["type"] == "http" else send)
+        while dropped and (await receive())["type"] != "http.disconnect":
             pass

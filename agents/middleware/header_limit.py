@@ -1,4 +1,4 @@
-"""How long the head of a request may be: before anything else looks at it, tracing included."""
+"""Limits the size of a request's target and headers, before any other code handles it, tracing included."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from agents.api.problem import problem
 __all__ = ["TARGET_LIMIT", "HeaderLimit"]
 
 TARGET_LIMIT = 8_000
-"""Bytes of path and query that are served: RFC 9110, section 4.1, recommends as many at the least."""
-_BETWEEN = len(b": \r\n")
+"""Bytes of path and query that are served. RFC 9110, section 4.1, recommends to support at least 8,000."""
+_SEPARATORS = len(b": \r\n")
 
 
 class HeaderLimit:
     """ASGI middleware: 414 for a request target above ``TARGET_LIMIT``, 431 for more than ``limit`` bytes of headers.
 
-    Each header counts with its name, its value and four bytes more, as HTTP/1.1 sends it. Nobody reads the body of what was
-    refused, so the connection is closed.
+    Each header counts with its name, its value and four bytes more, as HTTP/1.1 sends it. The body of a refused request is
+    not read, so the connection is closed.
     """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
@@ -25,7 +25,7 @@ class HeaderLimit:
         self._limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers, or goes on."""
+        """Refuses the request or calls the application."""
         await (self._refusal(scope) or self._app)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
@@ -34,7 +34,7 @@ class HeaderLimit:
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > TARGET_LIMIT:
             reason = f"path and query may have {TARGET_LIMIT} bytes"
             return problem(414, "target_too_long", reason, {"Connection": "close"})
-        if sum(len(name) + len(value) + _BETWEEN for name, value in scope["headers"]) > self._limit:
+        if sum(len(name) + len(value) + _SEPARATORS for name, value in scope["headers"]) > self._limit:
             reason = f"the headers of a request may have {self._limit} bytes"
             return problem(431, "headers_too_large", reason, {"Connection": "close"})
         return None

@@ -1,4 +1,4 @@
-"""Rate limits: by workspace and route, and by client address. Each decision is recorded when it is taken."""
+"""Rate limits by workspace and route, and by client address. Each decision is recorded when it is taken."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ UNLIMITED = frozenset({"/metrics", "/health/live", "/health/ready"})
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Which limit is used up, and the seconds until it is renewed."""
+    """The limit that refuses a request, and the seconds until its window ends."""
 
     policy: str
     seconds: int
@@ -49,7 +49,7 @@ class Limiter:
         self._strategy = FixedWindowRateLimiter(self._storage(settings))
         self._limits: dict[str, RateLimitItem] = {
             name: parse(rate)
-            # The client's comes first: whoever rotates workspaces is stopped before a new one takes memory.
+            # The client's limit comes first: it stops a client that rotates workspaces before a new one takes memory.
             for name, rate in (("client", settings.client_rate_limit), ("workspace", settings.rate_limit))
             if rate != "off"
         }
@@ -69,12 +69,12 @@ class Limiter:
             settings.redis_url.get_secret_value(),
             wrap_exceptions=True,
             implementation="redispy",
-            connection_pool=self._pool,  # type: ignore[arg-type] # its annotation leaves out what its documentation names
+            connection_pool=self._pool,  # type: ignore[arg-type] # the annotation lacks this type, which the documentation names
         )
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        """Closes the connections in the end."""
+        """Closes the connections to Redis on exit."""
         try:
             yield
         finally:
@@ -83,11 +83,18 @@ class Limiter:
 
     @property
     def is_on(self) -> bool:
-        """Whether there is any limit."""
+        """Whether at least one limit is set."""
         return bool(self._limits)
 
     async def decide(self, client: str, workspace: str, endpoint: str) -> Refusal | None:
-        """Counts one request; says which limit refuses it. Raises ``RedisUnavailable``."""
+        """Counts one request.
+
+        Returns:
+            The limit that refuses it, ``None`` if it is allowed.
+
+        Raises:
+            RedisUnavailable: Redis does not answer in time, or did not a moment ago.
+        """
         if self._guard is None:
             return await self._decide(client, workspace, endpoint)
         async with self._guard.use():
@@ -103,9 +110,9 @@ class Limiter:
 
 
 class RateLimit:
-    """ASGI middleware: asks the limiter, records what it decided, and answers 429 or goes on.
+    """ASGI middleware that asks the limiter, records its decision, and answers 429 or calls the application.
 
-    It knows the route before routing does: a path that no route matches is not counted, and becomes no label.
+    It matches the route itself, before routing does: a path without a route is not counted, and becomes no label value.
     """
 
     def __init__(self, app: ASGIApp, limiter: Limiter, recorder: Recorder, *, allow_on_error: bool) -> None:
@@ -115,7 +122,7 @@ class RateLimit:
         self._allow_on_error = allow_on_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers 400 for a workspace id that is none, before anything is decided."""
+        """Answers 400 for a bad workspace id, before the limiter decides."""
         endpoint = _route_template(scope) if scope["type"] == "http" else None
         if endpoint is None or endpoint in UNLIMITED:
             await self._app(scope, receive, send)
@@ -149,7 +156,7 @@ class RateLimit:
 
 
 def _route_template(scope: Scope) -> str | None:
-    """The template of the route that will serve this request; ``None`` where there is none."""
+    """The template of the route that will serve this request; ``None`` for a path without a route."""
     for route in iter_route_contexts(scope["app"].routes):
         if route.matches(scope)[0] is Match.FULL:
             return route.path
@@ -157,7 +164,7 @@ def _route_template(scope: Scope) -> str | None:
 
 
 def _client(scope: Scope) -> str:
-    """The peer's address; of IPv6 the /64, which is what one host usually has to choose from."""
+    """The client's address; for IPv6 its /64, since one host can usually choose any address in it."""
     host = scope["client"][0] if scope.get("client") else "unknown"
     try:
         address = ipaddress.ip_address(host)

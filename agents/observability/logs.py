@@ -1,4 +1,4 @@
-"""The service's own log lines: to stderr, each with the trace it belongs to."""
+"""The service's log lines: to stderr, each with its trace and span id."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The built-in agents and the built-in model provider, and the loopback listener in front of the agents."""
+"""The built-in agents, the listeners beside the public port, and the start and end of the process."""

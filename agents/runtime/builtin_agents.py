@@ -1,4 +1,4 @@
-"""The built-in agents navi and herald: executors and cards for the A2A server side."""
+"""The built-in agents navi and herald: executors and cards for A2A servers."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = ["BuiltinAgent", "Herald", "Navi", "Skill"]
 
 @dataclass(frozen=True, slots=True)
 class Skill:
-    """One thing an agent can do, and the kind of model task it makes."""
+    """An operation of an agent, and the task type of the model request that it makes."""
 
     description: str
     task_type: str
 
 
 class BuiltinAgent(AgentExecutor):
-    """Runs one task: says that it works on it, sends the answer piece by piece, ends it."""
+    """Executes a task: reports that it has started, sends the answer piece by piece, and ends the task."""
 
     name: ClassVar[str]
     description: ClassVar[str]
@@ -42,10 +42,14 @@ class BuiltinAgent(AgentExecutor):
 
     @abstractmethod
     def answer(self, operation: str, text: str, workspace: str) -> AsyncGenerator[str, None]:
-        """Yields the answer's pieces. Raises ``RouterError`` when no model answers."""
+        """Yields the answer's pieces.
+
+        Raises:
+            RouterError: No provider answers.
+        """
 
     def card(self, url: str) -> AgentCard:
-        """The agent's card: where it is and which skills it has."""
+        """Returns the agent's card with its URL and its skills."""
         return AgentCard(
             name=self.name,
             description=self.description,
@@ -61,21 +65,21 @@ class BuiltinAgent(AgentExecutor):
         )
 
     async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
-        """Serves one message, whose metadata names the operation and the workspace."""
+        """Serves one message. Its metadata names the operation and the workspace."""
         task_id, context_id = str(context.task_id), str(context.context_id)
         task = new_task(task_id, context_id, TaskState.TASK_STATE_SUBMITTED)
         await event_queue.enqueue_event(task)
         updater = TaskUpdater(event_queue, task_id, context_id)
         await updater.start_work()
         message = context.message
-        asked = dict(message.metadata.items()) if message is not None else {}
+        metadata = dict(message.metadata.items()) if message is not None else {}
         text = get_message_text(message) if message is not None else ""
-        operation = str(asked.get("operation", next(iter(self.skills))))
+        operation = str(metadata.get("operation", next(iter(self.skills))))
         if operation not in self.skills:
             await updater.reject(updater.new_agent_message([new_text_part("this agent has no such skill")]))
             return
         try:
-            async with aclosing(self.answer(operation, text, str(asked.get("workspace_id", "")))) as pieces:
+            async with aclosing(self.answer(operation, text, str(metadata.get("workspace_id", "")))) as pieces:
                 begun = False
                 async for piece in pieces:
                     await updater.add_artifact([new_text_part(piece)], artifact_id="answer", append=begun)
@@ -86,12 +90,12 @@ class BuiltinAgent(AgentExecutor):
         await updater.complete()
 
     async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:
-        """Ends the task as cancelled; the SDK stops ``execute`` after it."""
+        """Ends the task as cancelled; the SDK stops ``execute`` afterwards."""
         await TaskUpdater(event_queue, str(context.task_id), str(context.context_id)).cancel()
 
 
 class Navi(BuiltinAgent):
-    """Answers from the cache, or asks a model and remembers what it said."""
+    """Answers from the cache, or asks a model and stores its answer."""
 
     name: ClassVar = "navi"
     description: ClassVar = "Answers questions, from memory where it can."
@@ -101,18 +105,18 @@ class Navi(BuiltinAgent):
     }
 
     async def answer(self, operation: str, text: str, workspace: str) -> AsyncGenerator[str, None]:
-        """Yields one piece. What one workspace asked is never answered to another."""
+        """Yields one piece. An answer is cached for its own workspace alone."""
         key = self._cache.key(self.name, operation, workspace, text)
-        found = await self._cache.get(key)
-        if found is None:
+        answer = await self._cache.get(key)
+        if answer is None:
             async with aclosing(self._router.stream(ModelRequest(self.skills[operation].task_type, text))) as pieces:
-                found = "".join([piece async for piece in pieces])
-            await self._cache.set(key, found)
-        yield found
+                answer = "".join([piece async for piece in pieces])
+            await self._cache.set(key, answer)
+        yield answer
 
 
 class Herald(BuiltinAgent):
-    """Always asks a model, and passes its words on as they come."""
+    """Always asks a model, and sends each piece of its answer as it comes."""
 
     name: ClassVar = "herald"
     description: ClassVar = "Writes announcements, word by word."

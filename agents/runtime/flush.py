@@ -1,4 +1,4 @@
-"""The end of the telemetry: what is still to be sent is sent, but nobody waits for that without end."""
+"""The end of the telemetry: a last export with a time limit."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ _log = logging.getLogger(__name__)
 
 
 async def flush_telemetry(telemetry: Telemetry, seconds: float) -> None:
-    """Shuts the telemetry down, which sends what is still to be sent, and waits no longer than ``seconds`` for that."""
-    loop, done = asyncio.get_running_loop(), asyncio.Event()
+    """Shuts the telemetry down, which exports what is pending, and waits at most ``seconds`` for it.
+
+    The shutdown runs in a daemon thread, so that an exporter that hangs does not keep the process.
+    """
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
 
     def shut_down() -> None:
         telemetry.shutdown(seconds * 1000)
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed: the wait below has timed out
             loop.call_soon_threadsafe(done.set)
 
     threading.Thread(target=shut_down, name="telemetry shutdown", daemon=True).start()

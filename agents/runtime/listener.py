@@ -1,4 +1,4 @@
-"""The loopback listener in front of the built-in agents: real HTTP, but not through the public port and its limiter."""
+"""The loopback listener of the built-in agents: real HTTP, but not through the public port and its limiter."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _DISPATCHER = "a2a.server.routes.jsonrpc_dispatcher"
 _CARDS = parse_excluded_urls(r"/\.well-known/agent-card\.json$")
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """A filter for the SDK's logger: a caller who left before its request was read whole is no error of the agent's."""
+def _is_no_disconnect(record: logging.LogRecord) -> bool:
+    """Filter of the SDK's logger: drops errors of clients that disconnect before their request has been read."""
     error = record.exc_info[1] if record.exc_info else sys.exc_info()[1]
     return not isinstance(error, ClientDisconnect)
 
 
 class _RecentTasks(InMemoryTaskStore):
-    """Keeps the newest tasks only, so that a long life does not fill the memory."""
+    """Keeps the newest tasks only, so that they do not fill the memory."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class _RecentTasks(InMemoryTaskStore):
 
 
 class InnerServer(uvicorn.Server):
-    """A server within a server: signals are the outer one's, readiness is an event."""
+    """A server inside another server's process: leaves the signals to that one, and sets an event when it is ready."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -74,8 +74,8 @@ class InnerServer(uvicorn.Server):
 async def listening(
     agents: Sequence[BuiltinAgent], tracer_provider: TracerProvider, shutdown_timeout: float
 ) -> AsyncIterator[Mapping[str, str]]:
-    """Serves the agents on an ephemeral port of 127.0.0.1; yields name -> URL. Ends what still runs when left."""
-    logging.getLogger(_DISPATCHER).addFilter(_is_news)  # again and again is no more than once
+    """Serves the agents on an ephemeral port of 127.0.0.1 and yields name -> URL. Ends running tasks on exit."""
+    logging.getLogger(_DISPATCHER).addFilter(_is_no_disconnect)  # adding it twice has no effect
     with _loopback() as listener:
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         handlers = {
@@ -112,8 +112,10 @@ async def listening(
 
 
 def _loopback() -> socket.socket:
-    """A listening socket. Its protocol is named, because asyncio sets TCP_NODELAY only then: without it each call waits
-    40 ms for a delayed acknowledgement.
+    """A listening socket.
+
+    It names its protocol, because asyncio sets TCP_NODELAY only then: without it each call waits 40 ms for a delayed
+    acknowledgement.
     """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
@@ -122,12 +124,12 @@ def _loopback() -> socket.socket:
 
 
 def _mount(agent: BuiltinAgent, handler: DefaultRequestHandler, base: str, shutdown_timeout: float) -> Mount:
-    """The agent's card and its JSON-RPC endpoint below its name."""
+    """The routes of an agent's card and its JSON-RPC endpoint, below the agent's name."""
     return Mount(
         f"/{agent.name}",
         routes=[
             *create_agent_card_routes(agent.card(f"{base}/{agent.name}/")),
-            # Without the grace period a stream is cut at the first sign of a shutdown instead of ending.
+            # Without the grace period a stream is cut off when the shutdown begins.
             *create_jsonrpc_routes(handler, "/", shutdown_grace_period=shutdown_timeout),
         ],
     )

@@ -1,6 +1,6 @@
-"""The listener for /metrics alone, where the settings want one.
+"""The listener for /metrics alone, if the settings name its address.
 
-Of several workers one has it; when it goes, another takes it.
+One of several workers holds the address; when that worker ends, another one takes it over.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ _SOCKET_MODE = 0o660
 
 @asynccontextmanager
 async def listening_for_scrapes(app: ASGIApp, address: str) -> AsyncIterator[None]:
-    """Serves ``app`` there. An address in use is tried again until it is free: another worker has it.
+    """Serves ``app`` at the address. While another worker holds the address, this one tries again until it is free.
 
-    Raises ``SettingsError`` for an address that cannot be had at all.
+    Raises:
+        SettingsError: The address cannot be bound at all.
     """
     where = Listen.of(address)
     place = _File(Path(where.path)) if where.path else _Port(where)
@@ -80,7 +81,7 @@ async def _serve(app: ASGIApp, place: _Port | _File, sock: socket.socket | None,
     stopping.cancel()
     server.should_exit = True
     await running
-    place.leave()
+    place.release()
 
 
 class _Port:
@@ -90,9 +91,9 @@ class _Port:
         self._where = where
 
     def take(self) -> socket.socket | None:
-        """A listening socket, ``None`` while the port is in use. Raises ``OSError``."""
+        """Returns a listening socket, ``None`` while the port is in use. Raises ``OSError`` for other errors."""
         family, _, _, _, address = socket.getaddrinfo(self._where.host, self._where.port, type=socket.SOCK_STREAM)[0]
-        # With the protocol named asyncio sets TCP_NODELAY.
+        # asyncio sets TCP_NODELAY only on sockets that name their protocol.
         sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -105,19 +106,19 @@ class _Port:
             raise
         return sock
 
-    def leave(self) -> None:
-        """Nothing stays behind a closed port."""
+    def release(self) -> None:
+        """Nothing is left to remove."""
 
 
 class _File:
-    """A Unix socket. Whoever holds the lock beside it has it; a lock ends with its process, however that ends."""
+    """A Unix socket. It belongs to the process that holds the lock beside it; a lock ends with its process, however that ends."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock: int | None = None
 
     def take(self) -> socket.socket | None:
-        """A listening socket, ``None`` while another process has it. Raises ``OSError``."""
+        """Returns a listening socket, ``None`` while another process holds it. Raises ``OSError`` for other errors."""
         lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -126,9 +127,9 @@ class _File:
             return None
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._remove_left_over()
+            self._remove_stale_socket()
             sock.bind(str(self._path))
-            self._path.chmod(_SOCKET_MODE)  # before it listens: nobody gets in earlier
+            self._path.chmod(_SOCKET_MODE)  # before it listens, so that no client connects earlier
             sock.listen()
         except OSError:
             sock.close()
@@ -137,14 +138,14 @@ class _File:
         self._lock = lock
         return sock
 
-    def _remove_left_over(self) -> None:
+    def _remove_stale_socket(self) -> None:
         with suppress(FileNotFoundError):
             if not stat.S_ISSOCK(self._path.lstat().st_mode):
                 raise FileExistsError(errno.EEXIST, "there is a file that is no socket")
             self._path.unlink()
 
-    def leave(self) -> None:
-        """Removes the socket, and lets the next one have it."""
+    def release(self) -> None:
+        """Removes the socket and releases the lock."""
         with suppress(FileNotFoundError):
             self._path.unlink()
         if self._lock is not None:

@@ -1,4 +1,4 @@
-"""The uvicorn server that runs this process, as ``uvicorn agents.main:app`` starts it, and what the settings have it do."""
+"""Settings of the uvicorn server that runs this process, as ``uvicorn agents.main:app`` starts it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["end_on_sigterm", "raise_h11_limit", "running_server"]
 
 
 def running_server() -> uvicorn.Server | None:
-    """The server that listens to this process's SIGTERM; ``None`` under another one, or in a thread of somebody's."""
+    """Returns the uvicorn server that handles this process's SIGTERM; ``None`` under another server, or outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
         return None
     owner = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
@@ -23,25 +23,27 @@ def running_server() -> uvicorn.Server | None:
 
 
 def raise_h11_limit(server: uvicorn.Server, limit: int) -> None:
-    """Lets heads that are somewhat too large come as far as ``HeaderLimit``, which says what is wrong with them.
+    """Makes uvicorn accept heads somewhat above the limit, so that ``HeaderLimit`` can answer what is wrong with them.
 
-    Larger ones are a bare 400 of uvicorn's, as soon as that much has come. What ``--h11-max-incomplete-event-size`` says goes
-    first.
+    uvicorn answers larger heads with a bare 400 as soon as that many bytes have come. The command line's
+    ``--h11-max-incomplete-event-size`` takes precedence.
     """
     if server.config.h11_max_incomplete_event_size is None:
         server.config.h11_max_incomplete_event_size = 2 * limit + TARGET_LIMIT
 
 
 def end_on_sigterm(server: uvicorn.Server, seconds: float) -> None:
-    """From now on SIGTERM ends the server gracefully and the process with status 0, and a second one ends it at once.
+    """Makes SIGTERM end the server gracefully and the process with status 0, and a second SIGTERM end it at once.
 
-    uvicorn by itself waits for requests without end, raises the signal again when all is done (a status of -15) and takes a
-    second SIGTERM for the first. Requests get ``seconds`` to end, unless ``--timeout-graceful-shutdown`` says something else.
-    A worker that is supervised takes every SIGTERM for the first: its supervisor sends one of its own beside that of whoever
-    stops them all.
+    By itself uvicorn waits for requests without limit, raises the signal again at the end (a status of -15) and treats a
+    second SIGTERM as the first. A supervised worker treats every SIGTERM as the first: its supervisor sends one beside the
+    one that a service manager sends to all processes.
+
+    Args:
+        seconds: What running requests have to end. The command line's ``--timeout-graceful-shutdown`` takes precedence.
     """
     if server.config.timeout_graceful_shutdown is None:
-        # It is an int for the command line's sake; asyncio.wait_for takes it.
+        # Annotated as int for the command line; asyncio.wait_for takes a float.
         server.config.timeout_graceful_shutdown = seconds  # type: ignore[assignment]
 
     supervised = is_worker()

@@ -11,17 +11,17 @@ __all__ = ["health_router"]
 
 
 def health_router(gateway: DashboardGateway) -> APIRouter:
-    """The routes over one gateway."""
+    """Returns the health routes of a gateway."""
     router = APIRouter(prefix="/health")
 
     @router.get("/live")
     async def live() -> dict[str, str]:
-        """The process answers."""
+        """Answers 200 while the process runs."""
         return {"status": "live"}
 
     @router.get("/ready", response_model=None)
     async def ready() -> JSONResponse:
-        """At least one agent can be called; 503 until then."""
+        """Answers 200 once the card of at least one agent has been read, 503 before."""
         known = {name: operations is not None for name, operations in gateway.agents.items()}
         status = "ready" if any(known.values()) else "no agent's card could be read yet"
         return JSONResponse({"status": status, "agents": known}, 200 if status == "ready" else 503)

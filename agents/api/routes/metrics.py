@@ -1,4 +1,4 @@
-"""``GET /metrics``: neither limited nor traced, and for whom the settings say."""
+"""``GET /metrics``: neither limited nor traced, and open to the clients that the settings allow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["metrics_route"]
 
 
 class _Metrics:
-    """The exposition's application as an object: a route would take a plain function for a request handler."""
+    """Wraps the exposition's application in an object: a route would take a plain function for a request handler."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -26,12 +26,12 @@ class _Metrics:
 
 
 def metrics_route(telemetry: Telemetry, settings: Settings) -> Route:
-    """The route over one reader. Which methods and formats there are is the exposition's business."""
+    """Returns the route of the telemetry's reader. Methods and formats are those of the exposition."""
     on_socket_file = bool(settings.metrics_listen) and Listen.of(settings.metrics_listen).path
     guard = AccessMiddleware(
         metrics_app(telemetry.reader),
         tokens=_tokens(settings, telemetry),
-        networks=() if on_socket_file else settings.metrics_networks,  # who may open the file is the file system's business
+        networks=() if on_socket_file else settings.metrics_networks,  # access to the file is by its mode
         proxies=settings.metrics_proxies,
         diagnostics=telemetry.diagnostics,
     )
@@ -42,9 +42,9 @@ def _tokens(settings: Settings, telemetry: Telemetry) -> Tokens | None:
     if not settings.metrics_tokens and not settings.metrics_token_file:
         return None
 
-    def tell(reason: str) -> None:
+    def log(reason: str) -> None:
         message = "the file of AGENTOS_METRICS_TOKEN_FILE lets nobody in: %s"
         telemetry.diagnostics.log_once(("token file", reason), message, reason)
 
-    file = TokenFile(Path(settings.metrics_token_file), tell) if settings.metrics_token_file else None
+    file = TokenFile(Path(settings.metrics_token_file), log) if settings.metrics_token_file else None
     return Tokens(settings.metrics_tokens, file)

@@ -16,7 +16,7 @@ __all__ = ["runs_router"]
 
 
 class RunRequest(BaseModel):
-    """What an agent is asked."""
+    """The body of a request for a run."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -25,7 +25,7 @@ class RunRequest(BaseModel):
 
 
 class RunResult(BaseModel):
-    """What the agent answered; ``agent``, ``operation`` and ``status`` are the labels that its metrics carry."""
+    """The agent's answer; ``agent``, ``operation`` and ``status`` are the labels of its metrics."""
 
     agent: str
     operation: str
@@ -36,7 +36,7 @@ class RunResult(BaseModel):
 
 
 class Failed(BaseModel):
-    """Why a request was refused."""
+    """The answer to a request that was refused."""
 
     error: str
     reason: str
@@ -50,7 +50,7 @@ class FailedRun(RunResult):
 
 
 class Agent(BaseModel):
-    """An agent and its operations; none are known while its card has not been read."""
+    """An agent and its operations. ``known`` is false, and there are no operations, until its card has been read."""
 
     name: str
     known: bool
@@ -66,7 +66,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 
 
 def runs_router(gateway: DashboardGateway) -> APIRouter:
-    """The routes over one gateway."""
+    """Returns the routes of a gateway's agents and their runs."""
     router = APIRouter()
 
     @router.post("/agents/{agent}/runs", response_model=None, responses=_REFUSALS)
@@ -77,13 +77,13 @@ def runs_router(gateway: DashboardGateway) -> APIRouter:
         accept: Annotated[str, Header()] = "application/json",
         x_workspace_id: Annotated[str | None, Header(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")] = None,
     ) -> RunResponse:
-        """Calls an agent and answers with its output, as a stream where ``Accept`` asks for ``text/event-stream``."""
+        """Calls an agent and answers with its output, as a stream if ``Accept`` names ``text/event-stream``."""
         run = Run(agent, body.operation, body.input, workspace_of(request.scope))
         return RunResponse(gateway, run, events="text/event-stream" in accept)
 
     @router.get("/agents", responses={429: {"model": Failed}})
     async def list_agents() -> list[Agent]:
-        """The agents of the settings with what their cards say."""
+        """Lists the agents and the operations on their cards."""
         return [
             Agent(name=name, known=operations is not None, operations=dict(operations or {}))
             for name, operations in gateway.agents.items()
