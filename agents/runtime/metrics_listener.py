@@ -111,7 +111,7 @@ class _Port:
 
 
 class _File:
-    """A Unix socket. It belongs to the process that holds the lock beside it; a lock ends with its process, however that ends."""
+    """A Unix socket. It belongs to the process that holds the lock beside it; any end of the process releases the lock."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -15,7 +15,7 @@ __all__ = ["end_on_sigterm", "raise_h11_limit", "running_server"]
 
 
 def running_server() -> uvicorn.Server | None:
-    """Returns the uvicorn server that handles this process's SIGTERM; ``None`` under another server, or outside the main thread."""
+    """Returns the uvicorn server that handles SIGTERM here; ``None`` under another server, or outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
         return None
     owner = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)

@@ -1,1 +1,1 @@
-"""What the agents use: cache, model router, and the guard before Redis."""
+"""What the built-in agents use: the cache, the model router with its providers, and the storage below."""

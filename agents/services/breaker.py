@@ -1,4 +1,4 @@
-"""The circuit breaker of one provider: what keeps requests from waiting for one that is down."""
+"""The circuit breaker of one provider: requests do not wait for a provider that is down."""
 
 from __future__ import annotations
 
@@ -9,12 +9,20 @@ __all__ = ["Breaker"]
 
 
 class Breaker:
-    """Opens after ``failures`` failures in a row. After ``pause`` seconds one call is let through: half-open. If it succeeds
-    the breaker closes, if it fails it is open for another pause.
+    """A circuit breaker.
 
-    The caller that was allowed must say how it ended: ``succeeded``, ``failed``, or ``released`` where that says
-    nothing about the provider, and the ``generation`` in which it was allowed. The end of a call of an earlier generation
-    is ignored. ``changed`` is told each new state: ``closed``, ``half_open`` or ``open``.
+    It opens after ``failures`` failures in a row. After ``pause`` seconds it is half-open and lets one call through: if that
+    call succeeds the breaker closes, if it fails the breaker is open for another pause.
+
+    A caller that was allowed reports the end of its call: ``succeeded``, ``failed``, or ``released`` if the end says nothing
+    about the provider; and with it the ``generation`` in which it was allowed. Ends of calls of an earlier generation are
+    ignored.
+
+    Args:
+        failures: Failures in a row that open it; 0: it never opens.
+        pause: Seconds for which it stays open.
+        changed: Called with each new state: ``closed``, ``half_open`` or ``open``.
+        clock: Seconds on a monotonic clock.
     """
 
     def __init__(
@@ -36,7 +44,7 @@ class Breaker:
         """Counts the changes of state."""
 
     def allows(self) -> bool:
-        """Whether the provider may be asked now."""
+        """Whether the provider may be called now."""
         if self.state == "open" and self._clock() - self._opened_at >= self._pause:
             self._become("half_open")
         if self.state == "closed":
@@ -47,7 +55,7 @@ class Breaker:
         return True
 
     def succeeded(self, generation: int | None = None) -> None:
-        """The call answered."""
+        """Reports a call that was answered."""
         if generation not in (None, self.generation):
             return
         self._failures = 0
@@ -56,7 +64,7 @@ class Breaker:
             self._become("closed")
 
     def failed(self, generation: int | None = None) -> None:
-        """The call failed, and that is the provider's doing."""
+        """Reports a call that failed by a fault of the provider."""
         if generation not in (None, self.generation):
             return
         self._failures += 1
@@ -66,7 +74,7 @@ class Breaker:
             self._become("open")
 
     def released(self, generation: int | None = None) -> None:
-        """The call ended without saying anything about the provider."""
+        """Reports a call whose end says nothing about the provider."""
         if generation in (None, self.generation):
             self._trying = False
 

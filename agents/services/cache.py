@@ -1,4 +1,4 @@
-"""The answers of agents, kept for a while: in memory, or in Redis where that is set."""
+"""The cache of agents' answers, in memory or in Redis."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["AnswerCache"]
 
 
 class AnswerCache:
-    """Each operation is measured. An outage is counted as ``error`` and then treated as if nothing were stored."""
+    """A cache of answers whose operations are measured. An outage of Redis counts as ``error`` and is treated as a miss."""
 
     def __init__(self, settings: Settings, recorder: Recorder, guard: RedisGuard | None) -> None:
         self._recorder = recorder
@@ -31,8 +31,8 @@ class AnswerCache:
         else:
             self._cache.setup(
                 settings.redis_url.get_secret_value(),
-                suppress=False,  # with the default an outage looks like a miss
-                pickle_type="json",  # never unpickle what a shared store hands out
+                suppress=False,  # with the default an outage would count as a miss
+                pickle_type="json",  # never unpickle the content of a shared store
                 socket_timeout=settings.redis_timeout,
                 socket_connect_timeout=settings.redis_timeout,
                 wait_for_connection_timeout=settings.redis_timeout,
@@ -42,7 +42,7 @@ class AnswerCache:
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        """Between these the cache can be used."""
+        """Opens the cache; closes it on exit."""
         await self._cache.init()
         try:
             yield
@@ -51,11 +51,11 @@ class AnswerCache:
 
     @staticmethod
     def key(*parts: str) -> str:
-        """One key for these parts, of a fixed length and without the text itself."""
+        """Returns the key of these parts: of a fixed length, without their text."""
         return "agentos:answer:" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     async def get(self, key: str) -> str | None:
-        """What is stored, or ``None``."""
+        """Returns the stored answer, ``None`` if there is none."""
         try:
             async with self._recorder.cache_call("get") as call, self._guarded():
                 found = await self._cache.get(key)
@@ -65,7 +65,7 @@ class AnswerCache:
             return None
 
     async def set(self, key: str, answer: str) -> None:
-        """Stores an answer for the time that is set."""
+        """Stores an answer for ``AGENTOS_CACHE_TTL``."""
         try:
             async with self._recorder.cache_call("set") as call, self._guarded():
                 await self._cache.set(key, answer, expire=self._ttl)
@@ -74,7 +74,7 @@ class AnswerCache:
             return
 
     async def delete(self, key: str) -> None:
-        """Forgets an answer."""
+        """Deletes an answer."""
         try:
             async with self._recorder.cache_call("delete") as call, self._guarded():
                 await self._cache.delete(key)

@@ -1,4 +1,4 @@
-"""The model router (CCR): which provider answers a task, when it is admission again, and who is next when it cannot."""
+"""The model router (CCR): which provider answers a task, when it is called again, and which one is next."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _log = logging.getLogger(__name__)
 
 
 class RouterError(Exception):
-    """No provider of the task type could answer."""
+    """No provider of the task type could answer, or one failed in the middle of its answer."""
 
 
 class _ProviderUnavailable(Exception):
-    """A provider did not answer before its first text: the next one may."""
+    """A provider failed before its first text: the next one may answer."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -45,7 +45,7 @@ class _ProviderUnavailable(Exception):
 
 @dataclass(slots=True)
 class _RequestState:
-    """One request on its way."""
+    """A request, the time it has left, and its attempts so far."""
 
     request: ModelRequest
     budget: TimeBudget
@@ -53,10 +53,20 @@ class _RequestState:
 
 
 class Router:
-    """Asks the providers of a task type in their order until one answers.
+    """Calls the providers of a task type in their order until one answers.
 
-    Each call of a provider, a repetition included, is an attempt: one span, one count of ``ccr.requests``, its own latency and
-    tokens. What belongs to the request as a whole is counted once, beside.
+    Each call of a provider, repetitions included, is an attempt: one span, one count of ``ccr.requests``, its own latency and
+    tokens. The metrics of the request as a whole count it once.
+
+    Args:
+        providers: Provider name -> provider, in the order of preference.
+        routes: Task type -> names of its providers in order; other task types use all of them.
+        recorder: Records attempts and requests.
+        trace_content: Whether spans carry the text of prompt and answer.
+        settings: Retries, breakers, time limits and prices; defaults if omitted.
+        clock: Seconds on a monotonic clock.
+        sleep: Waits before a repetition.
+        chance: Random numbers from 0 to 1, for the length of that wait.
     """
 
     def __init__(
@@ -71,10 +81,12 @@ class Router:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._settings = settings = settings or Settings()
+        settings = settings or Settings()
+        models = recorder.models
+        self._settings = settings
         self._routes = routes
         self._tracer = recorder.tracer
-        self._models = models = recorder.models
+        self._models = models
         self._trace_content = trace_content
         self._clock = clock
         self._sleep = sleep
@@ -90,23 +102,25 @@ class Router:
             models.initialize_route(names)
 
     def route(self, task_type: str) -> tuple[str, ...]:
-        """The names of the providers for a task type, in order."""
+        """Returns the names of the providers for a task type, in order."""
         return self._routes.get(task_type) or tuple(self._slots)
 
     def target(self, name: str) -> Target:
-        """What attempts at this provider are aimed at."""
+        """Returns what attempts at this provider are aimed at, for metrics and spans."""
         return self._slots[name].target
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[str, None]:
-        """Yields the answer as it comes. Raises ``RouterError`` when nobody answers, or not in time.
+        """Yields the answer as it comes.
 
-        Once text has gone out there is no way back: a provider that fails after its first piece fails the answer.
+        Raises:
+            RouterError: No provider answered, or not in time. A provider that fails after its first text fails the answer:
+                no other provider continues it.
         """
         with self._tracer.start_as_current_span("ccr.route", attributes={"task_type": request.task_type}) as span:
             state = _RequestState(request, TimeBudget(self._settings.call_timeout, self._clock))
             status = "error"
             try:
-                async with aclosing(self._along(state)) as pieces:
+                async with aclosing(self._try_route(state)) as pieces:
                     async for piece in pieces:
                         yield piece
                 status = "success"
@@ -114,25 +128,28 @@ class Router:
                 span.set_attribute("ccr.attempts", state.attempts)
                 self._models.answered(request.task_type, status, state.attempts)
 
-    async def _along(self, state: _RequestState) -> AsyncGenerator[str, None]:
-        """The route's providers in turn."""
+    async def _try_route(self, state: _RequestState) -> AsyncGenerator[str, None]:
+        """Tries the route's providers in turn."""
         task_type = state.request.task_type
         route = self.route(task_type)
         for name, following in zip_longest(route, route[1:]):
             try:
-                async with aclosing(self._at(self._slots[name], state)) as pieces:
+                async with aclosing(self._try_provider(self._slots[name], state)) as pieces:
                     async for piece in pieces:
                         yield piece
                 return
-            except _ProviderUnavailable as away:
+            except _ProviderUnavailable as unavailable:
                 if state.budget.left <= 0:
-                    raise RouterError(f"no provider answered the task {task_type!r} in time") from away.__cause__
+                    raise RouterError(f"no provider answered the task {task_type!r} in time") from unavailable.__cause__
                 if following is not None:
-                    self._models.fell_back(name, following, away.reason)
+                    self._models.fell_back(name, following, unavailable.reason)
         raise RouterError(f"no provider could answer the task {task_type!r}")
 
-    async def _at(self, slot: ProviderSlot, state: _RequestState) -> AsyncGenerator[str, None]:
-        """One provider, as often as is set. Raises ``_ProviderUnavailable``, or ``RouterError`` once text has gone out."""
+    async def _try_provider(self, slot: ProviderSlot, state: _RequestState) -> AsyncGenerator[str, None]:
+        """Calls one provider, and repeats the call as the settings say.
+
+        Raises ``_ProviderUnavailable``, or ``RouterError`` if the provider fails after its first text.
+        """
         for repetition in count(1):
             admission = slot.admit()
             if admission is None:
@@ -147,10 +164,10 @@ class Router:
                 slot.report_result(error, admission)
                 self._models.skipped(slot.name, "queue")
                 raise _ProviderUnavailable("queue") from error
-            except Exception as error:  # whatever one provider raises, the next one can still answer
+            except Exception as error:  # whatever this provider raises, the next one can still answer
                 slot.report_result(error, admission)
                 await self._wait_before_retry(slot, state, error, repetition, begun=admission.begun)
-            except BaseException as error:  # the reader left, which says nothing of the provider unless it had begun
+            except BaseException as error:  # the reader left: this says nothing about the provider unless text has come
                 slot.report_result(error, admission)
                 raise
             else:
@@ -160,9 +177,9 @@ class Router:
     async def _wait_before_retry(
         self, slot: ProviderSlot, state: _RequestState, error: Exception, repetition: int, *, begun: bool
     ) -> None:
-        """Waits until the provider may be admission again.
+        """Waits until the provider may be called again.
 
-        Raises ``_ProviderUnavailable`` if it may not, ``RouterError`` if no provider may.
+        Raises ``_ProviderUnavailable`` if it may not, ``RouterError`` if text has come: then no provider may.
         """
         _log.warning("provider %s failed at %s: %s", slot.name, state.request.task_type, error or type(error).__name__)
         if begun:
@@ -175,9 +192,9 @@ class Router:
         await state.budget.wait(self._sleep(delay))
 
     async def _attempt(self, slot: ProviderSlot, state: _RequestState, admission: Admission) -> AsyncGenerator[str, None]:
-        """One call of a provider, measured, on a span that says which model was admission."""
+        """Makes one measured call of a provider, on a span that names the model."""
         request = state.request
-        # Whoever has not even half of the time that is usual may be healthy and run out of it.
+        # With less than half of its usual time left, a healthy provider may time out too.
         admission.short = state.budget.left < min(slot.timeout, self._settings.call_timeout) / 2
         state.attempts += 1
         attempt = self._models.attempt(slot.target, request.task_type, state.attempts)
@@ -200,5 +217,5 @@ class Router:
 
 
 def _messages(role: str, text: str) -> str:
-    """One message in the JSON form of OpenTelemetry's GenAI conventions."""
+    """A message in the JSON form of OpenTelemetry's GenAI conventions."""
     return json.dumps([{"role": role, "parts": [{"type": "text", "content": text}]}])

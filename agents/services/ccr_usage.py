@@ -1,4 +1,4 @@
-"""Usage -> metrics: one model call measured, with the tokens that its provider reports and what they cost."""
+"""Measures one model call, with the tokens that its provider reports and their cost."""
 
 from __future__ import annotations
 
@@ -24,11 +24,23 @@ async def measured(
     prices: Prices,
     attributes: Mapping[str, str],
 ) -> AsyncGenerator[str, None]:
-    """Yields the text of an answer and records the call when it ends: requests, latency that really passed, tokens, cost.
+    """Yields the text of an answer and records the call when it ends: count, latency, tokens, cost.
 
-    Raises ``TimeoutError`` when a patience is over, and whatever the provider raises. A reader who leaves ends the call as
-    failed, with what was reported until then. ``attributes`` go on the call's span. Close it (``contextlib.aclosing``) in the
-    task that reads it: the span is current in between.
+    The latency is the time that really passed. A reader that closes the generator early ends the call as failed, with the
+    usage that was reported until then. It closes the generator (``contextlib.aclosing``) in the task that reads it, because
+    the span is current in between.
+
+    Args:
+        attempt: The call to record.
+        target: The provider and the model that is asked for.
+        pieces: The provider's answer.
+        budget: Time limits of the waits for pieces; each of them ends the call.
+        prices: The operator's prices.
+        attributes: Further attributes of the call's span.
+
+    Raises:
+        TimeoutError: A time budget is used up.
+        Exception: Whatever the provider raises.
     """
     async with attempt as call, aclosing(pieces):
         call.span.set_attributes(attributes)

@@ -1,4 +1,4 @@
-"""One provider as the router sees it: what it is asked for, whether it may be asked, and how many ask at once."""
+"""One provider as the router uses it: its target, its breaker, and the limit of calls at once."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from telemetry.agentos.model_metrics import ModelRecorder
 
 __all__ = ["Admission", "ProviderSlot", "QueueFull"]
 
-_NOT_ITS_DOING = frozenset({"client", "cancelled"})
-"""Reasons that say nothing about the provider's health."""
+_NOT_ITS_FAULT = frozenset({"client", "cancelled"})
+"""Failure reasons that say nothing about the provider's health."""
 
 
 class QueueFull(Exception):
-    """No turn came while there was time."""
+    """The time of a request ended while it waited for its turn."""
 
 
 @dataclass(slots=True)
 class Admission:
-    """One time that the provider is asked, and what its end depends on."""
+    """A call that the breaker has let through, and what its end depends on."""
 
     generation: int
-    """The breaker's, when it let the call through."""
+    """The breaker's generation when it let the call through."""
     begun: bool = False
     """Whether text has come."""
     short: bool = False
-    """Whether so little time was left for it that running out of it is not the provider's doing."""
+    """Whether the call had so little time that a timeout is not the provider's fault."""
 
 
 class ProviderSlot:
-    """Holds a provider's breaker and its turns."""
+    """A provider with its breaker and its queue: at most ``max_in_flight`` calls run at once."""
 
     def __init__(
         self, name: str, provider: Provider, settings: ProviderSettings, breaker: Breaker, models: ModelRecorder
@@ -52,7 +52,11 @@ class ProviderSlot:
 
     @asynccontextmanager
     async def turn(self, budget: TimeBudget) -> AsyncIterator[None]:
-        """Lets the block ask the provider, after those who came before. Raises ``QueueFull``."""
+        """Waits for a turn, in the order of arrival, and holds it for the block.
+
+        Raises:
+            QueueFull: The budget ended before the turn came.
+        """
         if self._turns is None:
             yield
             return
@@ -70,12 +74,16 @@ class ProviderSlot:
             self._turns.release()
 
     def admit(self) -> Admission | None:
-        """The provider is to be asked; None where its breaker does not allow it. ``report_result`` must be told the end."""
+        """Asks the breaker for a call; the caller reports its end to ``report_result``.
+
+        Returns:
+            The admission, ``None`` if the breaker refuses.
+        """
         allowed = self.breaker.allows()  # this may change the breaker's generation
         return Admission(self.breaker.generation) if allowed else None
 
     def report_result(self, error: BaseException | None, admission: Admission) -> None:
-        """Tells the breaker how a call ended."""
+        """Reports the end of a call to the breaker. ``error`` is ``None`` for a success."""
         if error is None or (admission.begun and not isinstance(error, Exception)):
             self.breaker.succeeded(admission.generation)
         elif self._blames(error, admission):
@@ -85,6 +93,6 @@ class ProviderSlot:
 
     @staticmethod
     def _blames(error: BaseException, admission: Admission) -> bool:
-        if isinstance(error, QueueFull) or reason_of(error) in _NOT_ITS_DOING:
+        if isinstance(error, QueueFull) or reason_of(error) in _NOT_ITS_FAULT:
             return False
         return not (admission.short and isinstance(error, TimeoutError))

@@ -1,4 +1,4 @@
-"""When a provider is asked again, and how long we wait for that."""
+"""When the router calls a provider again, and how long it waits before."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from email.utils import parsedate_to_datetime
 __all__ = ["AGAIN", "Retry", "seconds_until"]
 
 AGAIN = frozenset({"rate_limit", "timeout", "unreachable", "server"})
-"""Reasons that may have passed a moment later. A request that is refused, or an answer that makes no sense, stays so."""
+"""Failure reasons that may have passed a moment later. A refused request or a malformed answer stays so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """At most ``times`` repetitions at one provider, after waits that double from ``wait`` up to ``longest`` seconds."""
+    """At most ``times`` repetitions per provider, after waits that double from ``wait`` up to ``longest`` seconds."""
 
     times: int
     wait: float
@@ -24,11 +24,16 @@ class Retry:
     chance: Callable[[], float] = random.random
 
     def delay(self, repetition: int, reason: str, retry_after: float | None) -> float | None:
-        """Seconds to wait before the repetition (1 for the first); None: not again.
+        """Returns the seconds to wait before a repetition, ``None`` if the call is not repeated.
 
-        The provider's own word is followed, if it is not longer than ``longest``. Else a random part of the doubled wait, so
-        that those who failed together do not come back together.
+        The wait is the provider's ``retry_after`` if that is not longer than ``longest``. Without one it is a random part of
+        the doubled wait, so that callers that failed together do not return together.
         https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/
+
+        Args:
+            repetition: 1 for the first.
+            reason: Why the call failed.
+            retry_after: Seconds that the provider asks to wait, if it does.
         """
         if repetition > self.times or reason not in AGAIN:
             return None
@@ -39,7 +44,7 @@ class Retry:
 
 
 def seconds_until(retry_after: str | None, now: float) -> float | None:
-    """The seconds of a ``Retry-After`` header: a number, or a date. None where it says neither.
+    """Returns the seconds of a ``Retry-After`` header, a number or a date; ``None`` for other values.
 
     https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
     """

@@ -1,4 +1,4 @@
-"""How long we wait, in all, for something that comes in pieces."""
+"""The time budget for an answer that comes in pieces."""
 
 from __future__ import annotations
 
@@ -14,22 +14,26 @@ T = TypeVar("T")
 
 
 class TimeBudget:
-    """``seconds`` of waiting. What passes between the waits, while the reader takes its time, does not count."""
+    """``seconds`` of waiting in all. Time between the waits, while the reader handles a piece, does not count."""
 
     def __init__(self, seconds: float = math.inf, clock: Callable[[], float] = time.monotonic) -> None:
         self.left = seconds
         self._clock = clock
 
     async def wait(self, coming: Awaitable[T], *others: TimeBudget) -> T:
-        """Waits for what comes; each of ``others`` must have patience left as well. Raises ``TimeoutError``."""
-        every = (self, *others)
-        least = min(one.left for one in every)
+        """Returns the result of ``coming``. The wait counts against this budget and the ``others``.
+
+        Raises:
+            TimeoutError: The smallest of the budgets is used up.
+        """
+        budgets = (self, *others)
+        least = min(budget.left for budget in budgets)
         begun = self._clock()
         try:
             async with asyncio.timeout(None if least == math.inf else max(least, 0.0)) as limit:
                 return await coming
         finally:
-            # Whose time was up has none left, whatever the clock says: the loop's need not be the same.
+            # A budget that has expired has nothing left, whatever the clock says: the loop's clock may be another one.
             passed = least if limit.expired() else self._clock() - begun
-            for one in every:
-                one.left -= passed
+            for budget in budgets:
+                budget.left -= passed

@@ -20,7 +20,7 @@ Network = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where a listener listens: ``host`` and ``port``, or the Unix socket at ``path``."""
+    """The address of a listener: ``host`` and ``port``, or the Unix socket at ``path``."""
 
     host: str = ""
     port: int = 0
@@ -28,7 +28,7 @@ class Listen:
 
     @classmethod
     def of(cls, text: str) -> Self:
-        """From ``host:port`` or ``unix:/path``. Raises ``ValueError``."""
+        """Parses ``host:port`` or ``unix:/path``. Raises ``ValueError``."""
         scheme, _, path = text.partition(":")
         if scheme == "unix" and path.startswith("/"):
             return cls(path=path)

@@ -1,4 +1,4 @@
-"""What tokens cost: the operator's own prices, read from a file. None are invented here.
+"""The prices of tokens: the operator's own, read from a file. There are no default prices.
 
 The file is JSON: US dollars for a million tokens, by model, or by provider and model where providers differ.
 
@@ -21,12 +21,12 @@ from telemetry.agentos.tokens import Tokens
 
 __all__ = ["Prices"]
 
-_OF = {"input": "input", "cached": "input", "output": "output", "reasoning": "output"}
-"""Kind of tokens -> the kind whose price it takes where it has none of its own."""
+_FALLBACK = {"input": "input", "cached": "input", "output": "output", "reasoning": "output"}
+"""Kind of tokens -> the kind whose price it takes if it has none of its own."""
 
 
 class Prices:
-    """Prices by name and kind, each for ``per`` tokens."""
+    """Prices in USD by name and kind of tokens, each for ``per`` tokens."""
 
     def __init__(self, prices: Mapping[str, Mapping[str, Decimal]] | None = None, per: int = 1_000_000) -> None:
         self._prices = dict(prices or {})
@@ -34,29 +34,34 @@ class Prices:
 
     @classmethod
     def read(cls, path: str) -> Prices:
-        """The prices of this file; none where ``path`` is empty. Raises ``ValueError`` with what is wrong with it."""
+        """Reads the prices of a file; no prices for an empty ``path``.
+
+        Raises:
+            ValueError: The file cannot be used; the message says why.
+        """
         if not path:
             return cls()
         try:
             text = Path(path).read_text(encoding="utf-8")
-            found = json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_number)
+            content = json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_number)
         except OSError as error:
             raise ValueError(f"it cannot be read ({error.strerror})") from None
         except ValueError as error:
             raise ValueError(f"it is no JSON ({error})") from None
-        if not isinstance(found, dict) or not isinstance(found.get("models"), dict):
+        if not isinstance(content, dict) or not isinstance(content.get("models"), dict):
             raise ValueError('it has no "models", an object of prices by model')
-        if found.get("currency", "USD") != "USD":
-            raise ValueError(f'its "currency" is {found["currency"]!r}; the cost is counted in USD')
-        per = found.get("per", Decimal(1_000_000))
+        if content.get("currency", "USD") != "USD":
+            raise ValueError(f'its "currency" is {content["currency"]!r}; the cost is counted in USD')
+        per = content.get("per", Decimal(1_000_000))
         if per not in (1, 1000, 1_000_000):
             raise ValueError(f'its "per" is {per}; prices are for 1, 1000 or 1000000 tokens')
-        return cls({name: _prices(name, given) for name, given in found["models"].items()}, int(per))
+        return cls({name: _prices(name, given) for name, given in content["models"].items()}, int(per))
 
     def cost(self, provider: str, asked: str, tokens: Tokens) -> Decimal | None:
-        """The cost in USD of what was used, exactly; None where the model has no price.
+        """Returns the exact cost of the tokens in USD, ``None`` for a model without a price.
 
-        The model that answered comes first, then the one that was asked for: a dated name is often priced by its plain one.
+        The price is that of the model that answered, else of the model that was asked for: price lists often have the plain
+        name of a dated model.
         """
         models = [name for name in (tokens.model, asked) if name]
         names = [name for model in models for name in (f"{provider}/{model}", model)]
@@ -67,9 +72,9 @@ class Prices:
 
 
 def _prices(name: str, given: Any) -> Mapping[str, Decimal]:
-    if not isinstance(given, dict) or not {"input", "output"} <= set(given) <= set(_OF):
+    if not isinstance(given, dict) or not {"input", "output"} <= set(given) <= set(_FALLBACK):
         raise ValueError(f"the prices of {name!r} need input and output, and may have cached and reasoning, nothing else")
-    return {kind: _amount(given.get(kind, given[other]), f"{name!r}, {kind}") for kind, other in _OF.items()}
+    return {kind: _amount(given.get(kind, given[other]), f"{name!r}, {kind}") for kind, other in _FALLBACK.items()}
 
 
 def _amount(value: Any, what: str) -> Decimal:

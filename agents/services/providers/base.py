@@ -1,4 +1,4 @@
-"""Who answers a model request: the protocol of providers, and how they say that they cannot."""
+"""The protocol of model providers, their requests and their errors."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ __all__ = ["ModelRequest", "Provider", "ProviderError"]
 
 
 class ProviderError(Exception):
-    """A provider could not answer; the message is fit for a log.
+    """A provider could not answer.
 
-    ``reason`` is one of the words of the metrics' label. ``status`` is the HTTP status, ``retry_after`` the seconds that the
-    provider wants us to wait, where it said so.
+    Args:
+        message: A sentence for the log.
+        reason: A value of the metrics' label ``reason``.
+        status: The HTTP status, if there was one.
+        retry_after: Seconds that the provider asks to wait, if it does.
     """
 
     def __init__(
@@ -29,14 +32,14 @@ class ProviderError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """What a model is asked, and for which kind of task."""
+    """A prompt and the type of its task."""
 
     task_type: str
     prompt: str
 
 
 class Provider(Protocol):
-    """Who can answer."""
+    """A model provider."""
 
     vendor: str
     """Whose protocol it speaks, in the words of OpenTelemetry's GenAI conventions."""
@@ -44,9 +47,10 @@ class Provider(Protocol):
     """The model it asks for."""
 
     def answer(self, request: ModelRequest) -> AsyncGenerator[str | Usage, None]:
-        """Yields the answer's text piece by piece (empty for a chunk that brings none) and, whenever it is known, the usage
-        so far; raises any exception to fail.
+        """Yields the answer's text piece by piece ("" for a chunk without text) and, when it is known, the usage so far.
+
+        Any exception fails the answer.
         """
 
     async def close(self) -> None:
-        """Gives connections back."""
+        """Closes connections."""

@@ -1,4 +1,4 @@
-"""The built-in model provider: answers without any network, so that the service works as it is installed."""
+"""The built-in model provider: answers without a network, so that the service works as installed."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _QUOTED = 24
 
 
 def tokens(text: str) -> list[str]:
-    """The text's tokens in this provider's own vocabulary: words and marks."""
+    """Returns the text's tokens in this provider's vocabulary: words and punctuation marks."""
     return _TOKEN.findall(text)
 
 
 class BuiltinProvider:
-    """Takes ``latency`` seconds for an answer in several pieces, fails at ``failure_rate``, counts its tokens exactly."""
+    """Answers in several pieces within ``latency`` seconds, fails at ``failure_rate``, and counts its tokens exactly."""
 
     def __init__(
         self,
@@ -40,8 +40,10 @@ class BuiltinProvider:
         self._chance = chance
 
     async def answer(self, request: ModelRequest) -> AsyncGenerator[str | Usage, None]:
-        """Yields three sentences, each behind the usage that it brings, and the whole usage in the end. Raises
-        ``ProviderError`` instead, as often as is set.
+        """Yields three sentences, before each the usage with it, and at the end the whole usage.
+
+        Raises:
+            ProviderError: At the rate of ``failure_rate``.
         """
         read = tokens(request.prompt)
         pieces = (
@@ -61,4 +63,4 @@ class BuiltinProvider:
         yield Usage(input_tokens=len(read), output_tokens=written, model=self.model)
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing: there is no connection."""

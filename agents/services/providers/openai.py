@@ -18,8 +18,9 @@ __all__ = ["OpenAIProvider"]
 
 
 class OpenAIProvider:
-    """Streams, and asks for the usage, which comes in a chunk of its own behind the last text. Or, with ``stream`` off, gets
-    the answer in one piece.
+    """Streams the answer and asks for its usage, which comes in a chunk of its own after the last text.
+
+    With ``stream`` off it gets the answer in one piece.
     """
 
     def __init__(self, settings: ProviderSettings) -> None:
@@ -35,13 +36,17 @@ class OpenAIProvider:
         self._streams = settings.stream
         self._client = openai.AsyncOpenAI(
             base_url=settings.base_url,
-            api_key=os.environ.get(settings.api_key_env) or "none",  # local servers want none, the client insists on one
+            api_key=os.environ.get(settings.api_key_env) or "none",  # local servers need none, but the client does
             timeout=settings.timeout,
-            max_retries=0,  # retries and fall-backs are the router's, where they are counted
+            max_retries=0,  # the router repeats calls, and counts them
         )
 
     async def answer(self, request: ModelRequest) -> AsyncGenerator[str | Usage, None]:
-        """Yields text as the chunks bring it, and the usage that the server reports. Raises ``ProviderError``."""
+        """Yields the text of each chunk, and the usage that the server reports.
+
+        Raises:
+            ProviderError: The server refused, failed, or sent no answer of the protocol.
+        """
         from agents.services.providers.openai_errors import failure_of
 
         messages = [{"role": "user", "content": request.prompt}]
@@ -51,7 +56,7 @@ class OpenAIProvider:
                     yield piece
         except self._errors as error:
             raise failure_of(error) from error
-        except (ValueError, TypeError, AttributeError, LookupError) as error:  # JSON of another shape, or none
+        except (ValueError, TypeError, AttributeError, LookupError) as error:  # other JSON than the protocol's, or no JSON
             raise ProviderError(f"the answer is none of the protocol: {error}", "protocol") from error
 
     async def _streamed(self, messages: Any) -> AsyncGenerator[str | Usage, None]:
@@ -66,7 +71,7 @@ class OpenAIProvider:
                     yield _usage(chunk.usage, chunk.model)
                 if chunk.choices:
                     yield chunk.choices[0].delta.content or ""
-        if not begun:  # a page of some proxy, say: the client reads it as a stream without events
+        if not begun:  # such as a proxy's page: the client reads it as a stream without events
             raise ProviderError("the answer is no stream of chunks", "protocol")
 
     async def _whole(self, messages: Any) -> AsyncGenerator[str | Usage, None]:
@@ -76,12 +81,12 @@ class OpenAIProvider:
         yield answer.choices[0].message.content or ""
 
     async def close(self) -> None:
-        """Closes the pooled connections."""
+        """Closes the connection pool."""
         await self._client.close()
 
 
 def _usage(used: CompletionUsage, model: str) -> Usage:
-    """The usage in our words. Servers leave out what they do not count, whatever the protocol says."""
+    """The usage in our type. Servers omit counts that they do not have, whatever the protocol says."""
     read, written = used.prompt_tokens_details, used.completion_tokens_details
     return Usage(
         _count(used.prompt_tokens),
@@ -94,5 +99,5 @@ def _usage(used: CompletionUsage, model: str) -> Usage:
 
 
 def _count(value: object) -> int | None:
-    """A number of tokens; the client does not check what servers send."""
+    """A number of tokens, else ``None``: the client does not check the values that servers send."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

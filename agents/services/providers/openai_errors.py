@@ -1,4 +1,4 @@
-"""What the errors of the ``openai`` client mean, in the words of the metrics."""
+"""Maps errors of the ``openai`` client to ``ProviderError``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["failure_of"]
 
 
 def failure_of(error: openai.OpenAIError, now: Callable[[], float] = time.time) -> ProviderError:
-    """The error with its reason, its HTTP status, and the wait that the server asked for."""
+    """Returns the error with its reason, its HTTP status, and the wait that the server asked for."""
     message = f"{type(error).__name__}: {error}"
     if isinstance(error, openai.APIStatusError):
         headers = error.response.headers

@@ -1,1 +1,1 @@
-"""Storage of limits and cached answers: memory of the process, and Redis behind a guard."""
+"""The storage of limits and cached answers: memory of the process, and the guard of Redis."""

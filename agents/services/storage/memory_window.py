@@ -1,4 +1,4 @@
-"""The counts of the limiter's windows, in memory and by a clock that nobody sets."""
+"""The counts of the limiter's windows, in memory and on the monotonic clock."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["MonotonicMemoryStorage"]
 
 @dataclass(slots=True)
 class _Window:
-    """How much was counted, and when it ends on the monotonic clock."""
+    """The count of a window, and its end on the monotonic clock."""
 
     count: int
     ends: float
 
 
 class MonotonicMemoryStorage(MemoryStorage):
-    """A storage of ``limits`` for its fixed windows.
+    """A storage for the fixed windows of ``limits``.
 
-    The one it extends goes by the wall clock: set back an hour, that keeps a caller out for an hour. It also looks through
-    all windows for each request; here those that are over go as the next request comes.
+    The base class uses the wall clock: when that is set back an hour, a caller stays denied for an hour. It also looks
+    through all windows for each request; here a request removes the windows that have ended since the one before.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
@@ -35,8 +35,8 @@ class MonotonicMemoryStorage(MemoryStorage):
         self._wall = wall
 
     async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
-        """Counts; a window begins with its first count and lasts ``expiry`` seconds."""
-        self._forget()
+        """Adds to the key's window and returns its count. A window begins with its first count and lasts ``expiry`` seconds."""
+        self._remove_ended()
         window = self.windows.get(key)
         if window is None:
             window = self.windows[key] = _Window(0, self._clock() + expiry)
@@ -45,18 +45,18 @@ class MonotonicMemoryStorage(MemoryStorage):
         return window.count
 
     async def get(self, key: str) -> int:
-        """What was counted in the key's window."""
-        self._forget()
+        """Returns the count of the key's window."""
+        self._remove_ended()
         window = self.windows.get(key)
         return 0 if window is None else window.count
 
     async def get_expiry(self, key: str) -> float:
-        """When the key's window ends, as the wall clock stands now; now, if there is none."""
-        self._forget()
+        """Returns when the key's window ends, as wall-clock time; the time now if there is no window."""
+        self._remove_ended()
         window = self.windows.get(key)
         return self._wall() + (0.0 if window is None else window.ends - self._clock())
 
-    def _forget(self) -> None:
+    def _remove_ended(self) -> None:
         now = self._clock()
         while self._ends and self._ends[0][0] <= now:
             del self.windows[heapq.heappop(self._ends)[1]]

@@ -1,4 +1,4 @@
-"""The gate before Redis: what keeps a sick Redis from slowing every request."""
+"""The guard of Redis: an outage of Redis does not slow every request."""
 
 from __future__ import annotations
 
@@ -20,14 +20,19 @@ _FAILURES = (TimeoutError, OSError, RedisError, StorageError, CacheError)
 
 
 class RedisUnavailable(Exception):
-    """Redis did not answer in time, or was not asked because it just failed."""
+    """Redis did not answer in time, or was not used because it failed a moment ago."""
 
 
 class RedisGuard:
-    """A deadline for each use, and after a failure a pause in which nobody asks.
+    """A deadline for each use of Redis, and after a failure a pause without any use.
 
-    One gate is shared by all that use the same Redis: when the limiter has waited for it in vain, the cache does not wait as
-    well, so a request is held up by one ``timeout`` at most. After ``pause`` seconds the next use asks again.
+    Limiter and cache share one guard: after a failure of the limiter's use the cache does not wait as well, so a request is
+    delayed by one ``timeout`` at most. After ``pause`` seconds the next use tries again.
+
+    Args:
+        timeout: Seconds for one use.
+        pause: Seconds without any use after a failure.
+        clock: Seconds on a monotonic clock.
     """
 
     def __init__(self, timeout: float, pause: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -39,7 +44,11 @@ class RedisGuard:
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[None]:
-        """Lets the block use Redis. Raises ``RedisUnavailable`` instead of whatever Redis and its clients raise."""
+        """Lets the block use Redis.
+
+        Raises:
+            RedisUnavailable: In place of all errors of Redis and its clients, and during the pause.
+        """
         if self._clock() < self._closed_until:
             raise RedisUnavailable("not asked, it failed a moment ago")
         try:
