@@ -133,7 +133,7 @@ def _workers(settings: Settings) -> Workers | None:
 
 
 class _Parts:
-    """What the routes and the built-in agents use, opened and closed together."""
+    """The parts that routes and built-in agents use, opened and closed together."""
 
     def __init__(self, settings: Settings, telemetry: AgentOSTelemetry) -> None:
         self._settings = settings

@@ -11,15 +11,13 @@ from telemetry.agentos.genai import Target
 from telemetry.agentos.model_attempt import ModelAttempt
 from telemetry.agentos.tokens import Tokens
 
-__all__ = ["Usage", "measured"]
-
-Usage = Tokens
+__all__ = ["measured"]
 
 
 async def measured(
     attempt: ModelAttempt,
     target: Target,
-    pieces: AsyncGenerator[str | Usage, None],
+    pieces: AsyncGenerator[str | Tokens, None],
     budget: tuple[TimeBudget, ...],
     prices: Prices,
     attributes: Mapping[str, str],
@@ -40,13 +38,13 @@ async def measured(
 
     Raises:
         TimeoutError: A time budget is used up.
-        Exception: Whatever the provider raises.
+        Exception: Any exception of the provider.
     """
     async with attempt as call, aclosing(pieces):
         call.span.set_attributes(attributes)
         first, *others = budget
         while (piece := await first.wait(anext(pieces, None), *others)) is not None:
-            if isinstance(piece, Usage):
+            if isinstance(piece, Tokens):
                 call.used(piece, prices.cost(target.provider, target.model, piece))
                 continue
             call.chunk(piece)

@@ -44,7 +44,7 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What a field may be, for its error."""
+    """The rule of a field, in the words of its error."""
 
     rule: str
 

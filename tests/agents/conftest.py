@@ -1,4 +1,4 @@
-"""The service over a real socket, with its metrics and spans in reach."""
+"""Fixtures: the service on a real socket with its metrics and spans, and scripted agents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.helpers.scripted_agent import Reply, ScriptedAgent
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts services with the settings given; they are stopped after the test."""
+    """Starts services with the given settings and stops them after the test."""
     with ExitStack() as stack:
 
         def started(**settings: Any) -> Service:
@@ -26,6 +26,6 @@ def start() -> Iterator[Start]:
 
 @pytest.fixture
 def agent() -> Iterator[Callable[[Reply], ScriptedAgent]]:
-    """Starts scripted agents; they are stopped after the test."""
+    """Starts scripted agents and stops them after the test."""
     with ExitStack() as stack:
         yield lambda reply: stack.enter_context(ScriptedAgent(reply).running())

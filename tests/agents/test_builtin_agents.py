@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.helpers.serving import closed_port
 
 
-def test_navi_remembers_what_it_answered(start):
-    """navi's first answer is a miss and stored, its second one of the same question a hit, without a model call."""
+def test_navi_caches_its_answers(start):
+    """navi's first answer is a miss and stored; the same question again is a hit, without a model call."""
     service = start()
     first, second = service.run("navi", "what is new?"), service.run("navi", "what is new?")
     assert first.json()["output"] == second.json()["output"] != ""
@@ -16,7 +16,7 @@ def test_navi_remembers_what_it_answered(start):
 
 
 def test_navi_keeps_workspaces_apart(start):
-    """What one workspace asked is never answered from memory to another one."""
+    """An answer to one workspace is never served from the cache to another one."""
     service = start()
     service.run("navi", "our secret", workspace="a")
     service.run("navi", "our secret", workspace="b")
@@ -50,7 +50,7 @@ def test_tokens_are_what_was_read_and_written(start):
 
 
 def test_outage_of_the_cache_is_an_error_and_no_miss(start):
-    """While Redis is away navi asks the model, and each cache operation counts as error, not as miss."""
+    """While Redis does not answer navi asks the model, and each cache operation counts as error, not as miss."""
     service = start(redis_url=f"redis://127.0.0.1:{closed_port()}")
     for _ in range(2):
         assert service.run("navi", "again?").status_code == 200
@@ -111,7 +111,7 @@ def test_spans_carry_the_labels_of_their_metrics(start):
 
 
 def test_operators_routes_have_no_span(start):
-    """/metrics and health are not traced; a path that nobody serves gives no span its name."""
+    """/metrics and health are not traced; a path without a route gives no span its name."""
     service = start()
     for path in ("/metrics", "/health/live", "/health/ready", "/secret-path"):
         service.client.get(path)

@@ -10,25 +10,25 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agents.services.ccr_router import ModelRequest, ProviderError, Router, RouterError
-from agents.services.ccr_usage import Usage
 from agents.services.providers.builtin import BuiltinProvider
 from agents.settings import ProviderSettings
 from telemetry import AgentOSTelemetry, Telemetry
+from telemetry.agentos.tokens import Tokens
 
 ASKED = ModelRequest("question", "hello")
 
 
 class Scripted:
-    """A provider that yields these pieces; an exception among them is raised, an event is waited for."""
+    """A provider that yields these pieces, raises exceptions among them, and waits for events."""
 
     vendor = "test"
     model = "m"
 
-    def __init__(self, *pieces: str | Usage | Exception | asyncio.Event) -> None:
+    def __init__(self, *pieces: str | Tokens | Exception | asyncio.Event) -> None:
         self.pieces = pieces
         self.asked = 0
 
-    async def answer(self, request: ModelRequest) -> AsyncGenerator[str | Usage, None]:
+    async def answer(self, request: ModelRequest) -> AsyncGenerator[str | Tokens, None]:
         self.asked += 1
         for piece in self.pieces:
             if isinstance(piece, Exception):
@@ -60,7 +60,7 @@ async def text(router: Router, request: ModelRequest = ASKED) -> str:
 
 
 async def test_first_provider_of_the_task_answers(telemetry):
-    """The task type chooses the provider; one that is not named for it is not asked."""
+    """The task type chooses the provider; the router calls no other one."""
     one, two = Scripted("one"), Scripted("two")
     router = Router({"one": one, "two": two}, {"question": ("two",)}, telemetry.recorder)
     assert await text(router) == "two"
@@ -71,14 +71,14 @@ async def test_first_provider_of_the_task_answers(telemetry):
 
 @pytest.mark.parametrize("error", [ProviderError("no"), ValueError("a bug of the provider"), ConnectionError()])
 async def test_next_provider_answers_when_one_fails(telemetry, error):
-    """Whatever the first provider raises before it has said anything, the next one is asked."""
+    """After any exception of the first provider before its first text the router calls the next one."""
     router = Router({"one": Scripted(error), "two": Scripted("two")}, {}, telemetry.recorder)
     assert await text(router) == "two"
     assert counted(telemetry, "ccr_requests_total") == {"one/error/question": 1, "two/success/question": 1}
 
 
 async def test_failure_in_the_middle_is_not_patched_up(telemetry):
-    """Once text has gone out a failure ends the answer: two half answers do not make one."""
+    """A failure after the first text ends the answer: no other provider continues it."""
     two = Scripted("two")
     router = Router({"one": Scripted("half", ProviderError("cut")), "two": two}, {}, telemetry.recorder)
     with pytest.raises(RouterError, match="provider one failed in the middle of its answer"):
@@ -87,7 +87,7 @@ async def test_failure_in_the_middle_is_not_patched_up(telemetry):
     assert counted(telemetry, "ccr_requests_total") == {"one/error/question": 1}
 
 
-async def test_nobody_left_is_an_error(telemetry):
+async def test_no_provider_left_is_an_error(telemetry):
     """When all have failed the router says so, and each attempt is counted."""
     router = Router({"one": Scripted(ProviderError("a")), "two": Scripted(ProviderError("b"))}, {}, telemetry.recorder)
     with pytest.raises(RouterError, match="no provider could answer the task 'question'"):
@@ -98,15 +98,15 @@ async def test_nobody_left_is_an_error(telemetry):
 @pytest.mark.parametrize(
     ("usage", "tokens"),
     [
-        (Usage(3, 4), {"input/p": 3, "output/p": 4}),
-        (Usage(3, 4, 7), {"input/p": 3, "output/p": 4}),
-        (Usage(3, 4, 10), {"input/p": 3, "output/p": 4, "unknown/p": 3}),
-        (Usage(total_tokens=9), {"unknown/p": 9}),
-        (Usage(), {}),
+        (Tokens(3, 4), {"input/p": 3, "output/p": 4}),
+        (Tokens(3, 4, 7), {"input/p": 3, "output/p": 4}),
+        (Tokens(3, 4, 10), {"input/p": 3, "output/p": 4, "unknown/p": 3}),
+        (Tokens(total_tokens=9), {"unknown/p": 9}),
+        (Tokens(), {}),
     ],
 )
 async def test_tokens_are_those_reported(telemetry, usage, tokens):
-    """Tokens are counted as the provider reports them; a total whose split nobody knows is unknown, not halved."""
+    """Tokens count as the provider reports them; a total without its parts counts as unknown, not halved."""
     assert await text(Router({"p": Scripted("x", usage)}, {}, telemetry.recorder)) == "x"
     assert counted(telemetry, "ccr_tokens_total") == tokens
 
@@ -151,4 +151,4 @@ async def test_builtin_provider_takes_the_latency_that_is_set():
     waits.clear()
     pieces = [piece async for piece in provider.answer(ASKED)]
     assert waits == pytest.approx([0.2, 0.2, 0.2])
-    assert pieces[-1] == Usage(input_tokens=1, output_tokens=16, model="builtin-1")
+    assert pieces[-1] == Tokens(input_tokens=1, output_tokens=16, model="builtin-1")

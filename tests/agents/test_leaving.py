@@ -1,4 +1,4 @@
-"""A caller who leaves: the run is cancelled, counted once, and nothing stays behind."""
+"""A caller that leaves: its run is cancelled and counted once, and no task stays behind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read_until(connection: socket.socket, words: bytes) -> bytes:
 
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
 def test_caller_who_leaves_cancels_the_run(start, agent, accept):
-    """Whoever hangs up in the middle cancels the run: one error, cancelled; the agent is told; nothing is active."""
+    """A caller that disconnects cancels the run: one error, cancelled; the agent's task is cancelled; nothing is active."""
     release = threading.Event()
     peer = agent(stalling(release, *BEGUN))
     service = start(agents={"peer": peer.url})
@@ -70,8 +70,8 @@ def test_builtin_agent_stops_when_its_caller_leaves(start):
     assert service.counted("a2a_errors_total") == {"herald/cancelled/query": 1}
 
 
-def test_reader_who_does_not_read_is_hung_up_on(start, agent):
-    """A reader who leaves the stream unread keeps the run no longer than the timeout: cancelled, and nothing is active."""
+def test_reader_who_does_not_read_is_disconnected(start, agent):
+    """A caller that does not read its stream holds the run no longer than the timeout: cancelled, and nothing is active."""
     events = [task("TASK_STATE_SUBMITTED"), *[artifact("x" * 1_000_000) for _ in range(12)]]
     peer = agent(replying(*events, status("TASK_STATE_COMPLETED")))
     service = start(agents={"peer": peer.url}, agent_timeout=2, agent_response_limit=30_000_000)

@@ -1,4 +1,4 @@
-"""Malformed requests over real sockets: no 5xx, no new series, and no stack trace that anybody can have us write."""
+"""Malformed requests over real sockets: no 5xx, no new series, no stack trace in the log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ANSWER = (task("TASK_STATE_SUBMITTED"), status("TASK_STATE_COMPLETED", "done"))
 
 
 def exchange(url: str, request: bytes) -> bytes:
-    """All that comes back for these bytes."""
+    """The whole answer to these bytes."""
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), PATIENCE) as connection:
         connection.sendall(request)
@@ -30,7 +30,7 @@ def exchange(url: str, request: bytes) -> bytes:
 
 @pytest.mark.parametrize("target", ["/agents/peer/runs", "/agents", "/metrics", "/nowhere"])
 def test_a_body_that_breaks_in_its_first_packet_is_one_400(start, agent, caplog, target):
-    """Broken chunks behind a good head: the server answers 400, and what the application says to it is no error in the log."""
+    """Broken chunks after a good head are one 400 of the server, and no error in the log."""
     service = start(agents={"peer": agent(replying(*ANSWER)).url})
     head = f"POST {target} HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
     answer = exchange(service.url, head + b"zz\r\nhello\r\n")
@@ -40,7 +40,7 @@ def test_a_body_that_breaks_in_its_first_packet_is_one_400(start, agent, caplog,
 
 
 def test_an_error_of_ours_is_not_hidden(start, caplog):
-    """What the application does wrong is still an error in the log: the server's complaint is not ours to swallow."""
+    """An error of the application in its own answer is still logged as an error."""
 
     async def wrong(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
@@ -55,8 +55,8 @@ def test_an_error_of_ours_is_not_hidden(start, caplog):
     ]
 
 
-def test_who_leaves_while_an_unknown_operation_is_looked_for_has_not_called(start, agent, monkeypatch):
-    """With the agent's card known, looking again for an operation that is not on it is no call: leaving counts nowhere."""
+def test_leaving_while_a_known_card_is_fetched_again_is_no_call(start, agent, monkeypatch):
+    """A caller that leaves while a known card is fetched again for an unknown operation counts nowhere."""
     monkeypatch.setattr("agents.gateway.agent_client._STALE_SECONDS", 0.0)
     release = threading.Event()
     peer = agent(stalling(release))
@@ -84,7 +84,7 @@ class HangingReply:
 
 
 def test_two_thousand_malformed_requests(tmp_path: Path) -> None:
-    """2,000 of them: no 5xx, no stack trace, no new series; the service answers as before. ``make malformed`` sends 100,000."""
+    """2,000 malformed requests: no 5xx, no stack trace, no new series. ``make malformed`` sends 100,000."""
     with Service(tmp_path / "service", SETTINGS) as service:
         warm_up(service)
         before = series(service)
@@ -99,7 +99,7 @@ def test_two_thousand_malformed_requests(tmp_path: Path) -> None:
 
 
 def test_the_same_seed_makes_the_same_requests() -> None:
-    """A failure can be had again: requests depend on the seed alone, and differ among themselves."""
+    """The requests depend on the seed alone, and differ among themselves."""
     one, same, other = ([next(source) for _ in range(200)] for source in (iterate(1), iterate(1), iterate(2)))
     assert one == same
     assert one != other

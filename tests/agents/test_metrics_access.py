@@ -1,4 +1,4 @@
-"""Who may read /metrics of the running service, by which path, on which port."""
+"""Access to /metrics of the running service: tokens, networks, paths, ports and sockets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RIGHT = {"Authorization": f"Bearer {TOKEN}"}
 
 
 def status_of(url: str, request_line: str, *headers: str) -> int:
-    """The status of a request whose first line no client library has touched; 0 for a connection that is just closed."""
+    """The status of a request that no client library has normalised; 0 for a connection that is closed without an answer."""
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), PATIENCE) as connection:
         lines = [request_line, "Host: test", "Connection: close", *headers, "", ""]
@@ -62,20 +62,20 @@ PATHS = [
 
 
 def test_no_path_leads_around_the_guard(start):
-    """Whatever spelling reaches the metrics is asked for the token; every other one is a 404."""
+    """Every spelling that reaches the metrics needs the token; all others are a 404."""
     service = start(metrics_tokens=TOKEN)
     assert [(line, status_of(service.url, line)) for line, _ in PATHS] == PATHS
 
 
 def test_websocket_handshake_gets_no_metrics(start):
-    """A WebSocket handshake is asked for the token like any request."""
+    """A WebSocket handshake needs the token like any request."""
     service = start(metrics_tokens=TOKEN)
     handshake = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAA")
     assert status_of(service.url, "GET /metrics HTTP/1.1", *handshake) in (401, 403)
 
 
 def test_refusals_are_counted(start):
-    """What was refused can be seen in the next scrape that is not."""
+    """Refused scrapes are counted in the next one that is allowed."""
     service = start(metrics_tokens=TOKEN)
     for _ in range(3):
         assert service.client.get("/metrics").status_code == 401
@@ -84,7 +84,7 @@ def test_refusals_are_counted(start):
 
 
 def test_networks(start):
-    """Outside the networks is a 403, and X-Forwarded-For from somebody who is no proxy does not help."""
+    """A client outside the networks gets a 403; X-Forwarded-For counts from the proxies alone."""
     service = start(metrics_networks="10.0.0.0/8,fd00::/8")
     assert service.client.get("/metrics").status_code == 403
     assert service.client.get("/metrics", headers={"X-Forwarded-For": "10.0.0.1"}).status_code == 403
@@ -94,7 +94,7 @@ def test_networks(start):
 
 
 def test_a_port_of_its_own(start):
-    """The public port has no /metrics then; the other one has it and nothing else."""
+    """With a port of its own /metrics is there alone, and no longer on the public port."""
     port = closed_port()
     service = start(metrics_listen=f"127.0.0.1:{port}", metrics_tokens=TOKEN)
     service.run("navi")
@@ -111,7 +111,7 @@ def unix_client(path: Path) -> httpx.Client:
 
 
 def test_a_unix_socket_of_its_own(start, tmp_path):
-    """On a Unix socket the file's mode says who may connect: owner and group. It is gone when the service is."""
+    """On a Unix socket the file's mode admits owner and group, and the networks do not count."""
     path = tmp_path / "metrics.sock"
     service = start(metrics_listen=f"unix:{path}", metrics_networks="10.0.0.0/8")
     with unix_client(path) as client:
@@ -121,7 +121,7 @@ def test_a_unix_socket_of_its_own(start, tmp_path):
 
 
 def test_a_left_over_socket_is_replaced(start, tmp_path):
-    """The socket of a killed process is in nobody's way."""
+    """The service replaces the socket that a killed process has left."""
     path = tmp_path / "metrics.sock"
     with socket.socket(socket.AF_UNIX) as left_over:
         left_over.bind(str(path))
@@ -148,7 +148,7 @@ asyncio.run(main())
 
 
 def answer_from(place: tuple[str, int] | str) -> str:
-    """The body of an answer; empty where nobody listens."""
+    """The body of an answer; empty where no process listens."""
     with socket.socket(socket.AF_UNIX if isinstance(place, str) else socket.AF_INET) as connection:
         try:
             connection.connect(place)
@@ -184,18 +184,18 @@ def test_another_worker_takes_over(tmp_path, kind):
 
 
 def test_an_address_that_cannot_be_had_stops_the_start(tmp_path):
-    """A path that is a file of somebody's is left alone, and the start fails with a sentence."""
+    """A file at the socket's path is left alone, and the start fails with one sentence."""
     from agents.runtime.metrics_listener import listening_for_scrapes
 
     path = tmp_path / "precious"
     path.write_text("data")
 
-    async def open_label() -> None:
+    async def listen() -> None:
         async with listening_for_scrapes(lambda *_: None, f"unix:{path}"):
             raise AssertionError("opened")
 
     with pytest.raises(SettingsError) as error:
-        asyncio.run(open_label())
+        asyncio.run(listen())
     assert str(error.value) == f"AGENTOS_METRICS_LISTEN is 'unix:{path}': there is a file that is no socket."
     assert path.read_text() == "data"
 
@@ -253,7 +253,7 @@ def test_mapped_networks_are_the_ipv4_ones():
 
 
 def test_tokens_from_a_file_rotate_while_the_service_runs(start, tmp_path):
-    """A new token works from the next scrape on."""
+    """After the file has changed, the next scrape needs a new token."""
     path = tmp_path / "tokens"
     path.write_text(TOKEN)
     service = start(metrics_token_file=str(path))

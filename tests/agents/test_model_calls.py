@@ -1,4 +1,4 @@
-"""Model calls over HTTP: each way in which a server answers or fails gives exactly its metrics and its spans."""
+"""Model calls over HTTP: the exact metrics and spans of each way in which a server answers or fails."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_answer_with_usage():
 
 
 async def test_usage_that_comes_late():
-    """Usage that comes when the reader has had all of the text for long is counted as if it had come at once."""
+    """Usage that comes after all of the text has been read counts like usage that comes with it."""
     gate = Gate()
     async with bench(main=ModelServer([*ANSWER[:3], gate, *ANSWER[3:]])) as one:
         async with aclosing(one.router.stream(ASKED)) as pieces:
@@ -76,7 +76,7 @@ async def test_model_without_price():
 
 
 async def test_429_is_followed_to_the_second():
-    """After 429 the provider is asked again when its Retry-After has passed: two calls, one answer, its tokens once."""
+    """After a 429 the router waits for Retry-After and repeats the call: two calls, one answer, its tokens once."""
     async with bench(main=ModelServer(refusal(429, Retry_After="7"), ANSWER), retries=1) as one:
         assert await one.text() == "fine, thanks"
         assert one.waits == [7.0]
@@ -93,7 +93,7 @@ async def test_429_is_followed_to_the_second():
 
 
 async def test_500_is_repeated_and_then_left_for_the_next():
-    """After the repetition has failed as well the next provider is asked: three calls, one of each kind of turn."""
+    """After the repetition has failed as well the router calls the next provider: three calls, one retry, one fall-back."""
     async with bench(main=ModelServer(refusal(500)), backup=ModelServer(ANSWER), retries=1) as one:
         assert await one.text() == "fine, thanks"
         assert one.waits == [0.5]
@@ -124,7 +124,7 @@ GARBAGE = [b"data: {nonsense\n\n"]
     ids=["400", "401", "429 for an hour", "garbage", "number", "no stream", "cut", "error event", "408"],
 )
 async def test_failure_before_the_first_text_goes_to_the_next(reply, reason):
-    """What is not repeated is one failed call with its reason, and one turn to the next provider."""
+    """A failure before the first text is one failed call with its reason, and one fall-back to the next provider."""
     async with bench(main=ModelServer(reply), backup=ModelServer(ANSWER)) as one:
         assert await one.text() == "fine, thanks"
         assert one.recorded() == calls(attempts=2, main_error=1, backup_success=1) | answered("backup") | {
@@ -136,7 +136,7 @@ async def test_failure_before_the_first_text_goes_to_the_next(reply, reason):
 
 @pytest.mark.parametrize("reply", [refusal(400), GARBAGE, refusal(429, Retry_After="11")], ids=["400", "garbage", "long wait"])
 async def test_what_will_not_pass_is_not_repeated(reply):
-    """A refusal, an answer without sense and a wait longer than ours are not repeated, whatever the retries."""
+    """A refusal, a malformed answer and a Retry-After above the longest wait are not repeated, whatever the retries."""
     async with bench(main=ModelServer(reply), retries=5) as one:
         with pytest.raises(RouterError, match="no provider could answer the task 'question'"):
             await one.text()
@@ -146,7 +146,7 @@ async def test_what_will_not_pass_is_not_repeated(reply):
 
 @pytest.mark.parametrize("reply", [[says("half"), CUT], [says("half"), *GARBAGE]], ids=["cut", "garbage"])
 async def test_failure_in_the_middle_is_one_failed_call(reply):
-    """Once text has gone out nothing is repeated and nobody else is asked; what was used is not known, and counted so."""
+    """A failure after the first text is neither repeated nor followed by another provider; its usage counts as unknown."""
     backup = ModelServer(ANSWER)
     async with bench(main=ModelServer(reply), backup=backup, retries=3) as one:
         with pytest.raises(RouterError, match="provider main failed in the middle of its answer"):
@@ -163,7 +163,7 @@ async def test_failure_in_the_middle_is_one_failed_call(reply):
 
 
 async def test_server_that_is_not_there():
-    """A port where nobody listens is unreachable."""
+    """A port where no server listens counts as unreachable."""
     async with bench(main=ModelServer(ANSWER), each={"main": {"base_url": f"http://127.0.0.1:{closed_port()}/v1"}}) as one:
         with pytest.raises(RouterError):
             await one.text()
@@ -171,7 +171,7 @@ async def test_server_that_is_not_there():
 
 
 async def test_slow_first_token_is_measured():
-    """The time to the first token is that from the send to the first text, by the telemetry's clock."""
+    """The time to the first token is the time from the send to the first text, on the telemetry's clock."""
     gate = Gate()
     async with bench(main=ModelServer([says(""), gate, *ANSWER[1:]])) as one:
         asking = asyncio.create_task(one.text())
@@ -186,7 +186,7 @@ async def test_slow_first_token_is_measured():
 
 @pytest.mark.parametrize("begun", [[], [says("")]], ids=["no answer", "no text"])
 async def test_first_token_that_does_not_come_in_time_goes_to_the_next(begun):
-    """A provider that says nothing within its time is a timeout, and the next one is asked."""
+    """A provider without text within its timeout is a timeout, and the router calls the next one."""
     async with bench(main=ModelServer([*begun, Gate()]), backup=ModelServer(ANSWER), each={"main": {"timeout": 0.3}}) as one:
         assert await one.text() == "fine, thanks"
         recorded = one.recorded("ccr_errors", "ccr_fallbacks", "ccr_requests", "ccr_tokens")
@@ -211,7 +211,7 @@ async def test_stream_that_stalls_fails_the_answer():
 
 
 async def test_whole_call_has_its_time():
-    """When the time of the whole request is over nobody else is asked, and the router says so."""
+    """When the time of the whole request is over the router calls no other provider, and its error says so."""
     backup = ModelServer(ANSWER)
     async with bench(main=ModelServer([Gate()]), backup=backup, call_timeout=0.3, retries=2) as one:
         with pytest.raises(RouterError, match="no provider answered the task 'question' in time"):
@@ -221,7 +221,7 @@ async def test_whole_call_has_its_time():
 
 
 async def test_reader_who_leaves_is_counted_with_what_was_used():
-    """A stream that its reader leaves is one failed call with the tokens and the cost that were reported until then."""
+    """A stream that its reader closes early is one failed call with the tokens and cost that were reported until then."""
     gate = Gate()
     begun = says("fine, ", **usage(11, 2, cached=3))
     async with bench(main=ModelServer([begun, gate, *ANSWER[2:]]), backup=ModelServer(ANSWER), retries=2) as one:

@@ -1,4 +1,4 @@
-"""Model calls over HTTP: answers in one piece fail as streams do, and nothing is counted twice or by the wrong provider."""
+"""Model calls over HTTP: answers in one piece fail as streams do, and nothing counts twice or at the wrong provider."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IN_ONE_PIECE = {"main": {"stream": False}, "backup": {"stream": False}}
 
 
 def in_one_piece(provider: str) -> dict[str, float]:
-    """What an answer in one piece counts: all but a first token."""
+    """The samples of an answer in one piece: all but a first token."""
     counted = answered(provider)
     del counted[f"ccr_time_to_first_token_seconds_count/{provider}"]
     return counted
@@ -62,7 +62,7 @@ async def test_failure_of_an_answer_in_one_piece_goes_to_the_next(reply: Any, re
 
 
 async def test_answer_in_one_piece_that_does_not_come_in_time():
-    """A server that keeps its answer back for longer than its time is a timeout, and the next one is asked."""
+    """A server that answers later than its timeout is a timeout, and the router calls the next one."""
     each = {"main": {"stream": False, "timeout": 0.3}, "backup": {"stream": False}}
     async with bench(main=ModelServer([Gate()]), backup=ModelServer(WHOLE), each=each) as one:
         assert await one.text() == "fine, thanks"
@@ -82,7 +82,7 @@ async def test_answer_in_one_piece_without_usage():
 
 
 async def test_usage_in_every_chunk_is_counted_once():
-    """Usage that grows from chunk to chunk counts as it was in the end, not as a sum."""
+    """Of usage that grows from chunk to chunk the last report counts, not the sum."""
     growing = [says("fine, ", **usage(11, 1)), says("thanks", **usage(11, 3, cached=3)), used(11, 5, 3, 2), DONE]
     async with bench(main=ModelServer(growing)) as one:
         assert await one.text() == "fine, thanks"
@@ -90,7 +90,7 @@ async def test_usage_in_every_chunk_is_counted_once():
 
 
 async def test_what_a_failed_attempt_used_is_its_own():
-    """An attempt that told its usage and then failed has its tokens and cost; the next provider has those of its answer."""
+    """An attempt that reported usage and then failed has its tokens and cost; the next provider has those of its answer."""
     async with bench(main=ModelServer([used(11, 5, 3, 2), CUT]), backup=ModelServer(ANSWER)) as one:
         assert await one.text() == "fine, thanks"
         both = answered("backup") | in_one_piece("main")
@@ -135,7 +135,7 @@ async def test_slow_stream_is_one_call_as_long_as_it_took():
 
 @pytest.mark.parametrize("retries", [0, 3])
 async def test_every_provider_failing_is_one_unanswered_request(retries: int):
-    """Whatever is repeated and whoever is asked, one request is counted once, as an error with all of its attempts."""
+    """A request that all providers fail counts once, as an error with all of its attempts, repetitions included."""
     async with bench(main=ModelServer(refusal(500)), backup=ModelServer(refusal(503)), retries=retries) as one:
         with pytest.raises(RouterError, match="no provider could answer"):
             await one.text()

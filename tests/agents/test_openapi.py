@@ -1,4 +1,4 @@
-"""The service keeps what its OpenAPI document says, whatever schemathesis makes of it: no 5xx, and no series of its making."""
+"""Requests that schemathesis makes from the OpenAPI document get answers of the document, and make no series."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def series(service: Service) -> set[str]:
 
 
 def of(service: Service, method: str, path: str) -> APIOperation:
-    """What the document says of one operation."""
+    """One operation of the document."""
     document = schemathesis.openapi.from_url(f"{service.url}/openapi.json")
     return document[path][method]
 
 
 def test_the_document_has_these_operations(service: Service) -> None:
-    """The tests below leave none out."""
+    """The tests below cover all operations of the document."""
     paths = service.client.get("/openapi.json").json()["paths"]
     assert [(method, path) for path, methods in paths.items() for method in methods] == OPERATIONS
 
 
 @pytest.mark.parametrize(
     ("method", "path", "mode"),
-    # A GET without parameters cannot be asked wrongly.
+    # A GET without parameters has no wrong form.
     [(*OPERATIONS[0], GenerationMode.NEGATIVE), *((*operation, GenerationMode.POSITIVE) for operation in OPERATIONS)],
 )
 def test_answers_are_as_the_document_says(service: Service, method: str, path: str, mode: GenerationMode) -> None:
@@ -59,7 +59,7 @@ def test_answers_are_as_the_document_says(service: Service, method: str, path: s
     def answered(case: schemathesis.Case, agent: str | None) -> None:
         if case.path_parameters and agent is not None:
             case.path_parameters["agent"] = agent
-            if mode is GenerationMode.POSITIVE:  # which operations there are is on the agents' cards
+            if mode is GenerationMode.POSITIVE:  # the operations are on the agents' cards, not in the document
                 case.body["operation"] = "query"
         statuses[case.call_and_validate().status_code] += 1
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.services.ccr_usage import Usage
 from agents.settings import Settings, SettingsError
 from agents.settings.prices import Prices
+from telemetry.agentos.tokens import Tokens
 
 PRICE = st.decimals(0, 1000, places=6)
 COUNT = st.integers(0, 10_000_000)
@@ -25,7 +25,7 @@ def test_cost_is_exact(price, tokens, share):
     read, written = tokens
     cached, reasoning = min(share[0], read), min(share[1], written)
     prices = Prices({"m": dict(zip(("input", "cached", "output", "reasoning"), price, strict=True))})
-    cost = prices.cost("p", "m", Usage(read, written, cached_tokens=cached, reasoning_tokens=reasoning))
+    cost = prices.cost("p", "m", Tokens(read, written, cached_tokens=cached, reasoning_tokens=reasoning))
     counts = (read - cached, cached, written - reasoning, reasoning)
     assert cost is not None
     assert Fraction(cost) == sum(Fraction(p) * n for p, n in zip(price, counts, strict=True)) / 1_000_000
@@ -40,7 +40,7 @@ def test_file_is_read_as_decimals(tmp_path):
     """Prices are what the file says, number or text, and never a float; a kind without a price takes its direction's."""
     models = {"m": {"input": 0.1, "output": "0.3"}, "backup/m": {"input": 1, "output": 2, "cached": 0, "reasoning": 3}}
     prices = Prices.read(written(tmp_path / "prices.json", models=models, per=1000))
-    usage = Usage(4, 2, cached_tokens=1, reasoning_tokens=1)
+    usage = Tokens(4, 2, cached_tokens=1, reasoning_tokens=1)
     assert prices.cost("main", "m", usage) == Decimal("0.001")
     assert prices.cost("backup", "m", usage) == Decimal("0.008")
 
@@ -48,9 +48,9 @@ def test_file_is_read_as_decimals(tmp_path):
 def test_model_that_answered_comes_first(tmp_path):
     """The model that answered has the price; without one of its own it costs what the model asked for costs."""
     prices = Prices({"m": {"input": Decimal(1)}, "m-2026": {"input": Decimal(2)}}, per=1)
-    assert prices.cost("p", "m", Usage(1, model="m-2026")) == 2
-    assert prices.cost("p", "m", Usage(1, model="m-2027")) == 1
-    assert prices.cost("p", "x", Usage(1, model="y")) is None
+    assert prices.cost("p", "m", Tokens(1, model="m-2026")) == 2
+    assert prices.cost("p", "m", Tokens(1, model="m-2027")) == 1
+    assert prices.cost("p", "x", Tokens(1, model="y")) is None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Rate limits over real sockets: who is let in, what is answered, what is counted."""
+"""Rate limits over real sockets: decisions, answers and counts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_denied_request_says_why_and_until_when(limited):
 
 
 def test_workspaces_have_limits_of_their_own(limited):
-    """What one workspace has used up another one still has."""
+    """The requests of one workspace do not count against another one."""
     service = limited(rate_limit="1/minute")
     assert codes(service, 2, workspace="a") == [200, 429]
     assert codes(service, 2, workspace="b") == [200, 429]
@@ -61,7 +61,7 @@ def test_routes_have_limits_of_their_own(limited):
 
 
 def test_rotated_workspace_does_not_help(limited):
-    """Whoever takes a new workspace for each request is stopped by the limit of the client's address."""
+    """A client that takes a new workspace for each request is stopped by the limit of its address."""
     service = limited(client_rate_limit="3/minute")
     found = [service.run(workspace=f"w{number}") for number in range(4)]
     assert [one.status_code for one in found] == [200, 200, 200, 429]
@@ -103,14 +103,14 @@ def test_limits_switched_off_decide_nothing(limited):
     assert service.samples("rate_limit_hits_total") == {}
 
 
-def test_redis_away_lets_through_and_counts_error(limited):
-    """While Redis is away requests go through, each counted once, as error alone."""
+def test_redis_outage_lets_through_and_counts_error(limited):
+    """While Redis does not answer requests go through, each counted once, as error alone."""
     service = limited(redis_url=f"redis://127.0.0.1:{closed_port()}", rate_limit="1/minute")
     assert codes(service, 3, workspace="w") == [200, 200, 200]
     assert service.counted("rate_limit_hits_total") == {f"{RUNS}/error/w": 3}
 
 
-def test_redis_away_denies_where_that_is_set(limited):
+def test_redis_outage_denies_where_that_is_set(limited):
     """With AGENTOS_RATE_LIMIT_ON_ERROR=deny a request is a 503 instead, and counted as error too."""
     service = limited(redis_url=f"redis://127.0.0.1:{closed_port()}", rate_limit_on_error="deny")
     answer = service.run(workspace="w")
@@ -119,7 +119,7 @@ def test_redis_away_denies_where_that_is_set(limited):
 
 
 def test_hung_redis_is_an_error_too(limited):
-    """A Redis that takes connections and says nothing does not hold requests up."""
+    """A Redis that accepts connections and never answers does not hold requests up; each counts as error."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         service = limited(redis_url=f"redis://127.0.0.1:{silent.getsockname()[1]}")
         assert codes(service, 3, workspace="w") == [200, 200, 200]

@@ -1,4 +1,4 @@
-"""A run over real sockets: what the caller gets, and what is counted."""
+"""Runs over real sockets: answers and counts."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_unknown_agent_is_not_found(start, agent):
 
 
 def test_slow_agent_is_a_timeout(start, agent):
-    """An agent that does not answer in time is a 504, counted as timeout, and told that nobody waits any more."""
+    """An agent that does not answer in time is a 504, counted as timeout, and its task is cancelled."""
     release = threading.Event()
     peer = agent(stalling(release, ANSWER[0]))
     service = start(agents={"peer": peer.url}, agent_timeout=0.2)
@@ -124,7 +124,7 @@ def test_slow_agent_is_a_timeout(start, agent):
 
 
 def test_agent_that_goes_away_is_unreachable(start, agent):
-    """An agent that was there and refuses connections now is a 502, counted under the operation its card had."""
+    """An agent that refuses connections after its card was read is a 502, counted under the operation of the card."""
     peer = ScriptedAgent(replying(*ANSWER))
     with peer.running():
         service = start(agents={"peer": peer.url})
@@ -136,7 +136,7 @@ def test_agent_that_goes_away_is_unreachable(start, agent):
 
 
 def test_agent_that_never_was_there_is_counted_as_unknown_operation(start):
-    """Without a card no operation is known: the failed call counts under unknown, never under what the caller wrote."""
+    """A failed call of an agent without a card counts under the operation ``unknown``, never under the caller's text."""
     service = start(agents={"peer": f"http://127.0.0.1:{closed_port()}"})
     answer = service.run(operation="made-up")
     assert (answer.status_code, answer.json()["error"]) == (502, "unreachable")
@@ -170,7 +170,7 @@ async def _not_found(call: dict[str, Any]) -> Response:
 
 @pytest.mark.parametrize("reply", [_html, _no_event, _wrong_types, _list, _bytes, _not_found, replying(ANSWER[0])])
 def test_garbage_is_a_protocol_error(start, agent, reply):
-    """What is no A2A answer, an end without a final event included, is a 502 and counted as protocol."""
+    """An answer that is no A2A answer, such as an end without a final event, is a 502 and counted as protocol."""
     service = start(agents={"peer": agent(reply).url})
     answer = service.run()
     assert (answer.status_code, answer.json()["error"]) == (502, "protocol")
@@ -196,7 +196,7 @@ REJECTED = replying(ANSWER[0], status("TASK_STATE_REJECTED"))
 
 @pytest.mark.parametrize("reply", [_rpc_error, _unnamed_error, _server_error, FAILED, REJECTED])
 def test_agent_that_says_it_failed_is_an_agent_error(start, agent, reply):
-    """A failed or rejected task and an error answer are a 502 and counted as agent; nobody is told to cancel."""
+    """A failed or rejected task and an error answer are a 502, counted as agent, and no task is cancelled."""
     peer = agent(reply)
     service = start(agents={"peer": peer.url})
     answer = service.run()
@@ -206,7 +206,7 @@ def test_agent_that_says_it_failed_is_an_agent_error(start, agent, reply):
 
 
 def test_stream_that_fails_midway_ends_with_an_error_event(start, agent):
-    """Once events have gone out a failure is the last event, with the reason and what was said so far."""
+    """A failure after the first event is the last event, with the reason and the output so far."""
     reply = replying(ANSWER[0], artifact("half"), status("TASK_STATE_FAILED", "no model"))
     service = start(agents={"peer": agent(reply).url})
     answer = service.client.post("/agents/peer/runs", json={"input": "hi"}, headers={"Accept": "text/event-stream"})

@@ -1,4 +1,4 @@
-"""The HTTP to the agents: where it goes, how much it takes, what it counts."""
+"""The HTTP to the agents: its target, its limits and its counts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_size_is_the_bytes_of_the_stream(start, agent):
 
 
 def test_size_is_counted_after_content_decoding(start, agent):
-    """Of a compressed answer the decoded bytes count."""
+    """The size of a compressed answer is that of its decoded bytes."""
     sizes = []
 
     async def reply(call: dict[str, Any]) -> Response:
@@ -55,7 +55,7 @@ def test_no_byte_makes_no_observation(start, agent):
 
 
 def test_compressed_bomb_is_cut_off(start, agent):
-    """An answer that unpacks to more than the limit is given up at the limit: 502, protocol."""
+    """An answer that unpacks to more than the limit is cut off at the limit: 502, protocol."""
 
     async def reply(call: dict[str, Any]) -> Response:
         bomb = gzip.compress(b":" * 50_000_000)
@@ -69,8 +69,8 @@ def test_compressed_bomb_is_cut_off(start, agent):
     assert 100_000 < size <= 100_000 + 64 * 1024
 
 
-def test_encoding_nobody_asked_for_is_refused(start, agent):
-    """An answer in another encoding than gzip is a protocol error, whatever it may hold."""
+def test_other_content_encodings_are_refused(start, agent):
+    """An answer in another content encoding than gzip is a protocol error."""
 
     async def reply(call: dict[str, Any]) -> Response:
         return Response(b"?", media_type="text/event-stream", headers={"Content-Encoding": "br"})
@@ -92,7 +92,7 @@ def test_redirect_is_not_followed(start, agent):
 
 
 def test_card_cannot_point_elsewhere(start, agent):
-    """Of the address on a card only the path counts: the host is always the settings'."""
+    """Of the address on a card only the path is used: the host is always that of the settings."""
     elsewhere, peer = agent(replying(*ANSWER)), agent(replying(*ANSWER))
     peer.card_url = f"{elsewhere.url}/"
     service = start(agents={"peer": peer.url})
@@ -110,7 +110,7 @@ def test_card_that_redirects_is_no_card(start, agent):
 
 
 def test_agent_that_comes_later_is_found(start, agent):
-    """An agent without a card at the start is asked again when it is called."""
+    """The card of an agent that had none at the start is fetched when the agent is called."""
     peer = agent(replying(*ANSWER))
     peer.card_reply = JSONResponse({}, status_code=503)
     service = start(agents={"peer": peer.url})
@@ -143,7 +143,7 @@ def test_trace_context_goes_along(start, agent):
 
 
 def test_message_carries_operation_and_workspace(start, agent):
-    """The agent learns which of its skills is wanted, and for which workspace."""
+    """The message's metadata names the operation and the workspace."""
     peer = agent(replying(*ANSWER))
     peer.skills = ["query", "sing"]
     service = start(agents={"peer": peer.url})

@@ -43,7 +43,7 @@ def _tokens(settings: Settings, telemetry: Telemetry) -> Tokens | None:
         return None
 
     def log(reason: str) -> None:
-        message = "the file of AGENTOS_METRICS_TOKEN_FILE lets nobody in: %s"
+        message = "no token of the file of AGENTOS_METRICS_TOKEN_FILE is accepted: %s"
         telemetry.diagnostics.log_once(("token file", reason), message, reason)
 
     file = TokenFile(Path(settings.metrics_token_file), log) if settings.metrics_token_file else None

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
-from agents.services.ccr_usage import Usage
+from telemetry.agentos.tokens import Tokens
 
 __all__ = ["ModelRequest", "Provider", "ProviderError"]
 
@@ -46,7 +46,7 @@ class Provider(Protocol):
     model: str
     """The model it asks for."""
 
-    def answer(self, request: ModelRequest) -> AsyncGenerator[str | Usage, None]:
+    def answer(self, request: ModelRequest) -> AsyncGenerator[str | Tokens, None]:
         """Yields the answer's text piece by piece ("" for a chunk without text) and, when it is known, the usage so far.
 
         Any exception fails the answer.

@@ -7,9 +7,9 @@ import random
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
-from agents.services.ccr_usage import Usage
 from agents.services.providers.base import ModelRequest, ProviderError
 from agents.settings import ProviderSettings
+from telemetry.agentos.tokens import Tokens
 
 __all__ = ["BuiltinProvider", "tokens"]
 
@@ -39,7 +39,7 @@ class BuiltinProvider:
         self._sleep = sleep
         self._chance = chance
 
-    async def answer(self, request: ModelRequest) -> AsyncGenerator[str | Usage, None]:
+    async def answer(self, request: ModelRequest) -> AsyncGenerator[str | Tokens, None]:
         """Yields three sentences, before each the usage with it, and at the end the whole usage.
 
         Raises:
@@ -58,9 +58,9 @@ class BuiltinProvider:
         for piece in pieces:
             await self._sleep(self._latency / len(pieces))
             written += len(tokens(piece))
-            yield Usage(input_tokens=len(read), output_tokens=written, model=self.model)
+            yield Tokens(input_tokens=len(read), output_tokens=written, model=self.model)
             yield piece
-        yield Usage(input_tokens=len(read), output_tokens=written, model=self.model)
+        yield Tokens(input_tokens=len(read), output_tokens=written, model=self.model)
 
     async def close(self) -> None:
         """Does nothing: there is no connection."""

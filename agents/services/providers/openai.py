@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from agents.services.ccr_usage import Usage
 from agents.services.providers.base import ModelRequest, ProviderError
 from agents.settings import ProviderSettings, SettingsError
+from telemetry.agentos.tokens import Tokens
 
 if TYPE_CHECKING:
     from openai.types.completion_usage import CompletionUsage
@@ -41,7 +41,7 @@ class OpenAIProvider:
             max_retries=0,  # the router repeats calls, and counts them
         )
 
-    async def answer(self, request: ModelRequest) -> AsyncGenerator[str | Usage, None]:
+    async def answer(self, request: ModelRequest) -> AsyncGenerator[str | Tokens, None]:
         """Yields the text of each chunk, and the usage that the server reports.
 
         Raises:
@@ -59,7 +59,7 @@ class OpenAIProvider:
         except (ValueError, TypeError, AttributeError, LookupError) as error:  # other JSON than the protocol's, or no JSON
             raise ProviderError(f"the answer is none of the protocol: {error}", "protocol") from error
 
-    async def _streamed(self, messages: Any) -> AsyncGenerator[str | Usage, None]:
+    async def _streamed(self, messages: Any) -> AsyncGenerator[str | Tokens, None]:
         chunks = await self._client.chat.completions.create(
             model=self.model, messages=messages, stream=True, stream_options={"include_usage": True}
         )
@@ -74,7 +74,7 @@ class OpenAIProvider:
         if not begun:  # such as a proxy's page: the client reads it as a stream without events
             raise ProviderError("the answer is no stream of chunks", "protocol")
 
-    async def _whole(self, messages: Any) -> AsyncGenerator[str | Usage, None]:
+    async def _whole(self, messages: Any) -> AsyncGenerator[str | Tokens, None]:
         answer = await self._client.chat.completions.create(model=self.model, messages=messages)
         if answer.usage is not None:
             yield _usage(answer.usage, answer.model)
@@ -85,10 +85,10 @@ class OpenAIProvider:
         await self._client.close()
 
 
-def _usage(used: CompletionUsage, model: str) -> Usage:
+def _usage(used: CompletionUsage, model: str) -> Tokens:
     """The usage in our type. Servers omit counts that they do not have, whatever the protocol says."""
     read, written = used.prompt_tokens_details, used.completion_tokens_details
-    return Usage(
+    return Tokens(
         _count(used.prompt_tokens),
         _count(used.completion_tokens),
         _count(used.total_tokens),
