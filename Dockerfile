@@ -1,5 +1,5 @@
-# The service as a container: what the lock file's hashes vouch for, of that only what the service needs, and a user that
-# owns nothing.
+# The service as a container: only the packages that the service needs, each checked by the lock file's hashes, and a user
+# that owns no file.
 FROM python:3.11-slim AS build
 WORKDIR /src
 COPY requirements.lock ./
@@ -17,5 +17,5 @@ ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s \
   CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/ready', timeout=2)"]
-# X-Forwarded-For is nobody's to write: behind a proxy of yours start with --proxy-headers and FORWARDED_ALLOW_IPS instead.
+# X-Forwarded-For of clients is ignored: behind your own proxy start with --proxy-headers and FORWARDED_ALLOW_IPS instead.
 CMD ["uvicorn", "agents.main:app", "--host", "0.0.0.0", "--port", "8000", "--no-proxy-headers", "--http", "h11"]

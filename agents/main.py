@@ -79,16 +79,7 @@ def create_app(settings: Settings | None = None, telemetry: AgentOSTelemetry | N
             if owns_telemetry:
                 await flush_telemetry(telemetry, settings.shutdown_timeout)
 
-    app = _App(
-        settings.header_limit,
-        title="AgentOS",
-        version=__version__,
-        lifespan=lifespan,
-        docs_url=None,  # the pages behind these load scripts from elsewhere
-        redoc_url=None,
-        redirect_slashes=False,
-        max_body_size=settings.request_limit,
-    )
+    app = _App(settings.header_limit, lifespan=lifespan, max_body_size=settings.request_limit)
     add_problem_handlers(app)
     app.include_router(runs_router(parts.gateway))
     app.include_router(health_router(parts.gateway))
@@ -202,7 +193,14 @@ class _App(FastAPI):
     """FastAPI behind the middleware that sees a request before tracing does."""
 
     def __init__(self, header_limit: int, **given: Any) -> None:
-        super().__init__(**given)
+        super().__init__(
+            title="AgentOS",
+            version=__version__,
+            docs_url=None,  # the pages behind these load scripts from elsewhere
+            redoc_url=None,
+            redirect_slashes=False,
+            **given,
+        )
         self._limited = HeaderLimit(AbortedResponse(super().__call__), header_limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""What A2A calls record beside the contract: task states, error codes, the first event, the request's size."""
+"""The metrics of A2A calls beside the contract: task states, error codes, the first event, the request's size."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def test_states_are_those_of_the_protocol():
 
 
 def test_states_start_at_zero(start, agent):
-    """The states of an agent have their series before anything happens, so that the first one is seen."""
+    """The states of an agent have their series before its first call, so that ``increase`` sees the first one."""
     service, _ = started(start, agent, replying(task("TASK_STATE_COMPLETED", "hi")))
     assert service.value("a2a_task_state_count_total", agent="peer", a2a_task_state="TASK_STATE_FAILED") == 0
 
 
-def test_everything_of_an_agent_starts_at_zero(start, agent):
-    """Its errors by the protocol's codes, request sizes and first events have their series once its card is known."""
+def test_all_series_of_an_agent_start_at_zero(start, agent):
+    """Errors by the protocol's codes, request sizes and first events have their series once an agent's card is known."""
     one = agent(replying(task("TASK_STATE_COMPLETED", "hi")))
     service = start(agents={"peer": one.url}, model_metrics=True)
     assert service.run("peer", operation="unheard-of").status_code == 400
@@ -94,7 +94,7 @@ def test_error_is_counted_by_its_code(start, agent, code):
 
 
 def test_failure_without_a_code_has_none(start, agent):
-    """A task that failed is no JSON-RPC error: its state is counted, and no code."""
+    """A failed task is no JSON-RPC error: its state is counted, and no code."""
     service, _ = started(start, agent, replying(status("TASK_STATE_FAILED", "no")))
     assert service.run().status_code == 502
     assert recorded(service, "a2a_request_error_count_total") == {}
@@ -102,7 +102,7 @@ def test_failure_without_a_code_has_none(start, agent):
 
 
 def test_first_event_of_a_stream(start, agent):
-    """A streamed answer has one time to its first event, not longer than the whole took."""
+    """A streamed answer has one time to its first event, not longer than the whole call."""
     service, _ = started(start, agent, replying(artifact("a"), artifact("b"), status("TASK_STATE_COMPLETED")))
     service.run()
     name = "a2a_client_response_time_to_first_event_seconds"
@@ -112,7 +112,7 @@ def test_first_event_of_a_stream(start, agent):
 
 
 def test_answer_in_one_piece_has_no_first_event(start, agent):
-    """An agent that does not stream has none."""
+    """An answer in one piece has no time to its first event."""
 
     async def reply(call: dict[str, Any]) -> Response:
         return JSONResponse({"jsonrpc": "2.0", "id": call["id"], "result": task("TASK_STATE_COMPLETED", "hi")})
@@ -124,7 +124,7 @@ def test_answer_in_one_piece_has_no_first_event(start, agent):
 
 
 def test_request_size_is_that_of_the_body(start, agent):
-    """The request's size is what the agent got: the bytes of the JSON-RPC body."""
+    """The request's size is that of the JSON-RPC body that the agent received."""
     service, peer = started(start, agent, replying(task("TASK_STATE_COMPLETED", "hi")))
     service.run(text="x" * 1000)
     (size,) = recorded(service, "a2a_request_size_bytes_sum").values()
@@ -133,7 +133,7 @@ def test_request_size_is_that_of_the_body(start, agent):
 
 
 def test_contract_alone_has_none_of_it(start, agent):
-    """Without the setting no such series exists."""
+    """Without AGENTOS_MODEL_METRICS none of these series exist."""
     one = agent(replying(task("TASK_STATE_COMPLETED", "hi")))
     service = start(agents={"peer": one.url})
     service.run()

@@ -1,4 +1,4 @@
-"""Bad input: refused with a word for programs and a sentence for people, and never a label value."""
+"""Bad input is refused with a code and a sentence, and is never a label value."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ANSWER = (task("TASK_STATE_SUBMITTED"), status("TASK_STATE_COMPLETED", "done"))
     ],
 )
 def test_bad_body_is_refused_with_a_reason(start, agent, body, expected):
-    """A body that is no JSON or of the wrong shape is a 4xx with a word and a sentence."""
+    """A body that is no JSON or has the wrong shape is a 4xx with a code and a sentence."""
     service = start(agents={"peer": agent(replying(*ANSWER)).url})
     answer = service.client.post("/agents/peer/runs", content=body, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["error"]) == expected
@@ -61,10 +61,8 @@ def test_workspace_outside_its_pattern_is_refused(start, agent, workspace):
 
 
 @pytest.mark.parametrize("http_metrics", [False, True])
-def test_nothing_that_a_client_writes_is_a_label_or_a_span_name(start, agent, http_metrics):
-    """Path, query, Host, method, version, names of agents and operations and user agent show up in no sample, exemplar
-    labels included, and in no span's name.
-    """
+def test_no_text_of_a_client_is_a_label_or_a_span_name(start, agent, http_metrics):
+    """No sample, exemplar or span name has a client's path, query, host, method, agent, operation or user agent."""
     service = start(agents={"peer": agent(replying(*ANSWER)).url}, http_metrics=http_metrics)
     written = {"Host": "evil.example:99", "User-Agent": "evil", "X-Forwarded-Proto": "evil", "Accept": "evil/evil"}
     service.client.get("/evil/path?evil=query", headers=written)

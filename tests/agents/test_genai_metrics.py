@@ -1,4 +1,4 @@
-"""OpenTelemetry's GenAI metrics: what a call records, in which version, and where it is shown."""
+"""OpenTelemetry's GenAI metrics: their values, their version of the conventions, and where they are shown."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def common(one: Bench, **more: Any) -> Mapping[str, Any]:
 
 
 async def test_streamed_call_as_the_client_sees_it():
-    """Duration, tokens of both ways, the first chunk and each chunk after it, with the conventions' attributes and types."""
+    """A streamed call records duration, tokens, first chunk and later chunks, with the conventions' attributes and types."""
     first, second, third = Gate(), Gate(), Gate()
     server = ModelServer([first, says("fine"), second, says(", "), third, says("thanks"), used(11, 5), DONE])
     async with bench(main=server) as one:
@@ -81,7 +81,7 @@ async def test_failed_call_has_its_error_type():
 
 
 async def test_built_in_model_is_a_server_too():
-    """The model that runs in this process records the server's metrics as well: it has no address, and its own vendor."""
+    """A model that runs in this process records the server's metrics too; it has its own vendor and no address."""
     clock = Clock()
 
     async def sleep(seconds: float) -> None:
@@ -104,7 +104,7 @@ async def test_built_in_model_is_a_server_too():
     telemetry.shutdown()
 
 
-async def test_version_of_before_has_its_own_names():
+async def test_older_version_has_its_own_names():
     """Without the opt-in the conventions of 1.36.0 are recorded: gen_ai.system, and no chunks."""
     async with bench(Catalogue([*AGENTOS, *V1_36.rows]), main=ModelServer([says("fine"), used(1, 1), DONE])) as one:
         await one.text()
@@ -128,19 +128,19 @@ async def test_version_of_before_has_its_own_names():
     ],
 )
 def test_settings_choose_version_and_place(setting, environ, rows, scraped):
-    """Off unless asked for; the conventions' own variable chooses the version and, by itself, means OTLP."""
-    choice = CatalogueSelection(Settings(genai_metrics=setting), environ)
-    assert list(choice.catalogue) == [*AGENTOS, *rows]
-    assert (choice.select is None or choice.select("agentos.telemetry", "gen_ai.client.operation.duration")) == scraped
-    assert choice.select is None or choice.select("agentos.telemetry", "ccr.requests")
+    """The GenAI metrics are off by default; the conventions' variable chooses the version and alone switches OTLP on."""
+    selection = CatalogueSelection(Settings(genai_metrics=setting), environ)
+    assert list(selection.catalogue) == [*AGENTOS, *rows]
+    assert (selection.select is None or selection.select("agentos.telemetry", "gen_ai.client.operation.duration")) == scraped
+    assert selection.select is None or selection.select("agentos.telemetry", "ccr.requests")
 
 
 def test_second_part_is_a_setting():
-    """The rows beside the contract are recorded where they are switched on, and their labels know what the settings name."""
+    """AGENTOS_MODEL_METRICS adds the rows beside the contract; their labels know the values of the settings."""
     assert list(CatalogueSelection(Settings(), {}).catalogue) == list(AGENTOS)
-    chosen = CatalogueSelection(Settings(model_metrics=True, providers={"a": {"model": "x"}, "b": {"model": "y"}}), {})
-    assert list(chosen.catalogue) == [*AGENTOS, *ROWS]
-    assert {key: set(values) for key, values in chosen.known.items()} == {
+    selection = CatalogueSelection(Settings(model_metrics=True, providers={"a": {"model": "x"}, "b": {"model": "y"}}), {})
+    assert list(selection.catalogue) == [*AGENTOS, *ROWS]
+    assert {key: set(values) for key, values in selection.known.items()} == {
         "model": {"x", "y"},
         "from_provider": {"a", "b"},
         "to_provider": {"a", "b"},
@@ -149,9 +149,9 @@ def test_second_part_is_a_setting():
 
 
 def test_pushed_and_not_scraped():
-    """With ``otlp`` another reader has the metric and /metrics has it not; the rest is in both."""
-    choice, other = CatalogueSelection(Settings(genai_metrics="otlp"), LATEST_OPT_IN), InMemoryMetricReader()
-    telemetry = AgentOSTelemetry(choice.catalogue, select=choice.select, metric_readers=[other])
+    """With ``otlp`` a GenAI metric is at other readers and not on /metrics; all others are on both."""
+    selection, other = CatalogueSelection(Settings(genai_metrics="otlp"), LATEST_OPT_IN), InMemoryMetricReader()
+    telemetry = AgentOSTelemetry(selection.catalogue, select=selection.select, metric_readers=[other])
     labels = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "m"}
     telemetry[LATEST.duration].record(1.5, labels)
     telemetry.recorder.record_ccr_request("p", "t", "success")

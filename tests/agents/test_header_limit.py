@@ -1,4 +1,4 @@
-"""The head of a request over real sockets: 431 and 414 with a reason, and nothing of it in spans or metrics."""
+"""Limits of a request's head over real sockets: 431 and 414 with a reason, without spans or metrics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOST_BYTES = len(ALWAYS)
 
 
 def answer(url: str, pieces: Iterable[bytes]) -> tuple[int, bytes]:
-    """Status and body of what comes back for these bytes, each piece sent by itself."""
+    """Sends the pieces one by one; returns status and body of the answer, status 0 if the connection was reset."""
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), PATIENCE) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -65,7 +65,7 @@ def test_target_up_to_its_limit_passes(start):
     assert json.loads(body) == {"error": "target_too_long", "reason": "path and query may have 8000 bytes"}
 
 
-def test_what_is_refused_leaves_no_trace(start):
+def test_refused_heads_leave_no_trace(start):
     """A head that is too large is neither traced nor counted nor limited by rate."""
     service = start(header_limit=LIMIT)
     before = service.client.get("/metrics").text
@@ -92,7 +92,7 @@ def test_the_metrics_port_has_the_same_limit(start):
 
 
 async def test_other_kinds_of_scope_pass():
-    """Lifespan and WebSocket are none of its business."""
+    """Lifespan and WebSocket scopes pass unchanged."""
     seen = []
 
     async def app(scope, receive, send):
@@ -104,9 +104,7 @@ async def test_other_kinds_of_scope_pass():
 
 
 def test_heads_in_pieces_under_uvicorns_command_line(tmp_path: Path) -> None:
-    """Under ``uvicorn agents.main:app`` it makes no difference in how many pieces a head comes: served up to the limit, 431
-    above it, and far above it uvicorn's own 400 before the head has ended.
-    """
+    """A head in pieces is served up to the limit, is a 431 above it, and far above it uvicorn's own 400 before its end."""
     with Service(tmp_path / "service", {"AGENTOS_HEADER_LIMIT": "40000"}) as service:
         statuses = {}
         for size in (200, 20_000, 40_000, 40_001, 70_000, 150_000):
@@ -114,5 +112,5 @@ def test_heads_in_pieces_under_uvicorns_command_line(tmp_path: Path) -> None:
             pieces = [whole[at : at + 5000] for at in range(0, len(whole), 5000)]
             statuses[size] = answer(service.url, pieces)[0]
         assert statuses == {200: 200, 20_000: 200, 40_000: 200, 40_001: 431, 70_000: 431, 150_000: statuses[150_000]}
-        assert statuses[150_000] in (400, 0)  # 0: reset while we still sent
+        assert statuses[150_000] in (400, 0)  # 0: reset while the test was still sending
         assert httpx.get(f"{service.url}/health/live").status_code == 200

@@ -1,4 +1,4 @@
-"""The application as a server starts it: lazily, with one sentence when it cannot, and without leftovers."""
+"""The application as a server starts and stops it: errors of its settings, its telemetry, its workers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def start_and_fail(**environ: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_bad_setting_stops_the_start_with_one_sentence():
-    """uvicorn ends at once, with the sentence that names the setting and without a stack trace."""
+    """A bad setting ends uvicorn with the sentence that names the setting, without a stack trace."""
     done = start_and_fail(AGENTOS_AGENT_TIMEOUT="soon")
     assert done.returncode == 3
     assert "ERROR:    AGENTOS_AGENT_TIMEOUT is 'soon': a number of seconds above 0 is needed" in done.stderr
@@ -41,7 +41,7 @@ def test_bad_setting_stops_the_start_with_one_sentence():
 
 
 def test_runs_under_way_end_before_the_service_does(tmp_path):
-    """After SIGTERM a stream that has begun goes on to its final event, the built-in agents behind it included."""
+    """After SIGTERM a stream of a built-in agent continues to its final event."""
     port = closed_port()
     command = [sys.executable, "-m", "uvicorn", "agents.main:app", "--port", str(port)]
     env = {**os.environ, "AGENTOS_PROVIDERS": '{"slow": {"latency": 3}}'}
@@ -78,7 +78,7 @@ def test_http_metrics_are_there_only_when_switched_on(start, switch):
 
 
 def test_import_reads_no_setting():
-    """Importing the module works whatever the environment says: settings are read at the start."""
+    """Importing the module reads no setting: they are read at the start."""
     code = "import agents.main; print(type(agents.main.app).__name__)"
     env = {**os.environ, "AGENTOS_AGENT_TIMEOUT": "soon"}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
@@ -102,8 +102,8 @@ print("\\n".join(line for line in text.splitlines() if not line.endswith(" 0")))
 """
 
 
-def test_what_was_recorded_before_the_app_is_served_by_it():
-    """Recording needs no app; what it counted, and what is recorded beside the app, is in the app's /metrics."""
+def test_counts_from_before_the_app_are_served_by_it():
+    """The app's /metrics has the counts from before it was made, and those that are recorded beside it."""
     done = subprocess.run([sys.executable, "-c", EARLY], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     first, *served = done.stdout.splitlines()
@@ -115,7 +115,7 @@ def test_what_was_recorded_before_the_app_is_served_by_it():
 
 
 def test_uvicorn_target_serves():
-    """agents.main:app serves runs of the built-in agents and its metrics, as the environment's defaults have it."""
+    """agents.main:app serves runs of the built-in agents and its metrics with the default settings."""
     with serving(app) as url:
         answer = httpx.post(f"{url}/agents/navi/runs", json={"input": "hello"}, timeout=PATIENCE)
         assert answer.json()["status"] == "success"
@@ -123,7 +123,7 @@ def test_uvicorn_target_serves():
 
 
 def test_version_is_the_packages():
-    """The version that the service shows is the one in pyproject.toml."""
+    """The version of the service is the one in pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert agents.__version__ == project["version"]
 
@@ -133,8 +133,8 @@ def test_sdks_own_spans_are_off():
     assert a2a_telemetry.otel_enabled is False
 
 
-def test_given_telemetry_is_left_to_its_giver():
-    """An app that was handed a telemetry neither installs it for the process nor shuts it down."""
+def test_given_telemetry_is_neither_installed_nor_shut_down():
+    """An app neither installs a telemetry that it is given nor shuts it down."""
     with running_service(Settings()) as service:
         assert current() is not service.telemetry
         with serving(create_app(Settings(), service.telemetry)):
@@ -144,7 +144,7 @@ def test_given_telemetry_is_left_to_its_giver():
 
 
 def test_stopping_leaves_no_thread_behind():
-    """When the service has stopped, its threads have too."""
+    """A service that has stopped leaves no thread behind."""
     before = set(threading.enumerate())
     with running_service(Settings()) as service:
         service.run("navi")
@@ -161,7 +161,7 @@ def test_two_services_in_one_process_are_apart():
 
 
 def test_a_state_directory_that_others_can_enter_stops_the_start(tmp_path: Path) -> None:
-    """One sentence names the setting, its value and what is needed."""
+    """A state directory that other users can enter stops the start with one sentence."""
     tmp_path.chmod(0o755)
     with pytest.raises(SettingsError) as caught:
         create_app(Settings(workers="on", state_directory=str(tmp_path)))
@@ -170,7 +170,7 @@ def test_a_state_directory_that_others_can_enter_stops_the_start(tmp_path: Path)
 
 
 def test_too_low_a_series_limit_is_named() -> None:
-    """A limit of series that the label limits' defaults do not fit in is what the sentence names, with the least that fits."""
+    """A limit of series that is too low for the default label limits is named, with the least that fits."""
     with pytest.raises(SettingsError) as caught:
         create_app(Settings(max_series=10))
     least = re.fullmatch(r"AGENTOS_MAX_SERIES is 10: a whole number from (\d+) on is needed, or .*\.", str(caught.value))
@@ -188,15 +188,15 @@ def test_too_low_a_series_limit_is_named() -> None:
         ({"workspace": 5}, "no open label 'workspace'; the open labels are .*"),
     ],
 )
-def test_label_limits_that_cannot_hold_are_named(limits: dict[str, int], reason: str) -> None:
-    """Label limits that make too many series, or name no open label, are what the sentence names."""
+def test_bad_label_limits_are_named(limits: dict[str, int], reason: str) -> None:
+    """Label limits that make too many series, or name no open label, are an error of AGENTOS_LABEL_LIMITS."""
     with pytest.raises(SettingsError, match=rf"^AGENTOS_LABEL_LIMITS is {re.escape(str(limits))}: {reason}\.$"):
         create_app(Settings(label_limits=limits))
 
 
 @pytest.mark.parametrize(("workers", "several"), [("on", True), ("auto", False), ("off", False)])
 def test_workers_are_several_where_a_setting_or_a_server_says_so(tmp_path: Path, workers: str, several: bool) -> None:
-    """This process was started by no server: alone it is one of several only if that is set."""
+    """A process that no server has started is one of several workers only if the setting says so."""
     create_app(Settings(workers=workers, state_directory=str(tmp_path / "state")))
     telemetry = current()
     telemetry.shutdown()

@@ -1,4 +1,4 @@
-"""The counts of the limiter's windows in memory, on clocks of the test's."""
+"""The counts of the limiter's windows in memory, on clocks that the tests move."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Clock:
 
 @pytest.mark.parametrize("jump", [-3600.0, 0.0, 3600.0])
 async def test_a_jump_of_the_wall_clock_changes_no_window(jump):
-    """Set back or forth by an hour in mid-window, a minute is still a minute."""
+    """A window of a minute lasts a minute when the wall clock jumps back or forth by an hour."""
     clock, wall = Clock(50.0), Clock(1e9)
     strategy = FixedWindowRateLimiter(MonotonicMemoryStorage(clock, wall))
     assert [await strategy.hit(ONE, "w") for _ in range(3)] == [True, True, False]
@@ -32,8 +32,8 @@ async def test_a_jump_of_the_wall_clock_changes_no_window(jump):
     assert await strategy.hit(ONE, "w") is True
 
 
-async def test_what_is_left_of_a_window_is_told_in_wall_time():
-    """The end of a window is a time of the wall clock, as Redis has it."""
+async def test_the_end_of_a_window_is_in_wall_time():
+    """The end of a window is a time of the wall clock, as in the storage of Redis."""
     clock, wall = Clock(50.0), Clock(1e9)
     strategy = FixedWindowRateLimiter(MonotonicMemoryStorage(clock, wall))
     await strategy.hit(ONE, "w")
@@ -43,8 +43,8 @@ async def test_what_is_left_of_a_window_is_told_in_wall_time():
     assert (stats.remaining, stats.reset_time - wall.now) == (1, 40)
 
 
-async def test_windows_that_are_over_take_no_memory():
-    """Of 10,000 keys of a minute ago none is kept once the next one comes."""
+async def test_ended_windows_take_no_memory():
+    """The next request removes 10,000 windows that have ended."""
     clock = Clock(0.0)
     store = MonotonicMemoryStorage(clock)
     for number in range(10_000):
@@ -54,8 +54,8 @@ async def test_windows_that_are_over_take_no_memory():
     assert (len(store.windows), await store.get("key 1"), await store.get("another")) == (1, 0, 1)
 
 
-async def test_a_window_that_is_renewed_is_not_ended_by_its_old_end():
-    """A key that begins again after its end has its whole time again."""
+async def test_a_renewed_window_does_not_end_with_its_old_one():
+    """A window that begins again after its end lasts its whole time again."""
     clock = Clock(0.0)
     store = MonotonicMemoryStorage(clock)
     await store.incr("a", 60)

@@ -1,4 +1,4 @@
-"""What the router decides between attempts: breaker, turns, back-off; and what of it the metrics show."""
+"""The router between attempts: breaker, queue and back-off, and their metrics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLOSED, HALF_OPEN, OPEN = 0.0, 1.0, 2.0
 
 
 async def test_histograms_of_a_route_start_at_zero():
-    """Attempts of a task type and first tokens of a provider have their series before anything happens."""
+    """Attempts of a task type and first tokens of a provider have their series before the first call."""
     async with bench(main=ModelServer(ANSWER)) as one:
         one.telemetry.recorder.initialize_series(providers={"main": ["question"]})
         body = one.telemetry.reader.expose().body.decode().splitlines()
@@ -29,7 +29,7 @@ async def test_histograms_of_a_route_start_at_zero():
 
 
 async def test_fall_backs_of_a_route_start_at_zero():
-    """Each turn of a route has its series for every reason, those of skipped providers included, before anything happens."""
+    """Each fall-back of a route has its series for every reason before the first call."""
     async with bench(main=ModelServer(ANSWER), backup=ModelServer(ANSWER)) as one:
         body = one.telemetry.reader.expose().body.decode()
         started = re.findall(r'ccr_fallbacks_total{from_provider="main",reason="(\w+)",to_provider="backup"} 0\n', body)
@@ -64,7 +64,7 @@ async def test_gauge_follows_the_breaker():
 
 
 async def test_open_provider_is_skipped_without_a_call():
-    """While a breaker is open its provider has no call counted; the turn to the next one says why."""
+    """While a breaker is open no call of its provider counts; the fall-back has the reason."""
     async with bench(main=ModelServer(refusal(500)), backup=ModelServer(ANSWER), breaker_failures=1) as one:
         assert [await one.text(), await one.text()] == ["fine", "fine"]
         recorded = one.recorded("ccr_requests", "ccr_fallbacks", "ccr_skips", "ccr_attempts")
@@ -80,7 +80,7 @@ async def test_open_provider_is_skipped_without_a_call():
 
 
 async def test_late_failure_does_not_end_the_trial():
-    """A call that hung since before the breaker opened fails while another one tries: the trial goes on, and closes it."""
+    """A call from before the breaker opened fails during the trial: the trial continues and closes the breaker."""
     old, new = Gate(), Gate()
     server = ModelServer([old, CUT], refusal(500), [new, *ANSWER])
     async with bench(main=server, breaker_failures=1, breaker_pause=30.0) as one:
@@ -104,7 +104,7 @@ async def test_late_failure_does_not_end_the_trial():
 
 
 async def test_provider_that_had_no_time_is_not_blamed():
-    """A provider that is cut off in the little time that the one before it has left does not count as failing."""
+    """A provider that times out in the little time that the one before it left does not open its breaker."""
     servers = {"main": ModelServer([Gate()]), "backup": ModelServer([Gate()])}
     each = {"main": {"timeout": 0.4}, "backup": {"timeout": 30}}
     async with bench(**servers, each=each, call_timeout=0.5, breaker_failures=1) as one:
@@ -119,7 +119,7 @@ async def test_provider_that_had_no_time_is_not_blamed():
 
 
 async def test_provider_that_hangs_for_the_whole_request_is_blamed():
-    """Where the request's time is shorter than the provider's own, hanging through it counts as failing."""
+    """A provider that hangs for the whole time of a request opens its breaker, though its own timeout is longer."""
     async with bench(main=ModelServer([Gate()]), call_timeout=0.3, breaker_failures=1) as one:
         with pytest.raises(RouterError, match="in time"):
             await one.text()
@@ -127,7 +127,7 @@ async def test_provider_that_hangs_for_the_whole_request_is_blamed():
 
 
 async def test_refused_request_does_not_open_the_breaker():
-    """A request that a provider refuses as wrong says nothing about the provider."""
+    """A request that a provider refuses as wrong does not open its breaker."""
     async with bench(main=ModelServer(refusal(400)), breaker_failures=1) as one:
         for _ in range(2):
             with pytest.raises(RouterError):
@@ -136,7 +136,7 @@ async def test_refused_request_does_not_open_the_breaker():
 
 
 async def test_calls_wait_for_their_turn():
-    """With one call at a time a second one waits, is seen waiting, and is answered when the first has ended."""
+    """With one call at a time a second one waits, counts as queued, and is answered when the first has ended."""
     gate = Gate()
     async with bench(main=ModelServer([gate, *ANSWER]), each={"main": {"max_in_flight": 1}}) as one:
         first = asyncio.create_task(one.text())
@@ -150,7 +150,7 @@ async def test_calls_wait_for_their_turn():
 
 
 async def test_turn_that_does_not_come_in_time():
-    """A call that gets no turn within its time is no call: the provider was skipped because of the queue."""
+    """A request that gets no turn in time makes no call: the provider counts as skipped because of the queue."""
     server = ModelServer([says("fine"), Gate()])
     async with (
         bench(main=server, each={"main": {"max_in_flight": 1}}, call_timeout=0.7) as one,
@@ -164,14 +164,14 @@ async def test_turn_that_does_not_come_in_time():
 
 
 def test_waits_double_up_to_the_longest():
-    """Without a word of the provider the waits double from the first to the longest, half of each left to chance."""
+    """Without Retry-After the waits double from the first to the longest; half of each is random."""
     retry = Retry(9, 0.5, 3.0, lambda: 1.0)
     assert [retry.delay(n, "server", None) for n in range(1, 6)] == [0.5, 1.0, 2.0, 3.0, 3.0]
     assert Retry(9, 0.5, 3.0, lambda: 0.0).delay(2, "server", None) == 0.5
 
 
 def test_repetitions_end():
-    """After the last repetition, and after a failure that does not pass, there is no wait but an end."""
+    """After the last repetition, and after a failure that does not pass, the call is not repeated."""
     retry = Retry(2, 0.5, 3.0)
     assert retry.delay(3, "server", None) is None
     assert [retry.delay(1, reason, 1.0) for reason in ("client", "protocol", "internal")] == [None, None, None]
@@ -194,7 +194,7 @@ def test_repetitions_end():
     ],
 )
 def test_retry_after_is_seconds_or_a_date(header, seconds):
-    """Retry-After is read as HTTP has it: seconds, or a date; what is neither says nothing."""
+    """Retry-After is seconds or a date; other values are ignored."""
     assert seconds_until(header, now=100.0) == seconds
 
 

@@ -1,4 +1,4 @@
-"""What a model call's span says of the model, and what of the text."""
+"""The attributes of a model call's span: models, tokens and text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 
 def test_a_model_span_names_models_and_tokens(start):
-    """Request and response model, vendor, and the tokens that were counted."""
+    """The span names request and response model, vendor, and the tokens that were counted."""
     service = start()
     service.run("herald", "two words")
     (span,) = service.spans.wait("ccr.request")
@@ -22,7 +22,7 @@ def test_a_model_span_names_models_and_tokens(start):
 
 
 def test_no_text_of_a_call_is_on_a_span(start):
-    """Neither prompt nor answer is anywhere in the trace."""
+    """No span has text of prompt or answer."""
     service = start()
     service.run("herald", "walrus", workspace="w")
     service.spans.wait("POST /agents/{agent}/runs")

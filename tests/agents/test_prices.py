@@ -21,7 +21,7 @@ COUNT = st.integers(0, 10_000_000)
 
 @given(price=st.tuples(PRICE, PRICE, PRICE, PRICE), tokens=st.tuples(COUNT, COUNT), share=st.tuples(COUNT, COUNT))
 def test_cost_is_exact(price, tokens, share):
-    """The cost is the sum of tokens times price of each kind, as a fraction of whole numbers has it."""
+    """The cost is exactly the sum of tokens times price of each kind."""
     read, written = tokens
     cached, reasoning = min(share[0], read), min(share[1], written)
     prices = Prices({"m": dict(zip(("input", "cached", "output", "reasoning"), price, strict=True))})
@@ -37,7 +37,7 @@ def written(path: Path, **content: object) -> str:
 
 
 def test_file_is_read_as_decimals(tmp_path):
-    """Prices are what the file says, number or text, and never a float; a kind without a price takes its direction's."""
+    """Prices are decimals, from numbers or text; a kind without a price takes that of its direction."""
     models = {"m": {"input": 0.1, "output": "0.3"}, "backup/m": {"input": 1, "output": 2, "cached": 0, "reasoning": 3}}
     prices = Prices.read(written(tmp_path / "prices.json", models=models, per=1000))
     usage = Tokens(4, 2, cached_tokens=1, reasoning_tokens=1)
@@ -46,7 +46,7 @@ def test_file_is_read_as_decimals(tmp_path):
 
 
 def test_model_that_answered_comes_first(tmp_path):
-    """The model that answered has the price; without one of its own it costs what the model asked for costs."""
+    """The price is that of the model that answered, else of the model that was asked for."""
     prices = Prices({"m": {"input": Decimal(1)}, "m-2026": {"input": Decimal(2)}}, per=1)
     assert prices.cost("p", "m", Tokens(1, model="m-2026")) == 2
     assert prices.cost("p", "m", Tokens(1, model="m-2027")) == 1
@@ -68,7 +68,7 @@ def test_model_that_answered_comes_first(tmp_path):
     ],
 )
 def test_unusable_file_is_one_sentence(tmp_path, content, says):
-    """A file that cannot be used stops the start with the setting's name and what is wrong."""
+    """A file that cannot be used is one sentence with the setting's name and what is wrong."""
     path = written(tmp_path / "prices.json", **content)
     with pytest.raises(SettingsError) as error:
         Settings.from_environment({"AGENTOS_PRICES": path})
@@ -77,6 +77,6 @@ def test_unusable_file_is_one_sentence(tmp_path, content, says):
 
 
 def test_file_that_is_not_there_is_one_sentence():
-    """A path without a file is named."""
+    """A path without a file is one sentence."""
     with pytest.raises(SettingsError, match=r"AGENTOS_PRICES is '/nowhere': it cannot be read \(No such file or directory\)\."):
         Settings(prices="/nowhere")

@@ -8,14 +8,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from agents.services.storage.redis_guard import RedisGuard, RedisUnavailable
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.helpers.model_server import Clock
 
 
 async def fail(guard: RedisGuard) -> None:

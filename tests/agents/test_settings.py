@@ -1,4 +1,4 @@
-"""The settings: normalised once, and one sentence for each that cannot be used."""
+"""The settings: normalised values, and one sentence per setting that cannot be used."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_unknown_argument_is_refused():
 
 
 def test_values_from_the_environment_are_normalised():
-    """Text becomes numbers, objects and URLs without a slash at the end; what is empty has its default."""
+    """Text becomes numbers, objects and URLs without a slash at the end; an empty variable means the default."""
     settings = Settings.from_environment(
         {
             "AGENTOS_AGENTS": '{"a": "http://host:9000/"}',
@@ -129,11 +129,11 @@ def test_password_is_not_shown():
     ],
 )
 def test_provider_that_cannot_work_is_refused(bad):
-    """A provider's settings are checked one by one."""
+    """A provider's setting outside its rule is refused."""
     with pytest.raises(SettingsError, match="AGENTOS_PROVIDERS is"):
         Settings(providers={"p": bad})
 
 
-def test_a_request_waits_for_redis_50_ms_at_the_most():
-    """The decision, the get and the set of an answer have so little time each that they come to 50 ms together."""
+def test_a_request_waits_for_redis_50_ms_at_most():
+    """The three uses of Redis in a request, the decision and the get and set of an answer, have 50 ms together."""
     assert 3 * Settings().redis_timeout <= 0.05
