@@ -56,7 +56,7 @@ def reason(field: FieldInfo, error: ErrorDetails) -> str:
 
 
 def _digits(value: object) -> object:
-    if isinstance(value, str) and not (value.isascii() and value.isdigit()):  # pydantic also takes 1_000 and 1.0
+    if not (str(value).isascii() and str(value).isdigit()):  # pydantic also takes 1_000, 1.0 and True
         raise ValueError("not digits alone")
     return value
 
