@@ -17,7 +17,7 @@ import pytest
 
 from stack.servers.process import free_port, until
 from stack.servers.service import ROOT
-from tests.helpers.serving import PATIENCE, closed_port
+from tests.helpers.asgi_server import PATIENCE, closed_port
 
 GUIDE = (ROOT / "docs" / "operations.md").read_text()
 

@@ -13,7 +13,7 @@ import pytest
 
 from agents.middleware.header_limit import TARGET_LIMIT, HeaderLimit
 from stack.servers.service import Service
-from tests.helpers.serving import PATIENCE, closed_port
+from tests.helpers.asgi_server import PATIENCE, closed_port
 
 LIMIT = 4096
 ALWAYS = b"Host: test\r\nConnection: close\r\n"

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
+from tests.helpers.asgi_server import PATIENCE, ask
 from tests.helpers.scripted_agent import artifact, replying, stalling, status, task
-from tests.helpers.serving import PATIENCE, ask
 
 BEGUN = (task("TASK_STATE_SUBMITTED"), artifact("half "))
 

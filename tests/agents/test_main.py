@@ -19,8 +19,8 @@ from agents.main import app, create_app
 from agents.settings import Settings, SettingsError
 from stack.servers.process import until
 from telemetry import current
-from tests.helpers.running import running_service
-from tests.helpers.serving import PATIENCE, closed_port, serving
+from tests.helpers.asgi_server import PATIENCE, closed_port, serving
+from tests.helpers.service import running_service
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,7 +91,7 @@ record_a2a_request("navi", "query", "success", 0.2, 300)
 CACHE_OPERATIONS.labels("get", "hit").inc(2)
 print(get_metrics().decode().count('a2a_requests_total{agent="navi",operation="query",status="success"} 1\\n'))
 from agents.main import app
-from tests.helpers.serving import serving
+from tests.helpers.asgi_server import serving
 with serving(app) as url:
     assert httpx.post(f"{url}/agents/navi/runs", json={"input": "hello"}, timeout=20).status_code == 200
     record_a2a_request("navi", "query", "success", 0.2, 300)

@@ -14,8 +14,8 @@ from agents.main import _App
 from benchmarks.malformed import SETTINGS, series, tracebacks, warm_up
 from stack.load.malformed import flood, requests
 from stack.servers.service import Service
+from tests.helpers.asgi_server import PATIENCE, ask, serving
 from tests.helpers.scripted_agent import replying, stalling, status, task
-from tests.helpers.serving import PATIENCE, ask, serving
 
 ANSWER = (task("TASK_STATE_SUBMITTED"), status("TASK_STATE_COMPLETED", "done"))
 

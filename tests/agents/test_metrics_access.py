@@ -17,7 +17,7 @@ import pytest
 
 from agents.settings import Settings, SettingsError
 from stack.servers.process import until
-from tests.helpers.serving import PATIENCE, closed_port
+from tests.helpers.asgi_server import PATIENCE, closed_port
 
 TOKEN = "right-token-0123456789"
 RIGHT = {"Authorization": f"Bearer {TOKEN}"}

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from tests.helpers.asgi_server import PATIENCE, closed_port
 from tests.helpers.scripted_agent import ScriptedAgent, artifact, replying, stalling, status, task
-from tests.helpers.serving import PATIENCE, closed_port
 
 ANSWER = (task("TASK_STATE_SUBMITTED"), artifact("good "), artifact("morning"), status("TASK_STATE_COMPLETED"))
 

@@ -18,8 +18,8 @@ import pytest
 
 from stack.servers.process import free_port, until
 from stack.servers.service import ROOT, Service
+from tests.helpers.asgi_server import PATIENCE
 from tests.helpers.otlp_receiver import receiving
-from tests.helpers.serving import PATIENCE
 
 SLOW = {"AGENTOS_PROVIDERS": '{"slow": {"latency": 1.5}}'}
 ENDLESS = {"AGENTOS_PROVIDERS": '{"slow": {"latency": 600}}', "AGENTOS_AGENT_TIMEOUT": "600"}

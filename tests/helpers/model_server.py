@@ -27,7 +27,7 @@ from telemetry import AgentOSTelemetry
 from telemetry.agentos.catalogue_genai import LATEST
 from telemetry.agentos.catalogue_models import MODELS
 from telemetry.metric import Catalogue
-from tests.helpers.serving import PATIENCE, serving
+from tests.helpers.asgi_server import PATIENCE, serving
 
 ASKED = ModelRequest("question", "how are you?")
 HEAD: dict[str, Any] = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m-2026"}

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tests.helpers.serving import PATIENCE, serving
+from tests.helpers.asgi_server import PATIENCE, serving
 
 Reply = Callable[[dict[str, Any]], Awaitable[Response]]
 

@@ -65,8 +65,8 @@ class Process:
 def main() -> None:
     from telemetry import Telemetry
     from telemetry.prefork import Supervisor, Workers
-    from tests.helpers.readings import above_zero
-    from tests.helpers.run import HITS, catalogue
+    from tests.helpers.samples import above_zero
+    from tests.helpers.workers import HITS, catalogue
 
     folder, save_every, timeout, supervisor = sys.argv[1:]
     workers = Workers(

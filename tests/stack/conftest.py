@@ -16,7 +16,7 @@ from stack.servers.prometheus import Prometheus
 from stack.servers.redis import Redis
 from stack.servers.service import Service
 from stack.servers.victoria import VictoriaMetrics
-from tests.helpers.needs import packaged, part
+from tests.helpers.required_servers import packaged, part
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -18,7 +18,7 @@ from stack.servers.alertmanager import Alertmanager
 from stack.servers.process import until
 from stack.servers.prometheus import Prometheus, scrape_job
 from stack.servers.service import Service
-from tests.helpers.needs import packaged, part
+from tests.helpers.required_servers import packaged, part
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from stack.servers.alertmanager import SAMPLE
-from tests.helpers.needs import packaged
+from tests.helpers.required_servers import packaged
 
 ROOT = Path(__file__).parents[2]
 RULES = sorted((ROOT / "dashboards/rules").glob("*.yml"))

@@ -13,7 +13,7 @@ from stack.load import traffic
 from stack.pipeline_checks import MIXED, OURS, PUSHED, SCRAPED, Chain, joined, series
 from stack.servers.jaeger import Span
 from stack.servers.process import until
-from tests.helpers.needs import part
+from tests.helpers.required_servers import part
 
 CALLS = 500
 A2A = ("agent", "operation", "status")

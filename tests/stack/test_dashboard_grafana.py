@@ -23,7 +23,7 @@ from stack.servers.binaries import PartMissingError
 from stack.servers.grafana import judge
 from stack.servers.process import until
 from tests.helpers.dashboard_panels import PANELS, Selection, asked
-from tests.helpers.needs import part
+from tests.helpers.required_servers import part
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = json.loads((ROOT / "dashboards/agentos-dashboard.json").read_text())

@@ -29,7 +29,7 @@ from tests.helpers.dashboard_panels import (
     quantiles,
     rates,
 )
-from tests.helpers.needs import part
+from tests.helpers.required_servers import part
 
 SETTINGS = {
     "AGENTOS_PROVIDERS": '{"swift.v1": {"latency": 0.3}, "broken": {"failure_rate": 1}, "slow": {"latency": 120}}',

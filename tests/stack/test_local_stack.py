@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from stack.servers.process import until
-from tests.helpers.needs import part
+from tests.helpers.required_servers import part
 from tests.helpers.terminal import running
 
 ROOT = Path(__file__).parents[2]

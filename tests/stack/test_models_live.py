@@ -29,7 +29,7 @@ from tests.helpers.dashboard_panels import (
     rates,
 )
 from tests.helpers.model_traffic import PEERS, QUESTIONS, SUMMARIES, instances
-from tests.helpers.needs import part
+from tests.helpers.required_servers import part
 
 ROOT = Path(__file__).parents[2]
 COUNTED = {

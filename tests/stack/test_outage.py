@@ -11,7 +11,7 @@ from stack.load import traffic
 from stack.load.outage import STEADY, VICTIMS, lost_traces, outage
 from stack.pipeline_checks import Chain, joined
 from stack.servers.process import until
-from tests.helpers.needs import part
+from tests.helpers.required_servers import part
 
 
 @pytest.mark.parametrize("victim", VICTIMS)

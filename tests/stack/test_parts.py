@@ -8,7 +8,7 @@ import pytest
 
 from stack.servers import binaries as parts
 from stack.servers.binaries import PARTS, PartMissingError, binary
-from tests.helpers import needs
+from tests.helpers import required_servers
 
 
 @pytest.fixture
@@ -32,16 +32,16 @@ def test_a_missing_server_skips_its_test(no_go: None, monkeypatch: pytest.Monkey
     """On a machine that is not CI the test is skipped with the reason."""
     monkeypatch.setenv("CI", "")
     with pytest.raises(pytest.skip.Exception, match="install Go"):
-        needs.part("prometheus")
+        required_servers.part("prometheus")
 
 
 def test_a_missing_server_fails_in_ci(no_go: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """With CI=true nothing may be missing, neither a built server nor a packaged one."""
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="install Go"):
-        needs.part("prometheus")
+        required_servers.part("prometheus")
     with pytest.raises(pytest.fail.Exception, match="sudo apt-get install redis-server"):
-        needs.packaged("redis-server", "redis-server")
+        required_servers.packaged("redis-server", "redis-server")
 
 
 def test_what_is_built_is_found_again(no_go: None) -> None:

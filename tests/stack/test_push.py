@@ -8,7 +8,7 @@ from pathlib import Path
 from stack.load import traffic
 from stack.pipeline_checks import MIXED, OURS, PUSHED, SCRAPED, joined, series
 from stack.servers.process import until
-from tests.helpers.needs import part
+from tests.helpers.required_servers import part
 
 CALLS = 150
 

@@ -12,7 +12,7 @@ import pytest
 from stack.servers.process import until
 from stack.servers.prometheus import Prometheus, scrape_job
 from stack.servers.service import Service
-from tests.helpers.needs import part
+from tests.helpers.required_servers import part
 
 # Type and help as Prometheus must learn them, written down by hand: the contract, not the catalogue.
 CONTRACT = {

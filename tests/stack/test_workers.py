@@ -18,7 +18,7 @@ from stack.load.wrk import loading
 from stack.servers.jaeger import Jaeger
 from stack.servers.process import until
 from stack.servers.service import GUNICORN, UVICORN, Service
-from tests.helpers.needs import packaged
+from tests.helpers.required_servers import packaged
 
 SETTINGS = {"AGENTOS_RATE_LIMIT": "off", "AGENTOS_CLIENT_RATE_LIMIT": "off"}
 Key = tuple[str, tuple[tuple[str, str], ...]]

@@ -18,7 +18,7 @@ from telemetry import AgentOSTelemetry, Telemetry
 from telemetry._sdk import aggregation as record
 from telemetry.agentos import catalogue as rows
 from telemetry.instruments.views import views
-from tests.helpers.readings import Clock, Provider
+from tests.helpers.samples import Clock, Provider
 
 
 @pytest.fixture

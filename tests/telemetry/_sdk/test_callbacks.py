@@ -13,7 +13,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition import ScrapeRefusedError
 from telemetry.metric import telemetry_metrics
-from tests.helpers.hanging import Hanging
+from tests.helpers.hanging_callback import Hanging
 from tests.helpers.providers import provider, text
 
 

@@ -14,7 +14,7 @@ from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition import PrometheusReader, metrics_app
 from telemetry.exposition.asgi import ASGIApp
 from telemetry.metric import telemetry_metrics
-from tests.helpers.hanging import Hanging
+from tests.helpers.hanging_callback import Hanging
 from tests.helpers.providers import OPENMETRICS, provider
 
 BODY = b"# TYPE c_total counter\nc_total 1\n"

@@ -17,8 +17,8 @@ from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition import PrometheusReader
 from telemetry.metric import telemetry_metrics
 from telemetry.metricdata.exponential import upper_bound
+from tests.helpers.generated_metrics import Recording, _power, bounds, build, exemplars_of, expected, recordings
 from tests.helpers.providers import OPENMETRICS, families, plain, text
-from tests.helpers.states import Recording, _power, bounds, build, exemplars_of, expected, recordings
 
 Key = tuple[str, frozenset[tuple[str, Any]]]
 

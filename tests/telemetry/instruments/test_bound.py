@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.agentos import catalogue as rows
 from telemetry.pipeline import SCOPE
-from tests.helpers.readings import Provider, above_zero, points
+from tests.helpers.samples import Provider, above_zero, points
 
 DURATION, REQUESTS, ACTIVE = rows.A2A_REQUEST_DURATION, rows.A2A_REQUESTS, rows.A2A_ACTIVE_TASKS
 LABELS = {"agent": "navi", "operation": "query", "status": "success"}

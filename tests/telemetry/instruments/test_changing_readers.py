@@ -10,7 +10,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from telemetry._sdk import aggregation as record
 from telemetry.agentos import catalogue as rows
 from telemetry.pipeline import SCOPE
-from tests.helpers.readings import Provider, points
+from tests.helpers.samples import Provider, points
 
 DURATION, REQUESTS = rows.A2A_REQUEST_DURATION, rows.A2A_REQUESTS
 LABELS = {"agent": "navi", "operation": "query", "status": "success"}

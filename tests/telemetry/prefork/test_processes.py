@@ -13,9 +13,9 @@ from telemetry import Telemetry
 from telemetry.metric import Catalogue
 from telemetry.prefork import Workers
 from tests.helpers.otlp_receiver import receiving
-from tests.helpers.readings import above_zero, read
-from tests.helpers.run import ACTIVE, HITS, LEVEL, TIME
+from tests.helpers.samples import above_zero, read
 from tests.helpers.worker_process import Process
+from tests.helpers.workers import ACTIVE, HITS, LEVEL, TIME
 
 
 def test_a_killed_process_counts_with_what_was_shown_of_it(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from opentelemetry.trace import StatusCode
 
 from telemetry import AgentOSTelemetry, LabelError, RequestTimer, Telemetry
 from telemetry.agentos import catalogue as rows
-from tests.helpers.readings import Clock, above_zero, counts, read
+from tests.helpers.samples import Clock, above_zero, counts, read
 
 DURATION = rows.A2A_REQUEST_DURATION
 

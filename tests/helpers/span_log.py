@@ -6,7 +6,7 @@ import threading
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
-from tests.helpers.serving import PATIENCE
+from tests.helpers.asgi_server import PATIENCE
 
 
 class SpanLog(SpanProcessor):

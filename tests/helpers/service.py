@@ -15,8 +15,8 @@ from agents.settings import Settings
 from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_models import MODELS
-from tests.helpers.serving import PATIENCE, serving_on_loop
-from tests.helpers.spans import SpanLog
+from tests.helpers.asgi_server import PATIENCE, serving_on_loop
+from tests.helpers.span_log import SpanLog
 
 
 class Service:
