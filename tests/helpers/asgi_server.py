@@ -15,7 +15,7 @@ import uvicorn
 
 Lifespan = Literal["on", "off"]
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 """Seconds after which a wait for an event is a failure."""
 
 
@@ -51,13 +51,13 @@ def serving_on_loop(app: Any, *, lifespan: Lifespan = "on") -> Iterator[tuple[st
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            assert server.listening.wait(PATIENCE)
+            assert server.listening.wait(TIMEOUT)
             assert server.started
             assert server.loop is not None
             yield f"http://127.0.0.1:{listener.getsockname()[1]}", server.loop
         finally:
             server.should_exit = True
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
             assert not thread.is_alive()
 
 
@@ -70,7 +70,7 @@ def closed_port() -> int:
 def ask(url: str, accept: str, agent: str = "peer", operation: str = "query") -> socket.socket:
     """Sends a run over a socket of its own, which the test can close when it likes."""
     parts = urlsplit(url)
-    connection = socket.create_connection((parts.hostname, parts.port), PATIENCE)
+    connection = socket.create_connection((parts.hostname, parts.port), TIMEOUT)
     body = json.dumps({"input": "hi", "operation": operation}).encode()
     head = (
         f"POST /agents/{agent}/runs HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"

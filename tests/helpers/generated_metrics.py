@@ -146,7 +146,7 @@ def _samples(name: str, data: Any, point: Any) -> Iterator[tuple[tuple[str, froz
 def _explicit(point: Any) -> tuple[list[int], list[float]]:
     """The buckets that are filled, and the one of zero where there is nothing above it or something below."""
     found = [
-        (-_power(point.negative.offset + i, point.scale), count)
+        (-exact_power(point.negative.offset + i, point.scale), count)
         for i, count in reversed(list(enumerate(point.negative.bucket_counts)))
         if count
     ]
@@ -154,11 +154,11 @@ def _explicit(point: Any) -> tuple[list[int], list[float]]:
         found.append((0.0, point.zero_count))
     for i, count in enumerate(point.positive.bucket_counts):
         if count:
-            found.append((_power(point.positive.offset + i + 1, point.scale), count))
+            found.append((exact_power(point.positive.offset + i + 1, point.scale), count))
     return [*(count for _, count in found), 0], [edge for edge, _ in found]
 
 
-def _power(index: int, scale: int) -> float:
+def exact_power(index: int, scale: int) -> float:
     """2**(index * 2**-scale), the nearest float, by a logarithm of 60 digits."""
     digits = Context(prec=60)
     exponent = digits.divide(digits.multiply(digits.ln(Decimal(2)), Decimal(index)), digits.power(Decimal(2), scale))

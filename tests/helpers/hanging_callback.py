@@ -7,7 +7,7 @@ from threading import Event
 from opentelemetry.metrics import CallbackOptions, Observation
 
 
-class Hanging:
+class HangingCallback:
     """A callback that hangs until it is let go, and counts its calls."""
 
     def __init__(self) -> None:

@@ -27,7 +27,8 @@ from telemetry import AgentOSTelemetry
 from telemetry.agentos.catalogue_genai import LATEST
 from telemetry.agentos.catalogue_models import MODELS
 from telemetry.metric import Catalogue
-from tests.helpers.asgi_server import PATIENCE, serving
+from tests.helpers.asgi_server import TIMEOUT, serving
+from tests.helpers.clock import Clock
 
 ASKED = ModelRequest("question", "how are you?")
 HEAD: dict[str, Any] = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m-2026"}
@@ -73,10 +74,10 @@ class Gate:
 
     async def passing(self) -> None:
         self.reached.set()
-        assert await asyncio.to_thread(self.opened.wait, PATIENCE)
+        assert await asyncio.to_thread(self.opened.wait, TIMEOUT)
 
     async def wait_until_reached(self) -> None:
-        assert await asyncio.to_thread(self.reached.wait, PATIENCE)
+        assert await asyncio.to_thread(self.reached.wait, TIMEOUT)
 
 
 CUT = object()
@@ -117,16 +118,6 @@ class ModelServer:
                 for gate in (piece for reply in self.replies if isinstance(reply, Sequence) for piece in reply):
                     if isinstance(gate, Gate):
                         gate.opened.set()
-
-
-class Clock:
-    """Stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Bench:

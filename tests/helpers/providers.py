@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from opentelemetry.sdk.metrics import MeterProvider
@@ -16,11 +16,15 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from telemetry import Telemetry
 from telemetry.exposition import PrometheusReader
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 RESOURCE = Resource({"service.name": "test"})
 TRACER = TracerProvider(shutdown_on_exit=False).get_tracer("test")
+
+HostFactory = Callable[..., tuple[Telemetry, MeterProvider]]
+"""Builds a host's provider with our Views, and a telemetry over it."""
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], Any]
 

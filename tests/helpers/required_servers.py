@@ -11,7 +11,7 @@ import pytest
 
 from stack.servers.binaries import PartMissingError, binary
 
-__all__ = ["packaged", "part"]
+__all__ = ["built_server", "packaged_server"]
 
 
 def _missing(reason: str) -> NoReturn:
@@ -21,7 +21,7 @@ def _missing(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-def part(name: str) -> Path:
+def built_server(name: str) -> Path:
     """A server that is built from its pins."""
     try:
         return binary(name)
@@ -29,7 +29,7 @@ def part(name: str) -> Path:
         _missing(str(reason))
 
 
-def packaged(program: str, package: str) -> Path:
+def packaged_server(program: str, package: str) -> Path:
     """A server from a Debian package."""
     found = shutil.which(program)
     if found is None:

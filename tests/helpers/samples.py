@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -34,18 +32,6 @@ def above_zero(telemetry: Telemetry, prefix: str = "") -> Samples:
     return {key: value for key, value in read(telemetry).items() if value and key[0].startswith(prefix)}
 
 
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-        self.readings = 0
-
-    def __call__(self) -> float:
-        self.readings += 1
-        return self.now
-
-
 def points(reader: InMemoryMetricReader) -> list[tuple[Any, ...]]:
     """What a reader collects, times left out."""
     data = reader.get_metrics_data()
@@ -56,9 +42,6 @@ def points(reader: InMemoryMetricReader) -> list[tuple[Any, ...]]:
             exemplars = tuple((e.value, e.trace_id, dict(e.filtered_attributes or {})) for e in p.exemplars)
             found.append((metric.name, tuple(sorted((p.attributes or {}).items())), value, exemplars))
     return sorted(found, key=lambda point: point[:2])
-
-
-Provider = Callable[..., tuple[Telemetry, MeterProvider]]
 
 
 def counts(telemetry: Telemetry, name: str = "a2a_request_duration_seconds") -> dict[str, float]:

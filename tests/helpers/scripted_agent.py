@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tests.helpers.asgi_server import PATIENCE, serving
+from tests.helpers.asgi_server import TIMEOUT, serving
 
 Reply = Callable[[dict[str, Any]], Awaitable[Response]]
 
@@ -122,7 +122,7 @@ def stalling(release: threading.Event, *events: dict[str, Any], then: tuple[dict
         async def chunks() -> AsyncIterator[bytes]:
             for event in events:
                 yield frame(call, event)
-            await asyncio.to_thread(release.wait, PATIENCE)
+            await asyncio.to_thread(release.wait, TIMEOUT)
             for event in then:
                 yield frame(call, event)
 

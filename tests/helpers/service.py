@@ -15,7 +15,7 @@ from agents.settings import Settings
 from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_models import MODELS
-from tests.helpers.asgi_server import PATIENCE, serving_on_loop
+from tests.helpers.asgi_server import TIMEOUT, serving_on_loop
 from tests.helpers.span_log import SpanLog
 
 
@@ -55,10 +55,10 @@ class Service:
             mine = asyncio.current_task()
             passing = {task for task in asyncio.all_tasks() if task is not mine} - lasting
             if lasting and passing:
-                await asyncio.wait(passing, timeout=PATIENCE)
+                await asyncio.wait(passing, timeout=TIMEOUT)
             return {task for task in asyncio.all_tasks() if task is not mine}
 
-        return asyncio.run_coroutine_threadsafe(settled(), self._loop).result(2 * PATIENCE)
+        return asyncio.run_coroutine_threadsafe(settled(), self._loop).result(2 * TIMEOUT)
 
 
 Start = Callable[..., Service]
@@ -71,7 +71,7 @@ def running_service(settings: Settings) -> Iterator[Service]:
     try:
         with (
             serving_on_loop(create_app(settings, telemetry)) as (url, loop),
-            httpx.Client(base_url=url, timeout=PATIENCE) as client,
+            httpx.Client(base_url=url, timeout=TIMEOUT) as client,
         ):
             yield Service(url, telemetry, spans, client, loop)
     finally:

@@ -6,7 +6,7 @@ import threading
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
-from tests.helpers.asgi_server import PATIENCE
+from tests.helpers.asgi_server import TIMEOUT
 
 
 class SpanLog(SpanProcessor):
@@ -27,5 +27,5 @@ class SpanLog(SpanProcessor):
     def wait(self, name: str, count: int = 1) -> list[ReadableSpan]:
         """The ended spans of this name, once there are that many."""
         with self._news:
-            assert self._news.wait_for(lambda: len(self.named(name)) >= count, PATIENCE), name
+            assert self._news.wait_for(lambda: len(self.named(name)) >= count, TIMEOUT), name
             return self.named(name)

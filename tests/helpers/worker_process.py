@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 from typing import Self
 
-__all__ = ["Process"]
+__all__ = ["WorkerProcess"]
 
 ROOT = Path(__file__).parents[2]
 
 
-class Process:
-    """``Process(folder)`` starts one; its supervisor is this process."""
+class WorkerProcess:
+    """``WorkerProcess(folder)`` starts one; its supervisor is this process."""
 
     def __init__(self, folder: Path, *, save_every: float = 3600.0, timeout: float = 5.0) -> None:
         self._process = subprocess.Popen(

@@ -18,7 +18,7 @@ from stack.servers.alertmanager import Alertmanager
 from stack.servers.process import until
 from stack.servers.prometheus import Prometheus, scrape_job
 from stack.servers.service import Service
-from tests.helpers.required_servers import packaged, part
+from tests.helpers.required_servers import built_server, packaged_server
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {
@@ -89,7 +89,7 @@ def pager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, P
         (folder / file.name).write_text(shortened(file.read_text()))
     with ExitStack() as stack:
         webhook = stack.enter_context(Webhook().listening())
-        program = packaged("prometheus-alertmanager", "prometheus-alertmanager")
+        program = packaged_server("prometheus-alertmanager", "prometheus-alertmanager")
         alertmanager = stack.enter_context(Alertmanager(program, folder / "alertmanager", webhook.url))
         service = stack.enter_context(Service(folder / "service", SETTINGS))
         extra = {
@@ -98,7 +98,7 @@ def pager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, P
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager.address]}]}]},
         }
         jobs = [scrape_job("agentos", service.address)]
-        prometheus = stack.enter_context(Prometheus(part("prometheus"), folder / "prometheus", jobs, extra=extra))
+        prometheus = stack.enter_context(Prometheus(built_server("prometheus"), folder / "prometheus", jobs, extra=extra))
         until("the zeros", lambda: prometheus.value('count(a2a_requests_total{job="agentos"})'))
         yield service, prometheus, webhook
 

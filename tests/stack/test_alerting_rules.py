@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from stack.servers.alertmanager import SAMPLE
-from tests.helpers.required_servers import packaged
+from tests.helpers.required_servers import packaged_server
 
 ROOT = Path(__file__).parents[2]
 RULES = sorted((ROOT / "dashboards/rules").glob("*.yml"))
@@ -112,7 +112,7 @@ def test_prometheus_takes_the_configuration_with_an_alertmanager(promtool: Path,
 
 def test_alertmanager_takes_the_sample_configuration() -> None:
     """``amtool check-config`` accepts the sample: pages at once, tickets by the day, tickets kept back under a page."""
-    said = _run(packaged("amtool", "prometheus-alertmanager"), "check-config", SAMPLE)
+    said = _run(packaged_server("amtool", "prometheus-alertmanager"), "check-config", SAMPLE)
     assert "SUCCESS" in said
     assert " - 1 inhibit rules" in said
     assert " - 2 receivers" in said

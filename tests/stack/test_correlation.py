@@ -13,7 +13,7 @@ from stack.load import traffic
 from stack.pipeline_checks import MIXED, OURS, PUSHED, SCRAPED, Chain, joined, series
 from stack.servers.jaeger import Span
 from stack.servers.process import until
-from tests.helpers.required_servers import part
+from tests.helpers.required_servers import built_server
 
 CALLS = 500
 A2A = ("agent", "operation", "status")
@@ -39,7 +39,7 @@ class Measured:
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
     """All spans and samples of 500 mixed calls have arrived everywhere."""
-    with joined(tmp_path_factory.mktemp("chain"), MIXED, program=part) as chain:
+    with joined(tmp_path_factory.mktemp("chain"), MIXED, program=built_server) as chain:
         started = time.time()
         seen = traffic.tally(traffic.make(chain.service.url, traffic.mixed(CALLS)))
         found = Measured(chain, seen, started)

@@ -23,7 +23,7 @@ from stack.servers.binaries import PartMissingError
 from stack.servers.grafana import judge
 from stack.servers.process import until
 from tests.helpers.dashboard_panels import PANELS, Selection, asked
-from tests.helpers.required_servers import part
+from tests.helpers.required_servers import built_server
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = json.loads((ROOT / "dashboards/agentos-dashboard.json").read_text())
@@ -57,7 +57,7 @@ class Shown:
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     """120 mixed calls have been scraped, their traces stored, and a step of 15 s has passed at their end."""
-    with joined(tmp_path_factory.mktemp("chain"), MIXED, program=part) as chain:
+    with joined(tmp_path_factory.mktemp("chain"), MIXED, program=built_server) as chain:
         until("the zeros", lambda: chain.prometheus.value(f'count(a2a_requests_total{{job="{SCRAPED}"}})'))
         started = time.time()
         seen = traffic.tally(traffic.make(chain.service.url, traffic.mixed(120)))

@@ -11,13 +11,13 @@ from stack.load import traffic
 from stack.load.outage import STEADY, VICTIMS, lost_traces, outage
 from stack.pipeline_checks import Chain, joined
 from stack.servers.process import until
-from tests.helpers.required_servers import part
+from tests.helpers.required_servers import built_server
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_callers_and_totals_survive_an_outage(tmp_path: Path, victim: str) -> None:
     """No caller sees an error, memory stays bounded, all totals agree afterwards, and no accepted span is lost."""
-    with joined(tmp_path, STEADY, program=part) as chain:
+    with joined(tmp_path, STEADY, program=built_server) as chain:
         result = outage(chain, victim, before=3, away=5, after=2)
         assert {outcome.status for outcome in result.outcomes} == {"success"}
         assert all(end - start < 64 for start, end in result.resident_mib.values()), result.resident_mib
@@ -30,7 +30,7 @@ def test_callers_and_totals_survive_an_outage(tmp_path: Path, victim: str) -> No
 
 def test_the_totals_of_several_workers_survive_an_outage(tmp_path: Path) -> None:
     """Four workers push through a Collector that goes and comes back: the sum over them is what is scraped of any."""
-    with joined(tmp_path, STEADY, program=part, workers=4) as chain:
+    with joined(tmp_path, STEADY, program=built_server, workers=4) as chain:
         result = outage(chain, "collector", before=3, away=5, after=2)
         assert {outcome.status for outcome in result.outcomes} == {"success"}
         assert chain.prometheus.value('count(count by (instance) (a2a_requests_total{job="otlp/agentos"}))') == 4
@@ -46,7 +46,7 @@ def queued(chain: Chain) -> int:
 
 def test_a_queue_on_disk_survives_the_collector(tmp_path: Path) -> None:
     """With the trace store away, 300 calls' spans wait on disk; the Collector is killed and none of them is lost."""
-    with joined(tmp_path, STEADY, program=part) as chain:
+    with joined(tmp_path, STEADY, program=built_server) as chain:
         chain.jaeger.kill()
         outcomes = traffic.make(chain.service.url, traffic.mixed(300))
         handed_over = 'sum(spans_calls_total{span_name="a2a.request"})'

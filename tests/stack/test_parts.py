@@ -32,16 +32,16 @@ def test_a_missing_server_skips_its_test(no_go: None, monkeypatch: pytest.Monkey
     """On a machine that is not CI the test is skipped with the reason."""
     monkeypatch.setenv("CI", "")
     with pytest.raises(pytest.skip.Exception, match="install Go"):
-        required_servers.part("prometheus")
+        required_servers.built_server("prometheus")
 
 
 def test_a_missing_server_fails_in_ci(no_go: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """With CI=true nothing may be missing, neither a built server nor a packaged one."""
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="install Go"):
-        required_servers.part("prometheus")
+        required_servers.built_server("prometheus")
     with pytest.raises(pytest.fail.Exception, match="sudo apt-get install redis-server"):
-        required_servers.packaged("redis-server", "redis-server")
+        required_servers.packaged_server("redis-server", "redis-server")
 
 
 def test_what_is_built_is_found_again(no_go: None) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from stack.load import traffic
 from stack.pipeline_checks import MIXED, OURS, PUSHED, SCRAPED, joined, series
 from stack.servers.process import until
-from tests.helpers.required_servers import part
+from tests.helpers.required_servers import built_server
 
 CALLS = 150
 
@@ -17,7 +17,7 @@ def test_with_sampling_exemplars_only_name_sampled_traces(tmp_path: Path) -> Non
     """At 10 % every exemplar is found in Jaeger, and over http/protobuf the pushed state equals the scraped one."""
     sampled = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.1"}
     with joined(
-        tmp_path, {**MIXED, **sampled, "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"}, protocol="http/protobuf", program=part
+        tmp_path, {**MIXED, **sampled, "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"}, protocol="http/protobuf", program=built_server
     ) as chain:
         started = time.time()
         seen = traffic.make(chain.service.url, traffic.mixed(CALLS))
@@ -35,7 +35,7 @@ def test_with_sampling_exemplars_only_name_sampled_traces(tmp_path: Path) -> Non
 def test_the_tail_sampler_keeps_errors_and_slow_calls(tmp_path: Path) -> None:
     """With TRACE_PROCESSORS=[tail_sampling] every failed call's trace is kept, and most of the others are dropped."""
     settings = {**MIXED, "AGENTOS_RATE_LIMIT": "off"}
-    with joined(tmp_path, settings, collector={"TRACE_PROCESSORS": "[tail_sampling]"}, program=part) as chain:
+    with joined(tmp_path, settings, collector={"TRACE_PROCESSORS": "[tail_sampling]"}, program=built_server) as chain:
         outcomes = traffic.make(chain.service.url, traffic.mixed(CALLS))
         failed = {outcome.trace_id for outcome in outcomes if outcome.status == "error"}
         answered = {outcome.trace_id for outcome in outcomes if outcome.status == "success"}

@@ -18,7 +18,7 @@ from stack.load.wrk import loading
 from stack.servers.jaeger import Jaeger
 from stack.servers.process import until
 from stack.servers.service import GUNICORN, UVICORN, Service
-from tests.helpers.required_servers import packaged
+from tests.helpers.required_servers import packaged_server
 
 SETTINGS = {"AGENTOS_RATE_LIMIT": "off", "AGENTOS_CLIENT_RATE_LIMIT": "off"}
 Key = tuple[str, tuple[tuple[str, str], ...]]
@@ -118,7 +118,7 @@ def recycling(service: Service, state: Path, how: signal.Signals) -> Iterator[li
 
 @pytest.fixture
 def wrk() -> Path:
-    return packaged("wrk", "wrk")
+    return packaged_server("wrk", "wrk")
 
 
 Start = Callable[..., Service]

@@ -18,7 +18,8 @@ from telemetry import AgentOSTelemetry, Telemetry
 from telemetry._sdk import aggregation as record
 from telemetry.agentos import catalogue as rows
 from telemetry.instruments.views import views
-from tests.helpers.samples import Clock, Provider
+from tests.helpers.clock import Clock
+from tests.helpers.providers import HostFactory
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def host() -> Iterator[Provider]:
+def host() -> Iterator[HostFactory]:
     """A host's provider with our Views (and others), and a telemetry over it."""
     made: list[MeterProvider] = []
 
