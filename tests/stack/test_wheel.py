@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agents import __version__
 from stack.servers.service import Service
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +35,7 @@ def test_the_wheel_runs_in_an_empty_environment(wheel: Path, tmp_path: Path) -> 
     with Service(tmp_path / "elsewhere", python=python) as service:
         assert service.run("navi", "hello").json()["status"] == "success"
         assert 'a2a_requests_total{agent="navi",operation="query",status="success"} 1' in service.metrics()
-        assert 'version="0.1.0"' in service.metrics()
+        assert f'version="{__version__}"' in service.metrics()
 
 
 def test_the_wheel_holds_the_two_packages_and_the_licence(wheel: Path) -> None:
@@ -42,6 +43,6 @@ def test_the_wheel_holds_the_two_packages_and_the_licence(wheel: Path) -> None:
     import zipfile
 
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names} == {"agents", "telemetry", "agentos_telemetry-0.1.0.dist-info"}
-    assert "agentos_telemetry-0.1.0.dist-info/licenses/LICENSE" in names
+    assert {name.split("/")[0] for name in names} == {"agents", "telemetry", f"agentos_telemetry-{__version__}.dist-info"}
+    assert f"agentos_telemetry-{__version__}.dist-info/licenses/LICENSE" in names
     assert {"agents/py.typed", "telemetry/py.typed"} <= set(names)
