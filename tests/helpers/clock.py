@@ -1,10 +1,10 @@
-"""A clock for the tests that moves only when a test moves it."""
+"""A clock that only the test moves."""
 
 from __future__ import annotations
 
 
 class Clock:
-    """A clock that stands still until a test sets ``now``; ``reads`` counts how often it was read."""
+    """Returns ``now`` and counts its ``reads``. The test moves it by setting ``now``, in seconds."""
 
     def __init__(self) -> None:
         self.now = 100.0

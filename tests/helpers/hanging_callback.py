@@ -1,4 +1,4 @@
-"""A callback that hangs until it is let go."""
+"""A callback that blocks until the test releases it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 
 
 class HangingCallback:
-    """A callback that hangs until it is let go, and counts its calls."""
+    """Blocks until the test sets ``go``, and counts its calls."""
 
     def __init__(self) -> None:
         self.calls = 0

@@ -1,4 +1,4 @@
-"""Where a server comes from. One that cannot be had skips the test with the way to get it; with CI=true it fails."""
+"""Paths of the real servers. A missing server skips the test and says how to get it; with CI=true it fails the test."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["built_server", "packaged_server"]
 
 
 def _missing(reason: str) -> NoReturn:
-    """Skips the test, or fails it where nothing may be missing."""
+    """Skips the test; fails it with CI=true."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
 
 def built_server(name: str) -> Path:
-    """A server that is built from its pins."""
+    """Returns the path of a server that is built from its pins."""
     try:
         return binary(name)
     except PartMissingError as reason:
@@ -30,7 +30,7 @@ def built_server(name: str) -> Path:
 
 
 def packaged_server(program: str, package: str) -> Path:
-    """A server from a Debian package."""
+    """Returns the path of a server from a Debian package."""
     found = shutil.which(program)
     if found is None:
         _missing(f"{program} is not installed: sudo apt-get install {package} (as root, `make packages` does it)")

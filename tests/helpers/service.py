@@ -1,4 +1,4 @@
-"""The service under test, with a scripted agent behind it."""
+"""The service under test, run in this process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Service:
         return self.client.post(f"/agents/{agent}/runs", json={"input": text, **body}, headers=headers)
 
     def samples(self, name: str) -> dict[tuple[tuple[str, str], ...], float]:
-        """The samples of this name, as a scrape shows them."""
+        """Scrapes and returns labels -> value of the samples with this name."""
         families = text_string_to_metric_families(self.client.get("/metrics").text)
         found = [one for family in families for one in family.samples if one.name == name]
         return {tuple(sorted(one.labels.items())): one.value for one in found}
@@ -45,11 +45,11 @@ class Service:
         return self.samples(name).get(tuple(sorted(labels.items())))
 
     def counted(self, name: str) -> dict[str, float]:
-        """The samples above 0, by their label values in the order of their keys."""
+        """Returns the samples above 0, by their label values in the order of the keys."""
         return {"/".join(value for _, value in key): number for key, number in self.samples(name).items() if number}
 
     def tasks_besides(self, lasting: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
-        """The tasks of the service's loop, once all but the lasting ones (or those that never end) have ended."""
+        """Returns the tasks of the service's loop, after all but the ``lasting`` ones have ended or ``TIMEOUT`` has passed."""
 
         async def settled() -> set[asyncio.Task[Any]]:
             mine = asyncio.current_task()

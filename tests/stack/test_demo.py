@@ -21,8 +21,8 @@ OVERVIEW = ("A2A Requests (5m)", "A2A p95 Latency", "A2A Error Rate", "Active Ta
 
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
-    with running("demo") as open_label:
-        yield open_label
+    with running("demo") as terminal:
+        yield terminal
 
 
 def test_ctrl_c_ends_the_demo_with_the_service(terminal: Terminal) -> None:
