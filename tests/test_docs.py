@@ -13,7 +13,7 @@ GUIDE = (ROOT / "docs" / "operations.md").read_text()
 
 
 def test_the_guide_names_every_setting() -> None:
-    """Each variable of the service's settings is in the table."""
+    """Each variable of the service's settings is in the table of docs/operations.md."""
     assert [name for field in fields(Settings) if (name := field.metadata["variable"]) not in GUIDE] == []
 
 

@@ -1,4 +1,4 @@
-"""The real servers as fixtures."""
+"""Fixtures that start the real servers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def prometheus(started: Callable[[Prometheus], Prometheus], tmp_path: Path) -> C
 
 @pytest.fixture
 def jaeger(started: Callable[[Jaeger], Jaeger], tmp_path: Path) -> Jaeger:
-    """A running trace store."""
+    """A running Jaeger."""
     return started(Jaeger(built_server("jaeger"), tmp_path / "jaeger"))
 
 

@@ -1,4 +1,4 @@
-"""From a metric to its trace and back: 500 mixed calls, looked at in Prometheus and in Jaeger."""
+"""Metrics and traces of 500 mixed calls agree in Prometheus and in Jaeger."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOKENS = {"input": "gen_ai.usage.input_tokens", "output": "gen_ai.usage.output_t
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The chain after the calls, and what the callers saw."""
+    """The pipeline after the calls, and the callers' outcomes."""
 
     chain: Chain
     seen: Counter[tuple[str, str, str]]
@@ -32,13 +32,13 @@ class Measured:
 
     @property
     def called(self) -> Counter[tuple[str, str, str]]:
-        """The calls that reached an agent."""
+        """The calls that reached an agent, by agent, operation and status."""
         return Counter({key: count for key, count in self.seen.items() if key[2] != "denied"})
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
-    """All spans and samples of 500 mixed calls have arrived everywhere."""
+    """All spans and samples of 500 mixed calls have arrived in each store."""
     with joined(tmp_path_factory.mktemp("chain"), MIXED, program=built_server) as chain:
         started = time.time()
         seen = traffic.tally(traffic.make(chain.service.url, traffic.mixed(CALLS)))
@@ -52,7 +52,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
 
 
 def test_the_calls_were_mixed(measured: Measured) -> None:
-    """Among the 500 are successes and errors of both agents and denied calls, most succeed, and none was broken."""
+    """Both agents have successes, errors and denied calls, most calls succeed, and none was broken."""
     assert measured.seen.total() == CALLS
     ended = Counter(status for *_, status in measured.seen.elements())
     assert ended["success"] > 2 * ended["error"]
@@ -63,7 +63,7 @@ def test_the_calls_were_mixed(measured: Measured) -> None:
 
 @pytest.mark.parametrize("job", [SCRAPED, PUSHED])
 def test_every_exemplar_leads_to_a_span_with_its_series_labels(measured: Measured, job: str) -> None:
-    """C1: each exemplar's span is in Jaeger and carries each label of the series; a direction's token count is above 0."""
+    """Each exemplar's span is in Jaeger and carries each label of the series; a direction's token count is above 0."""
     chain = measured.chain
     rows = chain.prometheus.exemplars(f'{{job="{job}",{OURS}}}', measured.started, time.time())
     spans = {(span.trace_id, span.span_id): span for span in chain.jaeger.spans("agentos")}
@@ -105,7 +105,7 @@ def test_exemplars_of_span_metrics_name_traces_that_are_kept(measured: Measured)
 
 
 def test_calls_counters_spans_and_span_metrics_agree(measured: Measured) -> None:
-    """C2: per label set of A2A, what the callers saw, the counter, the spans and span_metrics are one number."""
+    """For each label set of A2A, the callers' outcomes, the counter, the spans and span_metrics have one number."""
     chain = measured.chain
     counted = chain.counts("a2a_requests_total", SCRAPED, *A2A)
     stored = Counter(tuple(span.tags[key] for key in A2A) for span in chain.spans("a2a.request"))
@@ -115,7 +115,7 @@ def test_calls_counters_spans_and_span_metrics_agree(measured: Measured) -> None
 
 
 def test_model_calls_agree(measured: Measured) -> None:
-    """C2: per label set of model calls, the counter, the spans and span_metrics are one number."""
+    """For each label set of model calls, the counter, the spans and span_metrics have one number."""
     chain = measured.chain
     counted = chain.counts("ccr_requests_total", SCRAPED, *CCR)
     stored = Counter(tuple(span.tags[key] for key in CCR) for span in chain.spans("ccr.request"))
@@ -124,8 +124,8 @@ def test_model_calls_agree(measured: Measured) -> None:
     assert counted.total() > 0
 
 
-def test_both_ways_at_once_count_nothing_twice(measured: Measured) -> None:
-    """With scrape and push on, the job that dashboards read holds each call once, and the push has a job of its own."""
+def test_scrape_and_push_together_count_nothing_twice(measured: Measured) -> None:
+    """With scrape and push on, the job that dashboards read has each call once, and pushed series have another job."""
     prometheus = measured.chain.prometheus
     assert prometheus.value(f'sum(a2a_requests_total{{job="{SCRAPED}"}})') == measured.called.total()
     jobs = {sample.labels["job"] for sample in prometheus.query("count by (job) (a2a_requests_total)")}
@@ -133,7 +133,7 @@ def test_both_ways_at_once_count_nothing_twice(measured: Measured) -> None:
 
 
 def test_scraped_and_pushed_state_agree(measured: Measured) -> None:
-    """Once the load has stopped, every series has the same value both ways, and neither way has one that the other lacks."""
+    """After the load, the scraped and the pushed series are the same and have the same values."""
     scraped, pushed = (series(measured.chain.prometheus, job) for job in (SCRAPED, PUSHED))
     print(f"{len(scraped)} series compared")
     assert scraped == pushed
@@ -141,7 +141,7 @@ def test_scraped_and_pushed_state_agree(measured: Measured) -> None:
 
 
 def test_one_trace_leads_from_the_request_to_the_provider(measured: Measured) -> None:
-    """A call's trace has each hop as the child of the one before, over the agent's HTTP border, and no text of the call."""
+    """In a call's trace each hop is the child of the one before, across the agent's HTTP call; no text of the call is in it."""
     chain = measured.chain
     calls = [traffic.Call("herald", "announce", f"later-{n}", "one more") for n in range(20)]
     answered = next(found for found in traffic.make(chain.service.url, calls) if found.status == "success")

@@ -1,4 +1,4 @@
-"""Grafana's own code as judge: its variables, its Prometheus data source, its links from exemplars to traces and back."""
+"""The dashboard in Grafana's own code: variables, Prometheus data source, links from exemplars to traces and back."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SEVERAL = Selection(
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The chain after the traffic, and the times that were looked at."""
+    """The pipeline after the traffic, and the time range of the panels."""
 
     chain: Chain
     start: float
@@ -56,7 +56,7 @@ class Shown:
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
-    """120 mixed calls have been scraped, their traces stored, and a step of 15 s has passed at their end."""
+    """120 mixed calls have been scraped, their traces stored, and a whole step of 15 s has passed after them."""
     with joined(tmp_path_factory.mktemp("chain"), MIXED, program=built_server) as chain:
         until("the zeros", lambda: chain.prometheus.value(f'count(a2a_requests_total{{job="{SCRAPED}"}})'))
         started = time.time()
@@ -65,7 +65,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
         total = f'sum(a2a_requests_total{{job="{SCRAPED}"}})'
         until("the scrape", lambda: chain.prometheus.value(total) == calls)
         until("Jaeger", lambda: len(chain.spans("a2a.request")) == calls)
-        # Grafana looks at whole steps only: the last one must lie behind the traffic.
+        # Grafana queries whole steps only: the last one must lie after the traffic.
         step = math.ceil(time.time() / 15) * 15
         until("a whole step", lambda: time.time() > step, timeout=20)
         until("a sample behind it", lambda: chain.prometheus.value(f'timestamp(up{{job="{SCRAPED}"}}) > {step}'))
@@ -89,7 +89,7 @@ def _grafana(shown: Shown, selection: Selection = ALL) -> dict[str, Any]:
 
 @pytest.mark.parametrize("selection", [ALL, ONE, SEVERAL], ids=lambda selection: selection.name)
 @pytest.mark.parametrize("title", PANELS)
-def test_grafana_shows_what_prometheus_says(shown: Shown, title: str, selection: Selection) -> None:
+def test_grafana_shows_the_values_of_prometheus(shown: Shown, title: str, selection: Selection) -> None:
     """With All, one value and several, Grafana's data source shows each panel's series with their names and values."""
     series = _grafana(shown, selection)["panels"][title]["series"]
     at = {points[-1][0] / 1000 for points in series.values()}
@@ -99,7 +99,7 @@ def test_grafana_shows_what_prometheus_says(shown: Shown, title: str, selection:
 
 
 def test_grafana_finds_the_values_of_the_variables(shown: Shown) -> None:
-    """Each variable offers the values that the service has, and the job that is scraped beside others."""
+    """Each variable offers the service's values, and the jobs include the scraped one."""
     options = _grafana(shown)["variables"]
     assert SCRAPED in options.pop("job")
     assert {name: sorted(values) for name, values in options.items()} == {
@@ -111,7 +111,7 @@ def test_grafana_finds_the_values_of_the_variables(shown: Shown) -> None:
 
 
 def test_an_exemplar_leads_to_its_trace(shown: Shown) -> None:
-    """Each exemplar of the latency panels has a link, made from our provisioning, to a trace that Jaeger has."""
+    """Each exemplar of the latency panels has a link, built from our provisioning, to a trace in Jaeger."""
     stored = {span.trace_id for span in shown.chain.jaeger.spans("agentos")}
     checked = 0
     for title, panel in _grafana(shown)["panels"].items():
@@ -149,7 +149,7 @@ def test_a_span_leads_to_its_series(shown: Shown, store: str) -> None:
     options = next(source for source in DATASOURCES if source["name"] == store)["jsonData"]["tracesToMetrics"]
     queries = {query["name"]: query["query"] for query in options["queries"]}
     keys = [tag["key"] for tag in options["tags"]]
-    # https://grafana.com/docs/grafana/latest/datasources/jaeger/#trace-to-metrics: the tags that the span has
+    # Only the tags that the span has: https://grafana.com/docs/grafana/latest/datasources/jaeger/#trace-to-metrics
     spans = [[f'{key}="{span.tags[key]}"' for key in keys if key in span.tags] for span in shown.chain.jaeger.spans("agentos")]
     kinds = Counter(", ".join(labels) for labels in spans if len(labels) > 1)
     for labels, count in kinds.items():
@@ -161,8 +161,8 @@ def test_a_span_leads_to_its_series(shown: Shown, store: str) -> None:
     assert len(kinds) > 10
 
 
-def test_the_collector_tells_how_full_its_queues_are(shown: Shown) -> None:
-    """The alert about filling queues finds the Collector's own metrics by their names: a share for each exporter."""
+def test_the_collector_shows_how_full_its_queues_are(shown: Shown) -> None:
+    """The alert about filling queues finds the Collector's own metrics: a ratio for each exporter."""
     rules = yaml.safe_load((ROOT / "dashboards/rules/agentos-alerts.yml").read_text())["groups"][0]["rules"]
     expr = next(rule["expr"] for rule in rules if rule["alert"] == "ExporterQueueFilling")
     samples = shown.chain.prometheus.query(expr.replace("> 0.8", ">= 0"))

@@ -1,4 +1,4 @@
-"""A server of the chain goes away under load and comes back. `make bench-outage` measures the same over a minute."""
+"""A server of the pipeline is killed under load and started again. `make bench-outage` measures this over a minute."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def test_callers_and_totals_survive_an_outage(tmp_path: Path, victim: str) -> No
         result = outage(chain, victim, before=3, away=5, after=2)
         assert {outcome.status for outcome in result.outcomes} == {"success"}
         assert all(end - start < 64 for start, end in result.resident_mib.values()), result.resident_mib
-        # Jaeger's store is its memory: what it had is gone with it, what was queued for it must come.
-        # What the service could not hand to an absent Collector waits in the service, which is not asked to keep it.
+        # Jaeger stores spans in memory: a kill loses the stored ones; spans queued for it must arrive afterwards.
+        # Spans that the service could not send to the stopped Collector may be lost.
         kept = {"collector": result.after, "jaeger": [*result.during, *result.after], "prometheus": result.outcomes}
         assert lost_traces(chain, kept[victim]) == 0
         print(f"{victim}: p99 during the outage {result.slower:.2f}x, MiB {result.resident_mib}")
 
 
 def test_the_totals_of_several_workers_survive_an_outage(tmp_path: Path) -> None:
-    """Four workers push through a Collector that goes and comes back: the sum over them is what is scraped of any."""
+    """With four workers that push through a restarted Collector, the pushed sum equals the scraped total."""
     with joined(tmp_path, STEADY, program=built_server, workers=4) as chain:
         result = outage(chain, "collector", before=3, away=5, after=2)
         assert {outcome.status for outcome in result.outcomes} == {"success"}
@@ -38,14 +38,14 @@ def test_the_totals_of_several_workers_survive_an_outage(tmp_path: Path) -> None
 
 
 def queued(chain: Chain) -> int:
-    """Bytes that wait in the Collector's queue for the trace store."""
+    """Returns the bytes in the Collector's queue for the trace store."""
     text = httpx.get(f"http://127.0.0.1:{chain.collector.telemetry}/metrics").text
     sizes = [line for line in text.splitlines() if line.startswith("otelcol_exporter_queue_size{")]
     return sum(int(float(line.rpartition(" ")[2])) for line in sizes if "otlp_grpc/traces" in line)
 
 
 def test_a_queue_on_disk_survives_the_collector(tmp_path: Path) -> None:
-    """With the trace store away, 300 calls' spans wait on disk; the Collector is killed and none of them is lost."""
+    """While the trace store is down, the spans of 300 calls wait on disk; a kill of the Collector loses none."""
     with joined(tmp_path, STEADY, program=built_server) as chain:
         chain.jaeger.kill()
         outcomes = traffic.make(chain.service.url, traffic.mixed(300))

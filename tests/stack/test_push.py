@@ -14,7 +14,7 @@ CALLS = 150
 
 
 def test_with_sampling_exemplars_only_name_sampled_traces(tmp_path: Path) -> None:
-    """At 10 % every exemplar is found in Jaeger, and over http/protobuf the pushed state equals the scraped one."""
+    """At 10 % sampling each exemplar's trace is in Jaeger, and over http/protobuf the pushed state equals the scraped one."""
     sampled = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.1"}
     with joined(
         tmp_path, {**MIXED, **sampled, "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"}, protocol="http/protobuf", program=built_server

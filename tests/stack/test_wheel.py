@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel that `python -m build` makes of the source."""
+    """Builds the wheel from the source with `python -m build`."""
     folder = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", str(folder), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)
@@ -26,7 +26,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_runs_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
-    """Installed into an environment of its own, away from the source, the service answers a run and shows it."""
+    """Installed into an empty environment outside the source tree, the service answers a run and counts it."""
     uv = shutil.which("uv", path=str(Path(sys.executable).parent))
     assert uv is not None
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, tmp_path / "venv"], check=True)
@@ -39,7 +39,7 @@ def test_the_wheel_runs_in_an_empty_environment(wheel: Path, tmp_path: Path) -> 
 
 
 def test_the_wheel_holds_the_two_packages_and_the_licence(wheel: Path) -> None:
-    """No tests, no dashboards, no tools: the library, the service, and the licence's text."""
+    """The wheel holds the library, the service and the licence, and no tests, dashboards or tools."""
     import zipfile
 
     names = zipfile.ZipFile(wheel).namelist()
