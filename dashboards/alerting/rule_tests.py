@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from dashboards.alerting.agentos import ALERTS
 from dashboards.alerting.alert import Alert
-from dashboards.alerting.alerts import ALERTS
 from dashboards.alerting.rule_case import Case, series
 from dashboards.alerting.rule_cases import CASES
 from dashboards.alerting.slo import FAILED, SHARES, WINDOWS, Share, minutes, record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dashboards.alerting.alerts import ALERTS
+from dashboards.alerting.agentos import ALERTS
 from dashboards.alerting.slo import SHARES, WINDOWS, record
 from dashboards.yaml_text import text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dashboards.alerting.alert import Alert, error_ratio
-from dashboards.alerting.model_alerts import MODEL_ALERTS
+from dashboards.alerting.models import MODEL_ALERTS
 from dashboards.alerting.slo import FAILED, RULES, SLOW, Share, burning
 from dashboards.config import BURNS, JOB, SLO_DAYS
 from telemetry.agentos.catalogue import A2A_ACTIVE_TASKS, A2A_REQUESTS, CACHE_OPERATIONS, CCR_REQUESTS, RATE_LIMIT_HITS
