@@ -7,10 +7,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dashboards.alerting.rule_tests import slow_tests_yaml, tests_yaml
-from dashboards.alerting.rules import alerts_yaml, recording_yaml
-from dashboards.panels.dashboard import AGENTOS, MODELS
+from dashboards.alerting.rules import alerts_yaml, recording_yaml, slow_tests_yaml, tests_yaml
+from dashboards.panels.agentos import AGENTOS
 from dashboards.panels.lint import problems
+from dashboards.panels.models import MODELS
 from dashboards.provisioning import dashboards_yaml, datasources_yaml
 from dashboards.reference import metrics_markdown
 

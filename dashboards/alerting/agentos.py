@@ -1,22 +1,45 @@
-"""The alerts. A page says that people are being hurt now; a ticket can wait for the morning."""
+"""The alerts of the service, its A2A calls and its backends, each with its test cases.
+
+A page says that users are affected now; a ticket can wait for the morning.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from dashboards.alerting.alert import Alert, error_ratio
-from dashboards.alerting.models import MODEL_ALERTS
-from dashboards.alerting.slo import FAILED, RULES, SLOW, Share, burning
+from dashboards.alerting.alert import Alert, Case, error_ratio, series
+from dashboards.alerting.slo import FAILED, QUERY, SLOW, Share, burning
 from dashboards.config import BURNS, JOB, SLO_DAYS
 from telemetry.agentos.catalogue import A2A_ACTIVE_TASKS, A2A_REQUESTS, CACHE_OPERATIONS, CCR_REQUESTS, RATE_LIMIT_HITS
-from telemetry.metric import telemetry_metrics
 
-__all__ = ["ALERTS", "Alert"]
+__all__ = ["AGENTOS_ALERTS"]
 
 
-def _burns(name: str, share: Share, what: str, panel: str) -> Iterator[Alert]:
-    for burn in BURNS:
-        yield Alert(
+def _up(instance: str) -> str:
+    return f'up{{job="{JOB}", instance="{instance}"}}'
+
+
+def _navi(status: str) -> str:
+    return series(A2A_REQUESTS, agent="navi", operation="query", status=status)
+
+
+def _model(status: str) -> str:
+    return series(CCR_REQUESTS, provider="openai", task_type="chat", status=status)
+
+
+def _limit(workspace: str, result: str) -> str:
+    return series(RATE_LIMIT_HITS, endpoint="/api/runs", workspace_id=workspace, result=result)
+
+
+def _get(result: str) -> str:
+    return series(CACHE_OPERATIONS, operation="get", result=result)
+
+
+_TASKS = series(A2A_ACTIVE_TASKS, agent="navi")
+
+
+def _burns(name: str, share: Share, what: str, panel: str) -> tuple[Alert, ...]:
+    """The alerts of an objective, one for each pair of windows; ``rules.py`` makes their cases."""
+    return tuple(
+        Alert(
             name,
             burn.severity,
             burn.wait,
@@ -30,10 +53,12 @@ def _burns(name: str, share: Share, what: str, panel: str) -> Iterator[Alert]:
             panel=panel,
             labels={"window": burn.long},
         )
+        for burn in BURNS
+    )
 
 
-def _service() -> Iterator[Alert]:
-    yield Alert(
+AGENTOS_ALERTS: tuple[Alert, ...] = (
+    Alert(
         "AgentOSDown",
         "page",
         "2m",
@@ -41,59 +66,98 @@ def _service() -> Iterator[Alert]:
         summary="No instance of AgentOS answers its scrape",
         description=f"Prometheus has reached no target of job {JOB} for 2 minutes: AgentOS is down, or out of reach.",
         labels={"job": JOB},
-    )
-    yield Alert(
+        cases=(
+            Case("fires when no target answers", {_up("a"): "1x5 0x5", _up("b"): "1x4 0x6"}, 8, {}, ""),
+            Case("fires when the job has no target any more", {_up("a"): "1x5 _x20"}, 12, {}, ""),
+            Case("is silent while one of two answers", {_up("a"): "1x10", _up("b"): "0x10"}, 10),
+        ),
+    ),
+    Alert(
         "AgentOSInstanceDown",
         "ticket",
         "5m",
         f'up{{job="{JOB}"}} == 0',
         summary="An instance of AgentOS does not answer its scrape: {{ $labels.instance }}",
         description="Prometheus has not reached {{ $labels.instance }} for 5 minutes. Its calls are missing from all numbers.",
-    )
-
-
-def _a2a() -> Iterator[Alert]:
-    quiet, before = (RULES.increase(A2A_REQUESTS, "10m", "job"), RULES.increase(A2A_REQUESTS, "1h", "job", offset="10m"))
-    yield Alert(
+        cases=(
+            Case("fires for the one that does not answer", {_up("a"): "1x20", _up("b"): "1x5 0x15"}, 11, {"instance": "b"}, ""),
+            Case("is silent during a restart of four minutes", {_up("a"): "1x5 0x3 1x10"}, 11),
+        ),
+    ),
+    *_burns("A2AErrorBudgetBurn", FAILED, "Too many A2A calls fail", "Success vs Error Rate"),
+    *_burns("A2ALatencyBudgetBurn", SLOW, "Too many A2A calls are slow", "Request Duration Percentiles (p50, p95, p99)"),
+    Alert(
         "A2ANoTraffic",
         "ticket",
         "5m",
-        f"{before} > 60\nand\n{quiet} == 0",
+        f"{QUERY.increase(A2A_REQUESTS, '1h', 'job', offset='10m')} > 60\n"
+        f"and\n{QUERY.increase(A2A_REQUESTS, '10m', 'job')} == 0",
         summary="No A2A call ends any more",
         description='No A2A call in the last 10 minutes; {{ $value | printf "%.0f" }} in the hour before.',
         panel="Request Rate by Agent",
-    )
-    ended = RULES.increase(A2A_REQUESTS, "15m", "job", "agent")
-    yield Alert(
+        cases=(
+            Case("fires ten minutes after the last call, and the wait", {_navi("success"): "0+3x100 300x30"}, 114, {}, "168"),
+            Case("is silent where calls are rare", {_navi("success"): "0x40 1x10 2x60"}, 110),
+            Case("is silent where one call comes now and then", {_navi("success"): "0+3x100 300x8 301x8 302x8"}, 124),
+        ),
+    ),
+    Alert(
         "A2ATasksStuck",
         "ticket",
         "5m",
-        f"min_over_time({RULES.level(A2A_ACTIVE_TASKS, 'job', 'agent')}[15m:1m]) > 0\nunless\n{ended} > 0",
+        f"min_over_time({QUERY.level(A2A_ACTIVE_TASKS, 'job', 'agent')}[15m:1m]) > 0\n"
+        f"unless\n{QUERY.increase(A2A_REQUESTS, '15m', 'job', 'agent')} > 0",
         summary="Calls to agent {{ $labels.agent }} do not end",
         description="{{ $value }} or more calls to {{ $labels.agent }} have been running for 15 minutes; none has ended.",
         panel="Active Tasks by Agent",
         narrow=("agent",),
-    )
-
-
-def _backends() -> Iterator[Alert]:
-    share, count = error_ratio(CCR_REQUESTS, "10m", "job", "provider", status="error")
-    yield Alert(
+        cases=(
+            Case(
+                "fires when calls run and none ends",
+                {_TASKS: "0x5 2x40", _navi("success"): "7x45", _navi("error"): "0x45"},
+                25,
+                {"agent": "navi"},
+                "2",
+            ),
+            Case(
+                "fires when the first call of all hangs, before its counters exist",
+                {_TASKS: "0x5 1x40"},
+                25,
+                {"agent": "navi"},
+                "1",
+            ),
+            Case("is silent while calls end", {_TASKS: "2x60", _navi("success"): "0+1x60"}, 45),
+            Case("is silent while nothing runs", {_TASKS: "0x60", _navi("success"): "7x60"}, 45),
+        ),
+    ),
+    Alert(
         "CCRProviderFailing",
         "ticket",
         "5m",
-        f"{share} > 0.25\nand\n{count} > 5",
+        f"{error_ratio(CCR_REQUESTS, '10m', 'job', 'provider', status='error')} > 0.25\n"
+        f"and\n{QUERY.increase(CCR_REQUESTS, '10m', 'job', 'provider', status='error')} > 5",
         summary="Model provider {{ $labels.provider }} fails",
         description="{{ $value | humanizePercentage }} of the calls to {{ $labels.provider }} failed in the last 10 minutes.",
         panel="Request Rate by Provider",
         narrow=("provider",),
-    )
-    share, count = error_ratio(RATE_LIMIT_HITS, "10m", "job", "workspace_id", result="denied")
-    yield Alert(
+        cases=(
+            Case(
+                "fires when a third of the calls fail",
+                {_model("success"): "0+2x20", _model("error"): "0+1x20"},
+                11,
+                {"provider": "openai"},
+                "33.33%",
+            ),
+            Case("is silent when a fifth fails", {_model("success"): "0+4x20", _model("error"): "0+1x20"}, 20),
+            Case("is silent when four calls in all failed", {_model("error"): "0 1 2 3 4x20"}, 12),
+        ),
+    ),
+    Alert(
         "RateLimitWorkspaceDenied",
         "ticket",
         "5m",
-        f"{share} > 0.5\nand\n{count} > 20",
+        f"{error_ratio(RATE_LIMIT_HITS, '10m', 'job', 'workspace_id', result='denied')} > 0.5\n"
+        f"and\n{QUERY.increase(RATE_LIMIT_HITS, '10m', 'job', 'workspace_id', result='denied')} > 20",
         summary="Workspace {{ $labels.workspace_id }} is mostly refused",
         description=(
             "{{ $value | humanizePercentage }} of the requests of workspace {{ $labels.workspace_id }} were refused "
@@ -101,66 +165,64 @@ def _backends() -> Iterator[Alert]:
         ),
         panel="Rate Limit Decisions",
         narrow=("workspace_id",),
-    )
-    share, _ = error_ratio(RATE_LIMIT_HITS, "5m", "job", result="error")
-    yield Alert(
+        cases=(
+            Case(
+                "fires for the workspace that is refused",
+                {_limit("acme", "allowed"): "0+1x20", _limit("acme", "denied"): "0+9x20", _limit("zen", "allowed"): "0+9x20"},
+                8,
+                {"workspace_id": "acme"},
+                "90%",
+            ),
+            Case(
+                "is silent when less than half is refused",
+                {_limit("acme", "allowed"): "0+6x20", _limit("acme", "denied"): "0+4x20"},
+                20,
+            ),
+            Case(
+                "is silent over a few refusals",
+                {_limit("acme", "allowed"): "0x30", _limit("acme", "denied"): "0x5 0+2x8 16x16"},
+                20,
+            ),
+        ),
+    ),
+    Alert(
         "RateLimitBackendFailing",
         "ticket",
         "5m",
-        f"{share} > 0.01",
+        f"{error_ratio(RATE_LIMIT_HITS, '5m', 'job', result='error')} > 0.01",
         summary="The rate limiter's backend fails: requests pass unlimited",
         description="{{ $value | humanizePercentage }} of the requests of the last 5 minutes passed without a limit.",
         panel="Rate Limit Decisions",
-    )
-    share, _ = error_ratio(CACHE_OPERATIONS, "5m", "job", result="error")
-    yield Alert(
+        cases=(
+            Case(
+                "fires when requests pass without a limit",
+                {_limit("acme", "allowed"): "0+96x20", _limit("acme", "error"): "0+4x20"},
+                6,
+                {},
+                "4%",
+            ),
+            Case(
+                "is silent over one failure", {_limit("acme", "allowed"): "0+100x20", _limit("acme", "error"): "0x5 1x15"}, 12
+            ),
+        ),
+    ),
+    Alert(
         "CacheBackendFailing",
         "ticket",
         "5m",
-        f"{share} > 0.05",
+        f"{error_ratio(CACHE_OPERATIONS, '5m', 'job', result='error')} > 0.05",
         summary="The cache's backend fails",
         description="{{ $value | humanizePercentage }} of the cache operations of the last 5 minutes failed.",
         panel="Cache Hit/Miss Rate",
-    )
-
-
-def _telemetry() -> Iterator[Alert]:
-    by = ("job", *telemetry_metrics.OVERFLOW.keys)
-    series = RULES.series(telemetry_metrics.OVERFLOW)
-    # The counter has no zero to start from: a series that was not there before counts in full.
-    new = f"sum by ({', '.join(by)}) ({series} unless {series} offset 15m)"
-    yield Alert(
-        "TelemetryLabelOverflow",
-        "ticket",
-        "1m",
-        f"{RULES.increase(telemetry_metrics.OVERFLOW, '15m', *by)} > 0\nor\n{new} > 0",
-        summary="Label {{ $labels.label }} of {{ $labels.metric }} is full",
-        description=(
-            'About {{ $value | printf "%.0f" }} measurements of the last 15 minutes are counted under {{ $labels.label }} '
-            '"other": the label has reached its limit.'
+        cases=(
+            Case(
+                "fires when cache operations fail",
+                {_get("hit"): "0+1x20", _get("miss"): "0+2x20", _get("error"): "0+1x20"},
+                6,
+                {},
+                "25%",
+            ),
+            Case("is silent over misses", {_get("miss"): "0+9x20", _get("error"): "0x20"}, 20),
         ),
-    )
-    yield Alert(
-        "ExporterQueueFilling",
-        "ticket",
-        "5m",
-        # The collector's own metrics: https://opentelemetry.io/docs/collector/internal-telemetry/
-        "otelcol_exporter_queue_size\n/ on (job, instance, exporter) group_left ()\n"
-        "max by (job, instance, exporter) (otelcol_exporter_queue_capacity)\n> 0.8",
-        summary="The collector's queue to {{ $labels.exporter }} is nearly full",
-        description=(
-            "{{ $value | humanizePercentage }} of the queue of {{ $labels.exporter }} on {{ $labels.instance }} is taken. "
-            "When it is full, traces and pushed metrics are lost."
-        ),
-    )
-
-
-ALERTS: tuple[Alert, ...] = (
-    *_service(),
-    *_burns("A2AErrorBudgetBurn", FAILED, "Too many A2A calls fail", "Success vs Error Rate"),
-    *_burns("A2ALatencyBudgetBurn", SLOW, "Too many A2A calls are slow", "Request Duration Percentiles (p50, p95, p99)"),
-    *_a2a(),
-    *_backends(),
-    *MODEL_ALERTS,
-    *_telemetry(),
+    ),
 )

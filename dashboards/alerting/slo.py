@@ -12,9 +12,9 @@ from dashboards.config import AVAILABILITY, BURNS, JOB, LATENCY, Burn, Objective
 from dashboards.promql import Not, Query, only_numbers
 from telemetry.agentos.catalogue import A2A_ERRORS, A2A_REQUEST_DURATION, A2A_REQUESTS
 
-__all__ = ["FAILED", "RULES", "SHARES", "SLOW", "WINDOWS", "Share", "burning", "minutes", "record"]
+__all__ = ["FAILED", "QUERY", "SHARES", "SLOW", "WINDOWS", "Share", "burning", "minutes", "record"]
 
-RULES = Query(job=JOB, variables={})
+QUERY = Query(job=JOB, variables={})
 """Queries of the rules: one job, all of its series."""
 
 _UNITS = {"m": 1, "h": 60, "d": 1440}
@@ -45,15 +45,15 @@ def record(name: str, window: str) -> str:
 
 def _failed(window: str) -> str:
     # A caller who leaves is neither a good call nor a bad one: `cancelled` is in neither part of the fraction.
-    failed = RULES.rate(A2A_ERRORS, window, "job", error_type=Not("cancelled"))
-    left = RULES.rate(A2A_ERRORS, window, "job", error_type="cancelled")
-    every = RULES.rate(A2A_REQUESTS, window, "job")
+    failed = QUERY.rate(A2A_ERRORS, window, "job", error_type=Not("cancelled"))
+    left = QUERY.rate(A2A_ERRORS, window, "job", error_type="cancelled")
+    every = QUERY.rate(A2A_REQUESTS, window, "job")
     return only_numbers(f"{failed}\n/\n({every} - ({left} or 0 * {every}))")
 
 
 def _slow(window: str) -> str:
-    fast = RULES.at_or_below(A2A_REQUEST_DURATION, LATENCY.under, window, "job")
-    every = RULES.rate(A2A_REQUEST_DURATION, window, "job", part="count")
+    fast = QUERY.at_or_below(A2A_REQUEST_DURATION, LATENCY.under, window, "job")
+    every = QUERY.rate(A2A_REQUEST_DURATION, window, "job", part="count")
     return f"1 - ({only_numbers(f'{fast} / {every}')})"
 
 

@@ -7,10 +7,10 @@ from functools import partial
 from grafana_foundation_sdk.builders import timeseries
 
 from dashboards.config import FIRST_TOKEN as FIRST_TOKEN_OBJECTIVE
-from dashboards.config import SPENDING
+from dashboards.config import MODELS_UID, SPENDING
 from dashboards.panels import links
 from dashboards.panels import timeseries as lines
-from dashboards.panels.board import Panel
+from dashboards.panels.board import Board, Panel, Row
 from dashboards.panels.theme import (
     DOLLARS,
     DOLLARS_AN_HOUR,
@@ -30,6 +30,7 @@ from dashboards.panels.theme import (
 )
 from dashboards.panels.timeseries import NOW, STEP, end, narrowed
 from dashboards.panels.variables import MODELS_QUERY as QUERY
+from dashboards.panels.variables import model_variables
 from dashboards.promql import Not, ratio
 from telemetry.agentos.catalogue import CCR_REQUESTS
 from telemetry.agentos.catalogue_models import (
@@ -54,13 +55,13 @@ from telemetry.agentos.catalogue_models import (
 )
 from telemetry.metric import Metric
 
-__all__ = ["a2a", "attempts", "cost", "health", "now"]
+__all__ = ["MODELS"]
 
 _per_minute = partial(lines.per_minute, QUERY)
 _distribution = partial(lines.distribution, QUERY)
 
 
-def now() -> list[Panel]:
+def _now() -> list[Panel]:
     """The numbers that say whether anything is wrong, as of now."""
     answered = partial(QUERY.rate, ROUTED_ATTEMPTS, NOW, part="count")
     failed = QUERY.rate(CALL_ERRORS, NOW, reason=Not("cancelled"))
@@ -110,7 +111,7 @@ def _levels_now() -> list[Panel]:
     ]
 
 
-def attempts() -> list[Panel]:
+def _attempts() -> list[Panel]:
     """How often providers were asked for one answer, and why."""
     turns = {"{{from_provider}} to {{to_provider}}": f"60 * {QUERY.rate(FALLBACKS, STEP, 'from_provider', 'to_provider')}"}
     return [
@@ -140,7 +141,7 @@ def attempts() -> list[Panel]:
     ]
 
 
-def health() -> list[Panel]:
+def _health() -> list[Panel]:
     """How the providers are."""
     breakers = {
         "closed": (BREAKER_LEVELS["closed"], GREEN),
@@ -176,7 +177,7 @@ def health() -> list[Panel]:
     ]
 
 
-def cost() -> list[Panel]:
+def _cost() -> list[Panel]:
     """Tokens, and what they cost."""
     by_model = {"{{model}} {{provider}}": QUERY.rate(MODEL_TOKENS, STEP, "provider", "model")}
     spent = {"{{model}} {{provider}}": f"3600 * {QUERY.rate(COST, STEP, 'provider', 'model')}"}
@@ -208,7 +209,7 @@ def cost() -> list[Panel]:
     ]
 
 
-def a2a() -> list[Panel]:
+def _a2a() -> list[Panel]:
     """What A2A calls tell beside the contract."""
     return [
         _per_minute(TASK_STATES, "a2a.task.state")
@@ -229,3 +230,44 @@ def a2a() -> list[Panel]:
 def _level(metric: Metric) -> timeseries.Panel:
     panel = over_time({"{{provider}}": QUERY.level(metric, "provider")}, TASKS, stacked=True)
     return panel.data_links([*narrowed(QUERY, "provider"), links.traces_of("provider")])
+
+
+MODELS = Board(
+    title="AgentOS models",
+    uid=MODELS_UID,
+    description="Model calls of AgentOS as their router sees them, and what A2A calls tell beside the contract; "
+    "there are no data unless AGENTOS_MODEL_METRICS is on",
+    variables=model_variables,
+    rows=(
+        Row("Model Calls Now", _now, 8, 4),
+        Row("Attempts", _attempts, 12, 9),
+        Row("Provider Health", _health, 8, 8),
+        Row("Tokens & Cost", _cost, 12, 9),
+        Row("A2A Details", _a2a, 12, 9),
+    ),
+    runbooks={
+        "Unanswered Requests": "A2AErrorBudgetBurn",
+        "Failed Attempts": "CCRProviderFailing",
+        "First Token p95": "CCRFirstTokenSlow",
+        "Open Breakers": "CCRBreakerOpen",
+        "Waiting Calls": "CCRQueueBuilding",
+        "Cost (1h)": "CCRCostBudgetBurn",
+        "Errors by Reason": "CCRProviderFailing",
+        "Retries by Provider": "CCRRetrying",
+        "Fall-backs": "CCRFallingBack",
+        "Time to First Token": "CCRFirstTokenSlow",
+        "Breaker State": "CCRBreakerOpen",
+        "Breaker Openings": "CCRBreakerOpen",
+        "Calls Waiting": "CCRQueueBuilding",
+        "Cost by Model": "CCRCostBudgetBurn",
+        "Unpriced Calls": "CCRCallsUnpriced",
+    },
+    details={
+        "Unanswered Requests": "Attempts per Request",
+        "Failed Attempts": "Errors by Reason",
+        "First Token p95": "Time to First Token",
+        "Open Breakers": "Breaker State",
+        "Waiting Calls": "Calls Waiting",
+        "Cost (1h)": "Cost by Model",
+    },
+)
