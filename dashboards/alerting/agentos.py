@@ -1,4 +1,4 @@
-"""The alerts of the service, its A2A calls and its backends, each with its test cases.
+"""The alerts of the service, the A2A calls and the backends, each with its test cases.
 
 A page says that users are affected now; a ticket can wait for the morning.
 """

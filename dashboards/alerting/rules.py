@@ -14,7 +14,7 @@ from dashboards.alerting.models import MODEL_ALERTS
 from dashboards.alerting.slo import FAILED, SHARES, WINDOWS, Share, minutes, record
 from dashboards.alerting.telemetry import TELEMETRY_ALERTS
 from dashboards.config import BURNS, JOB, LATENCY, Burn
-from dashboards.yaml_text import text
+from dashboards.yaml_text import to_yaml
 from telemetry.agentos.catalogue import A2A_ERRORS, A2A_REQUEST_DURATION, A2A_REQUESTS
 
 __all__ = ["alerts_yaml", "recording_yaml", "slow_tests_yaml", "tests_yaml"]
@@ -37,7 +37,7 @@ def recording_yaml() -> str:
         }
         for share in SHARES
     ]
-    return text({"groups": groups})
+    return to_yaml({"groups": groups})
 
 
 def alerts_yaml() -> str:
@@ -52,7 +52,7 @@ def alerts_yaml() -> str:
         }
         for alert in _ALERTS
     ]
-    return text({"groups": [{"name": "agentos_alerts", "rules": rules}]})
+    return to_yaml({"groups": [{"name": "agentos_alerts", "rules": rules}]})
 
 
 def tests_yaml() -> str:
@@ -67,7 +67,7 @@ def slow_tests_yaml() -> str:
 
 
 def _file(tests: list[dict[str, object]], step: str) -> str:
-    return text(
+    return to_yaml(
         {
             "rule_files": ["../agentos-recording.yml", "../agentos-alerts.yml"],
             "evaluation_interval": step,
@@ -90,7 +90,7 @@ def _test(alert: Alert, case: Case) -> dict[str, object]:
 
 
 def _expected(alert: Alert, labels: Mapping[str, str], value: str) -> dict[str, object]:
-    """The alert with the texts that its labels and value give."""
+    """The firing alert as promtool expects it, its templates filled in."""
     everything = {"job": JOB, **alert.labels, **labels}
 
     def filled(template: str) -> str:
@@ -113,7 +113,7 @@ def _expected(alert: Alert, labels: Mapping[str, str], value: str) -> dict[str, 
 
 
 def _objectives(step: int) -> Iterator[dict[str, object]]:
-    """The cases that are taken in this step."""
+    """The cases of the objectives whose windows call for this step, in minutes."""
     for share in SHARES:
         name = next(alert.name for alert in _ALERTS if alert.expr.startswith(f"job:{share.name}:"))
         for burn in BURNS:
@@ -127,10 +127,10 @@ def _objectives(step: int) -> Iterator[dict[str, object]]:
 
 
 def _calls(share: Share, *stretches: tuple[float, int]) -> list[dict[str, str]]:
-    """A2A calls, stretch after stretch: the share of bad ones, and for how many steps."""
+    """Input series of A2A calls, from stretches of (share of bad calls, number of steps)."""
 
     def grows(part: Callable[[int], int]) -> str:
-        """A counter that takes this part of the calls; told is how many of them are bad."""
+        """The values of a counter that counts ``part(number of bad calls)`` calls per step."""
         values: list[str] = []
         total = 0
         for bad, steps in stretches:
@@ -155,7 +155,7 @@ def _calls(share: Share, *stretches: tuple[float, int]) -> list[dict[str, str]]:
 
 
 def _burns(share: Share, name: str, burn: Burn, step: int) -> dict[str, object]:
-    """Burning a quarter too fast: fires after its wait, and is over when the short window is clean."""
+    """At 1.25 times the alert's rate it fires after its wait, and ends when the short window has no bad call left."""
     long, short, wait = (minutes(duration) for duration in (burn.long, burn.short, burn.wait))
     rate = 1.25 * burn.rate
     firing = f'count(ALERTS{{alertname="{name}", window="{burn.long}", alertstate="firing"}}) or vector(0)'
@@ -177,7 +177,7 @@ def _burns(share: Share, name: str, burn: Burn, step: int) -> dict[str, object]:
 
 
 def _burns_slower(share: Share, name: str, burn: Burn, step: int) -> dict[str, object]:
-    """Burning a tenth slower than the alert allows: silence."""
+    """At 0.9 times the alert's rate it is silent."""
     rate, long = 0.9 * burn.rate, minutes(burn.long)
     alerts = f'count(ALERTS{{alertname="{name}", window="{burn.long}"}}) or vector(0)'
     return {
@@ -189,7 +189,7 @@ def _burns_slower(share: Share, name: str, burn: Burn, step: int) -> dict[str, o
 
 
 def _burst(share: Share, name: str, burn: Burn, step: int) -> dict[str, object]:
-    """Burning a quarter too fast over the short window alone, after a long time without a bad call: silence."""
+    """At 1.25 times the alert's rate over the short window alone, after a long time without a bad call, it is silent."""
     long, short = minutes(burn.long), minutes(burn.short)
     bad = 1.25 * burn.rate * share.objective.budget
     alerts = f'count(ALERTS{{alertname="{name}", window="{burn.long}"}}) or vector(0)'
@@ -202,7 +202,7 @@ def _burst(share: Share, name: str, burn: Burn, step: int) -> dict[str, object]:
 
 
 def _record(share: Share, window: str, step: int) -> Iterator[dict[str, object]]:
-    """A record with its value, and without a sample where nobody called."""
+    """A record has the right value under load, and no sample without calls."""
     name, at = record(share.name, window), minutes(window)
     millionths = [{"labels": '{job="agentos"}', "value": 250_000}]
     quiet = [{**line, "values": f"7x{at // step}"} for line in _calls(share, (0.25, 0))]
