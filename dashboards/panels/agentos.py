@@ -1,4 +1,4 @@
-"""The panels, row by row: what each asks, and what it tells the person who looks at it at three in the morning."""
+"""The first dashboard: its panels row by row, each with its query and a description for the person on call."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from functools import partial
 
 from dashboards.config import AVAILABILITY, BURNS, LATENCY, UID
 from dashboards.panels import links
-from dashboards.panels import timeseries as lines
 from dashboards.panels.board import Board, Panel, Row
 from dashboards.panels.theme import EVENTS, PERCENT, RATES, SECONDS, TASKS, number, over_time, round_gauge
-from dashboards.panels.timeseries import NOW, STEP, end
+from dashboards.panels.timeseries import NOW, STEP, distribution, end, rate
 from dashboards.panels.variables import QUERY, variables
 from dashboards.promql import ratio
 from telemetry.agentos.catalogue import (
@@ -27,12 +26,12 @@ from telemetry.agentos.catalogue import (
 
 __all__ = ["AGENTOS"]
 
-_rate = partial(lines.rate, QUERY)
-_latency = partial(lines.distribution, QUERY)
+_rate = partial(rate, QUERY)
+_latency = partial(distribution, QUERY)
 
 
 def _overview() -> list[Panel]:
-    """The numbers that say whether anything is wrong, as of now."""
+    """Numbers as of now that show whether anything is wrong."""
     return [*_a2a_now(), *_others_now()]
 
 
@@ -117,7 +116,7 @@ def _ccr() -> list[Panel]:
 
 
 def _limits_and_cache() -> list[Panel]:
-    """The limiter's decisions, and the cache."""
+    """The rate limiter's decisions, and the cache."""
     lookups = {"{{result}}": QUERY.rate(CACHE_OPERATIONS, STEP, "result", operation="get", result=("hit", "miss", "error"))}
     hits, answers = (QUERY.rate(CACHE_OPERATIONS, NOW, operation="get", result=which) for which in ("hit", ("hit", "miss")))
     return [

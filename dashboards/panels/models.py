@@ -1,15 +1,12 @@
-"""The panels of the second dashboard: model calls as their router sees them, and A2A calls beyond the contract."""
+"""The second dashboard: panels of the model calls as the router sees them, and of A2A calls beyond the contract."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from grafana_foundation_sdk.builders import timeseries
-
 from dashboards.config import FIRST_TOKEN as FIRST_TOKEN_OBJECTIVE
 from dashboards.config import MODELS_UID, SPENDING
 from dashboards.panels import links
-from dashboards.panels import timeseries as lines
 from dashboards.panels.board import Board, Panel, Row
 from dashboards.panels.theme import (
     DOLLARS,
@@ -28,7 +25,7 @@ from dashboards.panels.theme import (
     number,
     over_time,
 )
-from dashboards.panels.timeseries import NOW, STEP, end, narrowed
+from dashboards.panels.timeseries import NOW, STEP, distribution, end, narrowed, per_minute
 from dashboards.panels.variables import MODELS_QUERY as QUERY
 from dashboards.panels.variables import model_variables
 from dashboards.promql import Not, ratio
@@ -57,12 +54,12 @@ from telemetry.metric import Metric
 
 __all__ = ["MODELS"]
 
-_per_minute = partial(lines.per_minute, QUERY)
-_distribution = partial(lines.distribution, QUERY)
+_per_minute = partial(per_minute, QUERY)
+_distribution = partial(distribution, QUERY)
 
 
 def _now() -> list[Panel]:
-    """The numbers that say whether anything is wrong, as of now."""
+    """Numbers as of now that show whether anything is wrong."""
     answered = partial(QUERY.rate, ROUTED_ATTEMPTS, NOW, part="count")
     failed = QUERY.rate(CALL_ERRORS, NOW, reason=Not("cancelled"))
     return [
@@ -112,7 +109,7 @@ def _levels_now() -> list[Panel]:
 
 
 def _attempts() -> list[Panel]:
-    """How often providers were asked for one answer, and why."""
+    """How often providers are asked for one answer, and why."""
     turns = {"{{from_provider}} to {{to_provider}}": f"60 * {QUERY.rate(FALLBACKS, STEP, 'from_provider', 'to_provider')}"}
     return [
         over_time({"{{task_type}}": QUERY.mean(ROUTED_ATTEMPTS, STEP, "task_type")}, TIMES)
@@ -142,7 +139,7 @@ def _attempts() -> list[Panel]:
 
 
 def _health() -> list[Panel]:
-    """How the providers are."""
+    """The state of the providers."""
     breakers = {
         "closed": (BREAKER_LEVELS["closed"], GREEN),
         "half-open": (BREAKER_LEVELS["half_open"], ORANGE),
@@ -178,7 +175,7 @@ def _health() -> list[Panel]:
 
 
 def _cost() -> list[Panel]:
-    """Tokens, and what they cost."""
+    """Tokens and their cost."""
     by_model = {"{{model}} {{provider}}": QUERY.rate(MODEL_TOKENS, STEP, "provider", "model")}
     spent = {"{{model}} {{provider}}": f"3600 * {QUERY.rate(COST, STEP, 'provider', 'model')}"}
     by_kind = {"{{kind}}": QUERY.rate(MODEL_TOKENS, STEP, "kind")}
@@ -210,7 +207,7 @@ def _cost() -> list[Panel]:
 
 
 def _a2a() -> list[Panel]:
-    """What A2A calls tell beside the contract."""
+    """Details of A2A calls beyond the contract."""
     return [
         _per_minute(TASK_STATES, "a2a.task.state")
         .title("Task States")
@@ -227,7 +224,7 @@ def _a2a() -> list[Panel]:
     ]
 
 
-def _level(metric: Metric) -> timeseries.Panel:
+def _level(metric: Metric) -> Panel:
     panel = over_time({"{{provider}}": QUERY.level(metric, "provider")}, TASKS, stacked=True)
     return panel.data_links([*narrowed(QUERY, "provider"), links.traces_of("provider")])
 
