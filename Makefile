@@ -7,7 +7,7 @@ SECONDS ?= 600
 # Debian packages that the stack tests use; the tests of what is missing are skipped (and fail with CI=true).
 PACKAGES := redis-server victoria-metrics prometheus-alertmanager wrk
 
-.PHONY: venv lock check dashboards packages parts test test-fast demo stack bench bench-outage bench-redis malformed soak wheel clean
+.PHONY: venv lock check dashboards packages binaries test test-fast demo stack bench bench-outage bench-redis malformed soak wheel clean
 
 venv: .venv/.from-lock
 
@@ -40,10 +40,10 @@ packages: ## Debian packages for the stack tests: installs what is missing where
 	echo "installing$$missing (about 1 min, once)"; export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1; \
 	apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing >/dev/null
 
-parts: venv ## the real servers, built from their pins into the user's cache
+binaries: venv ## the real servers, built from their pins into the user's cache
 	$(PY) -m stack.servers.binaries
 
-test: venv packages parts ## the whole suite, real servers included
+test: venv packages binaries ## the whole suite, real servers included
 	$(PY) -m pytest
 
 test-fast: venv ## all that needs no server
@@ -52,13 +52,13 @@ test-fast: venv ## all that needs no server
 demo: venv ## the service under a small load, its metrics live in the terminal
 	$(PY) -m demo
 
-stack: venv packages parts ## service, Collector, Prometheus and Jaeger on this machine, with a live check of the chain
+stack: venv packages binaries ## service, Collector, Prometheus and Jaeger on this machine, with a live check of the pipeline
 	$(PY) -m stack
 
 bench: venv ## the tables of the benchmarks
 	$(PY) -m benchmarks
 
-bench-outage: venv packages parts ## a minute's outage of Collector, trace store and Prometheus, in figures
+bench-outage: venv packages binaries ## a minute's outage of Collector, trace store and Prometheus, in figures
 	$(PY) -m benchmarks.outage
 
 bench-redis: venv packages ## what a Redis that is slow, hung, killed or stopped adds to a request

@@ -18,7 +18,7 @@ from stack.servers.jaeger import Jaeger, Span
 from stack.servers.prometheus import Prometheus, scrape_job
 from stack.servers.service import Service
 
-__all__ = ["MIXED", "OURS", "PUSHED", "SCRAPED", "Chain", "joined", "own_series", "series", "stored_series"]
+__all__ = ["MIXED", "OURS", "PUSHED", "SCRAPED", "Pipeline", "own_series", "running_pipeline", "series", "stored_series"]
 
 SCRAPED = "agentos"
 PUSHED = "otlp/agentos"
@@ -37,7 +37,7 @@ _PUSH = {"OTEL_METRIC_EXPORT_INTERVAL": "1000", "OTEL_BSP_SCHEDULE_DELAY": "500"
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class Pipeline:
     """The running servers."""
 
     jaeger: Jaeger
@@ -58,7 +58,7 @@ class Chain:
 
 
 @contextmanager
-def joined(
+def running_pipeline(
     folder: Path,
     settings: Mapping[str, str] = {},
     *,
@@ -66,7 +66,7 @@ def joined(
     collector: Mapping[str, str] = {},
     program: Callable[[str], Path] = binary,
     workers: int = 1,
-) -> Iterator[Chain]:
+) -> Iterator[Pipeline]:
     """Starts all four, the service last, with these variables for it and for the Collector.
 
     ``program`` finds a part's program; the service has so many ``workers``.
@@ -83,7 +83,7 @@ def joined(
     with ExitStack() as stack:
         for server in (jaeger, prometheus, between, service):
             stack.enter_context(server)
-        yield Chain(jaeger, prometheus, between, service)
+        yield Pipeline(jaeger, prometheus, between, service)
 
 
 Series = dict[tuple[tuple[str, str], ...], float]

@@ -1,4 +1,4 @@
-"""One server of the chain is killed under load and started again: what callers, memory and totals say."""
+"""One server of the pipeline is killed under load and started again: what callers, memory and totals say."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from threading import Event
 
 from stack.load import traffic
 from stack.load.traffic import Outcome, Steady
-from stack.pipeline_checks import PUSHED, SCRAPED, Chain, own_series, series
+from stack.pipeline_checks import PUSHED, SCRAPED, Pipeline, own_series, series
 from stack.servers.process import Server, ServerError, until
 
 __all__ = ["STEADY", "VICTIMS", "Result", "lost_traces", "outage"]
 
 STEADY = {"AGENTOS_PROVIDERS": '{"steady": {"latency": 0.05}}', "AGENTOS_RATE_LIMIT": "off", "AGENTOS_CLIENT_RATE_LIMIT": "off"}
 """A service whose answers take the same time, so that a change is the outage's."""
-VICTIMS: dict[str, Callable[[Chain], Server]] = {
-    "collector": lambda chain: chain.collector,
-    "jaeger": lambda chain: chain.jaeger,
-    "prometheus": lambda chain: chain.prometheus,
+VICTIMS: dict[str, Callable[[Pipeline], Server]] = {
+    "collector": lambda pipeline: pipeline.collector,
+    "jaeger": lambda pipeline: pipeline.jaeger,
+    "prometheus": lambda pipeline: pipeline.prometheus,
 }
 _A_SECOND = 20.0
 _MIB = 1024 * 1024
@@ -46,17 +46,17 @@ class Result:
         return traffic.p99(self.during) / traffic.p99(self.before)
 
 
-def outage(chain: Chain, victim: str, *, before: float, away: float, after: float) -> Result:
+def outage(pipeline: Pipeline, victim: str, *, before: float, away: float, after: float) -> Result:
     """Kills the victim under a steady load, starts it again after ``away`` seconds; returns once all totals agree."""
-    server = VICTIMS[victim](chain)
+    server = VICTIMS[victim](pipeline)
     clock = Event()  # never set: the time that an outage takes is what is measured
-    traffic.make(chain.service.url, traffic.mixed(50))  # connections and code are warm before the first figure
-    load = Steady(chain.service.url, _A_SECOND)
+    traffic.make(pipeline.service.url, traffic.mixed(50))  # connections and code are warm before the first figure
+    load = Steady(pipeline.service.url, _A_SECOND)
     try:
         started = time.monotonic()
         clock.wait(before)
         killed = time.monotonic()
-        watched = {"service": chain.service, "collector": chain.collector}
+        watched = {"service": pipeline.service, "collector": pipeline.collector}
         memory = {name: watch.resident_bytes() / _MIB for name, watch in watched.items()}
         server.kill()
         clock.wait(away)
@@ -67,7 +67,7 @@ def outage(chain: Chain, victim: str, *, before: float, away: float, after: floa
     finally:
         load.stop()
     ended = time.monotonic()
-    until("all totals to agree", lambda: _agree(chain), timeout=60)
+    until("all totals to agree", lambda: _agree(pipeline), timeout=60)
     return Result(
         load.ended_between(started, killed),
         load.ended_between(killed, back),
@@ -76,18 +76,18 @@ def outage(chain: Chain, victim: str, *, before: float, away: float, after: floa
     )
 
 
-def _agree(chain: Chain) -> bool:
-    own = own_series(chain.service)
-    return own == series(chain.prometheus, SCRAPED) == series(chain.prometheus, PUSHED)
+def _agree(pipeline: Pipeline) -> bool:
+    own = own_series(pipeline.service)
+    return own == series(pipeline.prometheus, SCRAPED) == series(pipeline.prometheus, PUSHED)
 
 
-def lost_traces(chain: Chain, outcomes: list[Outcome], *, timeout: float = 60.0) -> int:
+def lost_traces(pipeline: Pipeline, outcomes: list[Outcome], *, timeout: float = 60.0) -> int:
     """How many of the calls' traces do not reach Jaeger in time."""
     wanted = {outcome.trace_id for outcome in outcomes}
     missing = set(wanted)
 
     def arrived() -> bool:
-        missing.intersection_update(wanted - {span.trace_id for span in chain.spans("a2a.request")})
+        missing.intersection_update(wanted - {span.trace_id for span in pipeline.spans("a2a.request")})
         return not missing
 
     with suppress(ServerError):  # what is not there by then is counted

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stack.servers.binaries import PartMissingError
+from stack.servers.binaries import BinaryMissingError
 
 __all__ = ["judge"]
 
@@ -26,7 +26,7 @@ def judge(
 ) -> dict[str, Any]:
     """What Grafana shows: the variables' options, and each panel's series, exemplar links and queries.
 
-    Raises ``PartMissingError`` where the packages cannot be had.
+    Raises ``BinaryMissingError`` where the packages cannot be had.
     """
     question = {
         "dashboard": dashboard,
@@ -48,7 +48,7 @@ def _installed() -> Path:
     """The folder of the packages, installed once for this lock; the sources beside them are always today's."""
     npm = shutil.which("npm")
     if npm is None:
-        raise PartMissingError("Grafana's packages need Node 20 with npm: install Debian's nodejs and npm")
+        raise BinaryMissingError("Grafana's packages need Node 20 with npm: install Debian's nodejs and npm")
     digest = hashlib.sha256(b"".join((_SOURCES / pin).read_bytes() for pin in _PINS)).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "agentos-telemetry" / f"grafana-{digest}"
@@ -63,6 +63,6 @@ def _installed() -> Path:
             command = [npm, "ci", "--legacy-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
             run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
             if run.returncode:
-                raise PartMissingError(f"Grafana's packages could not be installed: {run.stderr[-500:]}")
+                raise BinaryMissingError(f"Grafana's packages could not be installed: {run.stderr[-500:]}")
             (folder / "installed").touch()
     return folder

@@ -16,7 +16,7 @@ from stack.servers.prometheus import Prometheus
 from stack.servers.redis import Redis
 from stack.servers.service import Service
 from stack.servers.victoria import VictoriaMetrics
-from tests.helpers.needs import packaged, part
+from tests.helpers.needs import built, packaged
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,7 +35,7 @@ def started(tmp_path: Path) -> Iterator[Callable[[Server], Server]]:
 
 @pytest.fixture(scope="session")
 def promtool() -> Path:
-    return part("promtool")
+    return built("promtool")
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def service(started: Callable[[Service], Service], tmp_path: Path) -> Callable[.
 @pytest.fixture
 def prometheus(started: Callable[[Prometheus], Prometheus], tmp_path: Path) -> Callable[..., Prometheus]:
     """Starts a Prometheus with the given scrape jobs."""
-    program = part("prometheus")
+    program = built("prometheus")
 
     def start(jobs: Sequence[Mapping[str, object]] = (), *, name: str = "prometheus", **options: Any) -> Prometheus:
         return started(Prometheus(program, tmp_path / name, jobs, **options))
@@ -58,13 +58,13 @@ def prometheus(started: Callable[[Prometheus], Prometheus], tmp_path: Path) -> C
 @pytest.fixture
 def jaeger(started: Callable[[Jaeger], Jaeger], tmp_path: Path) -> Jaeger:
     """A running trace store."""
-    return started(Jaeger(part("jaeger"), tmp_path / "jaeger"))
+    return started(Jaeger(built("jaeger"), tmp_path / "jaeger"))
 
 
 @pytest.fixture
 def collector(started: Callable[[Collector], Collector], tmp_path: Path) -> Callable[..., Collector]:
     """Starts a Collector with the given environment."""
-    program = part("otelcol")
+    program = built("otelcol")
     return lambda environment=None: started(Collector(program, tmp_path / "collector", environment))
 
 

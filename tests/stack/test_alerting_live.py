@@ -18,7 +18,7 @@ from stack.servers.alertmanager import Alertmanager
 from stack.servers.process import until
 from stack.servers.prometheus import Prometheus, scrape_job
 from stack.servers.service import Service
-from tests.helpers.needs import packaged, part
+from tests.helpers.needs import built, packaged
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {
@@ -98,7 +98,7 @@ def pager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, P
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager.address]}]}]},
         }
         jobs = [scrape_job("agentos", service.address)]
-        prometheus = stack.enter_context(Prometheus(part("prometheus"), folder / "prometheus", jobs, extra=extra))
+        prometheus = stack.enter_context(Prometheus(built("prometheus"), folder / "prometheus", jobs, extra=extra))
         until("the zeros", lambda: prometheus.value('count(a2a_requests_total{job="agentos"})'))
         yield service, prometheus, webhook
 

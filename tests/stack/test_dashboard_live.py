@@ -29,7 +29,7 @@ from tests.helpers.dashboard_panels import (
     quantiles,
     rates,
 )
-from tests.helpers.needs import part
+from tests.helpers.needs import built
 
 SETTINGS = {
     "AGENTOS_PROVIDERS": '{"swift.v1": {"latency": 0.3}, "broken": {"failure_rate": 1}, "slow": {"latency": 120}}',
@@ -80,7 +80,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
     with ExitStack() as stack:
         service = stack.enter_context(Service(tmp_path_factory.mktemp("service"), SETTINGS))
         jobs = [scrape_job("agentos", service.address), scrape_job("other", service.address)]
-        store = stack.enter_context(Prometheus(part("prometheus"), tmp_path_factory.mktemp("prometheus"), jobs))
+        store = stack.enter_context(Prometheus(built("prometheus"), tmp_path_factory.mktemp("prometheus"), jobs))
         zeros = "count(a2a_requests_total == 0)"
         until("the zeros of both agents", lambda: store.value(zeros) == 2 * 8)
         for calls in (ASKED, AGAIN + FAILS + DENIED_LAST):

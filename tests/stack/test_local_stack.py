@@ -13,18 +13,18 @@ import pytest
 import yaml
 
 from stack.servers.process import until
-from tests.helpers.needs import part
+from tests.helpers.needs import built
 from tests.helpers.terminal import running
 
 ROOT = Path(__file__).parents[2]
 WELL = re.compile(r"( \x1b\[32mok\x1b\[0m [^\r]*\r\n){5}")
-"""Five hops of the chain in a row, each with a green ok."""
+"""Five hops of the pipeline in a row, each with a green ok."""
 
 
 def test_make_stack_checks_the_chain_and_stops_cleanly() -> None:
-    """Each hop of the chain is well after some calls, the addresses are shown, and all servers stop with status 0."""
+    """Each hop of the pipeline is well after some calls, the addresses are shown, and all servers stop with status 0."""
     for name in ("prometheus", "otelcol", "jaeger"):
-        part(name)
+        built(name)
     command = [sys.executable, "-m", "stack", "--seconds", "12"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
@@ -36,7 +36,7 @@ def test_make_stack_checks_the_chain_and_stops_cleanly() -> None:
 def test_ctrl_c_stops_the_whole_stack() -> None:
     """In a terminal the check goes on until Ctrl-C, which stops all servers: status 0, and none of them listens any more."""
     for name in ("prometheus", "otelcol", "jaeger"):
-        part(name)
+        built(name)
     with running("stack") as terminal:
         until(
             "every hop to be well",

@@ -29,7 +29,7 @@ from tests.helpers.dashboard_panels import (
     rates,
 )
 from tests.helpers.model_traffic import PEERS, QUESTIONS, SUMMARIES, instances
-from tests.helpers.needs import part
+from tests.helpers.needs import built
 
 ROOT = Path(__file__).parents[2]
 COUNTED = {
@@ -79,7 +79,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
             one, two = instances(stack, folder)
             targets = [{"targets": [one.address, two.address]}]
             jobs = [scrape_job("agentos", "", static_configs=targets), scrape_job("other", one.address)]
-            store = lasting.enter_context(Prometheus(part("prometheus"), folder / "prometheus", jobs))
+            store = lasting.enter_context(Prometheus(built("prometheus"), folder / "prometheus", jobs))
             _wait(store, "the zeros", 'count(a2a_task_state_count_total{job="agentos",a2a_task_state="TASK_STATE_FAILED"})', 4)
             outcomes = traffic.make(one.url, QUESTIONS + SUMMARIES, at_once=1)
             assert [outcome.status for outcome in outcomes] == ["success"] * 13 + ["error"]

@@ -12,7 +12,7 @@ import pytest
 from stack.servers.process import until
 from stack.servers.prometheus import Prometheus, scrape_job
 from stack.servers.service import Service
-from tests.helpers.needs import part
+from tests.helpers.needs import built
 
 # Type and help as Prometheus must learn them, written down by hand: the contract, not the catalogue.
 CONTRACT = {
@@ -47,7 +47,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def store(measured: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A Prometheus that has scraped the service after its last call."""
     jobs = [scrape_job("agentos", measured.address)]
-    with Prometheus(part("prometheus"), tmp_path_factory.mktemp("prometheus"), jobs) as running:
+    with Prometheus(built("prometheus"), tmp_path_factory.mktemp("prometheus"), jobs) as running:
         until("a first scrape", lambda: running.health("agentos") == "up")
         until("the samples", lambda: running.value('sum(a2a_requests_total{job="agentos",agent="herald"})') == CALLS)
         yield running
