@@ -29,9 +29,13 @@ SETTINGS = {"AGENTOS_RATE_LIMIT": "off"}
 
 
 def main() -> int:
-    """Runs until Ctrl-C; with CI=true or without a terminal for 20 seconds. 0 if a last check was made and had no complaint."""
+    """Runs until Ctrl-C, or for 20 seconds with CI=true or without a terminal.
+
+    Returns:
+        0 if the last check found every call everywhere, else 1.
+    """
     arguments = argparse.ArgumentParser(prog="python -m stack", description=__doc__)
-    arguments.add_argument("--seconds", type=float, help="end by itself after so long (default: with Ctrl-C)")
+    arguments.add_argument("--seconds", type=float, help="end after this many seconds (default: with Ctrl-C)")
     seconds: float | None = arguments.parse_args().seconds
     if seconds is None and (os.environ.get("CI") == "true" or not sys.stdout.isatty()):
         seconds = BOUNDED_SECONDS
@@ -52,7 +56,7 @@ def main() -> int:
 
 
 def _watch(pipeline: Pipeline, console: Console, stop: Event, seconds: float | None) -> bool:
-    """Shows the addresses and each check until the end; whether the last one was good."""
+    """Shows the addresses and each check until the end; returns whether the last check was good."""
     ends = None if seconds is None else time.monotonic() + seconds
     addresses = _addresses(pipeline)
     hops: list[tuple[str, str, bool]] = []
@@ -69,7 +73,7 @@ def _watch(pipeline: Pipeline, console: Console, stop: Event, seconds: float | N
 
 
 def _checks(pipeline: Pipeline, stop: Event, ends: float | None) -> Iterator[list[tuple[str, str, bool]]]:
-    """One call of the service every two seconds, looked for everywhere it must show; once at least."""
+    """Calls the service every two seconds, at least once, and yields what each server shows of the calls."""
     made: list[traffic.Outcome] = []
     calls = itertools.cycle(traffic.mixed(1_000))
     while not stop.is_set():
