@@ -11,7 +11,10 @@ __all__ = ["SlowProxy", "slow_proxy"]
 
 
 class SlowProxy:
-    """A proxy in front of a loopback port. ``delay`` holds back each piece of an answer, in seconds; it may change at any time."""
+    """A proxy in front of a loopback port.
+
+    ``delay`` holds back each piece of an answer, in seconds; it may change at any time.
+    """
 
     def __init__(self, target: int) -> None:
         self.port = 0
