@@ -24,7 +24,7 @@ def test_without_go_the_message_says_how_to_get_it(no_go: None) -> None:
         binary("jaeger")
     assert str(missing.value) == (
         "jaeger is built with Go, which is not installed: install Go 1.26 or newer (https://go.dev/doc/install), "
-        "then `make parts`"
+        "then `make binaries`"
     )
 
 
@@ -59,5 +59,5 @@ def test_another_pin_is_another_program(monkeypatch: pytest.MonkeyPatch, tmp_pat
     places = set()
     for text in ("one", "two"):
         (tmp_path / "jaeger" / "go.sum").write_text(text)
-        places.add(PARTS["jaeger"].kept_in())
+        places.add(BINARIES["jaeger"].kept_in())
     assert len(places) == 2
