@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stack.servers import binaries
-from stack.servers.binaries import PARTS, PartMissingError, binary
+from stack.servers.binaries import BINARIES, BinaryMissingError, binary
 from tests.helpers import required_servers
 
 
@@ -20,7 +20,7 @@ def no_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_without_go_the_message_says_how_to_get_it(no_go: None) -> None:
     """The reason names the server, the missing program, and how to install it."""
-    with pytest.raises(PartMissingError) as missing:
+    with pytest.raises(BinaryMissingError) as missing:
         binary("jaeger")
     assert str(missing.value) == (
         "jaeger is built with Go, which is not installed: install Go 1.26 or newer (https://go.dev/doc/install), "
@@ -46,7 +46,7 @@ def test_a_missing_server_fails_in_ci(no_go: None, monkeypatch: pytest.MonkeyPat
 
 def test_a_built_server_is_reused(no_go: None) -> None:
     """A program in the cache under its pin's name is used without Go."""
-    program = PARTS["jaeger"].kept_in() / "jaeger"
+    program = BINARIES["jaeger"].kept_in() / "jaeger"
     program.parent.mkdir(parents=True)
     program.touch()
     assert binary("jaeger") == program

@@ -57,14 +57,14 @@ class Shown:
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     """120 mixed calls have been scraped, their traces stored, and a whole step of 15 s has passed after them."""
-    with joined(tmp_path_factory.mktemp("chain"), MIXED, program=built_server) as chain:
-        until("the zeros", lambda: chain.prometheus.value(f'count(a2a_requests_total{{job="{SCRAPED}"}})'))
+    with running_pipeline(tmp_path_factory.mktemp("chain"), MIXED, program=built_server) as pipeline:
+        until("the zeros", lambda: pipeline.prometheus.value(f'count(a2a_requests_total{{job="{SCRAPED}"}})'))
         started = time.time()
         seen = traffic.tally(traffic.make(pipeline.service.url, traffic.mixed(120)))
         calls = sum(count for (_, _, status), count in seen.items() if status != "denied")
         total = f'sum(a2a_requests_total{{job="{SCRAPED}"}})'
-        until("the scrape", lambda: chain.prometheus.value(total) == calls)
-        until("Jaeger", lambda: len(chain.spans("a2a.request")) == calls)
+        until("the scrape", lambda: pipeline.prometheus.value(total) == calls)
+        until("Jaeger", lambda: len(pipeline.spans("a2a.request")) == calls)
         # Grafana queries whole steps only: the last one must lie after the traffic.
         step = math.ceil(time.time() / 15) * 15
         until("a whole step", lambda: time.time() > step, timeout=20)
@@ -112,7 +112,7 @@ def test_grafana_finds_the_values_of_the_variables(shown: Shown) -> None:
 
 def test_an_exemplar_leads_to_its_trace(shown: Shown) -> None:
     """Each exemplar of the latency panels has a link, built from our provisioning, to a trace in Jaeger."""
-    stored = {span.trace_id for span in shown.chain.jaeger.spans("agentos")}
+    stored = {span.trace_id for span in shown.pipeline.jaeger.spans("agentos")}
     checked = 0
     for title, panel in _grafana(shown)["panels"].items():
         assert bool(panel["links"]) == any(target.get("exemplar") for target in PANELS[title]["targets"]), title
@@ -150,7 +150,9 @@ def test_a_span_leads_to_its_series(shown: Shown, store: str) -> None:
     queries = {query["name"]: query["query"] for query in options["queries"]}
     keys = [tag["key"] for tag in options["tags"]]
     # Only the tags that the span has: https://grafana.com/docs/grafana/latest/datasources/jaeger/#trace-to-metrics
-    spans = [[f'{key}="{span.tags[key]}"' for key in keys if key in span.tags] for span in shown.chain.jaeger.spans("agentos")]
+    spans = [
+        [f'{key}="{span.tags[key]}"' for key in keys if key in span.tags] for span in shown.pipeline.jaeger.spans("agentos")
+    ]
     kinds = Counter(", ".join(labels) for labels in spans if len(labels) > 1)
     for labels, count in kinds.items():
         assert shown.pipeline.prometheus.value(queries["Count of this series"].replace("$__tags", labels)) == count

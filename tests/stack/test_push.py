@@ -16,9 +16,9 @@ CALLS = 150
 def test_with_sampling_exemplars_only_name_sampled_traces(tmp_path: Path) -> None:
     """At 10 % sampling each exemplar's trace is in Jaeger, and over http/protobuf the pushed state equals the scraped one."""
     sampled = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.1"}
-    with joined(
+    with running_pipeline(
         tmp_path, {**MIXED, **sampled, "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"}, protocol="http/protobuf", program=built_server
-    ) as chain:
+    ) as pipeline:
         started = time.time()
         seen = traffic.make(pipeline.service.url, traffic.mixed(CALLS))
         called = sum(outcome.status != "denied" for outcome in seen)
@@ -35,8 +35,10 @@ def test_with_sampling_exemplars_only_name_sampled_traces(tmp_path: Path) -> Non
 def test_the_tail_sampler_keeps_errors_and_slow_calls(tmp_path: Path) -> None:
     """With TRACE_PROCESSORS=[tail_sampling] every failed call's trace is kept, and most of the others are dropped."""
     settings = {**MIXED, "AGENTOS_RATE_LIMIT": "off"}
-    with joined(tmp_path, settings, collector={"TRACE_PROCESSORS": "[tail_sampling]"}, program=built_server) as chain:
-        outcomes = traffic.make(chain.service.url, traffic.mixed(CALLS))
+    with running_pipeline(
+        tmp_path, settings, collector={"TRACE_PROCESSORS": "[tail_sampling]"}, program=built_server
+    ) as pipeline:
+        outcomes = traffic.make(pipeline.service.url, traffic.mixed(CALLS))
         failed = {outcome.trace_id for outcome in outcomes if outcome.status == "error"}
         answered = {outcome.trace_id for outcome in outcomes if outcome.status == "success"}
         assert len(failed) > 5
