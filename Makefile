@@ -7,7 +7,7 @@ SECONDS ?= 600
 # Debian packages that the stack tests use. Tests whose package is missing are skipped; with CI=true they fail.
 PACKAGES := redis-server victoria-metrics prometheus-alertmanager wrk
 
-.PHONY: help venv lock check dashboards packages parts test test-fast demo stack bench bench-outage bench-redis malformed soak wheel clean
+.PHONY: help venv lock check dashboards packages binaries test test-fast demo stack bench bench-outage bench-redis malformed soak wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -43,10 +43,10 @@ packages: ## install missing Debian packages of the stack tests (only as root)
 	echo "installing$$missing (about 1 min, once)"; export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1; \
 	apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing >/dev/null
 
-parts: venv ## build the pinned servers into the user's cache
+binaries: venv ## build the pinned servers into the user's cache
 	$(PY) -m stack.servers.binaries
 
-test: venv packages parts ## run the whole suite, real servers included
+test: venv packages binaries ## run the whole suite, real servers included
 	$(PY) -m pytest
 
 test-fast: venv ## run the tests that need no server
@@ -55,13 +55,13 @@ test-fast: venv ## run the tests that need no server
 demo: venv ## run the service under a small load and show its metrics in the terminal
 	$(PY) -m demo
 
-stack: venv packages parts ## run service, Collector, Prometheus and Jaeger, and check the pipeline end to end
+stack: venv packages binaries ## run service, Collector, Prometheus and Jaeger, and check the pipeline end to end
 	$(PY) -m stack
 
 bench: venv ## print the tables of the benchmarks
 	$(PY) -m benchmarks
 
-bench-outage: venv packages parts ## measure an outage of one minute each of Collector, trace store and Prometheus
+bench-outage: venv packages binaries ## measure an outage of one minute each of Collector, trace store and Prometheus
 	$(PY) -m benchmarks.outage
 
 bench-redis: venv packages ## measure what a slow, hung, killed or stopped Redis adds to a request

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 
-from stack.servers.binaries import PartMissingError, binary
+from stack.servers.binaries import BinaryMissingError, binary
 
 __all__ = ["built_server", "packaged_server"]
 
@@ -25,7 +25,7 @@ def built_server(name: str) -> Path:
     """Returns the path of a server that is built from its pins."""
     try:
         return binary(name)
-    except PartMissingError as reason:
+    except BinaryMissingError as reason:
         _missing(str(reason))
 
 

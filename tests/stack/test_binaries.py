@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stack.servers import binaries
-from stack.servers.binaries import PARTS, PartMissingError, binary
+from stack.servers.binaries import BINARIES, BinaryMissingError, binary
 from tests.helpers import required_servers
 
 
@@ -20,11 +20,11 @@ def no_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_without_go_the_message_says_how_to_get_it(no_go: None) -> None:
     """The reason names the server, the missing program, and how to install it."""
-    with pytest.raises(PartMissingError) as missing:
+    with pytest.raises(BinaryMissingError) as missing:
         binary("jaeger")
     assert str(missing.value) == (
         "jaeger is built with Go, which is not installed: install Go 1.26 or newer (https://go.dev/doc/install), "
-        "then `make parts`"
+        "then `make binaries`"
     )
 
 
@@ -46,7 +46,7 @@ def test_a_missing_server_fails_in_ci(no_go: None, monkeypatch: pytest.MonkeyPat
 
 def test_a_built_server_is_reused(no_go: None) -> None:
     """A program in the cache under its pin's name is used without Go."""
-    program = PARTS["jaeger"].kept_in() / "jaeger"
+    program = BINARIES["jaeger"].kept_in() / "jaeger"
     program.parent.mkdir(parents=True)
     program.touch()
     assert binary("jaeger") == program
@@ -59,5 +59,5 @@ def test_another_pin_is_another_program(monkeypatch: pytest.MonkeyPatch, tmp_pat
     places = set()
     for text in ("one", "two"):
         (tmp_path / "jaeger" / "go.sum").write_text(text)
-        places.add(PARTS["jaeger"].kept_in())
+        places.add(BINARIES["jaeger"].kept_in())
     assert len(places) == 2
