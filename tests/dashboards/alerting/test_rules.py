@@ -10,7 +10,7 @@ import yaml
 
 from dashboards.config import FIRST_TOKEN, SLO_DAYS, SPENDING
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RULES = ROOT / "dashboards/rules"
 
 

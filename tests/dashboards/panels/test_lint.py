@@ -11,7 +11,7 @@ import pytest
 
 from dashboards.panels.lint import RULES, problems
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMMITTED = (ROOT / "dashboards/agentos-dashboard.json").read_text()
 MODELS = (ROOT / "dashboards/agentos-models.json").read_text()
 

@@ -15,7 +15,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from telemetry.agentos.catalogue_models import ROWS
 from telemetry.metric import Metric
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 PANELS = {
     "Overview": [
