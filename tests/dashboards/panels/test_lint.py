@@ -1,4 +1,4 @@
-"""Every rule of the dashboard's lint: the committed dashboard keeps it, a small change breaks it."""
+"""The committed dashboards keep every rule of the lint, and a small change breaks each rule."""
 
 from __future__ import annotations
 
@@ -76,18 +76,18 @@ BREAKS: list[tuple[str, str, Callable[[Board], object]]] = [
 
 @pytest.mark.parametrize("committed", [COMMITTED, MODELS], ids=["dashboard", "models"])
 def test_a_committed_dashboard_keeps_every_rule(committed: str) -> None:
-    """There is nothing to say against the dashboards as they are."""
+    """The lint finds no fault in the committed dashboards."""
     assert problems(committed) == []
 
 
 @pytest.mark.parametrize(("rule", "says", "change"), BREAKS, ids=[f"{n}-{rule}" for n, (rule, _, _) in enumerate(BREAKS)])
 def test_a_change_that_breaks_a_rule_is_reported(rule: str, says: str, change: Callable[[Board], object]) -> None:
-    """The lint names the rule that the change breaks, and what is wrong."""
+    """The lint names the broken rule and the fault."""
     board = json.loads(COMMITTED)
     change(board)
     assert any(problem.startswith(f"{rule}: ") and says in problem for problem in problems(json.dumps(board)))
 
 
 def test_every_rule_is_broken_by_a_test() -> None:
-    """No rule of the lint is without a change above that breaks it."""
+    """Each rule of the lint has a change above that breaks it."""
     assert {rule.__name__.replace("_", "-") for rule in RULES} == {rule for rule, _, _ in BREAKS}
