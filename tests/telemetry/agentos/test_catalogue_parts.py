@@ -15,7 +15,7 @@ from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_genai import LATEST, V1_36, opted_in
 from telemetry.agentos.catalogue_models import BREAKER, COST, MODELS, ROWS
-from telemetry.instruments.kept import ObservableValues
+from telemetry.instruments.observable import ObservableValues
 from telemetry.metric import Catalogue, CatalogueError, Metric, MultiprocessMode, counter, open_label
 
 CONVENTION = {
