@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import overload
 
 from telemetry.metric.label import CatalogueError, Label
+from telemetry.metric.naming import FamilyType, family_name
 
 __all__ = [
     "Catalogue",
@@ -33,9 +34,6 @@ _INSTRUMENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./-]{0,254}")
 # https://prometheus.io/docs/concepts/data_model/#metric-names-and-labels
 _LABEL_KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.]*")  # with the dots of OpenTelemetry's attributes
 
-# The unit's word in a Prometheus name, as OpenTelemetry's compatibility text spells it; "{...}" annotations have none.
-_UNIT_WORDS = {"s": "seconds", "By": "bytes", "1": "ratio", "USD": "USD"}
-
 
 class Kind(Enum):
     """How a metric is recorded, in OpenTelemetry's words."""
@@ -46,6 +44,14 @@ class Kind(Enum):
     INFO = "info"
     OBSERVABLE_COUNTER = "observable counter"
     OBSERVABLE_GAUGE = "observable gauge"
+
+
+_TYPES: dict[Kind, FamilyType] = {
+    Kind.COUNTER: "counter",
+    Kind.OBSERVABLE_COUNTER: "counter",
+    Kind.HISTOGRAM: "histogram",
+    Kind.INFO: "info",
+}
 
 
 class MultiprocessMode(Enum):
@@ -74,13 +80,22 @@ class Metric:
     keys: tuple[str, ...] = field(init=False, default=())
     _plain: bool = field(init=False, default=True, repr=False)
     prometheus_name: str = field(init=False, default="")
-    """The family's name with unit and, for a counter, ``_total``: what a query names (a histogram: less ``_bucket``)."""
+    """The name that a query uses, with unit and a counter's ``_total``; of a histogram, without ``_bucket``."""
+    prometheus_samples: tuple[str, ...] = field(init=False, default=(), repr=False)
+    """Every name that the metric uses in Prometheus."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "keys", tuple(label.key for label in self.labels))
         object.__setattr__(self, "_plain", not any(label.optional or label.number for label in self.labels))
-        object.__setattr__(self, "prometheus_name", _prometheus_name(self))
+        shown = family_name(self.name.lower(), self.unit, self.prometheus_type)  # the SDK keeps names in lower case
+        object.__setattr__(self, "prometheus_name", shown.text)
+        object.__setattr__(self, "prometheus_samples", shown.samples)
         _check(self)
+
+    @property
+    def prometheus_type(self) -> FamilyType:
+        """The type that /metrics shows."""
+        return _TYPES.get(self.kind, "gauge")
 
     @property
     def is_counter(self) -> bool:
@@ -103,14 +118,6 @@ class Metric:
             if label.key == key:
                 return label
         raise KeyError(f"{self.prometheus_name} has no label {key!r}, it has {', '.join(self.keys) or 'none'}")
-
-
-def _prometheus_name(metric: Metric) -> str:
-    base = re.sub(r"_+", "_", re.sub(r"[^a-zA-Z0-9_:]", "_", metric.name))
-    word = _UNIT_WORDS.get(metric.unit, "")
-    if word and not base.endswith(f"_{word}"):
-        base = f"{base}_{word}"
-    return f"{base}_total" if metric.is_counter else base
 
 
 def _check(metric: Metric) -> None:
@@ -188,7 +195,7 @@ class Catalogue(Sequence[Metric]):
             if by_name.setdefault(metric.name.lower(), metric) is not metric:
                 first = by_name[metric.name.lower()]
                 raise CatalogueError(f"{metric.name} stands twice in the catalogue ({first.kind.value}, {metric.kind.value})")
-            for sample in _sample_names(metric):
+            for sample in metric.prometheus_samples:
                 if samples.setdefault(sample, metric) is not metric:
                     raise CatalogueError(f"{metric.name} and {samples[sample].name} both become {sample} in Prometheus")
         return by_name
@@ -205,14 +212,3 @@ class Catalogue(Sequence[Metric]):
     def __getitem__(self, index: slice) -> tuple[Metric, ...]: ...
     def __getitem__(self, index: int | slice) -> Metric | tuple[Metric, ...]:
         return self._metrics[index]
-
-
-def _sample_names(metric: Metric) -> Iterator[str]:
-    name = metric.prometheus_name
-    if metric.kind is Kind.HISTOGRAM:
-        yield from (name, f"{name}_bucket", f"{name}_sum", f"{name}_count")
-    elif metric.is_counter:
-        # The family's own name (without _total) is taken as well: no gauge may share it.
-        yield from (name, name.removesuffix("_total"))
-    else:
-        yield name

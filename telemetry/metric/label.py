@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from telemetry.metric.naming import label_key
+
 __all__ = ["INVALID", "OTHER", "CatalogueError", "Label", "closed_label", "open_label"]
 
 OTHER = "other"
@@ -48,7 +50,7 @@ class Label:
     @property
     def prometheus_key(self) -> str:
         """The key as a Prometheus label."""
-        return self.key.replace(".", "_")
+        return label_key(self.key, utf8=False)
 
     def attribute(self, value: str) -> Any:
         """The value as an OpenTelemetry attribute."""
