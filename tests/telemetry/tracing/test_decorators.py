@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from telemetry import RequestTimer, Telemetry
 from telemetry.agentos import catalogue as rows
@@ -29,6 +33,35 @@ def test_function(traced: Telemetry) -> None:
         divide(1, 0)
     assert (divide.__name__, divide.__doc__) == ("divide", "Divides.")
     assert counts(traced) == {"success": 1.0, "error": 1.0}
+
+
+def test_recursive_call_is_timed_by_itself(traced: Telemetry, spans: InMemorySpanExporter) -> None:
+    """Calls inside one another have a span and an observation each."""
+
+    @timed(traced)
+    def down(steps: int) -> None:
+        if steps:
+            down(steps - 1)
+
+    down(2)
+    assert counts(traced) == {"success": 3.0}
+    assert len({span.context.span_id for span in spans.get_finished_spans()}) == 3
+
+
+def test_calls_of_many_threads_are_timed_by_themselves(traced: Telemetry) -> None:
+    """Threads that are inside the decorated function together each get their own status."""
+    barrier = threading.Barrier(4)
+
+    @timed(traced)
+    def work(fails: bool) -> None:
+        barrier.wait(30)
+        if fails:
+            raise LookupError
+
+    with ThreadPoolExecutor(4) as pool:
+        results = [pool.submit(work, n == 0) for n in range(4)]
+    assert [type(result.exception()) for result in results] == [LookupError, type(None), type(None), type(None)]
+    assert counts(traced) == {"success": 3.0, "error": 1.0}
 
 
 async def test_coroutine(traced: Telemetry) -> None:
@@ -82,6 +115,27 @@ def test_generator_closed_early_is_an_error(traced: Telemetry) -> None:
     next(generator)
     generator.close()  # type: ignore[attr-defined]
     assert counts(traced) == {"error": 1.0}
+
+
+async def test_calls_of_many_tasks_are_timed_by_themselves(traced: Telemetry, spans: InMemorySpanExporter) -> None:
+    """Tasks that overlap and end in another order than they began each get their own status and span."""
+    first, second = asyncio.Event(), asyncio.Event()
+
+    @timed(traced)
+    async def work(until: asyncio.Event, fails: bool) -> None:
+        await until.wait()
+        if fails:
+            raise LookupError
+
+    a = asyncio.create_task(work(first, True))
+    b = asyncio.create_task(work(second, False))
+    second.set()
+    await b
+    first.set()
+    with pytest.raises(LookupError):
+        await a
+    assert counts(traced) == {"success": 1.0, "error": 1.0}
+    assert len(spans.get_finished_spans()) == 2
 
 
 async def test_async_generator(traced: Telemetry) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from typing import Any
 
 import pytest
@@ -101,66 +100,36 @@ def test_metric_without_status_has_it_on_the_span_only(traced: Telemetry, spans:
     assert above_zero(traced, "cache_latency_seconds_count") == {("cache_latency_seconds_count", (("operation", "get"),)): 1.0}
 
 
-def test_one_timer_nested_and_reused(traced: Telemetry, clock: Clock) -> None:
-    """One timer object used inside itself and again keeps its blocks apart."""
-    shared = timer(traced, clock=clock)
-    with shared:
+@pytest.mark.parametrize("running", [True, False], ids=["while it runs", "after it ended"])
+def test_second_entry_raises_before_anything_is_opened(
+    running: bool, traced: Telemetry, spans: InMemorySpanExporter, clock: Clock
+) -> None:
+    """A timer times one block: entering it again raises, opens no span and leaves the first block's numbers as they are."""
+    once = timer(traced, clock=clock)
+    with once:
+        outer = trace.get_current_span()
+        if running:
+            with pytest.raises(RuntimeError, match="A RequestTimer times one block: make a new one for each block"):
+                once.__enter__()
+        assert trace.get_current_span() is outer
         clock.now += 1
-        with shared:
-            clock.now += 10
-    with shared:
-        clock.now += 100
-    sums = [v for (n, _), v in above_zero(traced).items() if n.endswith("_sum")]
-    assert sums == [11 + 10 + 100]
+    if not running:
+        with pytest.raises(RuntimeError, match="A RequestTimer times one block: make a new one for each block"):
+            once.__enter__()
+    assert clock.readings == 2
+    assert len(spans.get_finished_spans()) == 1
+    assert [v for (n, _), v in above_zero(traced).items() if n.endswith("_sum")] == [1.0]
 
 
-async def test_one_timer_shared_by_tasks(traced: Telemetry, spans: InMemorySpanExporter) -> None:
-    """Tasks that share a timer and end in any order each get their own status; children of a block do not take it over."""
-    shared = timer(traced)
-    first, second = asyncio.Event(), asyncio.Event()
-
-    async def child() -> None:
-        with shared:
+async def test_second_async_entry_raises(traced: Telemetry) -> None:
+    """``async with`` refuses a used timer as ``with`` does."""
+    once = timer(traced)
+    async with once:
+        pass
+    with pytest.raises(RuntimeError, match="times one block"):
+        async with once:
             pass
-
-    async def work(until: asyncio.Event, fails: bool) -> None:
-        with shared:
-            await asyncio.create_task(child())
-            await until.wait()
-            if fails:
-                raise LookupError
-
-    a = asyncio.create_task(work(first, True))
-    b = asyncio.create_task(work(second, False))
-    first.set()
-    with pytest.raises(LookupError):
-        await a
-    second.set()
-    await b
-    assert counts(traced) == {"success": 3.0, "error": 1.0}
-    assert len(spans.get_finished_spans()) == 4
-
-
-def test_one_timer_shared_by_threads(traced: Telemetry) -> None:
-    """Threads that share a timer do not mix."""
-    shared = timer(traced)
-    barrier = threading.Barrier(4)
-
-    def work(fails: bool) -> None:
-        try:
-            with shared:
-                barrier.wait()
-                if fails:
-                    raise LookupError
-        except LookupError:
-            pass
-
-    threads = [threading.Thread(target=work, args=(n == 0,)) for n in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert counts(traced) == {"success": 3.0, "error": 1.0}
+    assert counts(traced) == {"success": 1.0}
 
 
 def test_without_tracing_only_the_observation_is_made() -> None:
