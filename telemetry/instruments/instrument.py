@@ -160,7 +160,7 @@ class Instrument(Generic[B]):
         """Returns the label values that a series binds to: after ``retarget``, bounded by the other telemetry's domains."""
         if not self._retargeted:
             return values
-        return self.runtime.domains.bound(self.metric, dict(zip(self.metric.keys, values, strict=True)))
+        return self.runtime.domains.admit(self.metric, dict(zip(self.metric.keys, values, strict=True)))
 
 
 class Counter(Instrument[BoundCounter]):

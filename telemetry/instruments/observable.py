@@ -88,13 +88,13 @@ class ObservableValues:
 
     def set(self, value: int, *label_values: str) -> None:
         """Sets the series of these label values, in key order, to ``value``."""
-        series = self._domains.bound_values(self._metric, label_values)
+        series = self._domains.admit_values(self._metric, label_values)
         with self._lock:
             self._values[series] = Decimal(value)
 
     def add(self, value: Decimal | int, *label_values: str) -> None:
         """Adds ``value`` to the series of these label values, in key order."""
-        series = self._domains.bound_values(self._metric, label_values)
+        series = self._domains.admit_values(self._metric, label_values)
         with self._lock:
             self._values[series] = self._values.get(series, Decimal(0)) + value
 

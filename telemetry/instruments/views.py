@@ -35,7 +35,7 @@ def views(
     One more View keeps what a client writes (``Host``, for one) out of the HTTP server's own metrics, and their exemplars.
     """
     domains = domains or Domains(catalogue, Diagnostics())
-    ours = [_view(metric, metric.cardinality_limit or domains.series(metric), scope, max_series) for metric in catalogue]
+    ours = [_view(metric, metric.cardinality_limit or domains.series_limit(metric), scope, max_series) for metric in catalogue]
     # What a View leaves out of the labels would come back in the exemplars.
     server = View(instrument_name=_HTTP_SERVER, attribute_keys=_HTTP_KEYS, exemplar_reservoir_factory=reservoir_for(False))
     return [*ours, server]
