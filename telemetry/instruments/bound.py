@@ -110,7 +110,7 @@ class BoundInstrument:
             if (
                 aggregations is None
                 or value.__class__ not in _NUMBER_TYPES
-                or not self._owner.source.direct(seen)
+                or not self._owner.source.is_current(seen)
                 or not self._minimum <= value < inf
             ):
                 self._record_slow(value, None if reference is not None else _NO_SPAN)
@@ -129,7 +129,7 @@ class BoundInstrument:
             if (
                 aggregations is None
                 or value.__class__ not in _NUMBER_TYPES
-                or not source.direct(seen)
+                or not source.is_current(seen)
                 or not self._minimum <= value < inf
             ):
                 self._record_slow(value, None)
@@ -169,9 +169,9 @@ class BoundInstrument:
             return
         source = self._owner.source
         seen, aggregations = self._bound
-        if not source.direct(seen):
+        if not source.is_current(seen):
             seen, aggregations = self._bind(source)
-        direct = aggregations is not None and source.direct(seen)
+        direct = aggregations is not None and source.is_current(seen)
         # By class: a subclass that counts overflow has counted this measurement, or is about to.
         if direct and context is None:
             BoundInstrument._record(self, value)
