@@ -1,4 +1,4 @@
-"""Catalogue row + Meter -> instrument."""
+"""Making the instrument of a metric."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ __all__ = ["create_instrument"]
 
 
 def create_instrument(metric: Metric, meter: Meter, runtime: Runtime) -> Instrument[Any]:
-    """The metric's instrument on ``meter``."""
+    """Returns the instrument of a metric.
+
+    Args:
+        metric: The metric's definition.
+        meter: Creates the OpenTelemetry instrument.
+        runtime: What the instruments of one telemetry share.
+    """
     about = (metric.unit, metric.help)
     match metric.kind:
         case Kind.COUNTER:
