@@ -14,7 +14,7 @@ from telemetry.agentos.calls import A2ACall
 from telemetry.agentos.catalogue_genai import LATEST, V1_36, GenAI
 from telemetry.agentos.genai import Target
 from telemetry.agentos.model_attempt import ModelAttempt
-from telemetry.instruments.kept import ObservableValues
+from telemetry.instruments.observable import ObservableValues
 from telemetry.metric.definition import Metric
 
 if TYPE_CHECKING:

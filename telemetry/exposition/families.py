@@ -16,17 +16,10 @@ from opentelemetry.sdk.resources import Resource
 from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition.labels import Pairs, label_text, pairs_of, resource_items, scope_items
 from telemetry.metric import telemetry_metrics
-from telemetry.metric.naming import Translation, is_plain, metric_name, unit_word
+from telemetry.metric.naming import FamilyType, Translation, family_name, is_plain
 from telemetry.metricdata.stream import Snapshot, Stream, StreamKind
 
 __all__ = ["Families", "Family", "FamilyStream", "NamingConfig"]
-
-_SUFFIXES = {
-    "counter": ("", "_total", "_created"),
-    "gauge": ("",),
-    "histogram": ("", "_bucket", "_sum", "_count", "_created"),
-    "info": ("", "_info"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +54,8 @@ class Family:
     unit: str
     text_name: str
     """Name in the text format: of the samples, where there is one sample a series."""
+    samples: tuple[str, ...]
+    """Every name that belongs to the family."""
     members: list[FamilyStream] = field(default_factory=list)
     seen: set[Pairs] | None = None
     """Label sets so far, kept only where two of them could be equal."""
@@ -131,7 +126,7 @@ class Families:
                     *(wanted.name, (family.help, family.unit), (wanted.help, wanted.unit), stream.scope.name),
                 )
         else:
-            taken = [self._owners[n] for n in _sample_names(wanted) if n in self._owners]
+            taken = [self._owners[n] for n in wanted.samples if n in self._owners]
             if taken:
                 self._clash(wanted, stream, f"{taken[0].name} is a {taken[0].type} already")
                 return None
@@ -142,28 +137,18 @@ class Families:
 
     def _new(self, family: Family) -> Family:
         self._by_name[family.name] = family
-        for name in _sample_names(family):
+        for name in family.samples:
             self._owners[name] = family
         return family
 
     def _describe(self, stream: Stream) -> Family:
         rules = self.rules
-        name = f"{rules.prefix}_{stream.name}" if rules.prefix else stream.name
-        counter = stream.kind is StreamKind.COUNTER
-        base = metric_name(name, stream.unit, rules.translation, utf8=self.utf8, counter=counter)
-        if stream.name in rules.info and stream.kind is StreamKind.GAUGE:
-            base = base.removesuffix("_info").removesuffix(".info") or base
-            return Family(base, "info", stream.description, "", f"{base}_info")
-        unit = unit_word(stream.unit)
-        unit = unit if unit and is_plain(unit) and base.endswith("_" + unit) else ""
-        if counter:
-            whole = f"{base}_total"
-            if not rules.translation.suffixes and not metric_name(
-                name, "", rules.translation, utf8=self.utf8, counter=False
-            ).endswith("_total"):
-                whole = base
-            return Family(base, "counter", stream.description, unit, whole)
-        return Family(base, "gauge" if stream.kind is StreamKind.GAUGE else "histogram", stream.description, unit, base)
+        type_: FamilyType = "histogram"
+        if stream.kind in (StreamKind.COUNTER, StreamKind.GAUGE):
+            type_ = "counter" if stream.kind is StreamKind.COUNTER else "info" if stream.name in rules.info else "gauge"
+        instrument = f"{rules.prefix}_{stream.name}" if rules.prefix else stream.name
+        name = family_name(instrument, stream.unit, type_, rules.translation, utf8=self.utf8)
+        return Family(name.family, type_, stream.description, name.unit, name.text, name.samples)
 
     def _add_series(self, member: FamilyStream) -> None:
         """Label texts of new series, and whether another series of the family has the same."""
@@ -216,8 +201,4 @@ class Families:
 
 
 def _target() -> Family:
-    return Family("target", "info", "Target metadata", "", "target_info")
-
-
-def _sample_names(family: Family) -> list[str]:
-    return [family.name + suffix for suffix in _SUFFIXES[family.type]]
+    return Family("target", "info", "Target metadata", "", "target_info", ("target", "target_info"))
