@@ -39,8 +39,8 @@ class Merger:
     ``multiprocess_mode``: instrument name -> rule for gauges; sums where it names none.
     """
 
-    def __init__(self, add_exponential: Mapping[str, MultiprocessMode]) -> None:
-        self._multiprocess_modes = add_exponential
+    def __init__(self, multiprocess_modes: Mapping[str, MultiprocessMode]) -> None:
+        self._multiprocess_modes = multiprocess_modes
         self._streams: dict[tuple[Any, ...], _Merged] = {}
 
     def merge(self, resource: Resource | None, contributions: Sequence[Contribution], *, exact: bool = False) -> Snapshot:

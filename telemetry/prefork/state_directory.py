@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,26 +10,16 @@ from pathlib import Path
 from uuid import uuid4
 
 from telemetry._base.diagnostics import Diagnostics
+from telemetry._base.file_lock import FileLock, lock_file
 from telemetry.metric import telemetry_metrics
 from telemetry.prefork.run import Supervisor
 from telemetry.prefork.snapshot import StateError, WorkerSnapshot, decode
 
-__all__ = ["FOLDED", "Lock", "StateDirectory"]
+__all__ = ["FOLDED", "StateDirectory"]
 
 FOLDED = "folded"
 _FOLD_LOCK = "fold.lock"
 _CORRUPT_LIMIT = 10
-
-
-class Lock:
-    """A lock that is held, for as long as its file is open."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def release(self) -> None:
-        """Let go."""
-        os.close(self._descriptor)
 
 
 class StateDirectory:
@@ -46,21 +35,21 @@ class StateDirectory:
         """The run's name, which every state of it bears."""
         return self.folder.name
 
-    def new_worker(self) -> tuple[str, Lock]:
+    def new_worker(self) -> tuple[str, FileLock]:
         """A name for this worker, and its lock: held before ``publish`` gives its file the name that others look for."""
         worker = f"{os.getpid()}-{uuid4().hex[:8]}"
-        held = _locked(self.folder / f"{worker}.{os.getpid()}.young")
+        held = lock_file(self.folder / f"{worker}.{os.getpid()}.tmp")
         if held is None:
             raise BlockingIOError(errno.EAGAIN, "a new lock is taken")
         return worker, held
 
     def publish(self, worker: str) -> None:
         """Let others see the worker."""
-        (self.folder / f"{worker}.{os.getpid()}.young").rename(self.folder / f"{worker}.lock")
+        (self.folder / f"{worker}.{os.getpid()}.tmp").rename(self.folder / f"{worker}.lock")
 
     def remove_stale(self) -> None:
         """Remove what processes that were killed had half written."""
-        for temporary in self.folder.glob("*.young"):
+        for temporary in self.folder.glob("*.tmp"):
             with suppress(OSError, ValueError):
                 if Supervisor.of(int(temporary.stem.rpartition(".")[2])) is None:
                     temporary.unlink()
@@ -73,7 +62,7 @@ class StateDirectory:
         """Whether the process of this worker is gone: nobody holds its lock."""
         try:
             # A shared lock: those who look at the same time do not take each other for the worker.
-            held = _locked(self.folder / f"{worker}.lock", os.O_RDONLY, fcntl.LOCK_SH)
+            held = lock_file(self.folder / f"{worker}.lock", shared=True)
         except FileNotFoundError:
             return True
         if held is not None:
@@ -85,7 +74,7 @@ class StateDirectory:
         """Yields whether it is this process's turn to fold."""
         held = None
         with suppress(OSError):
-            held = _locked(self.folder / _FOLD_LOCK)
+            held = lock_file(self.folder / _FOLD_LOCK)
         try:
             yield held is not None
         finally:
@@ -94,7 +83,7 @@ class StateDirectory:
 
     def save(self, name: str, data: bytes) -> bool:
         """Put a state in its place in one step; whether that could be done."""
-        temporary = self.folder / f"{name}.{os.getpid()}.young"
+        temporary = self.folder / f"{name}.{os.getpid()}.tmp"
         try:
             with open(temporary, "wb", opener=_privately) as file:
                 file.write(data)
@@ -149,23 +138,12 @@ class StateDirectory:
     def _mark_corrupt(self, path: Path, reason: str) -> None:
         self.failed(reason, f"{path} is {reason} and was set aside")
         with suppress(OSError):
-            corrupt = len(list(self.folder.glob("*.aside")))
+            corrupt = len(list(self.folder.glob("*.corrupt")))
             if corrupt < _CORRUPT_LIMIT:
-                path.replace(self.folder / f"{path.name}.{uuid4().hex[:8]}.aside")
+                path.replace(self.folder / f"{path.name}.{uuid4().hex[:8]}.corrupt")
             else:
                 path.unlink()
 
 
 def _privately(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-
-
-def _locked(path: Path, flags: int = os.O_RDWR | os.O_CREAT, kind: int = fcntl.LOCK_EX) -> Lock | None:
-    """A lock on the file, None while somebody else has it."""
-    descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return Lock(descriptor)

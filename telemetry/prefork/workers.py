@@ -9,28 +9,24 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 from uuid import NAMESPACE_OID, uuid5
 
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 
 from telemetry._base.diagnostics import Diagnostics
+from telemetry._base.file_lock import FileLock
 from telemetry._base.fork import register_after_fork
 from telemetry._base.threads import yield_gil
-from telemetry.exposition.source import ScrapeRefusedError
+from telemetry.exposition.source import ReadLocal, ScrapeRefusedError
 from telemetry.metric.definition import MultiprocessMode
 from telemetry.metric.label_values import Domain
+from telemetry.metricdata.stream import Snapshot
 from telemetry.prefork.merge import Contribution, Merger
 from telemetry.prefork.run import StateDirectoryError, Supervisor, default_directory, open_run
 from telemetry.prefork.shared_labels import SharedLabelValues
 from telemetry.prefork.snapshot import Encoder, StateError, WorkerSnapshot, decode
 from telemetry.prefork.state_directory import FOLDED, StateDirectory
-from telemetry.prefork.state_directory import Lock as FileLock
 from telemetry.prefork.state_server import StateServer, request_states
-
-if TYPE_CHECKING:
-    from telemetry.exposition.reader import PrometheusReader
-    from telemetry.metricdata.stream import Snapshot
 
 __all__ = ["Workers"]
 
@@ -72,7 +68,7 @@ class Workers:
 
     def join(
         self,
-        reader: PrometheusReader,
+        read_local: ReadLocal,
         diagnostics: Diagnostics,
         *,
         domains: Iterable[Domain] = (),
@@ -82,7 +78,7 @@ class Workers:
 
         ``multiprocess_mode``: instrument name -> what the gauges of several workers make. Raises ``StateDirectoryError``.
         """
-        self._reader = reader
+        self._read_local = read_local
         self._multiprocess_modes = multiprocess_modes
         self._domains = tuple(domains)
         self._files = StateDirectory(self._folder, diagnostics)
@@ -161,7 +157,7 @@ class Workers:
     def _save(self) -> bytes:
         """The state of this process, in its place. One at a time: an older one never takes a newer one's place."""
         with self._saving:
-            data = self._reader.local(self._encoded)
+            data = self._read_local(self._encoded)
             self._files.save(self.worker, data)
             return data
 

@@ -173,7 +173,7 @@ def test_a_state_that_is_none_is_set_aside_and_counted(join: Join, content: byte
     for _ in range(2):
         shown = above_zero(second)
     assert shown == {HIT: 1, (FAILURES, (("reason", reason),)): 1}
-    assert [name for name in names(second) if name.endswith(".aside")] != []
+    assert [name for name in names(second) if name.endswith(".corrupt")] != []
 
 
 def test_a_state_of_another_run_is_stale(join: Join, tmp_path: Path) -> None:
