@@ -36,10 +36,11 @@ class Choice(NamedTuple):
     utf8: bool = False
     """The client said that it takes UTF-8 names in this format."""
 
-    def content_type(self, utf8: bool = False) -> str:
-        """The header's value; ``utf8`` where such names are indeed served."""
+    @property
+    def content_type(self) -> str:
+        """The header's value."""
         media_type, version = self.format.value
-        return f"{media_type}; version={version}; charset=utf-8{'; escaping=allow-utf-8' if utf8 else ''}"
+        return f"{media_type}; version={version}; charset=utf-8{'; escaping=allow-utf-8' if self.utf8 else ''}"
 
 
 class _Range(NamedTuple):

@@ -1,31 +1,39 @@
-"""Families -> bytes, in text 0.0.4 or OpenMetrics 1.0.
+"""Families -> bytes, in text 0.0.4 or OpenMetrics 1.0: lines, numbers and exemplars.
 
-A histogram's lines are one template per family: only the numbers are formatted in, and the series' label text,
-cached, replaces its placeholders in one go. Text goes out in pieces of a few hundred series, so that a scrape needs
-little more memory than its body and other threads get their turn.
+A histogram has one template per family: the numbers are formatted into it, and the series' cached label text replaces its
+placeholders in one step. The text is encoded every few hundred series, so that a scrape needs little more memory than its body
+and other threads run in between.
+
+https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from io import BytesIO
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from telemetry.exposition.exemplars import exemplar_texts, newest_by_bucket
+from prometheus_client.utils import floatToGoString
+
 from telemetry.exposition.families import Families, Family, FamilyStream
-from telemetry.exposition.labels import escape, label_text, quoted
-from telemetry.exposition.numbers import bound_text, number, seconds
-from telemetry.metric.naming import is_plain
+from telemetry.exposition.labels import escape, label_text, quoted, value_text
+from telemetry.metric.naming import is_plain, label_key
 from telemetry.metricdata.exponential import explicit
-from telemetry.metricdata.stream import Snapshot, StreamKind
+from telemetry.metricdata.stream import ExemplarPoint, Snapshot, StreamKind
 
-__all__ = ["Style", "render", "shows_sum"]
+__all__ = ["Style", "bound_text", "exemplar_labels", "newest_by_bucket", "render", "shows_sum"]
 
-_LABELS = "\0"  # stands for the label text in a template; label values never hold it
+_LABELS = "\0"  # stands for the label text in a template; label values never contain it
 _SAMPLE_NAME = re.compile(r'\{"((?:[^"\\]|\\.)*)"|([^{ ]+)')
-_SERIES_A_PIECE = 128
+_SERIES_PER_PIECE = 128
+_SPECIAL_NUMBERS = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}
+_EXEMPLAR_LIMIT = 128
+"""Characters that keys and values of one exemplar may have together."""
+_PLAIN_NUMBERS = (float, int)
+_SECOND = 1_000_000_000
 
 
 class Style(NamedTuple):
@@ -47,7 +55,7 @@ class _Body:
         self._yield_gil = yield_gil
 
     def flush(self) -> None:
-        if len(self.parts) < _SERIES_A_PIECE:
+        if len(self.parts) < _SERIES_PER_PIECE:
             return
         self._out()
         if self._yield_gil is not None:
@@ -143,7 +151,7 @@ def _series(member: FamilyStream, body: _Body, style: Style) -> Iterator[tuple[i
     """Position, label text, state and exemplars of each series that is shown; the body goes out piece by piece."""
     wants = style.exemplars and style.openmetrics and member.family.type in ("counter", "histogram")
     # With exemplars a piece is shorter: so few new objects at a time do not wake the garbage collector.
-    size = _SERIES_A_PIECE // 4 if wants else _SERIES_A_PIECE
+    size = _SERIES_PER_PIECE // 4 if wants else _SERIES_PER_PIECE
     for start in range(0, len(member.texts), size):
         texts = member.texts[start : start + size]
         values, exemplars = member.stream.slice(start, start + len(texts), exemplars=wants)
@@ -248,3 +256,76 @@ def _exponentials(member: FamilyStream, body: _Body, style: Style) -> None:
         tail += [seconds(starts[index] or 0)] if created else []
         template = _template(family, bounds, bool(text), summed, bool(exemplars), created)
         body.parts.append((template % (*values, *tail)).replace(_LABELS, text))
+
+
+def number(value: Any) -> str:
+    """The shortest text that gives the same number back; integers without a point."""
+    if type(value) is int:
+        return str(value)
+    if type(value) is not float:
+        # bool, and the scalars of numeric libraries, whose repr() is no number
+        if isinstance(value, int):
+            return str(int(value))
+        value = float(value)
+    text = repr(value)
+    return _SPECIAL_NUMBERS.get(text, text)
+
+
+def bound_text(bound: float) -> str:
+    """A bucket bound as Prometheus writes it in ``le``: ``0.01``, ``1.0``, ``1e+06``, ``+Inf``."""
+    return str(floatToGoString(bound))  # type: ignore[no-untyped-call]  # prometheus_client leaves it so
+
+
+def seconds(unix_nano: int) -> str:
+    """Unix time in seconds, exact to the nanosecond."""
+    return f"{unix_nano // 1_000_000_000}.{unix_nano % 1_000_000_000:09d}"
+
+
+def exemplar_labels(point: ExemplarPoint) -> list[tuple[str, str]]:
+    """Trace and span, then filtered attributes by key, each for as long as the whole set stays within ``_EXEMPLAR_LIMIT``."""
+    pairs = []
+    if point.trace_id:
+        pairs.append(("trace_id", f"{point.trace_id:032x}"))
+    if point.span_id:
+        pairs.append(("span_id", f"{point.span_id:016x}"))
+    if point.attributes:
+        left = _EXEMPLAR_LIMIT - sum(len(key) + len(value) for key, value in pairs)
+        taken = {key for key, _ in pairs}
+        for original in sorted(point.attributes):
+            key, value = label_key(original, utf8=False), value_text(point.attributes[original])
+            if key not in taken and len(key) + len(value) <= left:
+                taken.add(key)
+                left -= len(key) + len(value)
+                pairs.append((key, value))
+    return pairs
+
+
+def exemplar_texts(points: Iterable[ExemplarPoint | None]) -> list[str]:
+    """What follows each sample's value; nothing where there is no exemplar."""
+    texts = []
+    for point in points:
+        if point is None:
+            texts.append("")
+            continue
+        value, time, trace_id, span_id, attributes = point
+        if trace_id and span_id and not attributes and type(value) in _PLAIN_NUMBERS and time > _SECOND:
+            # The usual case, on the way of every bucket of every series: recorded values are finite.
+            nanos = str(time)
+            trace, span = trace_id.to_bytes(16, "big").hex(), span_id.to_bytes(8, "big").hex()
+            texts.append(f' # {{trace_id="{trace}",span_id="{span}"}} {value!r} {nanos[:-9]}.{nanos[-9:]}')
+        else:
+            texts.append(f" # {{{label_text(exemplar_labels(point))}}} {number(value)} {seconds(time)}")
+    return texts
+
+
+def newest_by_bucket(points: Iterable[ExemplarPoint | None], bounds: Sequence[float]) -> list[ExemplarPoint | None]:
+    """Each bucket's newest exemplar: it lies above the bound before and not above the bucket's own."""
+    newest: list[ExemplarPoint | None] = [None] * (len(bounds) + 1)
+    for point in points:
+        if point is None:
+            continue
+        bucket = bisect_left(bounds, point.value)
+        known = newest[bucket]
+        if known is None or known.time_unix_nano <= point.time_unix_nano:
+            newest[bucket] = point
+    return newest

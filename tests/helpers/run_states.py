@@ -58,7 +58,7 @@ def values(reading: Snapshot) -> dict[tuple[str, tuple[tuple[str, str], ...]], o
 def snapshot_of(reader: PrometheusReader, worker: str) -> bytes:
     """The state of a real reader."""
     encode: Callable[[Snapshot], bytes] = lambda reading: Encoder(RUN).encode(reading, worker)  # noqa: E731 - has a type
-    return reader.local(encode)
+    return reader.read_local(encode)
 
 
 def provider(reader: PrometheusReader) -> MeterProvider:

@@ -9,6 +9,7 @@ from threading import Event, Thread
 from weakref import ref
 
 import pytest
+from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
@@ -123,6 +124,27 @@ def test_a_reader_without_provider() -> None:
     """A reader that nobody has taken yet shows nothing."""
     reader = PrometheusReader(registry=CollectorRegistry())
     assert (text(reader), text(reader, OPENMETRICS)) == ("", "# EOF\n")
+
+
+def test_the_content_type_is_no_scrape() -> None:
+    """``content_type`` answers as ``expose`` does, but collects nothing and leaves ``last_scrape`` as it is."""
+    calls: list[object] = []
+
+    def observe(options: CallbackOptions) -> list[Observation]:
+        calls.append(options)
+        return [Observation(1)]
+
+    meters, reader = provider()
+    meters.get_meter("m").create_observable_gauge("g", [observe])
+    assert [reader.content_type(accept) for accept in (None, OPENMETRICS)] == [
+        "text/plain; version=0.0.4; charset=utf-8",
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    ]
+    assert (reader.last_scrape, calls) == (None, [])
+    exposition = reader.expose(OPENMETRICS)
+    scrape = reader.last_scrape
+    assert reader.content_type(OPENMETRICS) == exposition.content_type
+    assert reader.last_scrape is scrape
 
 
 def at_once(work: Callable[[int], None], threads: int) -> list[BaseException]:

@@ -133,7 +133,7 @@ def test_utf8(header: str, expected: bool) -> None:
 
 def test_content_types_are_fixed() -> None:
     """The answer is one of four strings, whatever was asked."""
-    assert [choice.content_type(utf8) for choice in (Choice(TEXT), Choice(OM)) for utf8 in (False, True)] == [
+    assert [Choice(format_, utf8).content_type for format_ in (TEXT, OM) for utf8 in (False, True)] == [
         "text/plain; version=0.0.4; charset=utf-8",
         "text/plain; version=0.0.4; charset=utf-8; escaping=allow-utf-8",
         "application/openmetrics-text; version=1.0.0; charset=utf-8",

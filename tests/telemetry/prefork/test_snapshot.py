@@ -11,7 +11,9 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry
 
 from telemetry.exposition import PrometheusReader
+from telemetry.exposition.source import ReadLocal
 from telemetry.metricdata.stream import Snapshot, StreamKind
+from telemetry.prefork.merge import Contribution, Merger
 from telemetry.prefork.snapshot import Encoder, StateError, decode
 from tests.helpers.providers import families, samples
 from tests.helpers.run_states import RUN, one
@@ -23,19 +25,19 @@ STATE = Encoder(RUN).encode(
 )
 
 
-class Alone:
-    """Workers of which there is one."""
+class OneWorker:
+    """Shared snapshots of one worker, through bytes."""
 
-    def __init__(self, reader: PrometheusReader) -> None:
-        from telemetry.prefork.merge import Contribution, Merger
-
+    def __init__(self) -> None:
         self._encoder = Encoder(RUN)
-        self._reader = reader
-        self._merge = lambda data: Merger({}).merge(None, [Contribution(decode(data), alive=True)])
+        self._read_local: ReadLocal
+
+    def join(self, read_local: ReadLocal, *_: object, **__: object) -> None:
+        self._read_local = read_local
 
     def snapshot(self) -> Snapshot:
-        """What was read, through bytes."""
-        return self._merge(self._reader.local(lambda snapshot: self._encoder.encode(snapshot, "a")))
+        data = self._read_local(lambda snapshot: self._encoder.encode(snapshot, "a"))
+        return Merger({}).merge(None, [Contribution(decode(data), alive=True)])
 
 
 @given(st.lists(recordings(wild=False), max_size=4), bounds)
@@ -50,7 +52,7 @@ def test_a_scrape_through_bytes_shows_the_same(state: list[Recording], edges: li
         return samples(found), sorted(exemplars_of(found), key=repr)
 
     plain = shown()
-    reader._workers = Alone(reader)  # type: ignore[assignment]  # all that a reader asks of its workers
+    reader.share(OneWorker())
     assert shown() == plain
     meters.shutdown()
 
