@@ -149,7 +149,7 @@ def test_a_forked_child_has_export_threads_and_an_instance_of_its_own(monkeypatc
         telemetry[HITS].labels("x").inc(5)
         if (child := os.fork()) == 0:
             telemetry[HITS].labels("x").inc(2)
-            signal.yield_gil()
+            signal.pause()
         seen: dict[str, int] = {}
         while len(seen) < 2 or 2 not in seen.values():
             sent = receiver.metrics.get(timeout=30).resource_metrics[0]
