@@ -17,9 +17,7 @@ Pairs = Sequence[tuple[str, str]]
 
 
 def value_text(value: Any) -> str:
-    """An attribute's value as a label value: strings as they are, all else as JSON; what UTF-8 cannot carry becomes
-    ``?``.
-    """
+    """An attribute's value as a label value: strings as they are, others as JSON; ``?`` for what UTF-8 cannot encode."""
     text = str.__str__(value) if isinstance(value, str) else dumps(value, default=str)
     if text.isascii():
         return text.replace("\0", "?") if "\0" in text else text
@@ -27,7 +25,7 @@ def value_text(value: Any) -> str:
 
 
 def escape(value: str) -> str:
-    """A label value between its quotes, the same in both formats."""
+    """Escapes a label value, the same in both formats."""
     if "\\" in value:
         value = value.replace("\\", "\\\\")
     if '"' in value:
@@ -41,7 +39,7 @@ def quoted(name: str) -> str:
 
 
 def pairs_of(items: Iterable[tuple[str, Any]], *, utf8: bool) -> Pairs:
-    """Sorted label pairs. An original key given twice: the last wins. Keys that become one: values joined with ``;``.
+    """Returns sorted label pairs. The last value of a key counts; values of keys that become equal are joined by ``;``.
 
     https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/#metric-attributes
     """
@@ -56,12 +54,12 @@ def pairs_of(items: Iterable[tuple[str, Any]], *, utf8: bool) -> Pairs:
 
 
 def label_text(pairs: Pairs) -> str:
-    """``a="1",b="2"``, without the braces."""
+    """Returns ``a="1",b="2"``, without the braces."""
     return ",".join(f'{key if is_plain(key, label=True) else quoted(key)}="{escape(value)}"' for key, value in pairs)
 
 
 def scope_items(scope: InstrumentationScope) -> list[tuple[str, Any]]:
-    """``otel_scope_*`` labels, in the parent reader's spelling."""
+    """Returns the ``otel_scope_*`` labels, in the parent reader's spelling."""
     attributes: Mapping[str, Any] = scope.attributes or {}
     return [
         *((f"otel_scope_{key}", value) for key, value in attributes.items()),
@@ -71,7 +69,7 @@ def scope_items(scope: InstrumentationScope) -> list[tuple[str, Any]]:
     ]
 
 
-def resource_items(resource: Resource | None, chosen: Callable[[str], bool] | None) -> list[tuple[str, Any]]:
-    """The resource attributes that a filter lets through; all of them without one."""
+def resource_items(resource: Resource | None, selected: Callable[[str], bool] | None) -> list[tuple[str, Any]]:
+    """Returns the resource attributes that the filter selects; all of them without a filter."""
     attributes: Mapping[str, Any] = resource.attributes if resource is not None else {}
-    return [(key, value) for key, value in attributes.items() if chosen is None or chosen(key)]
+    return [(key, value) for key, value in attributes.items() if selected is None or selected(key)]

@@ -1,8 +1,8 @@
 """``PrometheusReader``: a metric reader whose state is served as Prometheus text.
 
-A scrape goes ``expose`` -> ``SnapshotSource`` (or the workers) -> ``Families`` -> ``render``. A snapshot's streams read the SDK's
-state while they are rendered. So a snapshot is used under a lock, and rendered again from the SDK's own collect where the state
-turns out to be unexpected halfway.
+A scrape goes ``expose`` -> ``SnapshotSource`` (or the workers) -> ``Families`` -> ``render``. A snapshot's streams read the
+SDK's state while they are rendered. So a snapshot is used under a lock, and rendered again from the SDK's own collect where the
+state turns out to be unexpected halfway.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The states of several workers as one snapshot.
 
-Sums and histograms are added exactly: the float that is shown is the one nearest to the sum of all parts, so it never falls when
-the parts are added in another order. Gauges are combined by their ``MultiprocessMode``; those of ended workers are left out. Each
-bucket shows its newest exemplar. A series starts when the first worker's did.
+Sums and histograms are added exactly: the float that is shown is the one nearest to the sum of all parts, so it never falls
+when the parts are added in another order. Gauges are combined by their ``MultiprocessMode``; those of ended workers are left
+out. Each bucket shows its newest exemplar. A series starts when the first worker's did.
 """
 
 from __future__ import annotations
