@@ -34,8 +34,8 @@ def metrics_app(reader: PrometheusReader, *, compress: bool = True) -> ASGIApp:
     """Returns an ASGI application for ``/metrics``, to be mounted at any path.
 
     It answers ``GET`` and ``HEAD``, and 405 to other methods. ``Accept`` decides the format, ``Accept-Encoding`` the
-    compression, and ``name[]`` parameters restrict the body to these samples. A scrape that cannot be answered in time, or after
-    shutdown, gets 503 with the reason. A thread renders the body and yields to the event loop every few hundred series.
+    compression, and ``name[]`` parameters restrict the body to these samples. A scrape that cannot be answered in time, or
+    after shutdown, gets 503 with the reason. A thread renders the body and yields to the event loop every few hundred series.
 
     Args:
         reader: The reader; its ``diagnostics`` count refused scrapes.
