@@ -42,8 +42,8 @@ class OneWorker:
 
 @given(st.lists(recordings(wild=False), max_size=4), bounds)
 def test_a_scrape_through_bytes_shows_the_same(state: list[Recording], edges: list[float]) -> None:
-    """Any state of a provider, saved, read and merged, gives the samples and exemplars of a plain scrape."""
-    state = [r for r in state if not r.kind.startswith("observable")]  # whose exemplars are new with each reading
+    """Any state of a provider, encoded, decoded and merged, gives the samples and exemplars of a plain scrape."""
+    state = [r for r in state if not r.kind.startswith("observable")]  # their exemplars are new in each snapshot
     reader = PrometheusReader(registry=CollectorRegistry(), scope_info_enabled=False, disable_target_info=True)
     meters = build(state, edges, [reader, InMemoryMetricReader()])
 
@@ -59,7 +59,7 @@ def test_a_scrape_through_bytes_shows_the_same(state: list[Recording], edges: li
 
 @pytest.mark.parametrize("length", range(len(STATE)))
 def test_a_state_that_is_cut_off_is_torn(length: int) -> None:
-    """At whichever byte it ends."""
+    """A state that ends at any earlier byte raises ``StateError`` with the reason ``torn``."""
     with pytest.raises(StateError, match="a worker's state is torn"):
         decode(STATE[:length])
 
@@ -67,7 +67,7 @@ def test_a_state_that_is_cut_off_is_torn(length: int) -> None:
 @given(st.integers(0, len(STATE) - 1), st.integers(1, 255))
 @example(len(STATE) - 1, 1)
 def test_a_state_with_a_changed_byte_is_not_read(position: int, change: int) -> None:
-    """Not one of its numbers is believed."""
+    """A state with one changed byte raises ``StateError``."""
     changed = bytearray(STATE)
     changed[position] ^= change
     with pytest.raises(StateError):
@@ -76,19 +76,19 @@ def test_a_state_with_a_changed_byte_is_not_read(position: int, change: int) -> 
 
 @given(st.binary(max_size=200))
 def test_any_other_bytes_are_refused(data: bytes) -> None:
-    """Nothing but ``StateError``."""
+    """Other bytes raise ``StateError`` and nothing else."""
     with pytest.raises(StateError):
         decode(data)
 
 
 def test_a_state_of_another_version_is_foreign() -> None:
-    """It is told apart from one that is torn."""
+    """A state of another version raises ``StateError`` with the reason ``foreign``."""
     with pytest.raises(StateError, match="a worker's state is foreign"):
         decode(STATE.replace(b"state 1\n", b"state 2\n"))
 
 
 def test_numbers_are_kept_to_the_last_bit() -> None:
-    """Floats, large integers, infinities."""
+    """Floats, large integers and infinities keep their type and value exactly."""
     numbers = [0.1, 1e-323, 2**70, float("inf"), 5, 5.0]
     made = one("g", numbers[0], kind=StreamKind.GAUGE, n="0")
     for n, number in enumerate(numbers[1:], 1):
