@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from opentelemetry.sdk.resources import Resource
 
@@ -47,7 +46,7 @@ class FamilyStream:
 
     family: Family
     stream: Stream
-    constant: Sequence[tuple[str, Any]]
+    constant: Sequence[tuple[str, object]]
     texts: list[str | None] = field(default_factory=list)
 
 
@@ -64,7 +63,7 @@ class Family:
     members: list[FamilyStream] = field(default_factory=list)
     seen: set[Pairs] | None = None
     """Label sets so far; None where no two of them can be equal."""
-    templates: dict[Any, str] = field(default_factory=dict)
+    templates: dict[tuple[object, ...], str] = field(default_factory=dict)
 
 
 class Families:
@@ -84,7 +83,7 @@ class Families:
         self._owners: dict[str, Family] = {}
         self._members: dict[Stream, FamilyStream | None] = {}
         self._resource: Resource | None = None
-        self._constant: Sequence[tuple[str, Any]] = ()
+        self._constant: Sequence[tuple[str, object]] = ()
         self.target = self._new(_target()) if rules.target_info else None
 
     def update(self, snapshot: Snapshot) -> list[Family]:
@@ -122,7 +121,7 @@ class Families:
             if member is not None:
                 self._add_series(member)
 
-    def _constant_of(self, stream: Stream) -> Sequence[tuple[str, Any]]:
+    def _constant_of(self, stream: Stream) -> Sequence[tuple[str, object]]:
         return [*self._constant, *(scope_items(stream.scope) if self.rules.scope_labels else ())]
 
     def _place(self, stream: Stream) -> FamilyStream | None:

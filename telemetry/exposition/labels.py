@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from json import dumps
-from typing import Any
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -16,7 +15,7 @@ __all__ = ["Pairs", "escape", "label_text", "pairs_of", "quoted", "resource_item
 Pairs = Sequence[tuple[str, str]]
 
 
-def value_text(value: Any) -> str:
+def value_text(value: object) -> str:
     """An attribute's value as a label value: strings as they are, others as JSON; ``?`` for what UTF-8 cannot encode."""
     text = str.__str__(value) if isinstance(value, str) else dumps(value, default=str)
     if text.isascii():
@@ -38,7 +37,7 @@ def quoted(name: str) -> str:
     return f'"{escape(name)}"'
 
 
-def pairs_of(items: Iterable[tuple[str, Any]], *, utf8: bool) -> Pairs:
+def pairs_of(items: Iterable[tuple[str, object]], *, utf8: bool) -> Pairs:
     """Returns sorted label pairs. The last value of a key counts; values of keys that become equal are joined by ``;``.
 
     https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/#metric-attributes
@@ -58,9 +57,9 @@ def label_text(pairs: Pairs) -> str:
     return ",".join(f'{key if is_plain(key, label=True) else quoted(key)}="{escape(value)}"' for key, value in pairs)
 
 
-def scope_items(scope: InstrumentationScope) -> list[tuple[str, Any]]:
+def scope_items(scope: InstrumentationScope) -> list[tuple[str, object]]:
     """Returns the ``otel_scope_*`` labels, in the parent reader's spelling."""
-    attributes: Mapping[str, Any] = scope.attributes or {}
+    attributes: Mapping[str, object] = scope.attributes or {}
     return [
         *((f"otel_scope_{key}", value) for key, value in attributes.items()),
         ("otel_scope_name", scope.name or ""),
@@ -69,7 +68,7 @@ def scope_items(scope: InstrumentationScope) -> list[tuple[str, Any]]:
     ]
 
 
-def resource_items(resource: Resource | None, selected: Callable[[str], bool] | None) -> list[tuple[str, Any]]:
+def resource_items(resource: Resource | None, selected: Callable[[str], bool] | None) -> list[tuple[str, object]]:
     """Returns the resource attributes that the filter selects; all of them without a filter."""
-    attributes: Mapping[str, Any] = resource.attributes if resource is not None else {}
+    attributes: Mapping[str, object] = resource.attributes if resource is not None else {}
     return [(key, value) for key, value in attributes.items() if selected is None or selected(key)]

@@ -54,7 +54,7 @@ class LastScrape(NamedTuple):
 
 
 class PrometheusReader(PrometheusMetricReader):
-    """A ``PrometheusMetricReader`` for any ``MeterProvider(metric_readers=[...])`` that is exact, complete and cheap.
+    """An exact, complete and cheap ``PrometheusMetricReader`` for any ``MeterProvider(metric_readers=[...])``.
 
     The parent's arguments keep their names, defaults and meaning. Exponential histograms are written with explicit buckets (see
     ``metricdata/exponential.py``). Minimum and maximum of histograms are not written. Delta points raise ``DeltaError``.
@@ -96,9 +96,6 @@ class PrometheusReader(PrometheusMetricReader):
         scrape_timeout: float = 9.0,
         direct: bool = True,
     ) -> None:
-        for name, value in (("callback_timeout", callback_timeout), ("scrape_timeout", scrape_timeout)):
-            if not value > 0:
-                raise ValueError(f"{name} must be above 0 seconds, it is {value!r}")
         # The parent registers a collector of its own: it gets a registry that is not served.
         super().__init__(registry=CollectorRegistry(), cardinality_limits=cardinality_limits)
         self.diagnostics = diagnostics or Diagnostics(logging.getLogger("telemetry.exposition"))
@@ -106,18 +103,14 @@ class PrometheusReader(PrometheusMetricReader):
         self.last_scrape: LastScrape | None = None
         self._workers: SharedSnapshots | None = None
         self._style = Style(exemplars=exemplars, created=created)
+        info = frozenset(name.lower() for name in info)
         self._naming = NamingConfig(
-            prefix=prefix,
-            scope_labels=scope_info_enabled,
-            target_info=not disable_target_info,
-            resource_filter=resource_attribute_filter,
-            info=frozenset(name.lower() for name in info),
-            translation=Translation(translation),
+            prefix, scope_info_enabled, not disable_target_info, resource_attribute_filter, info, Translation(translation)
         )
         self._select = select
         self._direct = direct
-        self._callback_timeout = callback_timeout
-        self._scrape_timeout = scrape_timeout
+        self._callback_timeout = _positive("callback_timeout", callback_timeout)
+        self._scrape_timeout = _positive("scrape_timeout", scrape_timeout)
         self._reset()
         register_after_fork(self._after_fork_in_child)
         self._readers_collector = ReadersCollector.serve(self, registry)
@@ -255,6 +248,12 @@ class PrometheusReader(PrometheusMetricReader):
             if self._workers is not None:
                 return use(self._workers.snapshot())
             return self.read_local(use, exemplars=exemplars)
+
+
+def _positive(name: str, seconds: float) -> float:
+    if not seconds > 0:
+        raise ValueError(f"{name} must be above 0 seconds, it is {seconds!r}")
+    return seconds
 
 
 @contextmanager

@@ -27,7 +27,7 @@ __all__ = ["ReadersCollector", "metrics"]
 _lock = Lock()
 
 
-class Reader(Protocol):
+class ServedReader(Protocol):
     """A reader as its collector uses it."""
 
     diagnostics: Diagnostics
@@ -41,10 +41,10 @@ class ReadersCollector:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        self._readers: list[Reader] = []
+        self._readers: list[ServedReader] = []
 
     @classmethod
-    def serve(cls, reader: Reader, registry: CollectorRegistry) -> ReadersCollector:
+    def serve(cls, reader: ServedReader, registry: CollectorRegistry) -> ReadersCollector:
         """Adds ``reader`` to the registry's collector, which is registered for the first one; returns the collector."""
         with _lock:
             # A registry has no public list of its collectors. Without this one each reader gets a collector of its own.
@@ -56,7 +56,7 @@ class ReadersCollector:
             collector._readers.append(reader)
         return collector
 
-    def remove(self, reader: Reader) -> None:
+    def remove(self, reader: ServedReader) -> None:
         """Leaves ``reader`` out from now on. A second call does nothing."""
         with _lock:
             if reader in self._readers:

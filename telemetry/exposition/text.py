@@ -236,8 +236,8 @@ def _histograms(member: FamilyStream, body: _Body, style: Style) -> None:
         parts.append((template % tuple(values)).replace(_LABELS, text))
 
 
-def _interleaved(counts: Sequence[int], exemplars: Sequence[Any]) -> list[Any]:
-    both: list[Any] = [None] * (2 * len(counts))
+def _interleaved(counts: Sequence[int], exemplars: Sequence[ExemplarPoint | None]) -> list[int | str | None]:
+    both: list[int | str | None] = [None] * (2 * len(counts))
     both[::2] = counts
     both[1::2] = _exemplar_texts(exemplars)
     return both

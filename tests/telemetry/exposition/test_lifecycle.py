@@ -86,6 +86,17 @@ def test_two_providers_on_one_registry() -> None:
     assert samples(families(text(second), openmetrics=False))[key("c_total", {"p": "1"})] == 9.0
 
 
+def test_readers_of_a_registry_come_and_go() -> None:
+    """A registry collects the readers that serve it at the moment, also one that comes after its last one is shut down."""
+    registry = CollectorRegistry()
+    for name in ("a", "b"):
+        meters, _ = provider(registry=registry)
+        meters.get_meter("m").create_counter(name).add(1)
+        assert generate_latest(registry).decode().endswith(f"{name}_total 1.0\n")
+        meters.shutdown()
+        assert generate_latest(registry) == b""
+
+
 def test_the_default_registry() -> None:
     """A reader without a registry serves prometheus_client's default one until shutdown, as its parent does."""
     reader = PrometheusReader(scope_info_enabled=False)
