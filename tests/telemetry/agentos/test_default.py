@@ -10,7 +10,7 @@ from telemetry import AgentOSTelemetry, Telemetry, current, install
 from telemetry._sdk import aggregation as record
 from telemetry.agentos import catalogue as rows
 from telemetry.agentos import default
-from tests.helpers.readings import read, samples_of
+from tests.helpers.samples import read, samples_of
 
 NAVI = (("agent", "navi"), ("operation", "query"), ("status", "success"))
 

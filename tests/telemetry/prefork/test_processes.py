@@ -14,14 +14,14 @@ from telemetry import Telemetry
 from telemetry.metric import Catalogue
 from telemetry.prefork import Workers
 from tests.helpers.otlp_receiver import receiving
-from tests.helpers.readings import above_zero, read
-from tests.helpers.run import ACTIVE, HITS, LEVEL, TIME
-from tests.helpers.worker_process import Process
+from tests.helpers.samples import above_zero, read
+from tests.helpers.worker_process import WorkerProcess
+from tests.helpers.workers import ACTIVE, HITS, LEVEL, TIME
 
 
 def test_a_killed_process_counts_with_what_was_shown_of_it(tmp_path: Path) -> None:
     """After SIGKILL a worker counts with what the last scrape of another worker showed of it."""
-    with Process(tmp_path / "s") as first, Process(tmp_path / "s") as second:
+    with WorkerProcess(tmp_path / "s") as first, WorkerProcess(tmp_path / "s") as second:
         first.tell("hit", "x", 3)
         assert second.hits() == {"x": 3}
         first.tell("hit", "x", 4)
@@ -31,7 +31,7 @@ def test_a_killed_process_counts_with_what_was_shown_of_it(tmp_path: Path) -> No
 
 def test_a_stopped_process_counts_with_what_was_shown_of_it(tmp_path: Path) -> None:
     """A stopped worker counts with what was last shown of it; after SIGCONT scrapes show all of it again."""
-    with Process(tmp_path / "s") as first, Process(tmp_path / "s", timeout=0.1) as second:
+    with WorkerProcess(tmp_path / "s") as first, WorkerProcess(tmp_path / "s", timeout=0.1) as second:
         first.tell("hit", "x", 3)
         assert second.hits() == {"x": 3}
         first.tell("hit", "x", 4)
@@ -45,9 +45,12 @@ def test_a_stopped_process_counts_with_what_was_shown_of_it(tmp_path: Path) -> N
 
 def test_a_stopped_process_does_not_keep_others_from_folding(tmp_path: Path) -> None:
     """While a worker is stopped, running workers fold the ended ones."""
-    with Process(tmp_path / "s", timeout=0.1) as first, Process(tmp_path / "s", save_every=0.05, timeout=0.1) as second:
+    with (
+        WorkerProcess(tmp_path / "s", timeout=0.1) as first,
+        WorkerProcess(tmp_path / "s", save_every=0.05, timeout=0.1) as second,
+    ):
         first.signal(signal.SIGSTOP)
-        with Process(tmp_path / "s") as third:
+        with WorkerProcess(tmp_path / "s") as third:
             third.tell("hit", "x", 5)
             assert second.hits() == {"x": 5}
         run = next((tmp_path / "s").iterdir())
@@ -58,7 +61,7 @@ def test_a_stopped_process_does_not_keep_others_from_folding(tmp_path: Path) -> 
 
 def test_a_process_killed_between_scrapes_counts_with_its_last_save(tmp_path: Path) -> None:
     """After SIGKILL without a scrape a worker counts with the state that it saved by itself."""
-    with Process(tmp_path / "s", save_every=0.02) as first, Process(tmp_path / "s") as second:
+    with WorkerProcess(tmp_path / "s", save_every=0.02) as first, WorkerProcess(tmp_path / "s") as second:
         first.tell("hit", "x", 3)
         run = next((tmp_path / "s").iterdir())
         before = {path: path.stat().st_ino for path in run.glob(f"{first.pid}-*.state")}
@@ -72,7 +75,7 @@ def test_a_process_killed_between_scrapes_counts_with_its_last_save(tmp_path: Pa
 
 def test_a_forked_process_is_a_worker_of_its_own(tmp_path: Path) -> None:
     """A forked child starts empty, and its totals stay after it ends; its parent counts on."""
-    with Process(tmp_path / "s") as first, Process(tmp_path / "s") as second:
+    with WorkerProcess(tmp_path / "s") as first, WorkerProcess(tmp_path / "s") as second:
         first.tell("hit", "x", 3)
         first.tell("fork")
         assert (first.hits(), second.hits()) == ({"x": 103}, {"x": 103})

@@ -10,8 +10,8 @@ from opentelemetry.sdk.resources import Resource
 from prometheus_client import generate_latest
 
 from telemetry import Telemetry
-from tests.helpers.readings import above_zero, read, samples_of
-from tests.helpers.run import ACTIVE, FAILURES, HIT, HITS, LEVEL, TIME, Join, tick, vanish
+from tests.helpers.samples import above_zero, read, samples_of
+from tests.helpers.workers import ACTIVE, FAILURES, HIT, HITS, LEVEL, TIME, Join, tick, vanish
 
 
 def names(telemetry: Telemetry) -> list[str]:
