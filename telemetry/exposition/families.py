@@ -59,7 +59,7 @@ class Family:
     help: str
     unit: str
     text_name: str
-    """Name in the text format; where a series has one sample, this is the sample's name."""
+    """Name in the text format: of the samples, where there is one sample a series."""
     members: list[FamilyStream] = field(default_factory=list)
     seen: set[Pairs] | None = None
     """Label sets so far; None where no two of them can be equal."""

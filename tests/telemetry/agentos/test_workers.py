@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from telemetry import AgentOSTelemetry
-from telemetry.agentos.catalogue_models import MODELS
+from telemetry import Telemetry
+from telemetry.agentos.catalogue_models import BREAKER, BREAKER_LEVELS
+from telemetry.metric import Catalogue
 from telemetry.prefork import Workers
+from tests.helpers.samples import read
 
 
 def test_workers_agree_on_a_breaker(tmp_path: Path) -> None:
     """A provider that one worker has given up is shown as open by all workers: the highest state is shown."""
-    workers = [AgentOSTelemetry(MODELS, workers=Workers(tmp_path / "state")) for _ in range(2)]
+    workers = [Telemetry(Catalogue([BREAKER]), workers=Workers(tmp_path / "state")) for _ in range(2)]
     for worker, state in zip(workers, ("open", "closed"), strict=True):
-        worker.recorder.models.breaker("swift", state)
-    for worker in workers:
-        assert b'\nccr_breaker_state{provider="swift"} 2.0\n' in worker.reader.expose().body
+        worker[BREAKER].watch(lambda state=state: {("swift",): BREAKER_LEVELS[state]})
+    shown = [read(worker)["ccr_breaker_state", (("provider", "swift"),)] for worker in workers]
     for worker in workers:
         worker.shutdown()
+    assert shown == [2, 2]
