@@ -139,7 +139,7 @@ def recycled() -> Row:
         for n in range(RECYCLED):
             worker, lock = files.new_worker()
             files.publish(worker)
-            files.save(worker, keeper.reader.local(partial(encoder.encode, worker=worker)))
+            files.save(worker, keeper.reader.read_local(partial(encoder.encode, worker=worker)))
             lock.release()
             keeper.workers._tick()  # type: ignore[union-attr]  # as above
             before = before or _scrapes(keeper)

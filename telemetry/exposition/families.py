@@ -1,15 +1,14 @@
-"""Streams -> Prometheus families: one name, type and help each, and what to do where two streams want the same.
+"""Streams -> Prometheus families: one name, type and help each, and one stream where two have the same series.
 
-https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/#metric-metadata-1: of two types
-under one name the later metric is left out; of two helps or units the first is shown and the points stay. Who came
-first is remembered for as long as the reader lives, so a name does not change hands between two scrapes.
+https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/#metric-metadata-1: of two types under one
+name the later metric is left out; of two helps or units the first is shown, with the points of both. A family keeps its name
+for as long as the reader lives, so a name has the same type in every scrape.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from opentelemetry.sdk.resources import Resource
 
@@ -24,7 +23,7 @@ __all__ = ["Families", "Family", "FamilyStream", "NamingConfig"]
 
 @dataclass(frozen=True, slots=True)
 class NamingConfig:
-    """How names and labels are made, as the reader's constructor takes it."""
+    """How names and labels are made; the fields are arguments of ``PrometheusReader``."""
 
     prefix: str = ""
     scope_labels: bool = True
@@ -36,17 +35,17 @@ class NamingConfig:
 
 @dataclass(slots=True, eq=False)
 class FamilyStream:
-    """A stream in its family, with the label text of each of its series; None: a duplicate, left out."""
+    """A stream in its family, with the label text of each of its series; None for a duplicate, which is left out."""
 
     family: Family
     stream: Stream
-    constant: Sequence[tuple[str, Any]]
+    constant: Sequence[tuple[str, object]]
     texts: list[str | None] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
 class Family:
-    """What stands under one HELP and TYPE. ``name`` is OpenMetrics' family name, without ``_total`` or ``_info``."""
+    """The samples of one HELP and TYPE. ``name`` is OpenMetrics' family name, without ``_total`` or ``_info``."""
 
     name: str
     type: str
@@ -58,12 +57,18 @@ class Family:
     """Every name that belongs to the family."""
     members: list[FamilyStream] = field(default_factory=list)
     seen: set[Pairs] | None = None
-    """Label sets so far, kept only where two of them could be equal."""
-    templates: dict[Any, str] = field(default_factory=dict)
+    """Label sets so far; None where no two of them can be equal."""
+    templates: dict[tuple[object, ...], str] = field(default_factory=dict)
 
 
 class Families:
-    """All families of one reader in one spelling of names. Not thread-safe: the reader's lock guards it."""
+    """All families of one reader in one spelling of names. Not thread-safe: the reader's lock guards it.
+
+    Args:
+        rules: How names and labels are made.
+        diagnostics: Counts series and metrics that are left out as ``agentos.telemetry.clashes``.
+        utf8: Whether names may have any UTF-8 characters.
+    """
 
     def __init__(self, rules: NamingConfig, diagnostics: Diagnostics, *, utf8: bool = False) -> None:
         self.rules = rules
@@ -73,13 +78,13 @@ class Families:
         self._owners: dict[str, Family] = {}
         self._members: dict[Stream, FamilyStream | None] = {}
         self._resource: Resource | None = None
-        self._constant: Sequence[tuple[str, Any]] = ()
+        self._constant: Sequence[tuple[str, object]] = ()
         self.target = self._new(_target()) if rules.target_info else None
 
     def update(self, snapshot: Snapshot) -> list[Family]:
-        """Take in what is new since the last reading; the families in the order in which they are written."""
+        """Adds the snapshot's new streams and series; returns the families in the order in which they are written."""
         if snapshot.resource is not self._resource:
-            self._take_resource(snapshot.resource)
+            self._set_resource(snapshot.resource)
         for stream in snapshot.streams:
             if stream not in self._members:
                 self._members[stream] = self._place(stream)
@@ -89,15 +94,15 @@ class Families:
         return list(self._by_name.values())
 
     def labels(self, member: FamilyStream, index: int) -> Pairs:
-        """The label pairs of one series."""
+        """Returns the label pairs of one series."""
         return pairs_of([*member.constant, *member.stream.attributes[index].items()], utf8=self.utf8)
 
     def target_labels(self) -> Pairs:
-        """The resource as labels of ``target_info``."""
+        """Returns the resource as labels of ``target_info``."""
         return pairs_of(resource_items(self._resource, None), utf8=self.utf8)
 
-    def _take_resource(self, resource: Resource | None) -> None:
-        """A changed resource (after a fork, say) changes every label text that holds a part of it."""
+    def _set_resource(self, resource: Resource | None) -> None:
+        """Makes all label texts again for a changed resource, for example after a fork."""
         self._resource = resource
         if self.rules.resource_filter is None:
             return
@@ -111,11 +116,11 @@ class Families:
             if member is not None:
                 self._add_series(member)
 
-    def _constant_of(self, stream: Stream) -> Sequence[tuple[str, Any]]:
+    def _constant_of(self, stream: Stream) -> Sequence[tuple[str, object]]:
         return [*self._constant, *(scope_items(stream.scope) if self.rules.scope_labels else ())]
 
     def _place(self, stream: Stream) -> FamilyStream | None:
-        """The stream's place in an old or new family; None where its name is taken."""
+        """Adds the stream to its family; None where another type has the name."""
         wanted = self._describe(stream)
         family = self._by_name.get(wanted.name)
         if family is not None and family.type == wanted.type:
@@ -151,12 +156,12 @@ class Families:
         return Family(name.family, type_, stream.description, name.unit, name.text, name.samples)
 
     def _add_series(self, member: FamilyStream) -> None:
-        """Label texts of new series, and whether another series of the family has the same."""
+        """Adds the label texts of new series, and None for each whose labels another series of the family has."""
         stream = member.stream
         family = member.family
         for index in range(len(member.texts), len(stream.attributes)):
             pairs = self.labels(member, index)
-            if family.seen is None and (len(family.members) > 1 or not self._faithful(member, index, pairs)):
+            if family.seen is None and (len(family.members) > 1 or not self._is_unique(member, index, pairs)):
                 family.seen = self._seen_so_far(family)
             if family.seen is not None:
                 shown = tuple(pair for pair in pairs if pair[1])
@@ -167,8 +172,8 @@ class Families:
                 family.seen.add(shown)
             member.texts.append(label_text(pairs))
 
-    def _faithful(self, member: FamilyStream, index: int, pairs: Pairs) -> bool:
-        """Whether no other attribute set of this stream can have become the same labels."""
+    def _is_unique(self, member: FamilyStream, index: int, pairs: Pairs) -> bool:
+        """Whether no other attribute set of this stream can have the same labels."""
         attributes = member.stream.attributes[index]
         return len(pairs) == len(attributes) + len(member.constant) and all(
             type(value) is str
