@@ -117,7 +117,7 @@ def test_second_entry_raises_before_anything_is_opened(
     if not running:
         with pytest.raises(RuntimeError, match="A RequestTimer times one block: make a new one for each block"):
             once.__enter__()
-    assert clock.readings == 2
+    assert clock.reads == 2
     assert len(spans.get_finished_spans()) == 1
     assert [v for (n, _), v in above_zero(shop).items() if n.endswith("_sum")] == [1.0]
 
