@@ -215,7 +215,7 @@ def test_workers_agree_on_a_breaker(tmp_path: Path) -> None:
     """The provider that one of them has given up is shown as open by both: the highest state counts."""
     workers = [AgentOSTelemetry(MODELS, workers=Workers(tmp_path / "state")) for _ in range(2)]
     for worker, state in zip(workers, ("open", "closed"), strict=True):
-        worker.recorder.models.breaker("swift", state)
+        worker.recorder.models.record_breaker("swift", state)
     shown = [read(worker)["ccr_breaker_state", (("provider", "swift"),)] for worker in workers]
     for worker in workers:
         worker.shutdown()
