@@ -8,7 +8,7 @@ https://github.com/open-telemetry/semantic-conventions-genai/blob/main/docs/gen-
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes as keys
 from opentelemetry.semconv._incubating.metrics import gen_ai_metrics as names
@@ -52,16 +52,8 @@ class GenAI:
     @property
     def rows(self) -> Sequence[Metric]:
         """Its metrics."""
-        every = (
-            self.duration,
-            self.tokens,
-            self.first_chunk,
-            self.output_chunk,
-            self.server_duration,
-            self.server_first_token,
-            self.server_output_token,
-        )
-        return [row for row in every if row is not None]
+        values = (getattr(self, field.name) for field in fields(self))
+        return [value for value in values if isinstance(value, Metric)]
 
 
 def _row(name: str, unit: str, help: str, *labels: Label, bounds: Sequence[float]) -> Metric:

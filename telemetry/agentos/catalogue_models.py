@@ -11,6 +11,7 @@ from dataclasses import replace
 from telemetry.agentos.catalogue import AGENT, AGENTOS, OPERATION, PROVIDER, STATUS, TASK_TYPE
 from telemetry.metric import (
     Catalogue,
+    Metric,
     MultiprocessMode,
     closed_label,
     counter,
@@ -165,25 +166,8 @@ REQUEST_SIZE = histogram(
     recorded_in=_GATEWAY,
 )
 
-ROWS = (
-    ROUTED_ATTEMPTS,
-    CALL_ERRORS,
-    RETRIES,
-    FALLBACKS,
-    SKIPS,
-    FIRST_TOKEN,
-    MODEL_TOKENS,
-    COST,
-    UNPRICED_CALLS,
-    BREAKER,
-    BREAKER_CHANGES,
-    QUEUED,
-    IN_FLIGHT,
-    TASK_STATES,
-    A2A_CODES,
-    FIRST_EVENT,
-    REQUEST_SIZE,
-)
+ROWS = tuple(row for row in list(globals().values()) if isinstance(row, Metric))
+"""The rows above, in their order."""
 
 MODELS = Catalogue([*AGENTOS, *ROWS])
 """The contract's rows and these."""

@@ -10,6 +10,7 @@ from telemetry import AgentOSTelemetry, Telemetry, current, install
 from telemetry._sdk import aggregation as record
 from telemetry.agentos import catalogue as rows
 from telemetry.agentos import default
+from telemetry.metric import Catalogue, Metric
 from tests.helpers.readings import read, samples_of
 
 NAVI = (("agent", "navi"), ("operation", "query"), ("status", "success"))
@@ -95,39 +96,47 @@ def test_registry_agrees_with_get_metrics() -> None:
         install(AgentOSTelemetry())
 
 
-def test_exported_names_are_those_of_the_interface() -> None:
-    """Both import paths export the contract's names."""
-    names = {
-        "REGISTRY",
-        "AGENTOS_INFO",
-        "A2A_REQUEST_DURATION",
-        "A2A_REQUEST_COUNT",
-        "A2A_ACTIVE_TASKS",
-        "A2A_RESPONSE_SIZE",
-        "CACHE_OPERATIONS",
-        "CACHE_LATENCY",
-        "RATE_LIMIT_HITS",
-        "CCR_REQUESTS",
-        "CCR_LATENCY",
-        "CCR_TOKENS",
-        "RequestTimer",
-        "get_metrics",
-        "get_content_type",
-        "record_a2a_request",
-        "record_cache_operation",
-        "record_rate_limit_hit",
-        "record_ccr_request",
-    }
-    assert set(observability.__all__) == set(observability.metrics.__all__) == names
-    assert observability.A2A_REQUEST_COUNT is observability.metrics.A2A_REQUEST_COUNT
+INTERFACE = {
+    "REGISTRY",
+    "AGENTOS_INFO",
+    "A2A_REQUEST_DURATION",
+    "A2A_REQUEST_COUNT",
+    "A2A_ACTIVE_TASKS",
+    "A2A_RESPONSE_SIZE",
+    "CACHE_OPERATIONS",
+    "CACHE_LATENCY",
+    "RATE_LIMIT_HITS",
+    "CCR_REQUESTS",
+    "CCR_LATENCY",
+    "CCR_TOKENS",
+    "RequestTimer",
+    "get_metrics",
+    "get_content_type",
+    "record_a2a_request",
+    "record_cache_operation",
+    "record_rate_limit_hit",
+    "record_ccr_request",
+}
+
+
+def test_exported_names_are_the_interface_and_the_rows() -> None:
+    """Both import paths export the interface's names and an instrument for each row of the catalogue, and nothing else."""
+    instruments = {name for name, value in vars(rows).items() if isinstance(value, Metric)} - {"A2A_REQUESTS"}
+    assert set(observability.__all__) == set(observability.metrics.__all__) == INTERFACE | instruments
+    for name in observability.__all__:
+        assert getattr(observability, name) is getattr(observability.metrics, name)
     assert repr(observability.A2A_REQUEST_COUNT) == "<counter a2a_requests_total>"
     assert observability.get_content_type() == "text/plain; version=0.0.4; charset=utf-8"
 
 
+def test_name_that_is_no_row_is_no_attribute() -> None:
+    """A name that neither the interface nor the catalogue has raises as in any module."""
+    with pytest.raises(AttributeError, match="has no attribute 'A2A_NOTHING'"):
+        observability.A2A_NOTHING  # noqa: B018 - reading it is the test
+
+
 def test_metric_that_the_new_catalogue_lacks_stays_behind() -> None:
     """Installing a telemetry with another catalogue carries over what both have."""
-    from telemetry.metric import Catalogue
-
     fill()
     install(Telemetry(Catalogue([rows.A2A_REQUESTS])))
     assert {name for name, _ in read(current())} == {"a2a_requests_total"}
