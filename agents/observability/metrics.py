@@ -49,19 +49,19 @@ def record_a2a_request(
     *,
     error_type: str | None = None,
 ) -> None:
-    """See ``telemetry.agentos.recorder.Recorder.record_a2a_request``."""
+    """Calls ``telemetry.agentos.recorder.Recorder.record_a2a_request`` of the process's telemetry."""
     current().recorder.record_a2a_request(
         agent, operation, status, duration_seconds, response_size_bytes, error_type=error_type
     )
 
 
 def record_cache_operation(operation: str, result: str, duration_seconds: float | None = None) -> None:
-    """See ``telemetry.agentos.recorder.Recorder.record_cache_operation``."""
+    """Calls ``telemetry.agentos.recorder.Recorder.record_cache_operation`` of the process's telemetry."""
     current().recorder.record_cache_operation(operation, result, duration_seconds)
 
 
 def record_rate_limit_hit(endpoint: str, result: str, workspace_id: str = "unknown") -> None:
-    """See ``telemetry.agentos.recorder.Recorder.record_rate_limit_hit``."""
+    """Calls ``telemetry.agentos.recorder.Recorder.record_rate_limit_hit`` of the process's telemetry."""
     current().recorder.record_rate_limit_hit(endpoint, result, workspace_id)
 
 
@@ -74,14 +74,14 @@ def record_ccr_request(
     output_tokens: int | None = None,
     total_tokens: int | None = None,
 ) -> None:
-    """See ``telemetry.agentos.recorder.Recorder.record_ccr_request``."""
+    """Calls ``telemetry.agentos.recorder.Recorder.record_ccr_request`` of the process's telemetry."""
     current().recorder.record_ccr_request(
         provider, task_type, status, duration_seconds, input_tokens, output_tokens, total_tokens
     )
 
 
 def get_metrics() -> bytes:
-    """All metrics in the Prometheus text format 0.0.4."""
+    """Returns all metrics in the Prometheus text format 0.0.4."""
     return current().reader.expose().body
 
 
