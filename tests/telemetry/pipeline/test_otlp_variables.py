@@ -1,4 +1,4 @@
-"""The variables that ask for a push, and how an outage is waited out: what needs no receiver."""
+"""The variables that ask for a push, and the log lines and pauses of an outage: what needs no receiver."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def test_nothing_is_sent_unless_asked_for() -> None:
     assert (span_processors({}), metric_readers({})) == ((), ())
 
 
-def test_a_signal_can_be_left_out() -> None:
-    """An endpoint asks for both signals; OTEL_TRACES_EXPORTER=none takes one back."""
+def test_signal_can_be_left_out() -> None:
+    """An endpoint asks for both signals; OTEL_TRACES_EXPORTER=none leaves traces out."""
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317", "OTEL_TRACES_EXPORTER": "none"}
     assert span_processors(variables) == ()
 
@@ -29,19 +29,19 @@ def test_a_signal_can_be_left_out() -> None:
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://host:no", "a URL as in http://collector:4317 is allowed."),
     ],
 )
-def test_a_variable_that_cannot_be_followed_is_told_in_one_sentence(name: str, value: str, allowed: str) -> None:
+def test_value_that_is_not_allowed_raises_one_sentence(name: str, value: str, allowed: str) -> None:
     """The error names the variable, its value and what is allowed."""
     with pytest.raises(ExportSettingsError) as error:
         span_processors({"OTEL_TRACES_EXPORTER": "otlp", name: value})
     assert str(error.value) == f"{name} is {value!r}: {allowed}"
 
 
-def test_the_service_name_variable_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OTEL_SERVICE_NAME wins over a service.name among OTEL_RESOURCE_ATTRIBUTES, as the specification has it."""
+def test_service_name_variable_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OTEL_SERVICE_NAME wins over a service.name among OTEL_RESOURCE_ATTRIBUTES, as the specification requires."""
     monkeypatch.setenv("OTEL_SERVICE_NAME", "shop")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=other,team=blue")
-    told = resource("agentos").attributes
-    assert (told["service.name"], told["team"]) == ("shop", "blue")
+    found = resource("unnamed").attributes
+    assert (found["service.name"], found["team"]) == ("shop", "blue")
 
 
 FAILED, DONE = SpanExportResult.FAILURE, SpanExportResult.SUCCESS
