@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stack.load import traffic
 from stack.load.outage import STEADY, VICTIMS, Result, lost_traces, outage
-from stack.pipeline_checks import joined
+from stack.pipeline_checks import running_pipeline
 
 ALLOWED = 1.2
 """What the service's 99th percentile may rise to during an outage."""
@@ -22,11 +22,11 @@ def main() -> int:
     given = arguments.parse_args()
     broken = 0
     for victim in given.victims or VICTIMS:
-        with tempfile.TemporaryDirectory(prefix="outage-") as folder, joined(Path(folder), STEADY) as chain:
-            result = outage(chain, victim, before=given.seconds, away=given.seconds, after=20)
+        with tempfile.TemporaryDirectory(prefix="outage-") as folder, running_pipeline(Path(folder), STEADY) as pipeline:
+            result = outage(pipeline, victim, before=given.seconds, away=given.seconds, after=20)
             # Spans that an absent Collector was not handed are bounded by the service's queue, and may be lost.
             kept = {"collector": result.after, "jaeger": [*result.during, *result.after]}.get(victim, result.outcomes)
-            lost = lost_traces(chain, kept)
+            lost = lost_traces(pipeline, kept)
             broken |= _row(victim, given.seconds, result, len(kept), lost)
     return broken
 

@@ -1,4 +1,4 @@
-"""What makes a dashboard bad in ways that nobody sees until it matters: the rules of Grafana's dashboard-linter, and ours.
+"""Rules for faults of a dashboard that stay unseen until they matter: those of Grafana's dashboard-linter, and ours.
 
 https://github.com/grafana/dashboard-linter/blob/main/docs/index.md
 """
@@ -21,7 +21,14 @@ Board = dict[str, Any]
 
 
 def problems(board: str) -> list[str]:
-    """Everything that is wrong with a dashboard's JSON, a line each."""
+    """Checks a dashboard against every rule.
+
+    Args:
+        board: The dashboard's JSON.
+
+    Returns:
+        One line for each fault: the rule's name and what is wrong.
+    """
     parsed: Board = json.loads(board)
     return [f"{rule.__name__.replace('_', '-')}: {problem}" for rule in RULES for problem in rule(parsed)]
 
@@ -47,7 +54,7 @@ def template_datasource(board: Board) -> Iterator[str]:
 
 
 def template_job(board: Board) -> Iterator[str]:
-    """The job is a variable with a default, one at a time: two jobs may hold the same numbers twice."""
+    """The job is a variable with a default and a single value: two jobs may hold the same numbers twice."""
     job = _variables(board).get("job", {})
     if job.get("multi", True) or not job.get("current", {}).get("value"):
         yield "the variable `job` must have a default and take one value"
@@ -64,7 +71,7 @@ def template_multi(board: Board) -> Iterator[str]:
 
 
 def template_used(board: Board) -> Iterator[str]:
-    """Every variable is used, and every one that is used exists."""
+    """Every variable is used, and every used variable exists."""
     text = json.dumps([board["panels"], board.get("links", []), *(v.get("query") for v in _variables(board).values())])
     used = set(re.findall(r"\$\{?([a-z]\w*)", text))
     for name in sorted(used - _variables(board).keys()):
@@ -74,14 +81,14 @@ def template_used(board: Board) -> Iterator[str]:
 
 
 def template_refresh(board: Board) -> Iterator[str]:
-    """Values of variables follow the time range."""
+    """The values of variables follow the time range."""
     for name, variable in _variables(board).items():
         if variable["type"] == "query" and variable.get("refresh") != 2:
             yield f"the variable `{name}` is not refreshed when the time range changes"
 
 
 def panel_datasource(board: Board) -> Iterator[str]:
-    """No panel and no variable has the uid of a data source written in."""
+    """No panel and no variable names a data source by its uid."""
     places = [(panel["title"], panel.get("datasource")) for panel in _panels(board)]
     places += [(name, v.get("datasource")) for name, v in _variables(board).items() if v["type"] == "query"]
     for title, source in places:
@@ -90,7 +97,7 @@ def panel_datasource(board: Board) -> Iterator[str]:
 
 
 def panel_title_description(board: Board) -> Iterator[str]:
-    """Each panel has a title that is its own, and a description."""
+    """Each panel has a unique title and a description."""
     titles = [panel.get("title", "") for panel in board["panels"]]
     for panel in _panels(board):
         if not panel.get("title") or not panel.get("description"):
@@ -124,7 +131,7 @@ def panel_place(board: Board) -> Iterator[str]:
 
 
 def panel_targets(board: Board) -> Iterator[str]:
-    """Each panel asks something, and its queries can be told apart."""
+    """Each panel has queries, and each query a refId of its own."""
     for panel in _panels(board):
         refs = [target.get("refId") for target in panel.get("targets", [])]
         if not refs or len(set(refs)) != len(refs) or not all(refs):
@@ -132,7 +139,7 @@ def panel_targets(board: Board) -> Iterator[str]:
 
 
 def target_job(board: Board) -> Iterator[str]:
-    """Each selector asks for the job."""
+    """Each selector matches the job."""
     for panel, target in _targets(board):
         for selector in SELECTOR.findall(target["expr"]):
             if 'job="$job"' not in selector:
@@ -140,7 +147,7 @@ def target_job(board: Board) -> Iterator[str]:
 
 
 def target_rate_interval(board: Board) -> Iterator[str]:
-    """Rates over time use $__rate_interval; numbers as of now have a fixed window."""
+    """Range queries use $__rate_interval, instant queries a fixed window."""
     for panel, target in _targets(board):
         fixed = target.get("instant", False)
         for window in WINDOW.findall(target["expr"]):
@@ -156,7 +163,7 @@ def target_le(board: Board) -> Iterator[str]:
 
 
 def target_number(board: Board) -> Iterator[str]:
-    """A division drops the NaN of no traffic."""
+    """A division or quantile drops the NaN of zero traffic."""
     for panel, target in _targets(board):
         divides = re.search(r"\s/\s|histogram_quantile", target["expr"])
         if divides and not target["expr"].endswith(">= 0"):
@@ -164,7 +171,7 @@ def target_number(board: Board) -> Iterator[str]:
 
 
 def target_legend(board: Board) -> Iterator[str]:
-    """Each query has a legend, and the legend names labels that the query keeps."""
+    """Each query has a legend that names exactly the labels that the query keeps."""
     for panel, target in _targets(board):
         legend = target.get("legendFormat", "")
         kept = {key.strip() for by in re.findall(r"by \(([^)]*)\)", target["expr"]) for key in by.split(",")}

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from agents.settings import Settings
-from tests.helpers.running import Service, Start, running_service
 from tests.helpers.scripted_agent import Reply, ScriptedAgent
+from tests.helpers.service import Service, Start, running_service
 
 
 @pytest.fixture

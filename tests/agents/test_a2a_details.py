@@ -10,8 +10,8 @@ from starlette.responses import JSONResponse, Response
 
 from telemetry.agentos.catalogue_models import PROTOCOL_CODES as CODES
 from telemetry.agentos.catalogue_models import TASK_STATE
-from tests.helpers.running import Service, Start
 from tests.helpers.scripted_agent import artifact, replying, status, task
+from tests.helpers.service import Service, Start
 
 
 def recorded(service: Service, name: str) -> dict[str, float]:

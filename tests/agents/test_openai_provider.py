@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tests.helpers.serving import serving
+from tests.helpers.asgi_server import serving
 
 
 class ModelServer:

@@ -13,7 +13,7 @@ from schemathesis import GenerationMode
 from schemathesis.schemas import APIOperation
 
 from agents.settings import Settings
-from tests.helpers.running import Service, running_service
+from tests.helpers.service import Service, running_service
 
 OPERATIONS = [("post", "/agents/{agent}/runs"), ("get", "/agents"), ("get", "/health/live"), ("get", "/health/ready")]
 QUICK = {"providers": {"quick": {"latency": 0.001}}, "rate_limit": "off", "client_rate_limit": "off"}

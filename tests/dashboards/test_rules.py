@@ -85,7 +85,7 @@ def test_pages_are_for_what_users_feel() -> None:
 
 
 def test_runbooks_name_the_numbers_that_are_set() -> None:
-    """What the pages say of the budget and of the first token is what ``site.py`` has."""
+    """What the pages say of the budget and of the first token is what ``config.py`` has."""
     page = {name: (ROOT / f"docs/runbooks/{name}.md").read_text() for name in ("CCRCostBudgetBurn", "CCRFirstTokenSlow")}
     assert (
         f"more than {SPENDING.rate:g} times what the budget ({SPENDING.usd:g} USD for {SLO_DAYS} days)"

@@ -11,9 +11,9 @@ from starlette.responses import JSONResponse, Response
 
 from stack.load.traffic import Call
 from stack.servers.service import Service
+from tests.helpers.asgi_server import closed_port
 from tests.helpers.model_server import DONE, Gate, ModelServer, Stream, refusal, says, used
 from tests.helpers.scripted_agent import ScriptedAgent, replying, status, task
-from tests.helpers.serving import closed_port
 
 __all__ = ["PEERS", "QUESTIONS", "SUMMARIES", "instances"]
 

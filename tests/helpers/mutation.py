@@ -20,7 +20,7 @@ from telemetry.metric import Catalogue, Label, Metric, MultiprocessMode, telemet
 
 __all__ = ["EVERY", "mutants", "noticed"]
 
-MODULES = (catalogue, catalogue_models, catalogue_genai)
+MODULES = (catalogue, catalogue_models, catalogue_genai, telemetry_metrics)
 
 EVERY = (*catalogue.AGENTOS, *telemetry_metrics.DESCRIPTIVE, *catalogue_models.ROWS, *LATEST.rows, *V1_36.rows)
 """Every row of the list and its parts."""

@@ -1,4 +1,4 @@
-"""What the tests of the library share: a telemetry with spans in memory, and its samples as plain data."""
+"""Fixtures of the library's tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from telemetry import AgentOSTelemetry, Telemetry
 from telemetry._sdk import aggregation as record
 from telemetry.agentos import catalogue as rows
 from telemetry.instruments.views import views
-from tests.helpers.readings import Clock, Provider
+from tests.helpers.clock import Clock
+from tests.helpers.providers import HostFactory
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def spans() -> InMemorySpanExporter:
 
 @pytest.fixture
 def traced(spans: InMemorySpanExporter) -> AgentOSTelemetry:
-    """A telemetry whose spans are sampled and kept."""
+    """A strict telemetry whose spans are sampled and kept in ``spans``."""
     return AgentOSTelemetry(span_processors=[SimpleSpanProcessor(spans)], strict=True)
 
 
@@ -39,7 +40,7 @@ def clock() -> Clock:
 
 @pytest.fixture(params=["direct", "public", "unknown state"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways into the SDK: straight, and through record(), where names of the SDK or of its aggregations are gone."""
+    """The direct path into the SDK, and ``record()``: where private names of the SDK or of its aggregations are missing."""
     if request.param == "public":
         monkeypatch.setattr(record, "_hash_attributes", None)
     if request.param == "unknown state":
@@ -48,8 +49,8 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def host() -> Iterator[Provider]:
-    """A host's provider with our Views (and others), and a telemetry over it."""
+def host() -> Iterator[HostFactory]:
+    """Builds a host's provider with our Views and those in ``more``, and a telemetry that uses it."""
     made: list[MeterProvider] = []
 
     def build(*readers: MetricReader, more: list[View] | None = None, **options: Any) -> tuple[Telemetry, MeterProvider]:

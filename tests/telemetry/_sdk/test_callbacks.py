@@ -13,7 +13,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition import ScrapeRefusedError
 from telemetry.metric import telemetry_metrics
-from tests.helpers.hanging import Hanging
+from tests.helpers.hanging_callback import HangingCallback
 from tests.helpers.providers import provider, text
 
 
@@ -48,7 +48,7 @@ def test_raising(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_hanging(caplog: pytest.LogCaptureFixture) -> None:
     """A hanging callback costs its own series only, is not started again while it hangs, and comes back when it returns."""
-    diagnostics, hanging = Diagnostics(), Hanging()
+    diagnostics, hanging = Diagnostics(), HangingCallback()
     meters, reader = provider(diagnostics=diagnostics, callback_timeout=1)
     meter = meters.get_meter("m")
     meter.create_observable_gauge("bad", [hanging])
@@ -71,7 +71,7 @@ def test_hanging(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_many_that_hang_at_once_cost_the_time_of_two() -> None:
     """Once one hangs, those after it run side by side: a database that is gone does not cost its limit for each callback."""
-    hanging, together = Hanging(), Barrier(4)
+    hanging, together = HangingCallback(), Barrier(4)
     meters, reader = provider(callback_timeout=1)
     meter = meters.get_meter("m")
     meter.create_observable_gauge("bad", [hanging])
@@ -89,7 +89,7 @@ def test_many_that_hang_at_once_cost_the_time_of_two() -> None:
 
 def test_hanging_does_not_hold_others_up() -> None:
     """While a callback hangs, instruments are created and recorded, and other readers collect what is theirs."""
-    hanging = Hanging()
+    hanging = HangingCallback()
     meters, reader = provider(callback_timeout=30)
     meters.get_meter("m").create_observable_gauge("bad", [hanging])
     bodies: list[str] = []
@@ -114,7 +114,7 @@ def test_non_finite_observations_are_left_out(direct: bool) -> None:
 
 def test_public_path_refuses_in_time() -> None:
     """On the public path the SDK's lock is held: the scrape is refused with the reason, and works again afterwards."""
-    hanging = Hanging()
+    hanging = HangingCallback()
     meters, reader = provider(direct=False, scrape_timeout=0.05)
     meters.get_meter("m").create_observable_gauge("bad", [hanging])
     for _ in range(2):

@@ -13,7 +13,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from telemetry import AgentOSTelemetry, LabelError, Telemetry
-from tests.helpers.readings import Clock, above_zero, counters, labelled, read
+from tests.helpers.clock import Clock
+from tests.helpers.samples import above_zero, counters, labelled, read
 
 NAVI = (("agent", "navi"),)
 

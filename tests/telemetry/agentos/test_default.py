@@ -11,7 +11,7 @@ from telemetry._sdk import aggregation as record
 from telemetry.agentos import catalogue as rows
 from telemetry.agentos import default
 from telemetry.metric import Catalogue, Metric
-from tests.helpers.readings import read, samples_of
+from tests.helpers.samples import read, samples_of
 
 NAVI = (("agent", "navi"), ("operation", "query"), ("status", "success"))
 

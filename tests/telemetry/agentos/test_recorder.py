@@ -8,7 +8,7 @@ import pytest
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from telemetry import LabelError, Telemetry
-from tests.helpers.readings import above_zero, counters, labelled, read
+from tests.helpers.samples import above_zero, counters, labelled, read
 
 CALL = {"agent": "navi", "operation": "query", "status": "success"}
 

@@ -14,7 +14,7 @@ from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition import PrometheusReader, metrics_app
 from telemetry.exposition.asgi import ASGIApp
 from telemetry.metric import telemetry_metrics
-from tests.helpers.hanging import Hanging
+from tests.helpers.hanging_callback import HangingCallback
 from tests.helpers.providers import OPENMETRICS, provider
 
 BODY = b"# TYPE c_total counter\nc_total 1\n"
@@ -128,7 +128,7 @@ async def test_after_shutdown() -> None:
 
 async def test_public_path_in_time() -> None:
     """A callback that hangs on the public path: 503 with the reason, in time, counted; the event loop goes on."""
-    diagnostics, hanging = Diagnostics(), Hanging()
+    diagnostics, hanging = Diagnostics(), HangingCallback()
     meters, reader = provider(diagnostics=diagnostics, direct=False, scrape_timeout=0.05)
     meters.get_meter("m").create_observable_gauge("g", [hanging])
     answers = await asyncio.gather(*(ask(metrics_app(reader)) for _ in range(3)))

@@ -17,8 +17,8 @@ from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition import PrometheusReader
 from telemetry.metric import telemetry_metrics
 from telemetry.metricdata.exponential import upper_bound
+from tests.helpers.generated_metrics import Recording, bounds, build, exact_power, exemplars_of, expected, recordings
 from tests.helpers.providers import OPENMETRICS, families, plain, text
-from tests.helpers.states import Recording, _power, bounds, build, exemplars_of, expected, recordings
 
 Key = tuple[str, frozenset[tuple[str, Any]]]
 
@@ -141,4 +141,4 @@ def test_the_stock_exporter_agrees(state: list[Recording], edges: list[float]) -
 def test_exponential_bounds_are_exact(index: int, scale: int) -> None:
     """A bound is the float nearest to the real number, as a logarithm of 60 digits finds it."""
     if scale > 0 or abs(index + 1) << -scale < 1000:
-        assert upper_bound(index, scale) == _power(index + 1, scale)
+        assert upper_bound(index, scale) == exact_power(index + 1, scale)

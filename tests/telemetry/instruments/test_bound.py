@@ -18,7 +18,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.agentos import catalogue as rows
 from telemetry.pipeline import SCOPE
-from tests.helpers.readings import Provider, above_zero, points
+from tests.helpers.providers import HostFactory
+from tests.helpers.samples import above_zero, points
 
 DURATION, REQUESTS, ACTIVE = rows.A2A_REQUEST_DURATION, rows.A2A_REQUESTS, rows.A2A_ACTIVE_TASKS
 LABELS = {"agent": "navi", "operation": "query", "status": "success"}
@@ -82,7 +83,7 @@ SETTINGS: dict[str, tuple[Callable[[], list[MetricReader]], list[View], dict[str
 
 @pytest.mark.filterwarnings("ignore:.*conflicting")
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_handles_equal_record(setting: str, way: str, host: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_handles_equal_record(setting: str, way: str, host: HostFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every reader collects the same from a handle as from record(), straight or not, collected twice."""
     monkeypatch.setattr(exemplar_reservoir, "randrange", lambda *_: 0)  # the SDK's own reservoir of sums keeps one at random
     make, more, options = SETTINGS[setting]
@@ -99,7 +100,7 @@ def test_handles_equal_record(setting: str, way: str, host: Provider, monkeypatc
                 assert got
 
 
-def test_reader_added_and_removed_later(way: str, host: Provider) -> None:
+def test_reader_added_and_removed_later(way: str, host: HostFactory) -> None:
     """A handle in use feeds a reader that comes later, and stops when it goes."""
     first, late = InMemoryMetricReader(), InMemoryMetricReader()
     telemetry, provider = host(first)
@@ -113,7 +114,7 @@ def test_reader_added_and_removed_later(way: str, host: Provider) -> None:
     assert [p[2] for p in points(first)] == [111]
 
 
-def test_meter_that_is_disabled_takes_nothing(way: str, host: Provider) -> None:
+def test_meter_that_is_disabled_takes_nothing(way: str, host: HostFactory) -> None:
     """A meter switched off by the SDK's configurator records nothing, and goes on when it is switched on."""
     reader = InMemoryMetricReader()
     telemetry, provider = host(reader)
@@ -137,7 +138,7 @@ def test_sdk_that_is_disabled_records_nothing(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize(("name", "value"), [("trace_based", 5), ("always_off", None), ("always_on", 7)])
 def test_exemplar_filter_of_the_environment(
-    name: str, value: int | None, way: str, monkeypatch: pytest.MonkeyPatch, host: Provider
+    name: str, value: int | None, way: str, monkeypatch: pytest.MonkeyPatch, host: HostFactory
 ) -> None:
     """OTEL_METRICS_EXEMPLAR_FILTER decides for handles as it does for record(): in a span, never, or always."""
     monkeypatch.setenv("OTEL_METRICS_EXEMPLAR_FILTER", name)

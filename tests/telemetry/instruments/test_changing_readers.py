@@ -10,13 +10,14 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from telemetry._sdk import aggregation as record
 from telemetry.agentos import catalogue as rows
 from telemetry.pipeline import SCOPE
-from tests.helpers.readings import Provider, points
+from tests.helpers.providers import HostFactory
+from tests.helpers.samples import points
 
 DURATION, REQUESTS = rows.A2A_REQUEST_DURATION, rows.A2A_REQUESTS
 LABELS = {"agent": "navi", "operation": "query", "status": "success"}
 
 
-def test_measurement_that_meets_a_handle_being_bound_anew(host: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measurement_that_meets_a_handle_being_bound_anew(host: HostFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one thread binds a handle to the readers of now, another one's measurement reaches all of them, too."""
     late = InMemoryMetricReader()
     telemetry, provider = host(InMemoryMetricReader())
@@ -35,7 +36,7 @@ def test_measurement_that_meets_a_handle_being_bound_anew(host: Provider, monkey
     assert [p[2] for p in points(late)] == [110]
 
 
-def test_after_shutdown_a_handle_does_what_record_does(way: str, host: Provider) -> None:
+def test_after_shutdown_a_handle_does_what_record_does(way: str, host: HostFactory) -> None:
     """A provider that was shut down takes a handle's measurements as it takes those of record(): quietly, the same."""
     ours, theirs = InMemoryMetricReader(), InMemoryMetricReader()
     telemetry, provider = host(ours)

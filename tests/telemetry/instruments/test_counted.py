@@ -15,7 +15,7 @@ from telemetry._base.diagnostics import Diagnostics, EventCount
 from telemetry.agentos import catalogue as rows
 from telemetry.agentos import default as process
 from telemetry.metric import Catalogue, counter, histogram, open_label, telemetry_metrics, up_down_counter
-from tests.helpers.readings import above_zero, read
+from tests.helpers.samples import above_zero, read
 
 WHO = open_label("who", "w", limit=1)
 HITS, LEVEL = counter("hits", "", "h", WHO), up_down_counter("level", "", "l", WHO)

@@ -9,7 +9,8 @@ from opentelemetry.trace import set_span_in_context
 from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.agentos import catalogue as rows
 from telemetry.metric import Catalogue, counter, histogram, up_down_counter
-from tests.helpers.readings import Clock, above_zero, read
+from tests.helpers.clock import Clock
+from tests.helpers.samples import above_zero, read
 
 LABELS = {"agent": "navi", "operation": "query", "status": "success"}
 SERIES = (("agent", "navi"), ("operation", "query"), ("status", "success"))

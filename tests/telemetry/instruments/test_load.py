@@ -11,7 +11,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.agentos import catalogue as rows
 from telemetry.metric import Catalogue, counter, histogram, open_label
-from tests.helpers.readings import above_zero, read
+from tests.helpers.samples import above_zero, read
 
 LABELS = {"agent": "navi", "operation": "query", "status": "success"}
 

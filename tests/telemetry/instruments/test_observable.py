@@ -8,7 +8,7 @@ from opentelemetry.sdk.metrics.view import Aggregation, View
 from telemetry import AgentOSTelemetry, Catalogue, Telemetry
 from telemetry.agentos import catalogue as rows
 from telemetry.metric import observable_gauge, open_label, telemetry_metrics
-from tests.helpers.readings import above_zero, read
+from tests.helpers.samples import above_zero, read
 
 LEVEL = observable_gauge("level", "", "Level", open_label("tank", "t", limit=5))
 

@@ -12,7 +12,7 @@ from telemetry._base.diagnostics import Diagnostics
 from telemetry.metric import Catalogue, CatalogueError, closed_label, counter, open_label, telemetry_metrics
 from telemetry.metric.label_text import text_of
 from telemetry.metric.label_values import Domain, Domains
-from tests.helpers.readings import above_zero
+from tests.helpers.samples import above_zero
 
 HITS = counter("hits", "", "h", open_label("who", "w", limit=2), closed_label("how", "h", "a", "b"))
 LIST = Catalogue([HITS, *telemetry_metrics.TELEMETRY])

@@ -16,7 +16,7 @@ from telemetry import AgentOSTelemetry, PrometheusReader, Telemetry
 from telemetry.agentos import catalogue as rows
 from telemetry.instruments.views import views
 from telemetry.metric import Catalogue, counter, open_label
-from tests.helpers.readings import above_zero, samples_of
+from tests.helpers.samples import above_zero, samples_of
 
 ORDERS = counter("shop.orders", "{order}", "Orders", open_label("shop", "shop", limit=3))
 VISITS = counter("shop.visits", "{visit}", "Visits")

@@ -10,7 +10,7 @@ import pytest
 
 from telemetry import Telemetry
 from telemetry.prefork import Workers
-from tests.helpers.run import Join, catalogue
+from tests.helpers.workers import Join, catalogue
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from telemetry.prefork import StateDirectoryError, Workers
-from tests.helpers.readings import above_zero
-from tests.helpers.run import FAILURES, HIT, HITS, Join, tick, vanish
+from tests.helpers.samples import above_zero
+from tests.helpers.workers import FAILURES, HIT, HITS, Join, tick, vanish
 
 Mount = Callable[..., None]
 

@@ -14,7 +14,7 @@ from telemetry.metricdata.exponential import add_exponential, explicit
 from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, Snapshot, StreamKind
 from telemetry.prefork.merge import Contribution, Merger
 from telemetry.prefork.snapshot import Encoder, decode
-from tests.helpers.run_states import RUN, merged, one, state, stream, values
+from tests.helpers.worker_states import RUN, merged, one, state, stream, values
 
 LABELS = (("who", "x"),)
 

@@ -13,14 +13,14 @@ from telemetry import Telemetry
 from telemetry.metric import Catalogue
 from telemetry.prefork import Workers
 from tests.helpers.otlp_receiver import receiving
-from tests.helpers.readings import above_zero, read
-from tests.helpers.run import ACTIVE, HITS, LEVEL, TIME
-from tests.helpers.worker_process import Process
+from tests.helpers.samples import above_zero, read
+from tests.helpers.worker_process import WorkerProcess
+from tests.helpers.workers import ACTIVE, HITS, LEVEL, TIME
 
 
 def test_a_killed_process_counts_with_what_was_shown_of_it(tmp_path: Path) -> None:
     """SIGKILL after a scrape that another worker answered."""
-    with Process(tmp_path / "s") as first, Process(tmp_path / "s") as second:
+    with WorkerProcess(tmp_path / "s") as first, WorkerProcess(tmp_path / "s") as second:
         first.tell("hit", "x", 3)
         assert second.hits() == {"x": 3}
         first.tell("hit", "x", 4)
@@ -30,7 +30,7 @@ def test_a_killed_process_counts_with_what_was_shown_of_it(tmp_path: Path) -> No
 
 def test_a_stopped_process_counts_with_what_was_shown_of_it(tmp_path: Path) -> None:
     """SIGSTOP: it holds its lock and does not answer; once it goes on all of it is there."""
-    with Process(tmp_path / "s") as first, Process(tmp_path / "s", timeout=0.1) as second:
+    with WorkerProcess(tmp_path / "s") as first, WorkerProcess(tmp_path / "s", timeout=0.1) as second:
         first.tell("hit", "x", 3)
         assert second.hits() == {"x": 3}
         first.tell("hit", "x", 4)
@@ -44,9 +44,12 @@ def test_a_stopped_process_counts_with_what_was_shown_of_it(tmp_path: Path) -> N
 
 def test_a_stopped_process_does_not_keep_others_from_folding(tmp_path: Path) -> None:
     """Whoever ended meanwhile is folded by those that run."""
-    with Process(tmp_path / "s", timeout=0.1) as first, Process(tmp_path / "s", save_every=0.05, timeout=0.1) as second:
+    with (
+        WorkerProcess(tmp_path / "s", timeout=0.1) as first,
+        WorkerProcess(tmp_path / "s", save_every=0.05, timeout=0.1) as second,
+    ):
         first.signal(signal.SIGSTOP)
-        with Process(tmp_path / "s") as third:
+        with WorkerProcess(tmp_path / "s") as third:
             third.tell("hit", "x", 5)
             assert second.hits() == {"x": 5}
         run = next((tmp_path / "s").iterdir())
@@ -57,7 +60,7 @@ def test_a_stopped_process_does_not_keep_others_from_folding(tmp_path: Path) -> 
 
 def test_a_process_killed_between_scrapes_counts_with_its_last_save(tmp_path: Path) -> None:
     """It saves by itself."""
-    with Process(tmp_path / "s", save_every=0.02) as first, Process(tmp_path / "s") as second:
+    with WorkerProcess(tmp_path / "s", save_every=0.02) as first, WorkerProcess(tmp_path / "s") as second:
         first.tell("hit", "x", 3)
         run = next((tmp_path / "s").iterdir())
         before = {path: path.stat().st_ino for path in run.glob(f"{first.pid}-*.state")}
@@ -71,7 +74,7 @@ def test_a_process_killed_between_scrapes_counts_with_its_last_save(tmp_path: Pa
 
 def test_a_forked_process_is_a_worker_of_its_own(tmp_path: Path) -> None:
     """It starts empty, and hands on what it counted; its parent goes on as before."""
-    with Process(tmp_path / "s") as first, Process(tmp_path / "s") as second:
+    with WorkerProcess(tmp_path / "s") as first, WorkerProcess(tmp_path / "s") as second:
         first.tell("hit", "x", 3)
         first.tell("fork")
         assert (first.hits(), second.hits()) == ({"x": 103}, {"x": 103})

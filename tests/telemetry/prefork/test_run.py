@@ -13,8 +13,8 @@ from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.exposition import ScrapeRefusedError
 from telemetry.prefork import StateDirectoryError, Supervisor, Workers
 from tests.helpers.otlp_receiver import receiving
-from tests.helpers.readings import above_zero, samples_of
-from tests.helpers.run import HIT, HITS, Join, catalogue, tick
+from tests.helpers.samples import above_zero, samples_of
+from tests.helpers.workers import HIT, HITS, Join, catalogue, tick
 
 
 def test_target_info_describes_the_service(join: Join) -> None:

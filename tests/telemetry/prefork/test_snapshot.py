@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry
 from telemetry.exposition import PrometheusReader
 from telemetry.metricdata.stream import Snapshot, StreamKind
 from telemetry.prefork.snapshot import Encoder, StateError, decode
+from tests.helpers.generated_metrics import Recording, bounds, build, exemplars_of, recordings
 from tests.helpers.providers import families, samples
-from tests.helpers.run_states import RUN, one
-from tests.helpers.states import Recording, bounds, build, exemplars_of, recordings
+from tests.helpers.worker_states import RUN, one
 
 OPENMETRICS = "application/openmetrics-text"
 STATE = Encoder(RUN).encode(

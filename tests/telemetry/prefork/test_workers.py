@@ -12,8 +12,8 @@ from prometheus_client import generate_latest
 from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.agentos.catalogue_models import MODELS
 from telemetry.prefork import Workers
-from tests.helpers.readings import above_zero, read, samples_of
-from tests.helpers.run import ACTIVE, FAILURES, HIT, HITS, LEVEL, TIME, Join, tick, vanish
+from tests.helpers.samples import above_zero, read, samples_of
+from tests.helpers.workers import ACTIVE, FAILURES, HIT, HITS, LEVEL, TIME, Join, tick, vanish
 
 
 def names(telemetry: Telemetry) -> list[str]:

@@ -9,7 +9,7 @@ from opentelemetry import trace
 
 from telemetry import RequestTimer, Telemetry
 from telemetry.agentos import catalogue as rows
-from tests.helpers.readings import counts
+from tests.helpers.samples import counts
 
 
 def timed(telemetry: Telemetry) -> RequestTimer:

@@ -15,7 +15,8 @@ from opentelemetry.trace import StatusCode
 
 from telemetry import AgentOSTelemetry, LabelError, RequestTimer, Telemetry
 from telemetry.agentos import catalogue as rows
-from tests.helpers.readings import Clock, above_zero, counts, read
+from tests.helpers.clock import Clock
+from tests.helpers.samples import above_zero, counts, read
 
 DURATION = rows.A2A_REQUEST_DURATION
 
@@ -68,7 +69,7 @@ def test_one_clock_reading_at_each_end(clock: Clock) -> None:
     telemetry = AgentOSTelemetry(clock=clock)
     with timer(telemetry):
         clock.now += 0.25
-    assert clock.readings == 2
+    assert clock.reads == 2
     assert [v for (n, _), v in above_zero(telemetry).items() if n.endswith("_sum")] == [0.25]
 
 

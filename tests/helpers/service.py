@@ -1,4 +1,4 @@
-"""The service under test, with a scripted agent behind it."""
+"""The service under test, run in this process."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from agents.settings import Settings
 from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_models import MODELS
-from tests.helpers.serving import PATIENCE, serving_on_loop
-from tests.helpers.spans import SpanLog
+from tests.helpers.asgi_server import TIMEOUT, serving_on_loop
+from tests.helpers.span_log import SpanLog
 
 
 class Service:
@@ -36,7 +36,7 @@ class Service:
         return self.client.post(f"/agents/{agent}/runs", json={"input": text, **body}, headers=headers)
 
     def samples(self, name: str) -> dict[tuple[tuple[str, str], ...], float]:
-        """The samples of this name, as a scrape shows them."""
+        """Scrapes and returns labels -> value of the samples with this name."""
         families = text_string_to_metric_families(self.client.get("/metrics").text)
         found = [one for family in families for one in family.samples if one.name == name]
         return {tuple(sorted(one.labels.items())): one.value for one in found}
@@ -45,20 +45,20 @@ class Service:
         return self.samples(name).get(tuple(sorted(labels.items())))
 
     def counted(self, name: str) -> dict[str, float]:
-        """The samples above 0, by their label values in the order of their keys."""
+        """Returns the samples above 0, by their label values in the order of the keys."""
         return {"/".join(value for _, value in key): number for key, number in self.samples(name).items() if number}
 
     def tasks_besides(self, lasting: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
-        """The tasks of the service's loop, once all but the lasting ones (or those that never end) have ended."""
+        """Returns the tasks of the service's loop, after all but the ``lasting`` ones have ended or ``TIMEOUT`` has passed."""
 
         async def settled() -> set[asyncio.Task[Any]]:
             mine = asyncio.current_task()
             passing = {task for task in asyncio.all_tasks() if task is not mine} - lasting
             if lasting and passing:
-                await asyncio.wait(passing, timeout=PATIENCE)
+                await asyncio.wait(passing, timeout=TIMEOUT)
             return {task for task in asyncio.all_tasks() if task is not mine}
 
-        return asyncio.run_coroutine_threadsafe(settled(), self._loop).result(2 * PATIENCE)
+        return asyncio.run_coroutine_threadsafe(settled(), self._loop).result(2 * TIMEOUT)
 
 
 Start = Callable[..., Service]
@@ -71,7 +71,7 @@ def running_service(settings: Settings) -> Iterator[Service]:
     try:
         with (
             serving_on_loop(create_app(settings, telemetry)) as (url, loop),
-            httpx.Client(base_url=url, timeout=PATIENCE) as client,
+            httpx.Client(base_url=url, timeout=TIMEOUT) as client,
         ):
             yield Service(url, telemetry, spans, client, loop)
     finally:

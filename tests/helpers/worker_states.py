@@ -1,8 +1,8 @@
-"""States of workers made by hand, without any process."""
+"""Workers' states built without any process."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
@@ -24,7 +24,7 @@ def stream(name: str, kind: StreamKind, bounds: tuple[float, ...] = ()) -> Strea
 
 
 def state(worker: str, *streams: Stream) -> WorkerSnapshot:
-    """What another worker reads of a worker that has these streams."""
+    """Returns the state of a worker with these streams, as another worker decodes it."""
     return decode(Encoder(RUN).encode(Snapshot(None, streams), worker))
 
 
@@ -40,27 +40,30 @@ def one(name: str, value: object, *, kind: StreamKind = StreamKind.COUNTER, star
 def merged(
     *states: WorkerSnapshot, ended: tuple[str, ...] = (), multiprocess_mode: Mapping[str, MultiprocessMode] | None = None
 ) -> Snapshot:
-    """All of them together; those in ``ended`` are no more."""
+    """Merges the states; the workers named in ``ended`` have ended."""
     contributions = [Contribution(each, each.worker not in ended) for each in states]
     return Merger(multiprocess_mode or {}).merge(None, contributions)
 
 
-def values(reading: Snapshot) -> dict[tuple[str, tuple[tuple[str, str], ...]], object]:
-    """Stream name and labels -> value, of the series that are there."""
+def values(snapshot: Snapshot) -> dict[tuple[str, tuple[tuple[str, str], ...]], object]:
+    """Returns (stream name, sorted labels) -> value of the series that have one."""
     return {
         (each.name, tuple(sorted(labels.items()))): value
-        for each in reading.streams
+        for each in snapshot.streams
         for labels, value in zip(each.attributes, each.values, strict=True)
         if value is not None
     }
 
 
 def snapshot_of(reader: PrometheusReader, worker: str) -> bytes:
-    """The state of a real reader."""
-    encode: Callable[[Snapshot], bytes] = lambda reading: Encoder(RUN).encode(reading, worker)  # noqa: E731 - has a type
+    """Returns the encoded state of a reader."""
+
+    def encode(snapshot: Snapshot) -> bytes:
+        return Encoder(RUN).encode(snapshot, worker)
+
     return reader.local(encode)
 
 
 def provider(reader: PrometheusReader) -> MeterProvider:
-    """A provider that the reader reads."""
+    """Returns a provider whose only reader is ``reader``."""
     return MeterProvider([reader], Resource({}), shutdown_on_exit=False)

@@ -1,4 +1,4 @@
-"""Where a server comes from. One that cannot be had skips the test with the way to get it; with CI=true it fails."""
+"""Paths of the real servers. A missing server skips the test and says how to get it; with CI=true it fails the test."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import NoReturn
 
 import pytest
 
-from stack.servers.binaries import PartMissingError, binary
+from stack.servers.binaries import BinaryMissingError, binary
 
-__all__ = ["packaged", "part"]
+__all__ = ["built_server", "packaged_server"]
 
 
 def _missing(reason: str) -> NoReturn:
-    """Skips the test, or fails it where nothing may be missing."""
+    """Skips the test; fails it with CI=true."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
 
-def part(name: str) -> Path:
-    """A server that is built from its pins."""
+def built_server(name: str) -> Path:
+    """Returns the path of a server that is built from its pins."""
     try:
         return binary(name)
-    except PartMissingError as reason:
+    except BinaryMissingError as reason:
         _missing(str(reason))
 
 
-def packaged(program: str, package: str) -> Path:
-    """A server from a Debian package."""
+def packaged_server(program: str, package: str) -> Path:
+    """Returns the path of a server from a Debian package."""
     found = shutil.which(program)
     if found is None:
         _missing(f"{program} is not installed: sudo apt-get install {package} (as root, `make packages` does it)")

@@ -1,4 +1,4 @@
-"""Real servers for the tests: an ASGI application on an ephemeral port, in a thread of its own."""
+"""Serves an ASGI application with uvicorn, in its own thread on an ephemeral port."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import uvicorn
 
 Lifespan = Literal["on", "off"]
 
-PATIENCE = 20.0
-"""Seconds after which a wait for an event is a failure."""
+TIMEOUT = 20.0
+"""Seconds after which waiting for an event fails the test."""
 
 
 class ThreadedServer(uvicorn.Server):
-    """A server that says when it listens, and leaves the process's signals alone."""
+    """A server that sets ``listening`` once it listens, and installs no signal handlers."""
 
     def __init__(self, app: Any, *, lifespan: Lifespan) -> None:
         super().__init__(uvicorn.Config(app, log_config=None, access_log=False, lifespan=lifespan, ws="none"))
@@ -44,20 +44,20 @@ def serving(app: Any, *, lifespan: Lifespan = "on") -> Iterator[str]:
 def serving_on_loop(app: Any, *, lifespan: Lifespan = "on") -> Iterator[tuple[str, asyncio.AbstractEventLoop]]:
     """As ``serving``; yields the URL and the server's event loop."""
     server = ThreadedServer(app, lifespan=lifespan)
-    # With the protocol named asyncio sets TCP_NODELAY, as it does for the sockets that it opens itself.
+    # With an explicit protocol, asyncio sets TCP_NODELAY, as it does for the sockets that it opens itself.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            assert server.listening.wait(PATIENCE)
+            assert server.listening.wait(TIMEOUT)
             assert server.started
             assert server.loop is not None
             yield f"http://127.0.0.1:{listener.getsockname()[1]}", server.loop
         finally:
             server.should_exit = True
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
             assert not thread.is_alive()
 
 
@@ -68,9 +68,9 @@ def closed_port() -> int:
 
 
 def ask(url: str, accept: str, agent: str = "peer", operation: str = "query") -> socket.socket:
-    """Sends a run over a socket of its own, which the test can close when it likes."""
+    """Sends a run over a new socket and returns the socket, so that the test can close it at any time."""
     parts = urlsplit(url)
-    connection = socket.create_connection((parts.hostname, parts.port), PATIENCE)
+    connection = socket.create_connection((parts.hostname, parts.port), TIMEOUT)
     body = json.dumps({"input": "hi", "operation": operation}).encode()
     head = (
         f"POST /agents/{agent}/runs HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"

@@ -1,11 +1,9 @@
-"""Samples of a telemetry as plain data, and a clock that stands still."""
+"""Samples of a ``Telemetry`` as plain data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -15,7 +13,7 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def samples_of(text: str) -> Samples:
-    """(name, sorted labels) -> value of a text exposition."""
+    """Returns (name, sorted labels) -> value of a text exposition."""
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(text)
@@ -24,30 +22,18 @@ def samples_of(text: str) -> Samples:
 
 
 def read(telemetry: Telemetry) -> Samples:
-    """The telemetry's samples, without what describes the target."""
+    """Returns the telemetry's samples without ``target_info``."""
     samples = samples_of(telemetry.reader.expose().body.decode())
     return {key: value for key, value in samples.items() if key[0] != "target_info"}
 
 
 def above_zero(telemetry: Telemetry, prefix: str = "") -> Samples:
-    """The samples that count something."""
+    """Returns the samples whose value is not 0 and whose name has the prefix."""
     return {key: value for key, value in read(telemetry).items() if value and key[0].startswith(prefix)}
 
 
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-        self.readings = 0
-
-    def __call__(self) -> float:
-        self.readings += 1
-        return self.now
-
-
 def points(reader: InMemoryMetricReader) -> list[tuple[Any, ...]]:
-    """What a reader collects, times left out."""
+    """Returns the data points that the reader collects, without times."""
     data = reader.get_metrics_data()
     found = []
     for metric in (m for rm in data.resource_metrics for sm in rm.scope_metrics for m in sm.metrics) if data else ():
@@ -58,11 +44,8 @@ def points(reader: InMemoryMetricReader) -> list[tuple[Any, ...]]:
     return sorted(found, key=lambda point: point[:2])
 
 
-Provider = Callable[..., tuple[Telemetry, MeterProvider]]
-
-
 def counts(telemetry: Telemetry, name: str = "a2a_request_duration_seconds") -> dict[str, float]:
-    """status -> number of observations."""
+    """Returns status -> number of observations of the histogram."""
     return {dict(ls)["status"]: v for (n, ls), v in above_zero(telemetry).items() if n == f"{name}_count"}
 
 
@@ -71,5 +54,5 @@ def labelled(name: str, **labels: str) -> tuple[str, tuple[tuple[str, str], ...]
 
 
 def counters(telemetry: Telemetry) -> dict[Any, float]:
-    """Counters, gauges and histogram counts above 0."""
+    """Returns counters, gauges and histogram counts whose value is not 0."""
     return {k: v for k, v in above_zero(telemetry).items() if k[0].endswith(("_total", "_count", "_tasks"))}

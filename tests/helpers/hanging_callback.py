@@ -1,4 +1,4 @@
-"""A callback that hangs until it is let go."""
+"""A callback that blocks until the test releases it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from threading import Event
 from opentelemetry.metrics import CallbackOptions, Observation
 
 
-class Hanging:
-    """A callback that hangs until it is let go, and counts its calls."""
+class HangingCallback:
+    """Blocks until the test sets ``go``, and counts its calls."""
 
     def __init__(self) -> None:
         self.calls = 0

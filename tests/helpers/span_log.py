@@ -1,4 +1,4 @@
-"""Ended spans, by name."""
+"""A span processor that keeps ended spans."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
-from tests.helpers.serving import PATIENCE
+from tests.helpers.asgi_server import TIMEOUT
 
 
 class SpanLog(SpanProcessor):
@@ -25,7 +25,7 @@ class SpanLog(SpanProcessor):
         return [span for span in self.ended if span.name == name]
 
     def wait(self, name: str, count: int = 1) -> list[ReadableSpan]:
-        """The ended spans of this name, once there are that many."""
+        """Waits until ``count`` spans of this name have ended, and returns them."""
         with self._news:
-            assert self._news.wait_for(lambda: len(self.named(name)) >= count, PATIENCE), name
+            assert self._news.wait_for(lambda: len(self.named(name)) >= count, TIMEOUT), name
             return self.named(name)

@@ -1,4 +1,4 @@
-"""Generated provider states, and what each should look like, worked out from the SDK's own ``MetricsData``."""
+"""Hypothesis strategies for recorded metrics, and the samples expected of them, computed from the SDK's ``MetricsData``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ tame_names = st.text("abcdef", min_size=1, max_size=6)
 wild_names = st.from_regex(r"[a-zA-Z][a-zA-Z0-9_./-]{0,12}", fullmatch=True)
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 wild_values = st.one_of(texts, st.sampled_from(['"', "\\", "\n", 'a"b\\c\nd', "é😀", ""]), st.booleans(), st.integers(-3, 3))
-levels = st.floats() | st.sampled_from([math.nan, math.inf, -math.inf])  # the SDK leaves out what is not finite: so must we
+# The SDK leaves out values that are not finite, so the reader must, too.
+levels = st.floats() | st.sampled_from(
+    [math.nan, math.inf, -math.inf]
+)  # the SDK leaves out values that are not finite, so the reader must, too
 positive = st.one_of(st.floats(0, 1e308), st.integers(0, 2**60), st.floats(0, 100))
 
 
@@ -42,12 +45,12 @@ class Recording:
     unit: str
     description: str
     measurements: list[tuple[dict[str, Any], float, int]]
-    """Attributes, value, and the number of the span it is recorded in (0: none)."""
+    """Attributes, value, and the number of the span that is current (0: none)."""
 
 
 @st.composite
 def recordings(draw: st.DrawFn, *, wild: bool) -> Recording:
-    """Anything that a host may record; with ``wild`` names and labels that clash and need sanitising."""
+    """Recordings of a host; with ``wild`` their names and labels clash and need sanitising."""
     kind = draw(st.sampled_from(KINDS if wild else [k for k in KINDS if k != "exponential"]))
     numbers = levels if "gauge" in kind or kind == "up_down_counter" else positive
     keys = st.sampled_from(["a", "b", "a.b", "a_b", "0k", "le", "__x", "ü"]) if wild else st.sampled_from(["a", "bc"])
@@ -68,7 +71,7 @@ bounds = st.lists(st.floats(0, 1e9), max_size=5, unique=True).map(sorted)
 
 
 def build(state: list[Recording], edges: list[float], readers: list[MetricReader]) -> MeterProvider:
-    """A provider with everything recorded."""
+    """Returns a provider in which all recordings have been made."""
     views = [
         View(instrument_name=r.name, meter_name=r.scope, aggregation=ExponentialBucketHistogramAggregation(max_size=20))
         if r.kind == "exponential"
@@ -87,7 +90,7 @@ def _record(meters: MeterProvider, recording: Recording) -> None:
     create = getattr(meter, f"create_{kind}")
     what = (recording.unit, recording.description)
     if kind.startswith("observable"):
-        # A callback that reports one label set twice means the sum or the last: the state is what matters here, not how.
+        # A callback may report one label set twice; the SDK then sums or keeps the last. Either state will do here.
         create(recording.name, [lambda _: [Observation(v, a) for a, v, _n in recording.measurements]], *what)
         return
     instrument = create(recording.name, *what)
@@ -101,7 +104,7 @@ def _record(meters: MeterProvider, recording: Recording) -> None:
 
 
 def expected(data: MetricsData | None) -> Iterator[tuple[str, Samples, list[Any]]]:
-    """Family name, samples and exemplars of every metric, by rules written down a second time."""
+    """Yields family name, samples and exemplars of each metric, by a second, independent implementation of the rules."""
     for resource_metrics in data.resource_metrics if data else ():
         for scope_metrics in resource_metrics.scope_metrics:
             for metric in scope_metrics.metrics:
@@ -118,7 +121,7 @@ def _name(name: str, unit: str, counter: bool) -> str:
 
 
 def labels_of(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """Labels with a value."""
+    """Returns the labels that have a value."""
     found: dict[str, list[str]] = {}
     for key in sorted(attributes):
         value = attributes[key]
@@ -137,16 +140,16 @@ def _samples(name: str, data: Any, point: Any) -> Iterator[tuple[tuple[str, froz
     counts, edges = (point.bucket_counts, point.explicit_bounds) if hasattr(point, "bucket_counts") else _explicit(point)
     for edge, count in zip([*edges, math.inf], accumulate(counts), strict=True):
         yield (f"{name}_bucket", frozenset({**labels, "le": edge}.items())), float(count)
-    if not point.sum >= 0 or any(edge < 0 for edge in edges):  # a View made a histogram of a sum that also falls
+    if not point.sum >= 0 or any(edge < 0 for edge in edges):  # a View made a histogram of an up-down counter
         return
     yield (f"{name}_count", frozenset(labels.items())), float(point.count)
     yield (f"{name}_sum", frozenset(labels.items())), plain(point.sum)
 
 
 def _explicit(point: Any) -> tuple[list[int], list[float]]:
-    """The buckets that are filled, and the one of zero where there is nothing above it or something below."""
+    """The filled buckets, and the zero bucket if there is no bucket above it or one below it."""
     found = [
-        (-_power(point.negative.offset + i, point.scale), count)
+        (-exact_power(point.negative.offset + i, point.scale), count)
         for i, count in reversed(list(enumerate(point.negative.bucket_counts)))
         if count
     ]
@@ -154,19 +157,19 @@ def _explicit(point: Any) -> tuple[list[int], list[float]]:
         found.append((0.0, point.zero_count))
     for i, count in enumerate(point.positive.bucket_counts):
         if count:
-            found.append((_power(point.positive.offset + i + 1, point.scale), count))
+            found.append((exact_power(point.positive.offset + i + 1, point.scale), count))
     return [*(count for _, count in found), 0], [edge for edge, _ in found]
 
 
-def _power(index: int, scale: int) -> float:
-    """2**(index * 2**-scale), the nearest float, by a logarithm of 60 digits."""
+def exact_power(index: int, scale: int) -> float:
+    """Returns the float nearest to 2**(index * 2**-scale), computed with 60 digits."""
     digits = Context(prec=60)
     exponent = digits.divide(digits.multiply(digits.ln(Decimal(2)), Decimal(index)), digits.power(Decimal(2), scale))
     return float(digits.exp(exponent))
 
 
 def exemplars_of(metrics: Any) -> list[tuple[str, float, Exemplar]]:
-    """Sample name, upper bound (infinite for counters) and exemplar, for each there is."""
+    """Returns sample name, upper bound (infinite for counters) and exemplar of each sample that has one."""
     return [
         (sample.name, float(sample.labels.get("le", "inf")), sample.exemplar)
         for metric in metrics

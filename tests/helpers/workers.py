@@ -1,4 +1,4 @@
-"""A small catalogue of every kind, and workers of one run within one process."""
+"""A small catalogue with a row of each kind, and workers of one run that live in this process."""
 
 from __future__ import annotations
 
@@ -16,40 +16,27 @@ from telemetry.metric import (
     open_label,
     up_down_counter,
 )
+from telemetry.metric.telemetry_metrics import TELEMETRY
 
-WHO = open_label("who", "somebody", limit=3)
-
-
+WHO = open_label("who", "name of a caller", limit=3)
 HITS = counter("hits", "{hit}", "Hits", WHO)
-
-
 TIME = histogram("time", "s", "Time", closed_label("how", "way", "fast", "slow"), bounds=(0.1, 1))
-
-
 ACTIVE = up_down_counter("active", "{task}", "Active")
-
-
 LEVEL = observable_gauge("level", "1", "Level", multiprocess_mode=MultiprocessMode.MAX)
 
-
 HIT = ("hits_total", (("who", "x"),))
-
-
 FAILURES = "agentos_telemetry_state_failures_total"
-
 
 Join = Callable[..., Telemetry]
 
 
 def catalogue() -> Catalogue:
-    """A list of every kind, with the counters of the telemetry's own trouble."""
-    from telemetry.metric.telemetry_metrics import TELEMETRY
-
+    """Returns the rows above with the telemetry's own metrics."""
     return Catalogue([HITS, TIME, ACTIVE, LEVEL, *TELEMETRY])
 
 
 def vanish(telemetry: Telemetry) -> None:
-    """End as a process that is killed does: nothing is saved, the lock is gone."""
+    """Ends the worker like SIGKILL: nothing is saved, the lock is released."""
     workers: Any = telemetry.workers
     workers._server.stop()
     workers._lock.release()
@@ -57,6 +44,6 @@ def vanish(telemetry: Telemetry) -> None:
 
 
 def tick(telemetry: Telemetry) -> None:
-    """What happens every second."""
+    """Does the work that a worker does every second."""
     workers: Any = telemetry.workers
     workers._tick()
