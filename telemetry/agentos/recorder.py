@@ -30,6 +30,7 @@ class Recorder:
     """
 
     def __init__(self, telemetry: Telemetry) -> None:
+        self.telemetry = telemetry
         self._cache = cache = SeriesCache(telemetry)
         self._outcomes = cache.outcomes
         self._decision = cache.decision
@@ -151,7 +152,7 @@ class Recorder:
         """
         series = self._cache.ccr(provider, task_type)
         known = series.count.get(status) if isinstance(status, str) else None
-        count = known or self._cache.telemetry[rows.CCR_REQUESTS].labels(provider, task_type, status)
+        count = known or self.telemetry[rows.CCR_REQUESTS].labels(provider, task_type, status)
         reference = self._span_reference(count)
         count.record_with_exemplar(1, reference)
         if duration_seconds is not None:

@@ -60,4 +60,4 @@ def test_error_of_a_module_that_loads_is_shown(tmp_path: Path, monkeypatch: pyte
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(telemetry._MODULES, "Broken", "broken_home")
     with pytest.raises(ImportError, match="broken_home cannot be imported: 'NoneType' object has no attribute 'missing'"):
-        from telemetry import Broken  # type: ignore[attr-defined]  # noqa: F401 - importing it is the test
+        from telemetry import Broken  # noqa: F401 - importing it is the test
