@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from telemetry import AgentOSTelemetry, LabelError
+from telemetry.agentos.catalogue_models import MODELS
 from tests.helpers.clock import Clock
 from tests.helpers.samples import above_zero, counters, labelled, read
 
@@ -88,6 +89,47 @@ def test_failure_after_the_final_event_is_an_error(traced: AgentOSTelemetry) -> 
         call.succeed()
         raise TimeoutError
     assert read(traced)[labelled("a2a_errors_total", agent="navi", operation="query", error_type="timeout")] == 1.0
+
+
+@pytest.fixture
+def detailed(spans: InMemorySpanExporter, clock: Clock) -> AgentOSTelemetry:
+    """A telemetry with the rows beside the contract."""
+    return AgentOSTelemetry(MODELS, span_processors=[SimpleSpanProcessor(spans)], strict=True, clock=clock)
+
+
+def test_details_of_an_a2a_call(detailed: AgentOSTelemetry, spans: InMemorySpanExporter, clock: Clock) -> None:
+    """Request size, first event of a stream, each task state once, and error codes are recorded where the rows are."""
+    with detailed.recorder.a2a_call(agent="navi", operation="query") as call:
+        call.record_request_size(300)
+        clock.now += 2.0
+        call.record_event(streams=True)
+        clock.now += 2.0
+        call.record_event(streams=True)
+        for state in ("TASK_STATE_WORKING", "TASK_STATE_WORKING", "TASK_STATE_FAILED"):
+            call.record_state(state)
+        call.record_error_code(-32001)
+    found = read(detailed)
+    assert found["a2a_request_size_bytes_sum", NAVI] == 300.0
+    first_event = "a2a_client_response_time_to_first_event_seconds_sum"
+    assert found[labelled(first_event, agent="navi", operation="query")] == 2.0
+    assert above_zero(detailed, "a2a_task_state_count") == {
+        labelled("a2a_task_state_count_total", agent="navi", a2a_task_state="TASK_STATE_WORKING"): 1.0,
+        labelled("a2a_task_state_count_total", agent="navi", a2a_task_state="TASK_STATE_FAILED"): 1.0,
+    }
+    code = labelled("a2a_request_error_count_total", agent="navi", rpc_response_status_code="-32001")
+    assert found[code] == 1.0
+    attributes = spans.get_finished_spans()[0].attributes
+    assert (attributes["a2a.task.state"], attributes["rpc.response.status_code"]) == ("TASK_STATE_FAILED", "-32001")
+
+
+def test_details_without_their_rows_are_on_the_span_alone(traced: AgentOSTelemetry, spans: InMemorySpanExporter) -> None:
+    """A catalogue with the contract's rows only records no detail; the span has the task's state."""
+    with traced.recorder.a2a_call(agent="navi", operation="query") as call:
+        call.record_request_size(300)
+        call.record_event(streams=True)
+        call.record_state("TASK_STATE_COMPLETED")
+    assert {name for name, _ in counters(traced)} == {"a2a_requests_total", "a2a_request_duration_seconds_count"}
+    assert spans.get_finished_spans()[0].attributes["a2a.task.state"] == "TASK_STATE_COMPLETED"
 
 
 def test_cache_call(traced: AgentOSTelemetry, spans: InMemorySpanExporter, clock: Clock) -> None:
