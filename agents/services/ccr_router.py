@@ -73,6 +73,7 @@ class Router:
     ) -> None:
         self._settings = settings = settings or Settings()
         self._routes = routes
+        self._recorder = recorder
         self._tracer = recorder.tracer
         self._models = models = recorder.models
         self._trace_content = trace_content
@@ -81,11 +82,11 @@ class Router:
         self._retry = Retry(settings.retries, settings.retry_wait, settings.retry_longest_wait, chance)
         self._slots: dict[str, ProviderSlot] = {}
         for name, provider in providers.items():
-            changed = partial(models.breaker, name)
+            changed = partial(models.record_breaker, name)
             breaker = Breaker(settings.breaker_failures, settings.breaker_pause, changed, clock)
             slot = ProviderSlot(name, provider, settings.providers.get(name, ProviderSettings()), breaker, models)
             self._slots[name] = slot
-            models.initialize_series(slot.target)
+            models.initialize_provider(slot.target)
         for names in [*routes.values(), tuple(providers)]:
             models.initialize_route(names)
 
@@ -112,7 +113,7 @@ class Router:
                 status = "success"
             finally:
                 span.set_attribute("ccr.attempts", journey.attempts)
-                self._models.answered(request.task_type, status, journey.attempts)
+                self._models.record_answer(request.task_type, status, journey.attempts)
 
     async def _along(self, journey: _RequestState) -> AsyncGenerator[str, None]:
         """The route's providers in turn."""
@@ -128,7 +129,7 @@ class Router:
                 if journey.budget.left <= 0:
                     raise RouterError(f"no provider answered the task {task_type!r} in time") from away.__cause__
                 if following is not None:
-                    self._models.fell_back(name, following, away.reason)
+                    self._models.record_fallback(name, following, away.reason)
         raise RouterError(f"no provider could answer the task {task_type!r}")
 
     async def _at(self, slot: ProviderSlot, journey: _RequestState) -> AsyncGenerator[str, None]:
@@ -136,7 +137,7 @@ class Router:
         for repetition in count(1):
             asked = slot.asked()
             if asked is None:
-                self._models.skipped(slot.name, "breaker_open")
+                self._models.record_skip(slot.name, "breaker_open")
                 raise _ProviderUnavailable("breaker_open")
             try:
                 async with slot.turn(journey.budget), aclosing(self._attempt(slot, journey, asked)) as pieces:
@@ -145,7 +146,7 @@ class Router:
                         yield piece
             except QueueFull as error:
                 slot.report_result(error, asked)
-                self._models.skipped(slot.name, "queue")
+                self._models.record_skip(slot.name, "queue")
                 raise _ProviderUnavailable("queue") from error
             except Exception as error:  # whatever one provider raises, the next one can still answer
                 slot.report_result(error, asked)
@@ -171,7 +172,7 @@ class Router:
         delay = self._retry.delay(repetition, reason, getattr(error, "retry_after", None))
         if delay is None or delay >= journey.budget.left:
             raise _ProviderUnavailable(reason) from error
-        self._models.retried(slot.name, reason)
+        self._models.record_retry(slot.name, reason)
         await journey.budget.wait(self._sleep(delay))
 
     async def _attempt(self, slot: ProviderSlot, journey: _RequestState, asked: Admission) -> AsyncGenerator[str, None]:
@@ -180,7 +181,7 @@ class Router:
         # Whoever has not even half of the time that is usual may be healthy and run out of it.
         asked.short = journey.budget.left < min(slot.timeout, self._settings.call_timeout) / 2
         journey.attempts += 1
-        attempt = self._models.attempt(slot.target, request.task_type, journey.attempts)
+        attempt = self._recorder.model_attempt(slot.target, request.task_type, journey.attempts)
         attributes = {GEN_AI_INPUT_MESSAGES: _messages("user", request.prompt)} if self._trace_content else {}
         budget = (TimeBudget(slot.timeout, self._clock), journey.budget)
         answer = slot.provider.answer(request)

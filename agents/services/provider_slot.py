@@ -14,7 +14,7 @@ from agents.services.time_budget import TimeBudget
 from agents.settings.values import ProviderSettings
 from telemetry.agentos.errors import reason_of
 from telemetry.agentos.genai import Target
-from telemetry.agentos.model_metrics import ModelRecorder
+from telemetry.agentos.model_metrics import ModelMetrics
 
 __all__ = ["Admission", "ProviderSlot", "QueueFull", "target_of"]
 
@@ -50,7 +50,7 @@ class ProviderSlot:
     """Holds a provider's breaker and its turns."""
 
     def __init__(
-        self, name: str, provider: Provider, settings: ProviderSettings, breaker: Breaker, models: ModelRecorder
+        self, name: str, provider: Provider, settings: ProviderSettings, breaker: Breaker, models: ModelMetrics
     ) -> None:
         self.name = name
         self.provider = provider

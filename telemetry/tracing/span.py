@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextvars import Token
@@ -14,23 +13,7 @@ from telemetry._sdk.context import attach, attributes_of, current_context, detac
 from telemetry._sdk.reservoir import pack_span_reference
 from telemetry.instruments.bound import BoundInstrument
 
-__all__ = ["SpanScope", "error_type_of", "matching_span_reference", "span_reference_of"]
-
-ERROR_TYPES = frozenset({"timeout", "unreachable", "protocol", "agent", "cancelled", "internal"})
-
-
-def error_type_of(error: BaseException) -> str:
-    """Returns the ``error_type`` label of an exception: its ``error_type`` attribute if it has one, else by its class."""
-    own = getattr(error, "error_type", None)
-    if isinstance(own, str) and own in ERROR_TYPES:
-        return own
-    if isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt):
-        return "cancelled"
-    if isinstance(error, TimeoutError):
-        return "timeout"
-    if isinstance(error, OSError):
-        return "unreachable"
-    return "internal"
+__all__ = ["SpanScope", "matching_span_reference", "span_reference_of"]
 
 
 class SpanScope:
