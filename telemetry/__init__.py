@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from telemetry.agentos.catalogue import AGENTOS as AGENTOS
-    from telemetry.agentos.default import AgentOSTelemetry as AgentOSTelemetry
     from telemetry.agentos.default import current as current
     from telemetry.agentos.default import install as install
     from telemetry.agentos.recorder import Recorder as Recorder
+    from telemetry.agentos.telemetry import AgentOSTelemetry as AgentOSTelemetry
     from telemetry.exposition import Exposition as Exposition
     from telemetry.exposition import PrometheusReader as PrometheusReader
     from telemetry.metric import Catalogue as Catalogue
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "AGENTOS": "telemetry.agentos.catalogue",
-    "AgentOSTelemetry": "telemetry.agentos.default",
+    "AgentOSTelemetry": "telemetry.agentos.telemetry",
     "Catalogue": "telemetry.metric",
     "CatalogueError": "telemetry.metric",
     "Exposition": "telemetry.exposition",

@@ -1,4 +1,4 @@
-"""AgentOS' telemetry, and the one of this process.
+"""The telemetry of this process.
 
 ``current()`` builds a default on its first call. It is only scraped (no thread, no exporter, safe before a fork), so that a
 module may import a metric and record before an application exists. ``install()`` puts the configured telemetry in its place:
@@ -9,40 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from threading import RLock
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric as Family
 
-from telemetry.agentos.catalogue import AGENTOS
-from telemetry.agentos.recorder import Recorder
-from telemetry.metric.definition import Catalogue, Metric
-from telemetry.pipeline.telemetry import Telemetry
-from telemetry.pipeline.transfer import transfer
+from telemetry.metric.definition import Metric
 
-__all__ = ["REGISTRY", "AgentOSTelemetry", "MetricProxy", "current", "install"]
+if TYPE_CHECKING:
+    from telemetry.agentos.telemetry import AgentOSTelemetry
 
-
-class AgentOSTelemetry(Telemetry):
-    """A ``Telemetry`` with AgentOS' catalogue and the recorder of its events."""
-
-    def __init__(self, catalogue: Catalogue = AGENTOS, **options: Any) -> None:
-        """See ``Telemetry``. The ``catalogue`` must have the rows of ``AGENTOS``."""
-        super().__init__(catalogue, **options)
-        self._recorder: Recorder | None = None
-
-    @classmethod
-    def from_environment(cls, catalogue: Catalogue = AGENTOS, *, service_name: str = "agentos", **options: Any) -> Self:
-        """See ``Telemetry.from_environment``."""
-        return super().from_environment(catalogue, service_name=service_name, **options)
-
-    @property
-    def recorder(self) -> Recorder:
-        """Records AgentOS' events. It is made at first use, and then starts the counters of the cache at 0."""
-        if self._recorder is None:
-            with self._lock:
-                self._recorder = self._recorder or Recorder(self)
-        return self._recorder
+__all__ = ["REGISTRY", "MetricProxy", "current", "install"]
 
 
 _lock = RLock()
@@ -56,6 +33,8 @@ def current() -> AgentOSTelemetry:
     if _current is None:
         with _lock:
             if _current is None:
+                from telemetry.agentos.telemetry import AgentOSTelemetry  # loads the SDK and the exposition at first use
+
                 _is_default = True
                 _current = AgentOSTelemetry()
     return _current
@@ -69,6 +48,8 @@ def install(telemetry: AgentOSTelemetry) -> None:
         _current = telemetry
         _is_default = False
         if default is not None and default is not telemetry:
+            from telemetry.pipeline.transfer import transfer
+
             transfer(default, telemetry)
 
 
