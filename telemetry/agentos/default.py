@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import Metric as Family
 
 from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.recorder import Recorder
-from telemetry.metric.definition import Catalogue, Metric
+from telemetry.metric import Catalogue, Metric
 from telemetry.pipeline.telemetry import Telemetry
 from telemetry.pipeline.transfer import transfer
 
