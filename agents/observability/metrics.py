@@ -87,4 +87,4 @@ def get_metrics() -> bytes:
 
 def get_content_type() -> str:
     """The content type of ``get_metrics()``."""
-    return current().reader.expose().content_type
+    return current().reader.content_type()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from telemetry.exposition import Token, TokenError
-from telemetry.exposition.bearer import read_tokens
+from telemetry.exposition.access import read_tokens
 
 __all__ = ["Listen", "listen", "networks", "token_file", "tokens"]
 

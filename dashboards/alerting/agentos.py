@@ -41,9 +41,9 @@ def _burns(name: str, share: Share, what: str, panel: str) -> tuple[Alert, ...]:
     return tuple(
         Alert(
             name,
-            burn.severity,
-            burn.wait,
-            burning(share, burn),
+            severity=burn.severity,
+            wait=burn.wait,
+            expr=burning(share, burn),
             summary=f"{what}, over {burn.long} and still over {burn.short}",
             description=(
                 f"The error budget ({share.objective.budget:.1%} of the calls of {SLO_DAYS} days) burns "
@@ -60,27 +60,27 @@ def _burns(name: str, share: Share, what: str, panel: str) -> tuple[Alert, ...]:
 AGENTOS_ALERTS: tuple[Alert, ...] = (
     Alert(
         "AgentOSDown",
-        "page",
-        "2m",
-        f'absent(up{{job="{JOB}"}} == 1)',
+        severity="page",
+        wait="2m",
+        expr=f'absent(up{{job="{JOB}"}} == 1)',
         summary="No instance of AgentOS answers its scrape",
         description=f"Prometheus has reached no target of job {JOB} for 2 minutes: AgentOS is down, or out of reach.",
         labels={"job": JOB},
         cases=(
-            Case("fires when no target answers", {_up("a"): "1x5 0x5", _up("b"): "1x4 0x6"}, 8, {}, ""),
-            Case("fires when the job has no target any more", {_up("a"): "1x5 _x20"}, 12, {}, ""),
+            Case("fires when no target answers", {_up("a"): "1x5 0x5", _up("b"): "1x4 0x6"}, 8, {}),
+            Case("fires when the job has no target any more", {_up("a"): "1x5 _x20"}, 12, {}),
             Case("is silent while one of two answers", {_up("a"): "1x10", _up("b"): "0x10"}, 10),
         ),
     ),
     Alert(
         "AgentOSInstanceDown",
-        "ticket",
-        "5m",
-        f'up{{job="{JOB}"}} == 0',
+        severity="ticket",
+        wait="5m",
+        expr=f'up{{job="{JOB}"}} == 0',
         summary="An instance of AgentOS does not answer its scrape: {{ $labels.instance }}",
         description="Prometheus has not reached {{ $labels.instance }} for 5 minutes. Its calls are missing from all numbers.",
         cases=(
-            Case("fires for the one that does not answer", {_up("a"): "1x20", _up("b"): "1x5 0x15"}, 11, {"instance": "b"}, ""),
+            Case("fires for the one that does not answer", {_up("a"): "1x20", _up("b"): "1x5 0x15"}, 11, {"instance": "b"}),
             Case("is silent during a restart of four minutes", {_up("a"): "1x5 0x3 1x10"}, 11),
         ),
     ),
@@ -88,9 +88,9 @@ AGENTOS_ALERTS: tuple[Alert, ...] = (
     *_burns("A2ALatencyBudgetBurn", SLOW, "Too many A2A calls are slow", "Request Duration Percentiles (p50, p95, p99)"),
     Alert(
         "A2ANoTraffic",
-        "ticket",
-        "5m",
-        f"{QUERY.increase(A2A_REQUESTS, '1h', 'job', offset='10m')} > 60\n"
+        severity="ticket",
+        wait="5m",
+        expr=f"{QUERY.increase(A2A_REQUESTS, '1h', 'job', offset='10m')} > 60\n"
         f"and\n{QUERY.increase(A2A_REQUESTS, '10m', 'job')} == 0",
         summary="No A2A call ends any more",
         description='No A2A call in the last 10 minutes; {{ $value | printf "%.0f" }} in the hour before.',
@@ -103,9 +103,9 @@ AGENTOS_ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "A2ATasksStuck",
-        "ticket",
-        "5m",
-        f"min_over_time({QUERY.level(A2A_ACTIVE_TASKS, 'job', 'agent')}[15m:1m]) > 0\n"
+        severity="ticket",
+        wait="5m",
+        expr=f"min_over_time({QUERY.level(A2A_ACTIVE_TASKS, 'job', 'agent')}[15m:1m]) > 0\n"
         f"unless\n{QUERY.increase(A2A_REQUESTS, '15m', 'job', 'agent')} > 0",
         summary="Calls to agent {{ $labels.agent }} do not end",
         description="{{ $value }} or more calls to {{ $labels.agent }} have been running for 15 minutes; none has ended.",
@@ -132,9 +132,9 @@ AGENTOS_ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "CCRProviderFailing",
-        "ticket",
-        "5m",
-        f"{error_ratio(CCR_REQUESTS, '10m', 'job', 'provider', status='error')} > 0.25\n"
+        severity="ticket",
+        wait="5m",
+        expr=f"{error_ratio(CCR_REQUESTS, '10m', 'job', 'provider', status='error')} > 0.25\n"
         f"and\n{QUERY.increase(CCR_REQUESTS, '10m', 'job', 'provider', status='error')} > 5",
         summary="Model provider {{ $labels.provider }} fails",
         description="{{ $value | humanizePercentage }} of the calls to {{ $labels.provider }} failed in the last 10 minutes.",
@@ -154,9 +154,9 @@ AGENTOS_ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "RateLimitWorkspaceDenied",
-        "ticket",
-        "5m",
-        f"{error_ratio(RATE_LIMIT_HITS, '10m', 'job', 'workspace_id', result='denied')} > 0.5\n"
+        severity="ticket",
+        wait="5m",
+        expr=f"{error_ratio(RATE_LIMIT_HITS, '10m', 'job', 'workspace_id', result='denied')} > 0.5\n"
         f"and\n{QUERY.increase(RATE_LIMIT_HITS, '10m', 'job', 'workspace_id', result='denied')} > 20",
         summary="Workspace {{ $labels.workspace_id }} is mostly refused",
         description=(
@@ -187,9 +187,9 @@ AGENTOS_ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "RateLimitBackendFailing",
-        "ticket",
-        "5m",
-        f"{error_ratio(RATE_LIMIT_HITS, '5m', 'job', result='error')} > 0.01",
+        severity="ticket",
+        wait="5m",
+        expr=f"{error_ratio(RATE_LIMIT_HITS, '5m', 'job', result='error')} > 0.01",
         summary="The rate limiter's backend fails: requests pass unlimited",
         description="{{ $value | humanizePercentage }} of the requests of the last 5 minutes passed without a limit.",
         panel="Rate Limit Decisions",
@@ -208,9 +208,9 @@ AGENTOS_ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "CacheBackendFailing",
-        "ticket",
-        "5m",
-        f"{error_ratio(CACHE_OPERATIONS, '5m', 'job', result='error')} > 0.05",
+        severity="ticket",
+        wait="5m",
+        expr=f"{error_ratio(CACHE_OPERATIONS, '5m', 'job', result='error')} > 0.05",
         summary="The cache's backend fails",
         description="{{ $value | humanizePercentage }} of the cache operations of the last 5 minutes failed.",
         panel="Cache Hit/Miss Rate",

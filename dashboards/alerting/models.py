@@ -26,6 +26,7 @@ from telemetry.agentos.catalogue_models import (
 __all__ = ["MODEL_ALERTS"]
 
 _BY = ("job", "provider")
+_UNPRICED = QUERY.increase(UNPRICED_CALLS, "1h", *_BY, "model", "reason")
 
 _BREAKER = series(BREAKER, provider="main")
 _TURNS = series(FALLBACKS, from_provider="main", to_provider="backup", reason="server")
@@ -62,9 +63,9 @@ def _overspending(window: str) -> str:
 MODEL_ALERTS = (
     Alert(
         "CCRBreakerOpen",
-        "ticket",
-        "10m",
-        f"{QUERY.highest(BREAKER, '5m', *_BY)} > {BREAKER_LEVELS['closed']}",
+        severity="ticket",
+        wait="10m",
+        expr=f"{QUERY.highest(BREAKER, '5m', *_BY)} > {BREAKER_LEVELS['closed']}",
         summary="Model provider {{ $labels.provider }} is not asked: its circuit breaker opens",
         description=(
             "For 10 minutes the breaker of {{ $labels.provider }} has not stayed closed for 5 minutes on end, on one instance "
@@ -87,9 +88,9 @@ MODEL_ALERTS = (
     ),
     Alert(
         "CCRFallingBack",
-        "ticket",
-        "5m",
-        f"{QUERY.rate(FALLBACKS, '10m', 'job', 'from_provider')}\n/ on (job) group_left ()\n"
+        severity="ticket",
+        wait="5m",
+        expr=f"{QUERY.rate(FALLBACKS, '10m', 'job', 'from_provider')}\n/ on (job) group_left ()\n"
         f"{QUERY.rate(ROUTED_ATTEMPTS, '10m', 'job', part='count')}\n> 0.2\n"
         f"and\n{QUERY.increase(FALLBACKS, '10m', 'job', 'from_provider')} > 5",
         summary="Model requests go on from {{ $labels.from_provider }} to the next provider",
@@ -112,9 +113,9 @@ MODEL_ALERTS = (
     ),
     Alert(
         "CCRRetrying",
-        "ticket",
-        "5m",
-        f"{QUERY.rate(RETRIES, '10m', *_BY)}\n/\n{QUERY.rate(CCR_REQUESTS, '10m', *_BY)}\n> 0.25\n"
+        severity="ticket",
+        wait="5m",
+        expr=f"{QUERY.rate(RETRIES, '10m', *_BY)}\n/\n{QUERY.rate(CCR_REQUESTS, '10m', *_BY)}\n> 0.25\n"
         f"and\n{QUERY.increase(RETRIES, '10m', *_BY)} > 5",
         summary="Calls of model provider {{ $labels.provider }} are repeated much",
         description=(
@@ -136,9 +137,9 @@ MODEL_ALERTS = (
     ),
     Alert(
         "CCRFirstTokenSlow",
-        "ticket",
-        "5m",
-        f"{_late()} > {OBJECTIVE.budget:g}\nand\n{QUERY.increase(FIRST_TOKEN, '10m', *_BY, part='count')} > 5",
+        severity="ticket",
+        wait="5m",
+        expr=f"{_late()} > {OBJECTIVE.budget:g}\nand\n{QUERY.increase(FIRST_TOKEN, '10m', *_BY, part='count')} > 5",
         summary="Model provider {{ $labels.provider }} is slow to start its answers",
         description=(
             "{{ $value | humanizePercentage }} of the streams of {{ $labels.provider }} in the last 10 minutes took more than "
@@ -161,9 +162,9 @@ MODEL_ALERTS = (
     ),
     Alert(
         "CCRQueueBuilding",
-        "ticket",
-        "5m",
-        f"min_over_time({QUERY.level(QUEUED, *_BY)}[10m:1m]) > 0",
+        severity="ticket",
+        wait="5m",
+        expr=f"min_over_time({QUERY.level(QUEUED, *_BY)}[10m:1m]) > 0",
         summary="Calls wait for model provider {{ $labels.provider }}",
         description="{{ $value }} calls or more have been waiting for {{ $labels.provider }} all of the last 10 minutes.",
         panel="Calls Waiting",
@@ -175,9 +176,9 @@ MODEL_ALERTS = (
     ),
     Alert(
         "CCRCostBudgetBurn",
-        "ticket",
-        "5m",
-        f"{_overspending(SPENDING.long)}\nand\n{_overspending(SPENDING.short)}",
+        severity="ticket",
+        wait="5m",
+        expr=f"{_overspending(SPENDING.long)}\nand\n{_overspending(SPENDING.short)}",
         summary="Model calls cost too much",
         description=(
             f"The budget ({SPENDING.usd:g} USD for {SLO_DAYS} days) is spent "
@@ -199,10 +200,10 @@ MODEL_ALERTS = (
     ),
     Alert(
         "CCRCallsUnpriced",
-        "ticket",
-        "10m",
+        severity="ticket",
+        wait="10m",
         # Where nothing has ever cost anything the operator gave no prices and does not want the cost.
-        f"{QUERY.increase(UNPRICED_CALLS, '1h', *_BY, 'model', 'reason')} > 10\nand on (job)\n{QUERY.level(COST, 'job')} > 0",
+        expr=f"{_UNPRICED} > 10\nand on (job)\n{QUERY.level(COST, 'job')} > 0",
         summary="The cost of {{ $labels.model }} at {{ $labels.provider }} is not known",
         description=(
             'About {{ $value | printf "%.0f" }} calls of the last hour are missing, or partly missing, from the cost. What is '

@@ -18,10 +18,10 @@ _CAPACITY = _QUEUE.format("capacity", "")
 TELEMETRY_ALERTS = (
     Alert(
         "TelemetryLabelOverflow",
-        "ticket",
-        "1m",
+        severity="ticket",
+        wait="1m",
         # The counter has no zero to start from: a series that was not there before counts in full.
-        f"{QUERY.increase(telemetry_metrics.OVERFLOW, '15m', *_BY)} > 0\n"
+        expr=f"{QUERY.increase(telemetry_metrics.OVERFLOW, '15m', *_BY)} > 0\n"
         f"or\nsum by ({', '.join(_BY)}) ({_OVERFLOW} unless {_OVERFLOW} offset 15m) > 0",
         summary="Label {{ $labels.label }} of {{ $labels.metric }} is full",
         description=(
@@ -48,10 +48,10 @@ TELEMETRY_ALERTS = (
     ),
     Alert(
         "ExporterQueueFilling",
-        "ticket",
-        "5m",
+        severity="ticket",
+        wait="5m",
         # The Collector's own metrics: https://opentelemetry.io/docs/collector/internal-telemetry/
-        "otelcol_exporter_queue_size\n/ on (job, instance, exporter) group_left ()\n"
+        expr="otelcol_exporter_queue_size\n/ on (job, instance, exporter) group_left ()\n"
         "max by (job, instance, exporter) (otelcol_exporter_queue_capacity)\n> 0.8",
         summary="The collector's queue to {{ $labels.exporter }} is nearly full",
         description=(

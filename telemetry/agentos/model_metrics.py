@@ -10,7 +10,7 @@ from itertools import pairwise
 from telemetry.agentos import catalogue_models as rows
 from telemetry.agentos.genai import Target
 from telemetry.agentos.series import SeriesCache
-from telemetry.instruments.kept import ObservableValues
+from telemetry.instruments.observable import ObservableValues
 from telemetry.metric import Metric
 
 __all__ = ["ModelMetrics"]

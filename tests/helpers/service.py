@@ -19,7 +19,7 @@ from tests.helpers.asgi_server import TIMEOUT, serving_on_loop
 from tests.helpers.span_log import SpanLog
 
 
-class Service:
+class RunningService:
     """A running service."""
 
     def __init__(
@@ -61,11 +61,11 @@ class Service:
         return asyncio.run_coroutine_threadsafe(settled(), self._loop).result(2 * TIMEOUT)
 
 
-Start = Callable[..., Service]
+StartService = Callable[..., RunningService]
 
 
 @contextmanager
-def running_service(settings: Settings) -> Iterator[Service]:
+def running_service(settings: Settings) -> Iterator[RunningService]:
     spans = SpanLog()
     telemetry = AgentOSTelemetry(MODELS if settings.model_metrics else AGENTOS, strict=True, span_processors=[spans])
     try:
@@ -73,6 +73,6 @@ def running_service(settings: Settings) -> Iterator[Service]:
             serving_on_loop(create_app(settings, telemetry)) as (url, loop),
             httpx.Client(base_url=url, timeout=TIMEOUT) as client,
         ):
-            yield Service(url, telemetry, spans, client, loop)
+            yield RunningService(url, telemetry, spans, client, loop)
     finally:
         telemetry.shutdown()

@@ -61,7 +61,7 @@ def snapshot_of(reader: PrometheusReader, worker: str) -> bytes:
     def encode(snapshot: Snapshot) -> bytes:
         return Encoder(RUN).encode(snapshot, worker)
 
-    return reader.local(encode)
+    return reader.read_local(encode)
 
 
 def provider(reader: PrometheusReader) -> MeterProvider:

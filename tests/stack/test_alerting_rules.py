@@ -31,12 +31,11 @@ def _run(*command: str | Path) -> str:
 
 
 def test_the_rules_are_valid(promtool: Path) -> None:
-    """``promtool check rules`` finds 14 records and 25 alerts, and reports no problem."""
+    """``promtool check rules`` finds each alert and each record, and reports no problem."""
     said = _run(promtool, "check", "rules", "--lint=all", "--lint-fatal", *RULES)
-    assert [line for line in said.splitlines() if "rules found" in line] == [
-        "  SUCCESS: 25 rules found",
-        "  SUCCESS: 14 rules found",
-    ]
+    written = [len(re.findall(r"(?m)^ *- (?:alert|record): ", file.read_text())) for file in RULES]
+    assert [line for line in said.splitlines() if "rules found" in line] == [f"  SUCCESS: {n} rules found" for n in written]
+    assert min(written) > 10
 
 
 @pytest.mark.parametrize("file", TESTS, ids=lambda file: file.stem)

@@ -1,4 +1,4 @@
-"""Fixtures of the library's tests."""
+"""What the tests of the library share: telemetries with spans in memory, a clock, and providers."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from telemetry import AgentOSTelemetry, Telemetry
 from telemetry._sdk import aggregation as record
-from telemetry.agentos import catalogue as rows
 from telemetry.instruments.views import views
+from tests.helpers.catalogue import CATALOGUE
 from tests.helpers.clock import Clock
 from tests.helpers.providers import HostFactory
 
@@ -34,13 +34,19 @@ def traced(spans: InMemorySpanExporter) -> AgentOSTelemetry:
 
 
 @pytest.fixture
+def shop(spans: InMemorySpanExporter) -> Telemetry:
+    """A telemetry of the small catalogue whose spans are sampled and kept."""
+    return Telemetry(CATALOGUE, span_processors=[SimpleSpanProcessor(spans)], strict=True)
+
+
+@pytest.fixture
 def clock() -> Clock:
     return Clock()
 
 
 @pytest.fixture(params=["direct", "public", "unknown state"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The direct path into the SDK, and ``record()``: where private names of the SDK or of its aggregations are missing."""
+    """How series are recorded: directly, or through ``record()`` because names of the SDK or of its aggregations are gone."""
     if request.param == "public":
         monkeypatch.setattr(record, "_hash_attributes", None)
     if request.param == "unknown state":
@@ -50,13 +56,14 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def host() -> Iterator[HostFactory]:
-    """Builds a host's provider with our Views and those in ``more``, and a telemetry that uses it."""
+    """Makes a provider with the small catalogue's Views (and others), and a telemetry that records into it."""
     made: list[MeterProvider] = []
 
     def build(*readers: MetricReader, more: list[View] | None = None, **options: Any) -> tuple[Telemetry, MeterProvider]:
-        provider = MeterProvider(list(readers), views=[*views(rows.AGENTOS), *(more or [])], shutdown_on_exit=False, **options)
+        provider = MeterProvider(list(readers), views=[*views(CATALOGUE), *(more or [])], shutdown_on_exit=False, **options)
         made.append(provider)
-        return AgentOSTelemetry(meter_provider=provider, tracer_provider=TracerProvider(shutdown_on_exit=False)), provider
+        tracer_provider = TracerProvider(shutdown_on_exit=False)
+        return Telemetry(CATALOGUE, meter_provider=provider, tracer_provider=tracer_provider), provider
 
     yield build
     for provider in made:

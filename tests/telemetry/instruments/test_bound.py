@@ -1,4 +1,4 @@
-"""A bound handle gives what record() gives: whatever readers, Views and filters there are."""
+"""A bound series records what record() records, whatever readers, Views and filters there are."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from math import inf, nan
 from typing import Any
 
 import pytest
+from opentelemetry.context import Context
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, AlwaysOnExemplarFilter, Counter, Histogram, MeterProvider
 from opentelemetry.sdk.metrics._internal.exemplar import exemplar_reservoir
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader, MetricReader
 from opentelemetry.sdk.metrics.view import DropAggregation, ExponentialBucketHistogramAggregation, View
 from opentelemetry.sdk.trace import TracerProvider
 
-from telemetry import AgentOSTelemetry, Telemetry
-from telemetry.agentos import catalogue as rows
+from telemetry import Telemetry
+from telemetry._sdk import aggregation
+from telemetry.metric import Catalogue, counter, histogram, open_label, telemetry_metrics, up_down_counter
 from telemetry.pipeline import SCOPE
+from tests.helpers.catalogue import ACTIVE, CATALOGUE, DURATION, LABELS, REQUESTS
 from tests.helpers.providers import HostFactory
 from tests.helpers.samples import above_zero, points
 
-DURATION, REQUESTS, ACTIVE = rows.A2A_REQUEST_DURATION, rows.A2A_REQUESTS, rows.A2A_ACTIVE_TASKS
-LABELS = {"agent": "navi", "operation": "query", "status": "success"}
 DELTA = {Counter: AggregationTemporality.DELTA, Histogram: AggregationTemporality.DELTA}
 
 
@@ -33,8 +34,8 @@ def feed(telemetry: Telemetry) -> None:
         duration.labels(**LABELS).observe(seconds)
     requests.labels(**LABELS).inc()
     requests.labels(**LABELS).inc(2.5)
-    active.labels("navi").inc(3)
-    active.labels("navi").dec()
+    active.labels("north").inc(3)
+    active.labels("north").dec()
 
 
 def by_record(telemetry: Telemetry, provider: MeterProvider) -> None:
@@ -47,8 +48,8 @@ def by_record(telemetry: Telemetry, provider: MeterProvider) -> None:
         histogram.record(seconds, LABELS)
     counter.add(1, LABELS)
     counter.add(2.5, LABELS)
-    gauge.add(3, {"agent": "navi"})
-    gauge.add(-1, {"agent": "navi"})
+    gauge.add(3, {"shop": "north"})
+    gauge.add(-1, {"shop": "north"})
 
 
 SETTINGS: dict[str, tuple[Callable[[], list[MetricReader]], list[View], dict[str, Any]]] = {
@@ -58,7 +59,7 @@ SETTINGS: dict[str, tuple[Callable[[], list[MetricReader]], list[View], dict[str
     "a second View": (lambda: [InMemoryMetricReader()], [View(instrument_name=DURATION.name, name="again")], {}),
     "a View with fewer keys": (
         lambda: [InMemoryMetricReader()],
-        [View(instrument_name="a2a.*", attribute_keys={"agent"})],
+        [View(instrument_name="shop.*", attribute_keys={"shop"})],
         {"exemplar_filter": AlwaysOnExemplarFilter()},
     ),
     "an exponential View": (
@@ -95,7 +96,7 @@ def test_handles_equal_record(setting: str, way: str, host: HostFactory, monkeyp
             feed(telemetry)
             by_record(other, provider)
             for mine, peer in zip(ours, theirs, strict=True):
-                got = [p for p in points(mine) if p[0].startswith(("a2a", "again", "exp", "small"))]
+                got = [p for p in points(mine) if p[0].startswith(("shop", "again", "exp", "small"))]
                 assert got == points(peer)
                 assert got
 
@@ -131,7 +132,7 @@ def test_meter_that_is_disabled_takes_nothing(way: str, host: HostFactory) -> No
 def test_sdk_that_is_disabled_records_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """OTEL_SDK_DISABLED keeps its meaning: everything works, nothing is kept."""
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-    telemetry = AgentOSTelemetry()
+    telemetry = Telemetry(CATALOGUE)
     feed(telemetry)
     assert above_zero(telemetry) == {}
 
@@ -154,7 +155,7 @@ def test_exemplar_filter_of_the_environment(
 
 def test_recording_after_shutdown_is_quiet(way: str) -> None:
     """A provider that is shut down is recorded into without an error."""
-    telemetry = AgentOSTelemetry()
+    telemetry = Telemetry(CATALOGUE)
     handle = telemetry[DURATION].labels(**LABELS)
     handle.observe(1)
     telemetry.shutdown()
@@ -168,18 +169,18 @@ def test_recording_after_shutdown_is_quiet(way: str) -> None:
 )
 def test_refused_values_are_counted(value: Any, reason: str, way: str, caplog: pytest.LogCaptureFixture) -> None:
     """NaN, infinities and negative values are refused as record() refuses them: counted each time, logged once."""
-    telemetry = AgentOSTelemetry()
+    telemetry = Telemetry(CATALOGUE)
     with caplog.at_level(logging.WARNING, "telemetry"):
         for _ in range(2):
             telemetry[DURATION].labels(**LABELS).observe(value)
-    dropped = ("agentos_telemetry_dropped_total", (("metric", "a2a_request_duration_seconds"), ("reason", reason)))
+    dropped = ("agentos_telemetry_dropped_total", (("metric", "shop_request_duration_seconds"), ("reason", reason)))
     assert above_zero(telemetry) == {dropped: 2.0}
     assert len(caplog.records) == 1
 
 
 def test_number_of_another_kind_is_recorded_as_a_float() -> None:
     """A Decimal is a number too."""
-    telemetry = AgentOSTelemetry()
+    telemetry = Telemetry(CATALOGUE)
     telemetry[DURATION].labels(**LABELS).observe(0.5)
     telemetry[DURATION].labels(**LABELS).observe(Decimal("0.25"))  # type: ignore[arg-type]  # what a caller may do
     sums = [v for (name, _), v in above_zero(telemetry).items() if name.endswith("_sum")]
@@ -188,10 +189,116 @@ def test_number_of_another_kind_is_recorded_as_a_float() -> None:
 
 def test_gauge_goes_below_zero_and_refuses_set() -> None:
     """An up-down counter takes negative amounts; set() says what to use instead."""
-    telemetry = AgentOSTelemetry()
-    telemetry[ACTIVE].labels("navi").dec(2)
-    assert above_zero(telemetry) == {("a2a_active_tasks", (("agent", "navi"),)): -2.0}
+    telemetry = Telemetry(CATALOGUE)
+    telemetry[ACTIVE].labels("north").dec(2)
+    assert above_zero(telemetry) == {("shop_active_requests", (("shop", "north"),)): -2.0}
     with pytest.raises(TypeError, match="use inc\\(\\) and dec\\(\\)"):
-        telemetry[ACTIVE].labels("navi").set(1)
+        telemetry[ACTIVE].labels("north").set(1)
     with pytest.raises(TypeError, match="up-down counter"):
         telemetry[ACTIVE].set(1)
+
+
+def test_measurement_that_meets_a_handle_being_bound_anew(host: HostFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one thread binds a handle to the readers of now, another one's measurement reaches all of them, too."""
+    late = InMemoryMetricReader()
+    telemetry, provider = host(InMemoryMetricReader())
+    handle = telemetry[REQUESTS].labels(**LABELS)
+    handle.inc()
+    provider.add_metric_reader(late)
+    find = aggregation.InstrumentSource.aggregations
+
+    def interrupted(source: aggregation.InstrumentSource, attributes: Any) -> Any:
+        monkeypatch.setattr(aggregation.InstrumentSource, "aggregations", find)
+        handle.inc(10)  # what the other thread does just now
+        return find(source, attributes)
+
+    monkeypatch.setattr(aggregation.InstrumentSource, "aggregations", interrupted)
+    handle.inc(100)
+    assert [p[2] for p in points(late)] == [110]
+
+
+def test_after_shutdown_a_handle_does_what_record_does(way: str, host: HostFactory) -> None:
+    """A provider that was shut down takes a handle's measurements as it takes those of record(): quietly, the same."""
+    ours, theirs = InMemoryMetricReader(), InMemoryMetricReader()
+    telemetry, provider = host(ours)
+    _, other = host(theirs)
+    histogram = other.get_meter(SCOPE).create_histogram(DURATION.name, DURATION.unit, DURATION.help)
+    handle = telemetry[DURATION].labels(**LABELS)
+    for seconds in (0.2, 3):
+        handle.observe(seconds)
+        histogram.record(seconds, LABELS)
+        provider.shutdown()
+        other.shutdown()
+    # Both readers refuse to collect after the shutdown: what was kept is asked of the provider's own storage.
+    states = [
+        [
+            (kept._value, kept._sum, kept._attributes)
+            for storage in meters._measurement_consumer._reader_storages.values()
+            for matches in storage._instrument_view_instrument_matches.values()
+            for match in matches
+            for kept in match._attributes_aggregation.values()
+        ]
+        for meters in (provider, other)
+    ]
+    assert states[0] == states[1] == [([0, 0, 0, 1, 0, 0, 0, 1, 0, 0], 3.2, LABELS)]
+
+
+WHO = open_label("who", "w", limit=1)
+HITS, LEVEL = counter("hits", "", "h", WHO), up_down_counter("level", "", "l", WHO)
+TOOK = histogram("took", "s", "t", WHO, bounds=(1,))
+LIST = Catalogue([HITS, LEVEL, TOOK, *telemetry_metrics.TELEMETRY])
+
+
+def full() -> Telemetry:
+    """A telemetry whose one place for ``who`` is taken."""
+    telemetry = Telemetry(LIST)
+    for metric in (HITS, LEVEL, TOOK):
+        telemetry[metric].labels("first")
+    return telemetry
+
+
+def overflow(telemetry: Telemetry) -> dict[str, float]:
+    """metric -> measurements that went into 'other'."""
+    found = above_zero(telemetry, "agentos_telemetry_overflow_total")
+    return {dict(labels)["metric"]: value for (_, labels), value in found.items()}
+
+
+def test_each_measurement_of_a_handle_is_counted() -> None:
+    """A handle that is kept and used again counts every time; asking for it counts nothing."""
+    telemetry = full()
+    hits, level, took = (telemetry[metric].labels("second") for metric in (HITS, LEVEL, TOOK))
+    assert overflow(telemetry) == {}
+    for _ in range(3):
+        hits.inc()
+        level.inc(2)
+        level.dec()
+        took.observe(0.5)
+    with took.time(), level.track_inprogress():
+        pass
+    assert overflow(telemetry) == {"hits_total": 3.0, "level": 8.0, "took_seconds": 4.0}
+
+
+def test_opentelemetrys_own_words_count_too() -> None:
+    """add() and record(), with a context or without one."""
+    telemetry = full()
+    telemetry[HITS].add(1, {"who": "second"})
+    telemetry[TOOK].record(1, {"who": "third"}, Context())
+    assert overflow(telemetry) == {"hits_total": 1.0, "took_seconds": 1.0}
+
+
+@pytest.mark.parametrize("value", [nan, -1, "x"])
+def test_what_is_refused_is_not_kept_under_other(value: Any) -> None:
+    """A measurement that is not recorded is dropped, and not an overflow as well."""
+    telemetry = full()
+    telemetry[TOOK].labels("second").observe(value)
+    telemetry[TOOK].record(value, {"who": "second"}, Context())
+    assert overflow(telemetry) == {}
+    assert sum(above_zero(telemetry, "agentos_telemetry_dropped_total").values()) == 2.0
+
+
+def test_value_that_is_called_other_is_no_overflow() -> None:
+    """Who writes 'other' or 'invalid' means that series."""
+    telemetry = full()
+    for value in ("other", "invalid"):
+        telemetry[HITS].labels(value).inc()
+    assert above_zero(telemetry) == {("hits_total", (("who", "other"),)): 1.0, ("hits_total", (("who", "invalid"),)): 1.0}

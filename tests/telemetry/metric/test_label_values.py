@@ -10,8 +10,7 @@ import pytest
 from telemetry import LabelError, Telemetry
 from telemetry._base.diagnostics import Diagnostics
 from telemetry.metric import Catalogue, CatalogueError, closed_label, counter, open_label, telemetry_metrics
-from telemetry.metric.label_text import text_of
-from telemetry.metric.label_values import Domain, Domains
+from telemetry.metric.label_values import Domain, Domains, text_of
 from tests.helpers.samples import above_zero
 
 HITS = counter("hits", "", "h", open_label("who", "w", limit=2), closed_label("how", "h", "a", "b"))

@@ -1,4 +1,4 @@
-"""The names that ``agents.observability`` exports."""
+"""The stable import surface for the metrics: its names, and its functions on the process's default telemetry."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from agents import observability
 from telemetry.agentos import catalogue
+from telemetry.agentos.default import current
 from telemetry.metric import Metric
 
 INTERFACE = {
@@ -78,3 +79,12 @@ def test_functions_record_into_the_process_default() -> None:
         'ccr_tokens_total{direction="output",provider="p"} 4',
         'ccr_tokens_total{direction="unknown",provider="p"} 3',
     }
+
+
+def test_asking_for_the_content_type_is_no_scrape() -> None:
+    """``get_content_type`` returns the type of ``get_metrics`` and leaves the cost of the last scrape as it is."""
+    assert observability.get_metrics()
+    scrape = current().reader.last_scrape
+    assert scrape is not None
+    assert observability.get_content_type() == "text/plain; version=0.0.4; charset=utf-8"
+    assert current().reader.last_scrape is scrape

@@ -1,81 +1,21 @@
-"""What is wrong with labels, or over a limit, is counted once for each measurement that is kept, and for nothing else."""
+"""Label values of AgentOS that are over a limit, or are not text, are counted and never raise."""
 
 from __future__ import annotations
 
-import os
-import threading
-from math import nan
 from typing import Any
 
 import pytest
-from opentelemetry.context import Context
 
 from telemetry import AgentOSTelemetry, Telemetry, install
-from telemetry._base.diagnostics import Diagnostics, EventCount
 from telemetry.agentos import catalogue as rows
 from telemetry.agentos import default as process
-from telemetry.metric import Catalogue, counter, histogram, open_label, telemetry_metrics, up_down_counter
 from tests.helpers.samples import above_zero, read
-
-WHO = open_label("who", "w", limit=1)
-HITS, LEVEL = counter("hits", "", "h", WHO), up_down_counter("level", "", "l", WHO)
-TOOK = histogram("took", "s", "t", WHO, bounds=(1,))
-LIST = Catalogue([HITS, LEVEL, TOOK, *telemetry_metrics.TELEMETRY])
-
-
-def full() -> Telemetry:
-    """A telemetry whose one place for ``who`` is taken."""
-    telemetry = Telemetry(LIST)
-    for metric in (HITS, LEVEL, TOOK):
-        telemetry[metric].labels("first")
-    return telemetry
 
 
 def overflow(telemetry: Telemetry) -> dict[str, float]:
     """metric -> measurements that went into 'other'."""
     found = above_zero(telemetry, "agentos_telemetry_overflow_total")
     return {dict(labels)["metric"]: value for (_, labels), value in found.items()}
-
-
-def test_each_measurement_of_a_handle_is_counted() -> None:
-    """A handle that is kept and used again counts every time; asking for it counts nothing."""
-    telemetry = full()
-    hits, level, took = (telemetry[metric].labels("second") for metric in (HITS, LEVEL, TOOK))
-    assert overflow(telemetry) == {}
-    for _ in range(3):
-        hits.inc()
-        level.inc(2)
-        level.dec()
-        took.observe(0.5)
-    with took.time(), level.track_inprogress():
-        pass
-    assert overflow(telemetry) == {"hits_total": 3.0, "level": 8.0, "took_seconds": 4.0}
-
-
-def test_opentelemetrys_own_words_count_too() -> None:
-    """add() and record(), with a context or without one."""
-    telemetry = full()
-    telemetry[HITS].add(1, {"who": "second"})
-    telemetry[TOOK].record(1, {"who": "third"}, Context())
-    assert overflow(telemetry) == {"hits_total": 1.0, "took_seconds": 1.0}
-
-
-@pytest.mark.parametrize("value", [nan, -1, "x"])
-def test_what_is_refused_is_not_kept_under_other(value: Any) -> None:
-    """A measurement that is not recorded is dropped, and not an overflow as well."""
-    telemetry = full()
-    telemetry[TOOK].labels("second").observe(value)
-    telemetry[TOOK].record(value, {"who": "second"}, Context())
-    assert overflow(telemetry) == {}
-    assert sum(above_zero(telemetry, "agentos_telemetry_dropped_total").values()) == 2.0
-
-
-def test_value_that_is_called_other_is_no_overflow() -> None:
-    """Who writes 'other' or 'invalid' means that series."""
-    telemetry = full()
-    for value in ("other", "invalid"):
-        telemetry[HITS].labels(value).inc()
-    assert above_zero(telemetry) == {("hits_total", (("who", "other"),)): 1.0, ("hits_total", (("who", "invalid"),)): 1.0}
 
 
 def test_a_call_of_an_agent_over_the_limit_is_counted_once_a_measurement() -> None:
@@ -143,46 +83,3 @@ def test_handles_of_the_default_count_in_the_configured_telemetry(monkeypatch: p
     handle.inc()
     labels = (("label", "status"), ("metric", "ccr_requests_total"))
     assert above_zero(after)["agentos_telemetry_invalid_total", labels] == 1.0
-
-
-def test_a_tally_is_exact_from_any_thread() -> None:
-    """Eight threads count while a ninth reads: nothing is lost, and reading counts nothing."""
-    tally, stop = EventCount(), threading.Event()
-
-    def read_on() -> None:
-        last = 0
-        while not stop.is_set():
-            last, before = tally.value, last
-            assert last >= before
-
-    def count() -> None:
-        for _ in range(20_000):
-            tally.increment()
-
-    reader, threads = threading.Thread(target=read_on), [threading.Thread(target=count) for _ in range(8)]
-    for thread in (reader, *threads):
-        thread.start()
-    for thread in threads:
-        thread.join()
-    stop.set()
-    reader.join()
-    assert (tally.value, tally.value) == (160_000, 160_000)
-
-
-def test_a_forked_child_counts_from_zero() -> None:
-    """What the parent had is the parent's: the child begins at 0, with the handles that it inherited."""
-    diagnostics = Diagnostics()
-    one = diagnostics.counter_of(("row", "a")).increment
-    one()
-    read_end, write_end = os.pipe()
-    child = os.fork()
-    if child == 0:
-        one()
-        one()
-        os.write(write_end, str(diagnostics.values("row")).encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    assert os.read(read_end, 100).decode() == "{('a',): 2}"
-    assert diagnostics.values("row") == {("a",): 1}
-    os.close(read_end)
-    os.close(write_end)

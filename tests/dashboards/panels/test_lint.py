@@ -1,4 +1,4 @@
-"""Every rule of the dashboard's lint: the committed dashboard keeps it, a small change breaks it."""
+"""The committed dashboards keep every rule of the lint, and a small change breaks each rule."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ import pytest
 
 from dashboards.panels.lint import RULES, problems
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMMITTED = (ROOT / "dashboards/agentos-dashboard.json").read_text()
 MODELS = (ROOT / "dashboards/agentos-models.json").read_text()
 
-Board = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
-def _panel(board: Board, title: str = "Request Rate by Agent") -> Board:
-    found: Board = next(panel for panel in board["panels"] if panel["title"] == title)
+def _panel(board: JsonObject, title: str = "Request Rate by Agent") -> JsonObject:
+    found: JsonObject = next(panel for panel in board["panels"] if panel["title"] == title)
     return found
 
 
-def _target(board: Board, title: str = "Request Rate by Agent") -> Board:
-    found: Board = _panel(board, title)["targets"][0]
+def _target(board: JsonObject, title: str = "Request Rate by Agent") -> JsonObject:
+    found: JsonObject = _panel(board, title)["targets"][0]
     return found
 
 
-def _variable(board: Board, name: str) -> Board:
-    found: Board = next(variable for variable in board["templating"]["list"] if variable["name"] == name)
+def _variable(board: JsonObject, name: str) -> JsonObject:
+    found: JsonObject = next(variable for variable in board["templating"]["list"] if variable["name"] == name)
     return found
 
 
-def _replace(board: Board, title: str, old: str, new: str) -> None:
+def _replace(board: JsonObject, title: str, old: str, new: str) -> None:
     target = _target(board, title)
     assert old in target["expr"]
     target["expr"] = target["expr"].replace(old, new)
@@ -42,7 +42,7 @@ def _replace(board: Board, title: str, old: str, new: str) -> None:
 P95 = "A2A p95 Latency"
 RATE = "Request Rate by Agent"
 
-BREAKS: list[tuple[str, str, Callable[[Board], object]]] = [
+BREAKS: list[tuple[str, str, Callable[[JsonObject], object]]] = [
     ("template-datasource", "there is no variable", lambda b: _variable(b, "datasource").update(type="constant")),
     ("template-job", "must have a default", lambda b: _variable(b, "job").update(multi=True)),
     ("template-job", "must have a default", lambda b: _variable(b, "job").pop("current")),
@@ -76,18 +76,18 @@ BREAKS: list[tuple[str, str, Callable[[Board], object]]] = [
 
 @pytest.mark.parametrize("committed", [COMMITTED, MODELS], ids=["dashboard", "models"])
 def test_a_committed_dashboard_keeps_every_rule(committed: str) -> None:
-    """There is nothing to say against the dashboards as they are."""
+    """The lint finds no fault in the committed dashboards."""
     assert problems(committed) == []
 
 
 @pytest.mark.parametrize(("rule", "says", "change"), BREAKS, ids=[f"{n}-{rule}" for n, (rule, _, _) in enumerate(BREAKS)])
-def test_a_change_that_breaks_a_rule_is_reported(rule: str, says: str, change: Callable[[Board], object]) -> None:
-    """The lint names the rule that the change breaks, and what is wrong."""
+def test_a_change_that_breaks_a_rule_is_reported(rule: str, says: str, change: Callable[[JsonObject], object]) -> None:
+    """The lint names the broken rule and the fault."""
     board = json.loads(COMMITTED)
     change(board)
     assert any(problem.startswith(f"{rule}: ") and says in problem for problem in problems(json.dumps(board)))
 
 
 def test_every_rule_is_broken_by_a_test() -> None:
-    """No rule of the lint is without a change above that breaks it."""
+    """Each rule of the lint has a change above that breaks it."""
     assert {rule.__name__.replace("_", "-") for rule in RULES} == {rule for rule, _, _ in BREAKS}

@@ -1,4 +1,4 @@
-"""Rules and alerts: each is tested, each alert says what it must."""
+"""Every rule and alert has unit tests, and every alert its texts, links and runbook."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import yaml
 
 from dashboards.config import FIRST_TOKEN, SLO_DAYS, SPENDING
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RULES = ROOT / "dashboards/rules"
 
 
@@ -24,7 +24,7 @@ TESTS = [test for file in RULES.glob("tests/*.yml") for test in yaml.safe_load(f
 
 
 def _cases(alert: dict[str, Any]) -> list[dict[str, Any]]:
-    """The expectations of the unit tests that are about this alert, its window included."""
+    """The unit tests' expectations for this alert and its window."""
     window = alert["labels"].get("window")
     named = [case for test in TESTS for case in test.get("alert_rule_test", []) if case["alertname"] == alert["alert"]]
     return [
@@ -36,7 +36,7 @@ def _cases(alert: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"] + alert["labels"].get("window", ""))
 def test_an_alert_has_a_case_where_it_fires_and_one_where_not(alert: dict[str, Any]) -> None:
-    """For each alert a unit test expects it at a time, and another expects silence."""
+    """Each alert has a unit test in which it fires, and one in which it stays silent."""
     assert any(case["exp_alerts"] for case in _cases(alert))
     window = alert["labels"].get("window")
     if window is None:
@@ -53,14 +53,14 @@ def test_an_alert_has_a_case_where_it_fires_and_one_where_not(alert: dict[str, A
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record["record"])
 def test_a_record_has_a_case_with_its_value_and_one_without_calls(record: dict[str, Any]) -> None:
-    """For each recording rule a unit test expects its value, and another no sample without traffic."""
+    """Each recording rule has a unit test with its value, and one without traffic and without a sample."""
     names = [test["name"] for test in TESTS]
     assert f"{record['record']}: a quarter" in names
     assert f"{record['record']}: no sample without calls" in names
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"] + alert["labels"].get("window", ""))
-def test_an_alert_says_how_bad_it_is_and_what_to_do(alert: dict[str, Any]) -> None:
+def test_an_alert_has_a_severity_texts_links_and_a_runbook(alert: dict[str, Any]) -> None:
     """Each alert has a severity, a summary, a description, a dashboard link, and a runbook page that starts with its name."""
     assert alert["labels"]["severity"] in ("page", "ticket")
     assert set(alert["annotations"]) == {"summary", "description", "dashboard_url", "runbook_url"}
@@ -70,13 +70,13 @@ def test_an_alert_says_how_bad_it_is_and_what_to_do(alert: dict[str, Any]) -> No
 
 
 def test_descriptions_carry_the_values() -> None:
-    """The description of every alert that has a value or an instance shows it; only the absence of all has none."""
+    """Every description shows a value or an instance, except that of the alert on an absent service."""
     silent = {alert["alert"] for alert in ALERTS if "{{ $" not in alert["annotations"]["description"]}
     assert silent == {"AgentOSDown"}
 
 
 def test_pages_are_for_what_users_feel() -> None:
-    """Only the service being down and a fast burning objective wake somebody."""
+    """Only an absent service and a fast burning objective page the person on call."""
     assert {alert["alert"] for alert in ALERTS if alert["labels"]["severity"] == "page"} == {
         "AgentOSDown",
         "A2AErrorBudgetBurn",
@@ -85,7 +85,7 @@ def test_pages_are_for_what_users_feel() -> None:
 
 
 def test_runbooks_name_the_numbers_that_are_set() -> None:
-    """What the pages say of the budget and of the first token is what ``config.py`` has."""
+    """The runbooks' numbers for the budget and the first token are those of ``config.py``."""
     page = {name: (ROOT / f"docs/runbooks/{name}.md").read_text() for name in ("CCRCostBudgetBurn", "CCRFirstTokenSlow")}
     assert (
         f"more than {SPENDING.rate:g} times what the budget ({SPENDING.usd:g} USD for {SLO_DAYS} days)"
@@ -120,7 +120,7 @@ def test_burn_rates_are_those_of_the_workbook() -> None:
 
 
 def test_every_runbook_is_listed_and_belongs_to_an_alert() -> None:
-    """The list of runbooks names each page once, and there is a page for each alert and no other."""
+    """The list of runbooks names each page once, and each alert has a page."""
     pages = {page.stem for page in (ROOT / "docs/runbooks").glob("*.md")} - {"README"}
     assert pages == {alert["alert"] for alert in ALERTS}
     contents = (ROOT / "docs/runbooks/README.md").read_text()

@@ -1,4 +1,4 @@
-"""The dashboards as committed: what SPEC and operators expect to find in them."""
+"""The committed dashboards have the panels, variables and links that SPEC.md and operators expect."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from telemetry.agentos.catalogue_models import ROWS
 from telemetry.metric import Metric
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 PANELS = {
     "Overview": [
@@ -40,7 +40,6 @@ PANELS = {
     ],
     "Rate Limiting & Cache": ["Rate Limit Decisions", "Cache Hit/Miss Rate", "Cache Hit Ratio", "Cache Latency by Operation"],
 }
-
 
 MODEL_PANELS = {
     "Model Calls Now": [
@@ -85,7 +84,7 @@ def each(request: pytest.FixtureRequest) -> dict[str, Any]:
     return _loaded(request.param)
 
 
-def test_the_22_panels_stand_in_their_order(board: dict[str, Any]) -> None:
+def test_the_22_panels_are_in_their_order(board: dict[str, Any]) -> None:
     """Four rows and their panels have the agreed titles, in the agreed order, 22 in all."""
     found = [panel["title"] for panel in board["panels"]]
     assert found == [title for row, titles in PANELS.items() for title in (row, *titles)]
@@ -100,7 +99,7 @@ def test_panels_have_the_agreed_types(board: dict[str, Any]) -> None:
 
 
 def test_variables_are_the_agreed_ones(board: dict[str, Any]) -> None:
-    """The variables stand in their order, the job is agentos, and every label starts with All."""
+    """The variables are in their order, the job is agentos, and every label starts with All."""
     variables = {variable["name"]: variable for variable in board["templating"]["list"]}
     assert list(variables) == ["datasource", "traces", "job", "agent", "operation", "provider", "workspace_id"]
     assert variables["job"]["current"]["value"] == "agentos"
@@ -118,14 +117,14 @@ def test_the_second_dashboard_has_its_panels_in_their_order(models: dict[str, An
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_every_row_of_the_second_part_is_on_the_second_dashboard(models: dict[str, Any], row: Metric) -> None:
-    """No metric of the models' part of the list is without a panel."""
+def test_every_model_metric_is_on_the_second_dashboard(models: dict[str, Any], row: Metric) -> None:
+    """A panel of the second dashboard queries each metric of the model catalogue."""
     asked = " ".join(target["expr"] for panel in models["panels"] for target in panel.get("targets", []))
     assert re.search(rf"\b{row.prometheus_name}(_bucket|_sum|_count)?{{", asked)
 
 
 def test_the_second_dashboards_variables(models: dict[str, Any]) -> None:
-    """Both data sources, the job, and provider, model and agent, which start with All."""
+    """The variables are both data sources, the job, and provider, model and agent, which start with All."""
     variables = {variable["name"]: variable for variable in models["templating"]["list"]}
     assert list(variables) == ["datasource", "traces", "job", "provider", "model", "agent"]
     assert [variables[name]["current"]["value"] for name in list(variables)[3:]] == [["$__all"]] * 3
@@ -138,7 +137,7 @@ def test_a_fall_back_is_narrowed_by_the_provider_that_did_not_answer(models: dic
 
 
 def test_levels_of_the_breaker_have_their_names(models: dict[str, Any]) -> None:
-    """0, 1 and 2 are shown as closed, half-open and open; of several instances the highest."""
+    """The panel shows 0, 1 and 2 as closed, half-open and open, and the highest level of several instances."""
     panel = next(panel for panel in models["panels"] if panel["title"] == "Breaker State")
     (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
     assert {level: shown["text"] for level, shown in mapping["options"].items()} == {
@@ -150,27 +149,27 @@ def test_levels_of_the_breaker_have_their_names(models: dict[str, Any]) -> None:
 
 
 def test_the_dashboards_lead_to_each_other(board: dict[str, Any], models: dict[str, Any]) -> None:
-    """The first link above the panels is the other dashboard, with the same job and times."""
+    """The first link above the panels leads to the other dashboard, with the same job and time range."""
     assert [one["links"][0]["url"] for one in (board, models)] == [
         f"/d/{uid}?var-job=${{job}}&${{__url_time_range}}" for uid in ("agentos-models", "agentos")
     ]
 
 
 def test_a_dashboard_imports_into_any_grafana(each: dict[str, Any]) -> None:
-    """No id of a Grafana is in it, and its schema is not newer than that of Grafana 10.0; later ones migrate it."""
+    """It has no id of a Grafana instance, and its schema is not newer than Grafana 10.0's; later versions migrate it."""
     assert each.get("id") is None
     assert each["uid"] in ("agentos", "agentos-models")
     assert each["schemaVersion"] <= 38
 
 
 def test_a_dashboard_round_trips_through_the_types_of_grafana(each: dict[str, Any]) -> None:
-    """Read into the foundation SDK's types and written again it is the same, so that Grafana drops nothing of it."""
+    """The foundation SDK's types read it and write it again unchanged, so Grafana drops nothing of it."""
     register_default_plugins()
     again = json.loads(json.dumps(Dashboard.from_json(each), cls=JSONEncoder))
     assert again == each
 
 
-def test_a_panel_and_its_links_lead_to_places_that_exist(each: dict[str, Any]) -> None:
+def test_a_panels_links_lead_to_existing_panels_and_runbooks(each: dict[str, Any]) -> None:
     """Every link to a panel names the panel with that id, and every runbook link a page."""
     titles = {str(panel["id"]): panel["title"] for panel in each["panels"]}
     for panel in each["panels"]:
