@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from agents import observability
-from telemetry.agentos import catalogue
+from telemetry.agentos import catalogue, default
 from telemetry.agentos.default import current
 from telemetry.metric import Metric
 
@@ -81,8 +81,10 @@ def test_functions_record_into_the_process_default() -> None:
     }
 
 
-def test_asking_for_the_content_type_is_no_scrape() -> None:
+def test_asking_for_the_content_type_is_no_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
     """``get_content_type`` returns the type of ``get_metrics`` and leaves the cost of the last scrape as it is."""
+    monkeypatch.setattr(default, "_current", None)  # another test may have shut it down
+    monkeypatch.setattr(default, "_is_default", False)
     assert observability.get_metrics()
     scrape = current().reader.last_scrape
     assert scrape is not None
