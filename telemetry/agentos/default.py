@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric as Family
 
-from telemetry.metric.definition import Metric
+from telemetry.metric import Metric
 
 if TYPE_CHECKING:
     from telemetry.agentos.telemetry import AgentOSTelemetry

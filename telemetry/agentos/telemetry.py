@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.recorder import Recorder
-from telemetry.metric.definition import Catalogue
+from telemetry.metric import Catalogue
 from telemetry.pipeline.telemetry import Telemetry
 
 __all__ = ["AgentOSTelemetry"]
