@@ -8,8 +8,8 @@ import threading
 from telemetry._base.diagnostics import Diagnostics, EventCount
 
 
-def test_a_count_is_exact_from_any_thread() -> None:
-    """Eight threads count while a ninth reads: nothing is lost, and reading counts nothing."""
+def test_count_is_exact_from_any_thread() -> None:
+    """Eight threads count while a ninth reads: no count is lost, and reading counts nothing."""
     counted, stop = EventCount(), threading.Event()
 
     def read_on() -> None:
@@ -32,8 +32,8 @@ def test_a_count_is_exact_from_any_thread() -> None:
     assert (counted.value, counted.value) == (160_000, 160_000)
 
 
-def test_a_forked_child_counts_from_zero() -> None:
-    """What the parent had is the parent's: the child begins at 0, with the handles that it inherited."""
+def test_forked_child_counts_from_zero() -> None:
+    """A forked child starts at 0 with the counts that it inherited; the parent's are unchanged."""
     diagnostics = Diagnostics()
     one = diagnostics.counter_of(("row", "a")).increment
     one()

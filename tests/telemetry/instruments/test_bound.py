@@ -28,7 +28,7 @@ DELTA = {Counter: AggregationTemporality.DELTA, Histogram: AggregationTemporalit
 
 
 def feed(telemetry: Telemetry) -> None:
-    """A few events of each kind."""
+    """Records a few events of each kind through bound series."""
     duration, requests, active = telemetry[DURATION], telemetry[REQUESTS], telemetry[ACTIVE]
     for seconds in (0.01, 0.3, 7, 700):
         duration.labels(**LABELS).observe(seconds)
@@ -39,7 +39,7 @@ def feed(telemetry: Telemetry) -> None:
 
 
 def by_record(telemetry: Telemetry, provider: MeterProvider) -> None:
-    """The same events through bare OpenTelemetry."""
+    """Records the same events through bare OpenTelemetry."""
     meter = provider.get_meter(SCOPE)
     histogram = meter.create_histogram(DURATION.name, DURATION.unit, DURATION.help)
     counter = meter.create_counter(REQUESTS.name, REQUESTS.unit, REQUESTS.help)
@@ -84,8 +84,8 @@ SETTINGS: dict[str, tuple[Callable[[], list[MetricReader]], list[View], dict[str
 
 @pytest.mark.filterwarnings("ignore:.*conflicting")
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_handles_equal_record(setting: str, way: str, host: HostFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every reader collects the same from a handle as from record(), straight or not, collected twice."""
+def test_bound_series_equals_record(setting: str, way: str, host: HostFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every reader collects the same from a bound series as from ``record()``, at the first collect and at the second."""
     monkeypatch.setattr(exemplar_reservoir, "randrange", lambda *_: 0)  # the SDK's own reservoir of sums keeps one at random
     make, more, options = SETTINGS[setting]
     ours, theirs = make(), make()
@@ -102,35 +102,35 @@ def test_handles_equal_record(setting: str, way: str, host: HostFactory, monkeyp
 
 
 def test_reader_added_and_removed_later(way: str, host: HostFactory) -> None:
-    """A handle in use feeds a reader that comes later, and stops when it goes."""
+    """A bound series feeds a reader that is added later, until that reader is removed."""
     first, late = InMemoryMetricReader(), InMemoryMetricReader()
     telemetry, provider = host(first)
-    handle = telemetry[REQUESTS].labels(**LABELS)
-    handle.inc()
+    bound = telemetry[REQUESTS].labels(**LABELS)
+    bound.inc()
     provider.add_metric_reader(late)
-    handle.inc(10)
+    bound.inc(10)
     assert [p[2] for p in points(late)] == [10]
     provider.remove_metric_reader(late)
-    handle.inc(100)
+    bound.inc(100)
     assert [p[2] for p in points(first)] == [111]
 
 
-def test_meter_that_is_disabled_takes_nothing(way: str, host: HostFactory) -> None:
-    """A meter switched off by the SDK's configurator records nothing, and goes on when it is switched on."""
+def test_disabled_meter_records_nothing(way: str, host: HostFactory) -> None:
+    """A meter that the SDK's configurator disables records nothing until it is enabled again."""
     reader = InMemoryMetricReader()
     telemetry, provider = host(reader)
-    handle = telemetry[REQUESTS].labels(**LABELS)
-    handle.inc()
+    bound = telemetry[REQUESTS].labels(**LABELS)
+    bound.inc()
     enabled = type(provider._apply_meter_configurator(None))  # type: ignore[arg-type]  # only its type is wanted
     provider._set_meter_configurator(meter_configurator=lambda _: enabled(is_enabled=False))
-    handle.inc(10)
+    bound.inc(10)
     provider._set_meter_configurator(meter_configurator=lambda _: enabled(is_enabled=True))
-    handle.inc(100)
+    bound.inc(100)
     assert [p[2] for p in points(reader)] == [101]
 
 
-def test_sdk_that_is_disabled_records_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OTEL_SDK_DISABLED keeps its meaning: everything works, nothing is kept."""
+def test_disabled_sdk_records_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ``OTEL_SDK_DISABLED`` every call works and records nothing."""
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     telemetry = Telemetry(CATALOGUE)
     feed(telemetry)
@@ -141,7 +141,7 @@ def test_sdk_that_is_disabled_records_nothing(monkeypatch: pytest.MonkeyPatch) -
 def test_exemplar_filter_of_the_environment(
     name: str, value: int | None, way: str, monkeypatch: pytest.MonkeyPatch, host: HostFactory
 ) -> None:
-    """OTEL_METRICS_EXEMPLAR_FILTER decides for handles as it does for record(): in a span, never, or always."""
+    """``OTEL_METRICS_EXEMPLAR_FILTER`` decides for bound series as for ``record()``: in a sampled span, never, or always."""
     monkeypatch.setenv("OTEL_METRICS_EXEMPLAR_FILTER", name)
     reader = InMemoryMetricReader()
     telemetry, _ = host(reader)
@@ -153,14 +153,14 @@ def test_exemplar_filter_of_the_environment(
     assert exemplars == ([] if value is None else [(value, trace_id, {})])
 
 
-def test_recording_after_shutdown_is_quiet(way: str) -> None:
-    """A provider that is shut down is recorded into without an error."""
+def test_recording_after_shutdown_raises_nothing(way: str) -> None:
+    """Recording into a provider that is shut down raises nothing."""
     telemetry = Telemetry(CATALOGUE)
-    handle = telemetry[DURATION].labels(**LABELS)
-    handle.observe(1)
+    bound = telemetry[DURATION].labels(**LABELS)
+    bound.observe(1)
     telemetry.shutdown()
     telemetry.shutdown()
-    handle.observe(1)
+    bound.observe(1)
     telemetry[REQUESTS].labels(**LABELS).inc()
 
 
@@ -168,7 +168,7 @@ def test_recording_after_shutdown_is_quiet(way: str) -> None:
     ("value", "reason"), [(nan, "not_finite"), (inf, "not_finite"), (-inf, "not_finite"), (-0.1, "negative"), ("x", "failed")]
 )
 def test_refused_values_are_counted(value: Any, reason: str, way: str, caplog: pytest.LogCaptureFixture) -> None:
-    """NaN, infinities and negative values are refused as record() refuses them: counted each time, logged once."""
+    """NaN, infinite, negative and non-numeric values are dropped: counted each time, logged once."""
     telemetry = Telemetry(CATALOGUE)
     with caplog.at_level(logging.WARNING, "telemetry"):
         for _ in range(2):
@@ -178,8 +178,8 @@ def test_refused_values_are_counted(value: Any, reason: str, way: str, caplog: p
     assert len(caplog.records) == 1
 
 
-def test_number_of_another_kind_is_recorded_as_a_float() -> None:
-    """A Decimal is a number too."""
+def test_decimal_is_recorded_as_a_float() -> None:
+    """A ``Decimal`` does not change the type of the sum."""
     telemetry = Telemetry(CATALOGUE)
     telemetry[DURATION].labels(**LABELS).observe(0.5)
     telemetry[DURATION].labels(**LABELS).observe(Decimal("0.25"))  # type: ignore[arg-type]  # what a caller may do
@@ -188,7 +188,7 @@ def test_number_of_another_kind_is_recorded_as_a_float() -> None:
 
 
 def test_gauge_goes_below_zero_and_refuses_set() -> None:
-    """An up-down counter takes negative amounts; set() says what to use instead."""
+    """An up-down counter goes below zero; ``set()`` raises an error that names ``inc()`` and ``dec()``."""
     telemetry = Telemetry(CATALOGUE)
     telemetry[ACTIVE].labels("north").dec(2)
     assert above_zero(telemetry) == {("shop_active_requests", (("shop", "north"),)): -2.0}
@@ -198,34 +198,34 @@ def test_gauge_goes_below_zero_and_refuses_set() -> None:
         telemetry[ACTIVE].set(1)
 
 
-def test_measurement_that_meets_a_handle_being_bound_anew(host: HostFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While one thread binds a handle to the readers of now, another one's measurement reaches all of them, too."""
+def test_measurement_during_rebinding_reaches_all_readers(host: HostFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one thread binds a series to a new set of readers, the measurement of another thread reaches all of them."""
     late = InMemoryMetricReader()
     telemetry, provider = host(InMemoryMetricReader())
-    handle = telemetry[REQUESTS].labels(**LABELS)
-    handle.inc()
+    bound = telemetry[REQUESTS].labels(**LABELS)
+    bound.inc()
     provider.add_metric_reader(late)
     find = aggregation.InstrumentSource.aggregations
 
     def interrupted(source: aggregation.InstrumentSource, attributes: Any) -> Any:
         monkeypatch.setattr(aggregation.InstrumentSource, "aggregations", find)
-        handle.inc(10)  # what the other thread does just now
+        bound.inc(10)  # the other thread
         return find(source, attributes)
 
     monkeypatch.setattr(aggregation.InstrumentSource, "aggregations", interrupted)
-    handle.inc(100)
+    bound.inc(100)
     assert [p[2] for p in points(late)] == [110]
 
 
-def test_after_shutdown_a_handle_does_what_record_does(way: str, host: HostFactory) -> None:
-    """A provider that was shut down takes a handle's measurements as it takes those of record(): quietly, the same."""
+def test_bound_series_equals_record_after_shutdown(way: str, host: HostFactory) -> None:
+    """The state of a provider that was shut down is the same from a bound series as from ``record()``."""
     ours, theirs = InMemoryMetricReader(), InMemoryMetricReader()
     telemetry, provider = host(ours)
     _, other = host(theirs)
     histogram = other.get_meter(SCOPE).create_histogram(DURATION.name, DURATION.unit, DURATION.help)
-    handle = telemetry[DURATION].labels(**LABELS)
+    bound = telemetry[DURATION].labels(**LABELS)
     for seconds in (0.2, 3):
-        handle.observe(seconds)
+        bound.observe(seconds)
         histogram.record(seconds, LABELS)
         provider.shutdown()
         other.shutdown()
@@ -250,7 +250,7 @@ LIST = Catalogue([HITS, LEVEL, TOOK, *telemetry_metrics.TELEMETRY])
 
 
 def full() -> Telemetry:
-    """A telemetry whose one place for ``who`` is taken."""
+    """Returns a telemetry that has admitted all values of ``who`` that it can."""
     telemetry = Telemetry(LIST)
     for metric in (HITS, LEVEL, TOOK):
         telemetry[metric].labels("first")
@@ -258,13 +258,13 @@ def full() -> Telemetry:
 
 
 def overflow(telemetry: Telemetry) -> dict[str, float]:
-    """metric -> measurements that went into 'other'."""
+    """Returns how many measurements of each metric went into ``other``."""
     found = above_zero(telemetry, "agentos_telemetry_overflow_total")
     return {dict(labels)["metric"]: value for (_, labels), value in found.items()}
 
 
-def test_each_measurement_of_a_handle_is_counted() -> None:
-    """A handle that is kept and used again counts every time; asking for it counts nothing."""
+def test_each_measurement_over_the_limit_is_counted() -> None:
+    """A series over the limit counts each measurement; looking the series up counts nothing."""
     telemetry = full()
     hits, level, took = (telemetry[metric].labels("second") for metric in (HITS, LEVEL, TOOK))
     assert overflow(telemetry) == {}
@@ -278,8 +278,8 @@ def test_each_measurement_of_a_handle_is_counted() -> None:
     assert overflow(telemetry) == {"hits_total": 3.0, "level": 8.0, "took_seconds": 4.0}
 
 
-def test_opentelemetrys_own_words_count_too() -> None:
-    """add() and record(), with a context or without one."""
+def test_add_and_record_over_the_limit_are_counted() -> None:
+    """``add()`` and ``record()`` count a measurement over the limit, with a context and without."""
     telemetry = full()
     telemetry[HITS].add(1, {"who": "second"})
     telemetry[TOOK].record(1, {"who": "third"}, Context())
@@ -287,8 +287,8 @@ def test_opentelemetrys_own_words_count_too() -> None:
 
 
 @pytest.mark.parametrize("value", [nan, -1, "x"])
-def test_what_is_refused_is_not_kept_under_other(value: Any) -> None:
-    """A measurement that is not recorded is dropped, and not an overflow as well."""
+def test_dropped_measurement_is_no_overflow(value: Any) -> None:
+    """A measurement that is not recorded is counted as dropped only."""
     telemetry = full()
     telemetry[TOOK].labels("second").observe(value)
     telemetry[TOOK].record(value, {"who": "second"}, Context())
@@ -296,8 +296,8 @@ def test_what_is_refused_is_not_kept_under_other(value: Any) -> None:
     assert sum(above_zero(telemetry, "agentos_telemetry_dropped_total").values()) == 2.0
 
 
-def test_value_that_is_called_other_is_no_overflow() -> None:
-    """Who writes 'other' or 'invalid' means that series."""
+def test_literal_other_is_no_overflow() -> None:
+    """The label values ``other`` and ``invalid`` name their series and count as no problem."""
     telemetry = full()
     for value in ("other", "invalid"):
         telemetry[HITS].labels(value).inc()

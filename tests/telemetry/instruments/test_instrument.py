@@ -1,4 +1,4 @@
-"""Instruments answer to OpenTelemetry's words and to prometheus_client's."""
+"""Instruments have the methods of OpenTelemetry and those of prometheus_client."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ BARE = Catalogue(
 
 
 def test_labels_by_position_by_key_and_mixed_are_one_series() -> None:
-    """The same values give the same handle, however they are given."""
+    """The same label values give the same bound series, by position, by key or mixed."""
     requests = Telemetry(CATALOGUE, strict=True)[REQUESTS]
-    handle = requests.labels("north", "pay", "success")
-    assert requests.labels(**LABELS) is handle
-    assert requests.labels("north", status="success", operation="pay") is handle
+    bound = requests.labels("north", "pay", "success")
+    assert requests.labels(**LABELS) is bound
+    assert requests.labels("north", status="success", operation="pay") is bound
 
 
 def test_record_and_add_take_attributes() -> None:
-    """OpenTelemetry's own words reach the same series as handles do."""
+    """``add()`` and ``record()`` reach the same series as ``labels()``."""
     telemetry = Telemetry(CATALOGUE)
     telemetry[REQUESTS].add(2, LABELS)
     telemetry[REQUESTS].labels(**LABELS).inc()
@@ -34,8 +34,8 @@ def test_record_and_add_take_attributes() -> None:
     assert above_zero(telemetry) == {("shop_requests_total", SERIES): 3.0, ("shop_active_requests", (("shop", "north"),)): -1.0}
 
 
-def test_context_of_ones_own_decides_the_exemplar(shop: Telemetry) -> None:
-    """record() with a context takes the exemplar from that context's span."""
+def test_given_context_decides_the_exemplar(shop: Telemetry) -> None:
+    """``record()`` with a context takes the exemplar from that context's span."""
     reader = InMemoryMetricReader()
     shop.meter_provider.add_metric_reader(reader)  # type: ignore[attr-defined]  # the SDK's provider
     with shop.tracer.start_as_current_span("other") as span:
@@ -48,7 +48,7 @@ def test_context_of_ones_own_decides_the_exemplar(shop: Telemetry) -> None:
 
 
 def test_metrics_without_labels_are_recorded_directly() -> None:
-    """A catalogue of somebody else's: without labels, no labels() is needed."""
+    """An instrument without labels records without a call of ``labels()``."""
     telemetry = Telemetry(BARE)
     telemetry[BARE[0]].inc()
     telemetry[BARE[1]].inc(3)
@@ -68,7 +68,7 @@ def test_metrics_without_labels_are_recorded_directly() -> None:
 
 
 def test_time_observes_seconds_as_context_manager_and_decorator(clock: Clock) -> None:
-    """time() works as prometheus_client's does."""
+    """``time()`` observes the seconds of a block and of each call of a function."""
     telemetry = Telemetry(BARE, clock=clock)
 
     @telemetry[BARE[2]].time()
@@ -83,7 +83,7 @@ def test_time_observes_seconds_as_context_manager_and_decorator(clock: Clock) ->
 
 
 def test_in_progress_goes_down_when_the_block_raises() -> None:
-    """track_inprogress() is down at the end in every case."""
+    """``track_inprogress()`` subtracts again when an exception leaves the block."""
     telemetry = Telemetry(CATALOGUE)
     gauge = telemetry[ACTIVE].labels("north")
     with pytest.raises(ZeroDivisionError), gauge.track_inprogress():
@@ -92,7 +92,7 @@ def test_in_progress_goes_down_when_the_block_raises() -> None:
 
 
 def test_info_replaces_its_facts() -> None:
-    """An info has one series: the facts given last."""
+    """An info has one series, with the facts that were set last."""
     telemetry = Telemetry(CATALOGUE)
     info = telemetry[INFO]
     assert not [key for key in read(telemetry) if key[0] == "shop_info"]
@@ -102,13 +102,13 @@ def test_info_replaces_its_facts() -> None:
 
 
 def test_unknown_metric_is_named() -> None:
-    """Asking a telemetry for a metric that its catalogue does not have says so."""
+    """Asking a telemetry for a metric that its catalogue does not have raises an error that names the metric."""
     with pytest.raises(KeyError, match="hits_total is not recorded here"):
         Telemetry(CATALOGUE)[BARE[0]]
 
 
 def test_counter_starts_at_zero_for_its_closed_values() -> None:
-    """Once the open labels are known, the closed ones all start at 0, but for those that come late."""
+    """``start_at_zero`` starts a series for each closed value, but for the late ones."""
     telemetry = Telemetry(CATALOGUE)
     telemetry.start_at_zero(GOODS, shop="north")
     assert {k: v for k, v in read(telemetry).items() if k[0] == "shop_goods_total"} == {

@@ -1,4 +1,4 @@
-"""Under load nothing is lost and nothing grows: floods of labels, threads, tasks."""
+"""Floods of label values, threads and tasks: no measurement is lost, and memory stays bounded."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def timed(telemetry: Telemetry) -> RequestTimer:
 
 
 def test_function(shop: Telemetry) -> None:
-    """Each call is timed; name, result and exception stay."""
+    """Each call of a function is timed; its name, result and exception are unchanged."""
 
     @timed(shop)
     def divide(a: int, b: int) -> float:
@@ -78,7 +78,7 @@ async def test_coroutine(shop: Telemetry) -> None:
 
 
 def test_generator_sends_throws_and_returns(shop: Telemetry) -> None:
-    """A generator is timed to its end; what is sent and thrown goes through; its span is current only while it runs."""
+    """A generator is timed to its end, gets the values sent and exceptions thrown, and its span is current while it runs."""
     seen = []
 
     @timed(shop)
@@ -104,7 +104,7 @@ def test_generator_sends_throws_and_returns(shop: Telemetry) -> None:
 
 
 def test_generator_closed_early_is_an_error(shop: Telemetry) -> None:
-    """A reader who leaves ends the block with GeneratorExit."""
+    """A consumer that closes the generator early ends the block with ``GeneratorExit``, which is an error."""
 
     @timed(shop)
     def numbers() -> Iterator[int]:
@@ -162,7 +162,7 @@ async def test_async_generator(shop: Telemetry) -> None:
 
 
 async def test_async_generator_closed_early_is_an_error(shop: Telemetry) -> None:
-    """aclose() ends the block, and the generator's own clean-up runs inside it."""
+    """``aclose()`` ends the block after the generator's clean-up."""
     cleaned = []
 
     @timed(shop)

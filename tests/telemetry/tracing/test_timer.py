@@ -1,8 +1,9 @@
-"""RequestTimer: a span, one observation, two clock readings, and no trace of itself in the measured code."""
+"""RequestTimer: one span, one observation and two clock readings, and no failure that reaches the block."""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ def test_span_carries_the_labels_of_the_series(shop: Telemetry, spans: InMemoryS
 
 
 def test_exception_makes_an_error_and_passes_through(shop: Telemetry, spans: InMemorySpanExporter) -> None:
-    """An exception that leaves the block: status error, error.type on the span, the exception itself untouched."""
+    """An exception that leaves the block sets status and ``error.type``, and is raised unchanged."""
     error = KeyError("x")
     with pytest.raises(KeyError) as caught, timer(shop):
         raise error
@@ -45,7 +46,7 @@ def test_exception_makes_an_error_and_passes_through(shop: Telemetry, spans: InM
 
 
 async def test_cancellation_is_an_error(shop: Telemetry) -> None:
-    """A task that is cancelled inside the block counts as an error and stays cancelled."""
+    """A cancellation inside the block is an error, and the task is cancelled."""
     entered = asyncio.Event()
 
     async def work() -> None:
@@ -70,8 +71,8 @@ def test_one_clock_reading_at_each_end(clock: Clock) -> None:
     assert [v for (n, _), v in above_zero(telemetry).items() if n.endswith("_sum")] == [0.25]
 
 
-def test_own_clock_goes_before_that_of_the_telemetry(clock: Clock) -> None:
-    """A timer can be given a clock of its own."""
+def test_given_clock_replaces_that_of_the_telemetry(clock: Clock) -> None:
+    """A timer reads the clock that it is given."""
     telemetry = Telemetry(CATALOGUE)
     with timer(telemetry, clock=clock):
         clock.now += 3
@@ -79,7 +80,7 @@ def test_own_clock_goes_before_that_of_the_telemetry(clock: Clock) -> None:
 
 
 def test_observation_carries_the_spans_exemplar(shop: Telemetry, spans: InMemorySpanExporter) -> None:
-    """The observation is made while the span is current."""
+    """The exemplar of the observation names the timer's span."""
     reader = InMemoryMetricReader()
     shop.meter_provider.add_metric_reader(reader)  # type: ignore[attr-defined]  # the SDK's provider
     with timer(shop):
@@ -91,7 +92,7 @@ def test_observation_carries_the_spans_exemplar(shop: Telemetry, spans: InMemory
 
 
 def test_metric_without_status_has_it_on_the_span_only(shop: Telemetry, spans: InMemorySpanExporter) -> None:
-    """status is a label only where the histogram has that key."""
+    """A histogram without the label ``status`` has it on the span only."""
     with RequestTimer(shop[LOOKUP], operation="get"):
         pass
     (span,) = spans.get_finished_spans()
@@ -134,7 +135,7 @@ async def test_second_async_entry_raises(shop: Telemetry) -> None:
 
 
 def test_without_tracing_only_the_observation_is_made() -> None:
-    """With a no-op tracer there is no span, and the series is the same."""
+    """With a no-op tracer the block has no span, and the observation is the same."""
     telemetry = Telemetry(CATALOGUE, tracer_provider=trace.NoOpTracerProvider())
     with timer(telemetry):
         assert trace.get_current_span() is trace.INVALID_SPAN
@@ -142,7 +143,7 @@ def test_without_tracing_only_the_observation_is_made() -> None:
 
 
 def test_without_exporter_spans_have_ids_and_are_not_sampled() -> None:
-    """Answers and logs can name the trace; no exemplar will."""
+    """Without an exporter spans have ids, for answers and logs, and are not sampled, so that no exemplar names them."""
     telemetry = Telemetry(CATALOGUE)
     with timer(telemetry):
         context = trace.get_current_span().get_span_context()
@@ -151,19 +152,19 @@ def test_without_exporter_spans_have_ids_and_are_not_sampled() -> None:
 
 
 def test_status_cannot_be_given(shop: Telemetry) -> None:
-    """The timer sets status; giving it is a mistake that is named."""
+    """Giving ``status`` raises an error that says that the timer sets it."""
     with pytest.raises(TypeError, match="status is set by the timer"):
         timer(shop, status="success")
 
 
-def test_wrong_label_is_loud_in_strict_mode(shop: Telemetry) -> None:
+def test_wrong_label_raises_in_strict_mode(shop: Telemetry) -> None:
     """A label that the metric does not have raises before the block starts."""
     with pytest.raises(LabelError, match="no label colour"):
         RequestTimer(shop[DURATION], shop="north", operation="pay", colour="red")
 
 
 class Breaks(SpanProcessor):
-    """A span processor of a host's that fails at every turn."""
+    """A span processor that raises at the start and at the end."""
 
     def on_start(self, span: Span, parent_context: Any = None) -> None:
         raise RuntimeError("start")
@@ -179,7 +180,7 @@ class BreaksAtTheEnd(SpanProcessor):
 
 @pytest.mark.parametrize("processor", [Breaks, BreaksAtTheEnd])
 def test_failing_span_processor_never_reaches_the_block(processor: type[SpanProcessor]) -> None:
-    """The observation is kept, the failure counted, the block's own result and exception untouched."""
+    """The observation is recorded, the failure counted, and the block's result or exception unchanged."""
     telemetry = Telemetry(CATALOGUE, span_processors=[processor()])
     before = trace.get_current_span()
     with timer(telemetry):
@@ -193,8 +194,7 @@ def test_failing_span_processor_never_reaches_the_block(processor: type[SpanProc
 
 
 def test_block_that_ends_in_another_context(shop: Telemetry) -> None:
-    """A generator finalised in another context than it was started in still closes its block, quietly."""
-    import contextvars
+    """A generator that is closed in another context than it was started in ends its block without an error."""
 
     def steps() -> Any:
         with timer(shop):
