@@ -1,15 +1,18 @@
-# What there is to do here. `make demo` and `make test` need nothing but Python 3.11; the real servers need Go.
+# `make help` lists the targets. `make demo` and `make test` need only Python 3.11; building the real servers needs Go.
 PYTHON ?= python3
 BIN := .venv/bin
 PY := $(BIN)/python
-# How many seconds `make soak` takes.
+# Duration of `make soak`.
 SECONDS ?= 600
-# Debian packages that the stack tests use; the tests of what is missing are skipped (and fail with CI=true).
+# Debian packages that the stack tests use. Tests whose package is missing are skipped; with CI=true they fail.
 PACKAGES := redis-server victoria-metrics prometheus-alertmanager wrk
 
-.PHONY: venv lock check dashboards packages parts test test-fast demo stack bench bench-outage bench-redis malformed soak wheel clean
+.PHONY: help venv lock check dashboards packages binaries test test-fast demo stack bench bench-outage bench-redis malformed soak wheel clean
 
-venv: .venv/.from-lock
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+venv: .venv/.from-lock ## install the packages that requirements.lock pins into .venv
 
 .venv/.from-lock: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, set PYTHON=" if sys.version_info < (3, 11) else 0)'
@@ -18,21 +21,21 @@ venv: .venv/.from-lock
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	touch $@
 
-lock: ## pin every dependency by its hashes, without the address of any registry
+lock: ## pin every dependency by its hashes in requirements.lock, without a registry's address
 	$(BIN)/uv pip compile --quiet pyproject.toml --extra openai --group dev --python-version 3.11 --universal \
 	  --generate-hashes --no-header -o requirements.lock
 
-check: venv ## lint, strict types, import contracts, generated files up to date
+check: venv ## lint, check types and import contracts, fail if a generated file is stale
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(PY) -m dashboards --check
 
-dashboards: venv ## writes what is generated from the catalogue: dashboard, rules and their tests, data sources, docs/metrics.md
+dashboards: venv ## write the files generated from the catalogue: dashboards, rules, rule tests, data sources, docs/metrics.md
 	$(PY) -m dashboards
 
-packages: ## Debian packages for the stack tests: installs what is missing where this is root
+packages: ## install missing Debian packages of the stack tests (only as root)
 	@missing=""; for p in $(PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
@@ -40,38 +43,38 @@ packages: ## Debian packages for the stack tests: installs what is missing where
 	echo "installing$$missing (about 1 min, once)"; export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1; \
 	apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing >/dev/null
 
-parts: venv ## the real servers, built from their pins into the user's cache
+binaries: venv ## build the pinned servers into the user's cache
 	$(PY) -m stack.servers.binaries
 
-test: venv packages parts ## the whole suite, real servers included
+test: venv packages binaries ## run the whole suite, real servers included
 	$(PY) -m pytest
 
-test-fast: venv ## all that needs no server
+test-fast: venv ## run the tests that need no server
 	$(PY) -m pytest -m "not stack"
 
-demo: venv ## the service under a small load, its metrics live in the terminal
+demo: venv ## run the service under a small load and show its metrics in the terminal
 	$(PY) -m demo
 
-stack: venv packages parts ## service, Collector, Prometheus and Jaeger on this machine, with a live check of the chain
+stack: venv packages binaries ## run service, Collector, Prometheus and Jaeger, and check the pipeline end to end
 	$(PY) -m stack
 
-bench: venv ## the tables of the benchmarks
+bench: venv ## print the tables of the benchmarks
 	$(PY) -m benchmarks
 
-bench-outage: venv packages parts ## a minute's outage of Collector, trace store and Prometheus, in figures
+bench-outage: venv packages binaries ## measure an outage of one minute each of Collector, trace store and Prometheus
 	$(PY) -m benchmarks.outage
 
-bench-redis: venv packages ## what a Redis that is slow, hung, killed or stopped adds to a request
+bench-redis: venv packages ## measure what a slow, hung, killed or stopped Redis adds to a request
 	$(PY) -m benchmarks.redis_outage
 
-malformed: venv ## 100,000 malformed requests over sockets: no 5xx, no new series, no memory growth (about 10 min)
+malformed: venv ## send 100,000 malformed requests: no 5xx, no new series, no memory growth (about 10 min)
 	$(PY) -m benchmarks.malformed
 
-soak: venv ## the service under load for SECONDS: memory, scrapes, tasks, threads, files, sockets
+soak: venv ## run the service under load for SECONDS; print memory, scrapes, tasks, threads, files, sockets
 	$(PY) -m benchmarks.soak --seconds $(SECONDS)
 
-wheel: venv
+wheel: venv ## build the wheel and the source distribution into dist/
 	$(PY) -m build
 
-clean:
+clean: ## remove build outputs, caches and .venv
 	rm -rf dist build .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

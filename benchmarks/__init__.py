@@ -1,1 +1,1 @@
-"""Speed and memory against the peers, as ratios within one run: ``python -m benchmarks``."""
+"""Speed and memory compared with the peers, as ratios within one run: ``python -m benchmarks``."""

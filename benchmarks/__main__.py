@@ -1,4 +1,4 @@
-"""``python -m benchmarks [name ...]``: every table, or those named. What takes minutes has a command of its own."""
+"""``python -m benchmarks [name ...]``: every table, or the named ones. A benchmark of several minutes has its own command."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-_NOT_HERE = {"__main__", "outage", "malformed", "redis_outage", "soak"}
+_OWN_COMMAND = {"__main__", "outage", "malformed", "redis_outage", "soak"}
 
 
 def main(names: list[str]) -> int:
-    """Runs each in a process of its own, so that none measures what another left behind."""
+    """Runs each table in a new process, so that no table measures what another left behind."""
     programs = sorted(path for path in _HERE.glob("*.py") if '__name__ == "__main__"' in path.read_text())
-    tables = [path.stem for path in programs if path.stem not in _NOT_HERE]
+    tables = [path.stem for path in programs if path.stem not in _OWN_COMMAND]
     unknown = [name for name in names if name not in tables]
     if unknown:
         print(f"no such table: {', '.join(unknown)}; there are {', '.join(tables)}")

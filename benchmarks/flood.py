@@ -12,7 +12,7 @@ DISTINCT = 1_000_000
 
 
 def main() -> None:
-    """Record with a million distinct workspaces, agents and operations; print what is left of them."""
+    """Records with a million distinct workspaces, agents and operations; prints the series, the sums and the memory."""
     telemetry = AgentOSTelemetry(known={"agent": ["navi"]})
     record, limit = telemetry.recorder.record_a2a_request, telemetry.recorder.record_rate_limit_hit
     for n in range(5_000):

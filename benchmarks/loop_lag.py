@@ -1,4 +1,4 @@
-"""How late a FastAPI application's event loop is while its /metrics is scraped: ``python -m benchmarks.loop_lag``"""
+"""The lag of a FastAPI application's event loop while its /metrics is scraped: ``python -m benchmarks.loop_lag``"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GOAL = 0.010
 _EVERY = 0.001
 _ROUNDS = 7
 _SCRAPES = 5
-# The scraper is a process of its own: in ours it would hold the interpreter lock that we want to see released.
+# The scraper is a process of its own: a thread would hold the interpreter lock whose release is measured.
 _SCRAPER = """
 import sys, urllib.request
 for _ in range(int(sys.argv[2])):
@@ -32,7 +32,7 @@ for _ in range(int(sys.argv[2])):
 
 
 async def _probe(late: list[float]) -> None:
-    """Wake up every millisecond, and note how late that was."""
+    """Wakes up every millisecond and adds the lag to ``late``."""
     while True:
         due = perf_counter() + _EVERY
         await asyncio.sleep(_EVERY)
@@ -49,12 +49,12 @@ async def _scrape(url: str, samples: list[float]) -> None:
     )
     assert scraper.stdout is not None
     await scraper.stdout.readline()
-    samples.clear()  # what starting a process costs the loop, and the first scrape, which makes the label texts
+    samples.clear()  # drops the lag of starting the process and of the first scrape, which makes the label texts
     await scraper.communicate()
 
 
 async def _measure(app: FastAPI) -> tuple[list[list[float]], list[list[float]]]:
-    """Lags at rest and during scrapes, in turn, round by round."""
+    """Returns the lags of each round, at rest and during scrapes; the two take turns."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it
@@ -75,9 +75,9 @@ async def _measure(app: FastAPI) -> tuple[list[list[float]], list[list[float]]]:
 
 
 def lag(labels: Sequence[dict[str, str]]) -> list[str]:
-    """Lines that say p99 and worst lag, at rest and during scrapes: the median of the rounds, and the worst of all.
+    """Returns lines with p99 and worst lag, at rest and during scrapes: the median of the rounds, and the worst of all.
 
-    The median is held to the goal: at rest, too, a busy machine wakes a process late now and then.
+    The goal is for the median: a busy machine sometimes wakes a process late, at rest as well.
     """
     view = View(
         instrument_name="*",
@@ -112,7 +112,7 @@ def _verdict(rounds: list[list[float]]) -> str:
 
 
 def main() -> None:
-    """The table on its own."""
+    """Prints the table."""
     print("\nscrape, event loop")
     for line in lag([{"agent": f"agent-{i % 100}", "operation": f"operation-{i // 100}"} for i in range(10_000)]):
         print(f"  {line}")

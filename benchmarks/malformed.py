@@ -25,13 +25,13 @@ SETTINGS = {
 }
 ROUNDS = 10
 QUIET_SECONDS = 6.0
-"""Pause before memory is read: by then what uvicorn keeps for an idle connection (5 s) is gone."""
+"""Pause before memory is read: uvicorn drops an idle connection after 5 s."""
 ALLOWED_BLOCKS = 0.1
-"""Blocks of the interpreter that a request may leave behind, by the trend: a leak of one object a request is ten times that."""
+"""Interpreter blocks that a request may leave behind, by the trend: a leak of one object per request is ten times that."""
 
 
 def main() -> int:
-    """Prints what was answered; 1 if something broke that is promised."""
+    """Prints the answers by status; returns 1 after a 5xx, a traceback, a new series or a leak."""
     arguments = argparse.ArgumentParser(prog="python -m benchmarks.malformed", description=__doc__)
     arguments.add_argument("--requests", type=int, default=100_000)
     arguments.add_argument("--seed", type=int, default=1)
@@ -40,21 +40,21 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="malformed-") as folder,
         Service(Path(folder), SETTINGS, app="stack.instrumented_app:app") as service,
     ):
-        print(f"  {FULL:,} good calls first, until what is kept on purpose is all there ...", flush=True)
+        print(f"  {FULL:,} good calls first, until the service keeps all that it keeps on purpose ...", flush=True)
         traffic.make(service.url, traffic.mixed(FULL))
         warm_up(service)
         before, readings = series(service), [service.alive()]
         statuses: Counter[int] = Counter()
         each = given.requests // ROUNDS
         for number in range(ROUNDS):
-            statuses += flood(service.port, each, given.seed + number, progress(number * each, given.requests))
+            statuses += flood(service.port, each, given.seed + number, Progress(number * each, given.requests))
             threading.Event().wait(QUIET_SECONDS)
             readings.append(service.alive())
         return _report(statuses, series(service) ^ before, readings, each, tracebacks(service))
 
 
 def warm_up(service: Service) -> None:
-    """Each series that good and bad requests have is there."""
+    """Makes every series that good and bad requests have."""
     for agent in ("navi", "herald"):
         service.run(agent, "hello")
     httpx.post(f"{service.url}/metrics")
@@ -62,21 +62,17 @@ def warm_up(service: Service) -> None:
 
 
 def series(service: Service) -> set[str]:
-    """Every sample's name and labels."""
+    """Returns every sample's name and labels."""
     return {line.rpartition(" ")[0] for line in service.metrics().splitlines() if not line.startswith("#")}
 
 
 def tracebacks(service: Service) -> int:
-    """How many the service wrote to its log."""
+    """Returns how many tracebacks are in the service's log."""
     return service.log.read_text(errors="replace").count("Traceback (most recent call last)")
 
 
-def progress(done: int, of: int) -> Progress:
-    return Progress(done, of)
-
-
 class Progress:
-    """Shows how far it is: a line that changes in a terminal, one line a few seconds elsewhere."""
+    """Shows the progress: one changing line in a terminal, a line every 5 s elsewhere."""
 
     def __init__(self, before: int, of: int) -> None:
         self._before, self._of, self._said = before, of, monotonic()
@@ -91,7 +87,7 @@ class Progress:
 def _report(statuses: Counter[int], new: set[str], readings: list[dict[str, int]], each: int, broken: int) -> int:
     answered = ", ".join(f"{status or 'none'}: {count:,}" for status, count in sorted(statuses.items()))
     ours = sum(count for status, count in statuses.items() if status >= 500)
-    settled = readings[1:]  # the flood makes things once, too
+    settled = readings[1:]  # the first flood makes some things once, too
     blocks = trend([reading["blocks"] for reading in settled])[0] / (each * (len(settled) - 1))
     resident = [f"{reading['resident'] / 2**20:.1f}" for reading in readings]
     print(f"\nanswers by status: {answered}")

@@ -1,7 +1,7 @@
-"""Ratios that hold on a noisy machine: both sides in turn, round by round, and the median of the rounds' ratios.
+"""Ratios that hold on a noisy machine: both sides take turns, and the row has the median of the rounds' ratios.
 
-Time is what this process spent on the processor, which other processes cannot stretch; where threads wait for each other, and
-that is the question, it is time that passed.
+Time is this process' time on the processor, which other processes cannot stretch. Where the question is how threads wait for
+each other, it is elapsed time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Row", "compare", "one_core", "show"]
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: ours over the peer's, and the goal."""
+    """A line of the table: the ratio of ours to the peer's, and the highest good ratio."""
 
     what: str
     peer: str
@@ -30,7 +30,7 @@ class Row:
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """Stay on one core while measuring, where the system lets us."""
+    """Stays on one core while measuring, where the system allows it."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
@@ -60,7 +60,7 @@ def compare(
     rounds: int = 11,
     clock: Callable[[], float] = process_time,
 ) -> Row:
-    """Time ``number`` calls of each side in turn, ``rounds`` times; the row has the median of the ratios."""
+    """Times ``number`` calls of each side in turn, ``rounds`` times; the row has the median of the ratios."""
     _seconds(ours, number // 10 + 1, clock)
     _seconds(theirs, number // 10 + 1, clock)
     ratios, mine, others = [], [], []
@@ -85,7 +85,7 @@ def _time(seconds: float) -> str:
 
 
 def show(title: str, rows: list[Row]) -> None:
-    """Print the rows as an aligned table."""
+    """Prints the rows as an aligned table."""
     print(f"\n{title}")
     what = max(len(row.what) for row in rows)
     peer = max(len(row.peer) for row in rows)

@@ -1,11 +1,10 @@
-"""Bytes that a histogram series takes: ours against prometheus_client's. ``python -m benchmarks.memory``"""
+"""Memory of a histogram series, ours and prometheus_client's: ``python -m benchmarks.memory``"""
 
 from __future__ import annotations
 
 import gc
 import tracemalloc
 from collections.abc import Callable
-from typing import Any
 
 import prometheus_client as peer
 from opentelemetry.sdk.trace import SpanProcessor
@@ -16,13 +15,13 @@ from telemetry.metric import Catalogue, histogram, open_label
 
 SERIES = 10_000
 BOUNDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-WHO = open_label("who", "who", limit=SERIES)
-TOOK = histogram("took", "s", "Took", WHO, bounds=BOUNDS)
-NAMES = [f"somebody-{n:06d}" for n in range(SERIES)]
+CUSTOMER = open_label("customer", "customer", limit=SERIES)
+TOOK = histogram("took", "s", "Took", CUSTOMER, bounds=BOUNDS)
+NAMES = [f"customer-{n:06d}" for n in range(SERIES)]
 
 
-def _bytes(fill: Callable[[], Any]) -> float:
-    """What ``fill`` leaves allocated, a series."""
+def _bytes(fill: Callable[[], object]) -> float:
+    """Returns the bytes per series that ``fill`` leaves allocated."""
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
@@ -35,7 +34,7 @@ def _bytes(fill: Callable[[], Any]) -> float:
 
 
 def ours() -> Telemetry:
-    """A series a name."""
+    """Our series, one per name."""
     t = Telemetry(Catalogue([TOOK]), span_processors=[SpanProcessor()])
     for name in NAMES:
         t[TOOK].labels(name).observe(0.3)
@@ -43,7 +42,7 @@ def ours() -> Telemetry:
 
 
 def ours_with_exemplars() -> Telemetry:
-    """A series a name, an exemplar of a span of its own in every bucket."""
+    """Our series, one per name, with an exemplar of a new span in every bucket."""
     t = Telemetry(Catalogue([TOOK]), span_processors=[SpanProcessor()])
     for name in NAMES:
         handle = t[TOOK].labels(name)
@@ -54,7 +53,7 @@ def ours_with_exemplars() -> Telemetry:
 
 
 def scraped(make: Callable[[], Telemetry]) -> Callable[[], Telemetry]:
-    """The same after a scrape: what the exposition keeps for the next one included."""
+    """The same after a scrape, which keeps label texts for the next one."""
 
     def fill() -> Telemetry:
         t = make()
@@ -64,19 +63,19 @@ def scraped(make: Callable[[], Telemetry]) -> Callable[[], Telemetry]:
     return fill
 
 
-def theirs() -> Any:
-    """A child a name."""
-    parent = peer.Histogram("took", "Took", ["who"], buckets=BOUNDS, registry=peer.CollectorRegistry())
+def theirs() -> peer.Histogram:
+    """prometheus_client's series, one per name."""
+    parent = peer.Histogram("took", "Took", ["customer"], buckets=BOUNDS, registry=peer.CollectorRegistry())
     for name in NAMES:
         parent.labels(name).observe(0.3)
     return parent
 
 
 def main() -> None:
-    """Print the table."""
+    """Prints the table."""
     base = _bytes(theirs)
 
-    def row(what: str, fill: Callable[[], Any], goal: float | None) -> Row:
+    def row(what: str, fill: Callable[[], object], goal: float | None) -> Row:
         mine = _bytes(fill)
         return Row(what, "prometheus_client", mine / base, goal, f"{mine:.0f} / {base:.0f} bytes")
 

@@ -1,4 +1,4 @@
-"""An OTLP reader beside the Prometheus reader: what it adds to a measurement, not what an export costs once a minute."""
+"""An OTLP reader beside the Prometheus reader: its cost per measurement, not the cost of an export."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricReade
 
 __all__ = ["DELTA", "otlp_reader"]
 
-DELTA = {Counter: AggregationTemporality.DELTA, Histogram: AggregationTemporality.DELTA}
+DELTA: dict[type, AggregationTemporality] = {Counter: AggregationTemporality.DELTA, Histogram: AggregationTemporality.DELTA}
 
 
 def otlp_reader(temporality: Mapping[type, AggregationTemporality] | None = None) -> MetricReader:
-    """The SDK's periodic reader in front of the OTLP exporter, with a period that never ends: nothing is sent."""
+    """Returns the SDK's periodic reader with the OTLP exporter and an endless period: it sends nothing."""
     exporter = OTLPMetricExporter("http://127.0.0.1:9/v1/metrics", preferred_temporality=dict(temporality or {}))
     return PeriodicExportingMetricReader(exporter, export_interval_millis=math.inf)

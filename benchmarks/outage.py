@@ -1,4 +1,4 @@
-"""``make bench-outage``: Collector, trace store and Prometheus away for a minute each, under a steady load."""
+"""``make bench-outage``: Collector, trace store and Prometheus stopped for a minute each, under a steady load."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from pathlib import Path
 
 from stack.load import traffic
 from stack.load.outage import STEADY, VICTIMS, Result, lost_traces, outage
-from stack.pipeline_checks import joined
+from stack.pipeline_checks import running_pipeline
 
 ALLOWED = 1.2
-"""What the service's 99th percentile may rise to during an outage."""
+"""Highest good ratio of the service's 99th percentile during an outage to the one before it."""
 
 
 def main() -> int:
-    """Prints one row an outage; 1 if one of them breaks what is promised."""
-    arguments = argparse.ArgumentParser(description=__doc__)
+    """Prints the result of each outage; returns 1 if a caller saw an error, a trace was lost, or calls became too slow."""
+    arguments = argparse.ArgumentParser(prog="python -m benchmarks.outage", description=__doc__)
     arguments.add_argument("victims", nargs="*", help="which (default: each in turn)")
     arguments.add_argument("--seconds", type=float, default=60.0, help="how long each is away")
     given = arguments.parse_args()
     broken = 0
     for victim in given.victims or VICTIMS:
-        with tempfile.TemporaryDirectory(prefix="outage-") as folder, joined(Path(folder), STEADY) as chain:
-            result = outage(chain, victim, before=given.seconds, away=given.seconds, after=20)
-            # Spans that an absent Collector was not handed are bounded by the service's queue, and may be lost.
+        with tempfile.TemporaryDirectory(prefix="outage-") as folder, running_pipeline(Path(folder), STEADY) as pipeline:
+            result = outage(pipeline, victim, before=given.seconds, away=given.seconds, after=20)
+            # Spans that wait for an absent Collector are bounded by the service's queue, and may be lost.
             kept = {"collector": result.after, "jaeger": [*result.during, *result.after]}.get(victim, result.outcomes)
-            lost = lost_traces(chain, kept)
+            lost = lost_traces(pipeline, kept)
             broken |= _row(victim, given.seconds, result, len(kept), lost)
     return broken
 

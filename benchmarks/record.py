@@ -1,4 +1,4 @@
-"""What a measurement costs: ours against prometheus_client and against bare OpenTelemetry. ``python -m benchmarks.record``"""
+"""The cost of a measurement, against prometheus_client and bare OpenTelemetry: ``python -m benchmarks.record``"""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from typing import Any
 
 import prometheus_client as peer
 from opentelemetry import trace
+from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
 from benchmarks.measure import Row, compare, one_core, show
 from benchmarks.otlp import DELTA, otlp_reader
-from telemetry import AgentOSTelemetry, RequestTimer, Telemetry
+from telemetry import AgentOSTelemetry, RequestTimer
 from telemetry.agentos import catalogue as rows
 
-Readers = Callable[[], list[Any]]
+Readers = Callable[[], list[MetricReader]]
 LABELS = {"agent": "navi", "operation": "query", "status": "success"}
 
 
-class AgentClient:
-    """The same metrics by plain prometheus_client."""
+class PrometheusClient:
+    """The same metrics with plain prometheus_client."""
 
     def __init__(self) -> None:
         registry = peer.CollectorRegistry()
@@ -40,13 +41,13 @@ class AgentClient:
             pass
 
 
-def helper(t: Telemetry) -> Callable[[], None]:
+def helper(t: AgentOSTelemetry) -> Callable[[], None]:
     record = t.recorder.record_a2a_request
     return lambda: record("navi", "query", "success", 0.3, 1200)
 
 
 class Table:
-    """The rows, with other readers beside the Prometheus reader. Goals are those of the Prometheus reader alone."""
+    """The rows, with other readers beside the Prometheus reader. The goals hold for the Prometheus reader alone."""
 
     def __init__(self, readers: Readers = list, extra: str = "") -> None:
         self._readers = readers
@@ -63,11 +64,11 @@ class Table:
     ) -> Row:
         return compare(what + self._extra, ours, peers, theirs, None if self._extra else goal, **options)
 
-    def telemetry(self, **options: Any) -> Telemetry:
+    def telemetry(self, **options: Any) -> AgentOSTelemetry:
         return AgentOSTelemetry(metric_readers=self._readers(), **options)
 
     def recording(self) -> list[Row]:
-        theirs, t = AgentClient(), self.telemetry(span_processors=[SpanProcessor()])
+        theirs, t = PrometheusClient(), self.telemetry(span_processors=[SpanProcessor()])
         child, handle = theirs.duration.labels(**LABELS), t[rows.A2A_REQUEST_DURATION].labels(**LABELS)
         three = "3 x labels().observe/inc"
         out = [self.row("record_a2a_request", helper(t), three, theirs.request, 0.5)]
@@ -80,7 +81,7 @@ class Table:
 
     def timing(self) -> list[Row]:
         """RequestTimer with a span and without."""
-        theirs = AgentClient()
+        theirs = PrometheusClient()
         traced = self.telemetry(span_processors=[SpanProcessor()])
         untraced = self.telemetry(tracer_provider=trace.NoOpTracerProvider())
         tracer = TracerProvider(shutdown_on_exit=False)
@@ -99,7 +100,7 @@ class Table:
 
     def threads(self) -> Row:
         """Four threads on one series."""
-        theirs, t = AgentClient(), self.telemetry()
+        theirs, t = PrometheusClient(), self.telemetry()
         child, handle = theirs.duration.labels(**LABELS), t[rows.A2A_REQUEST_DURATION].labels(**LABELS)
         return self.row(
             "4 threads, same series",
@@ -112,7 +113,7 @@ class Table:
         )
 
 
-def timer(t: Telemetry) -> Callable[[], None]:
+def timer(t: AgentOSTelemetry) -> Callable[[], None]:
     histogram = t[rows.A2A_REQUEST_DURATION]
 
     def run() -> None:
@@ -135,7 +136,7 @@ def four(function: Callable[[float], None]) -> None:
 
 
 def flood() -> list[Row]:
-    """Records whose labels are over their limits, against the same with labels that have their series."""
+    """Measurements whose labels are over their limits, against measurements of existing series."""
     t = AgentOSTelemetry(limits={"workspace_id": 10, "agent": 10, "operation": 10})
     decision, request, numbers = t.recorder.record_rate_limit_hit, t.recorder.record_a2a_request, iter(range(10**9))
     for n in range(20):
@@ -163,7 +164,7 @@ def flood() -> list[Row]:
 
 
 def main() -> None:
-    """Print the tables."""
+    """Prints the tables."""
     with one_core():
         alone = Table()
         show("Recording, one Prometheus reader", [*alone.recording(), *alone.timing(), alone.threads(), *flood()])

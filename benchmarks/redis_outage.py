@@ -1,4 +1,4 @@
-"""``make bench-redis``: what a Redis that is slow, hung, stopped or killed under load adds to a request."""
+"""``make bench-redis``: the time that a slow, hung, stopped or killed Redis adds to a request."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SETTINGS = {
 
 
 def main() -> int:
-    """Prints the table, one row a state of Redis; 1 where a request was held up for longer than the goal."""
+    """Prints a row per state of Redis; returns 1 if a state adds more than the goal to the median or the 99th percentile."""
     program = shutil.which("redis-server")
     if program is None:
         raise SystemExit("redis-server is not installed: sudo apt-get install redis-server")
@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def measured(service: Service, redis: Redis, proxy: SlowProxy, name: str, away: State) -> list[float]:
-    """The times while Redis is in that state; returns once limits hold again."""
+    """Returns the times with Redis in a state, once limits hold again after it."""
     before = decisions(service)
     with away(redis, proxy):
         taken = milliseconds(service, name)
@@ -71,14 +71,14 @@ def measured(service: Service, redis: Redis, proxy: SlowProxy, name: str, away: 
 
 
 def holds(service: Service) -> bool:
-    """Whether the next decision is none by default."""
+    """Returns whether Redis takes part in the next decision."""
     before = decisions(service)["error"]
     service.run("navi", "after")
     return decisions(service)["error"] == before
 
 
 def decisions(service: Service) -> Counter[str]:
-    """The limiter's decisions by result."""
+    """Returns the limiter's decisions by result."""
     families = text_string_to_metric_families(service.metrics())
     samples = [one for family in families for one in family.samples if one.name == "rate_limit_hits_total"]
     found: Counter[str] = Counter()
@@ -88,7 +88,7 @@ def decisions(service: Service) -> Counter[str]:
 
 
 def milliseconds(service: Service, label: str, *, at_once: int = 2) -> list[float]:
-    """The times of requests that each ask limiter and cache: a get and a set."""
+    """Returns the milliseconds of requests that each use limiter and cache: a get and a set."""
     with httpx.Client(base_url=service.url, timeout=30) as client, ThreadPoolExecutor(at_once) as callers:
 
         def one(number: int) -> float:
@@ -112,7 +112,7 @@ def slow(_: Redis, proxy: SlowProxy) -> Iterator[None]:
 
 @contextmanager
 def hung(redis: Redis, _: SlowProxy) -> Iterator[None]:
-    """It takes connections and answers nothing."""
+    """Redis accepts connections and answers nothing."""
     os.kill(redis.pid, signal.SIGSTOP)
     yield
     os.kill(redis.pid, signal.SIGCONT)
@@ -120,7 +120,7 @@ def hung(redis: Redis, _: SlowProxy) -> Iterator[None]:
 
 @contextmanager
 def stopped(redis: Redis, _: SlowProxy) -> Iterator[None]:
-    """It ended as it is told to."""
+    """Redis is shut down."""
     redis.stop()
     yield
     redis.start()
@@ -128,7 +128,7 @@ def stopped(redis: Redis, _: SlowProxy) -> Iterator[None]:
 
 @contextmanager
 def killed(redis: Redis, _: SlowProxy) -> Iterator[None]:
-    """It dies in the middle of the load."""
+    """Redis is killed in the middle of the load."""
     dying = Timer(1.0, redis.kill)
     dying.start()
     yield
@@ -140,9 +140,9 @@ STATES = {"slow (100 ms)": slow, "hung (SIGSTOP)": hung, "stopped": stopped, "ki
 
 
 def show(rows: dict[str, list[float]]) -> int:
-    """The table: what is added to the median, and to the 99th percentile, over those with Redis there.
+    """Prints the table: the milliseconds added to the median and the 99th percentile of a working Redis.
 
-    The machine's own noise is in both sides of a percentile; the longest of 300 requests is mostly that noise.
+    Both percentiles contain the machine's noise; the longest of 300 requests is mostly that noise.
     """
     usual = _percentiles(rows["there"])
     print(f"\n{'Redis':<20}{'median ms':>10}{'p99 ms':>10}{'most ms':>10}{'added: median':>15}{'p99':>8}   (goal: {GOAL_MS})")

@@ -1,7 +1,7 @@
-"""What a scrape costs: ``python -m benchmarks.scrape``
+"""The cost of a scrape: ``python -m benchmarks.scrape``
 
-The same content on every side: one histogram with 9 bounds, ``_created`` samples off. Each round changes the series, then times
-one scrape of each side; the row has the median of the rounds' ratios.
+Every side has the same content: one histogram with 9 bounds, ``_created`` samples off. Each round changes the series, then
+times one scrape of each side on the processor; the row has the median of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Side:
 
 
 def label_sets(number: int) -> list[dict[str, str]]:
-    """As many label sets as a large service would have."""
+    """Returns ``number`` label sets, spread over 100 agents."""
     return [{"agent": f"agent-{i % 100}", "operation": f"operation-{i // 100}", "status": "success"} for i in range(number)]
 
 
@@ -58,9 +58,9 @@ def _histogram(reader: MetricReader, *, exemplars: bool) -> Histogram:
     return provider.get_meter("agents").create_histogram("a2a.request.duration", "s", HELP)  # type: ignore[return-value]  # the SDK's
 
 
-def ours(*, exemplars: bool = False, workers: Workers | None = None) -> Side:
-    """``PrometheusReader``, of one of several ``workers`` where they are given."""
-    reader = PrometheusReader(registry=CollectorRegistry(), scope_info_enabled=False)
+def ours(*, exemplars: bool = False, workers: Workers | None = None, direct: bool = True) -> Side:
+    """Returns ``PrometheusReader``'s side: one of several ``workers``, or without ``direct`` one that reads by ``collect``."""
+    reader = PrometheusReader(registry=CollectorRegistry(), scope_info_enabled=False, direct=direct)
     histogram = _histogram(reader, exemplars=exemplars)
     if workers is not None:
         reader.share(workers)
@@ -69,7 +69,7 @@ def ours(*, exemplars: bool = False, workers: Workers | None = None) -> Side:
 
 
 def stock() -> Side:
-    """The exporter that OpenTelemetry ships."""
+    """Returns the side of OpenTelemetry's own exporter."""
     registry = CollectorRegistry()
     reader = PrometheusMetricReader(registry=registry, scope_info_enabled=False)
     histogram = _histogram(reader, exemplars=False)
@@ -77,7 +77,7 @@ def stock() -> Side:
 
 
 def peer(*, exemplars: bool = False) -> Side:
-    """Plain prometheus_client."""
+    """Returns the side of plain prometheus_client."""
     registry = CollectorRegistry()
     histogram = PeerHistogram(NAME, HELP, LABELS, buckets=BOUNDS, registry=registry)
     if not exemplars:
@@ -88,11 +88,11 @@ def peer(*, exemplars: bool = False) -> Side:
         ids = {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
         histogram.labels(**labels).observe(value, ids)
 
-    return Side(lambda: generate_openmetrics(registry), record)  # type: ignore[no-untyped-call]  # prometheus_client leaves it so
+    return Side(lambda: generate_openmetrics(registry), record)  # type: ignore[no-untyped-call]  # prometheus_client has no types here
 
 
 def change(sides: Sequence[Side], labels: Sequence[dict[str, str]], values: Sequence[float]) -> None:
-    """Record each value in each series of each side, in a new span."""
+    """Records each value in each series of each side, in a new span."""
     span = NonRecordingSpan(SpanContext(random.getrandbits(128), random.getrandbits(64), False, TraceFlags(TraceFlags.SAMPLED)))
     with trace.use_span(span):
         for side in sides:
@@ -102,7 +102,7 @@ def change(sides: Sequence[Side], labels: Sequence[dict[str, str]], values: Sequ
 
 
 def seconds(side: Side) -> float:
-    """One scrape, in time on the processor."""
+    """Returns the processor time of one scrape."""
     gc.collect()
     start = process_time()
     side.scrape()
@@ -120,7 +120,18 @@ def rows(
     values: Sequence[float] = (),
     rounds: int = 7,
 ) -> list[Row]:
-    """Our scrape over each peer's. Every ``changed``-th series changes between two scrapes."""
+    """Compares our scrape with each peer's.
+
+    Args:
+        what: The rows' title.
+        mine: Our side.
+        others: The peers by name.
+        labels: The label sets of every side.
+        goal: The highest good ratio, if there is a goal.
+        changed: Every ``changed``-th series changes between two scrapes.
+        values: The values to record in a changed series; a random one if empty.
+        rounds: Number of timed scrapes per side.
+    """
     sides = [mine, *others.values()]
     change(sides, labels, values or [1.5])
     for side in sides:
@@ -142,7 +153,7 @@ def rows(
 
 
 def growth(small: int, large: int, rounds: int = 7) -> Row:
-    """The cost of a series among many over that among few, both in each round."""
+    """Compares the cost per series among many with the cost per series among few."""
     sides = [(ours(), label_sets(number)) for number in (large, small)]
     costs: list[list[float]] = []
     for round_ in range(rounds + 1):
@@ -161,7 +172,7 @@ def growth(small: int, large: int, rounds: int = 7) -> Row:
 
 
 def peak(number: int) -> Row:
-    """Memory that a scrape needs at the most, its body included, over the size of the body."""
+    """Compares the peak memory of a scrape, its body included, with the size of the body."""
     side, labels = ours(), label_sets(number)
     change([side], labels, [1.0])
     body = len(side.scrape())
@@ -174,12 +185,15 @@ def peak(number: int) -> Row:
 
 
 def main() -> None:
-    """The table."""
+    """Prints the table."""
     disable_created_metrics()  # type: ignore[no-untyped-call]  # as above
     labels = label_sets(10_000)
     with one_core():
         found = rows(
             "10,000 label sets, all changed", ours(), {"prometheus_client": peer(), "stock exporter": stock()}, labels, 0.08
+        )
+        found += rows(
+            "10,000 label sets, all changed, read directly", ours(), {"direct=False": ours(direct=False)}, labels, 0.5
         )
         found += rows(
             "10,000 label sets, 1 % changed",

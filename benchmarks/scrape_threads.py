@@ -1,6 +1,6 @@
 """Many scrapes at once while recording: ``python -m benchmarks.scrape_threads [scrapes [threads]]``
 
-48,000 by 16 threads unless told otherwise, a third each in text, in OpenMetrics and through prometheus_client's registry. Exits
+By default 48,000 scrapes by 16 threads, a third each in text, in OpenMetrics and through prometheus_client's registry. Exits
 with 1 if a body was empty, doubled or torn, or a counter fell.
 """
 
@@ -26,13 +26,13 @@ _INFINITE = re.compile(r'^h_bucket\{le="\+Inf"\} (\S+)$', re.MULTILINE)
 
 
 class _Last:
-    """The numbers that one thread saw last."""
+    """The counts in the last body that one thread saw."""
 
     def __init__(self) -> None:
         self.numbers = (0.0, 0.0)
 
     def judge(self, body: str) -> str:
-        """What is wrong with a body; nothing: ``good``."""
+        """Returns the fault of a body, or ``good``."""
         totals, counts, infinite = _TOTAL.findall(body), _COUNT.findall(body), _INFINITE.findall(body)
         if not totals or not counts or not infinite:
             return "empty"
@@ -45,7 +45,7 @@ class _Last:
 
 
 def storm(scrapes: int, threads: int) -> Counter[str]:
-    """How many bodies were ``good``, ``empty``, ``doubled``, ``torn`` (count and +Inf differ) or ``falling``."""
+    """Returns how many bodies were ``good``, ``empty``, ``doubled``, ``torn`` (count and +Inf differ) or ``falling``."""
     registry = CollectorRegistry()
     reader = PrometheusReader(True, registry=registry, scope_info_enabled=False)
     meter = MeterProvider([reader], shutdown_on_exit=False).get_meter("m")

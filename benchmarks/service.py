@@ -1,4 +1,4 @@
-"""What all of our telemetry costs a route, and an import: ``python -m benchmarks.service``"""
+"""The cost of the telemetry for a route, and of the imports: ``python -m benchmarks.service``"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import SpanKind, get_current_span
 
 from benchmarks.measure import Row, compare, one_core, show
-from telemetry import AgentOSTelemetry, Telemetry
+from telemetry import AgentOSTelemetry
 
 CALLS = 300
 SCOPE = {
@@ -36,13 +36,13 @@ SCOPE = {
 
 
 async def stub_agent() -> int:
-    """Stands for the agent: what is measured is the telemetry around it."""
+    """Stands in for the agent; the benchmark measures the telemetry around it."""
     await asyncio.sleep(0)
     return 120
 
 
-def measured(t: Telemetry) -> Callable[[], Awaitable[int]]:
-    """A decision of the limiter and a gateway call, with the metrics."""
+def measured(t: AgentOSTelemetry) -> Callable[[], Awaitable[int]]:
+    """Returns a route's work with our metrics: a decision of the limiter and a gateway call."""
 
     async def run() -> int:
         t.recorder.rate_limit_decision("/run", "allowed", "w1")
@@ -54,8 +54,8 @@ def measured(t: Telemetry) -> Callable[[], Awaitable[int]]:
     return run
 
 
-def bare(t: Telemetry) -> Callable[[], Awaitable[int]]:
-    """The same with spans and attributes only."""
+def bare(t: AgentOSTelemetry) -> Callable[[], Awaitable[int]]:
+    """Returns the same work with spans and attributes only."""
     labels = {"agent": "navi", "operation": "query", "status": "success"}
 
     async def run() -> int:
@@ -66,15 +66,15 @@ def bare(t: Telemetry) -> Callable[[], Awaitable[int]]:
     return run
 
 
-def nothing(_: Telemetry) -> Callable[[], Awaitable[int]]:
-    """The same without any telemetry of its own."""
+def nothing(_: AgentOSTelemetry) -> Callable[[], Awaitable[int]]:
+    """Returns the same work without telemetry."""
     return stub_agent
 
 
 def calls_of(
-    make: Callable[[Telemetry], Callable[[], Awaitable[int]]], loop: asyncio.AbstractEventLoop, *, contrib: bool = True
+    make: Callable[[AgentOSTelemetry], Callable[[], Awaitable[int]]], loop: asyncio.AbstractEventLoop, *, contrib: bool = True
 ) -> Callable[[], None]:
-    """Many calls of an app with the route, instrumented by contrib or not."""
+    """Returns a function that makes many calls of an app with the route, instrumented by contrib or not."""
     t = AgentOSTelemetry(span_processors=[SpanProcessor()])
     app = FastAPI()
     app.get("/run")(make(t))
@@ -96,7 +96,7 @@ def calls_of(
 
 
 def route() -> list[Row]:
-    """The route with all our telemetry against the same route with as many bare spans, and where the time goes."""
+    """Compares the route with all our telemetry to the route with as many bare spans, and shows the steps between."""
     loop = asyncio.new_event_loop()
     plain, server = calls_of(nothing, loop, contrib=False), calls_of(nothing, loop)
     spans, ours = calls_of(bare, loop), calls_of(measured, loop)
@@ -110,7 +110,7 @@ def route() -> list[Row]:
 
 
 def imports(statement: str, goal: float | None) -> Row:
-    """Seconds to import, in new processes, in turn with what it stands on."""
+    """Compares the seconds of an import with those of the packages below it, in new processes that take turns."""
     peer = "import opentelemetry.sdk.metrics, prometheus_client"
     ours, theirs = [], []
     for _ in range(9):
@@ -126,7 +126,7 @@ def _import_seconds(statement: str) -> float:
 
 
 def main() -> None:
-    """Print the table."""
+    """Prints the tables."""
     with one_core():
         show(f"The service ({CALLS} calls a time)", route())
         # The package's names load on first use: the last row is what a program pays that uses them, tracing included.

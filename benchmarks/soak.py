@@ -1,4 +1,4 @@
-"""``make soak``: the service under load for ten minutes; memory, scrapes, and whatever is opened and must be closed."""
+"""``make soak``: the service under load for ten minutes: memory, scrapes, tasks, threads, files and sockets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ READINGS = 60
 
 
 def main() -> int:
-    """Prints what grew; 1 if anything did that must not."""
+    """Prints the growth; returns 1 if a call or scrape failed, memory grows, or something was left open."""
     arguments = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     arguments.add_argument("--seconds", type=float, default=600.0)
     seconds: float = arguments.parse_args().seconds
@@ -32,7 +32,7 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="soak-") as folder,
         Service(Path(folder), SETTINGS, app="stack.instrumented_app:app") as service,
     ):
-        print(f"  {FULL:,} calls first, until what is kept on purpose is all there ...", flush=True)
+        print(f"  {FULL:,} calls first, until the service keeps all that it keeps on purpose ...", flush=True)
         return _report(soak(service, seconds, READINGS, tell))
 
 

@@ -1,8 +1,7 @@
-"""What several workers cost: ``python -m benchmarks.workers``
+"""The cost of several workers: ``python -m benchmarks.workers``
 
-Workers are processes of their own. The merged scrape of four with 2,500 label sets each stands against the scrape of one
-worker with 10,000; beside it the same for prometheus_client's multiprocess mode. Not on one core: four workers have what the
-machine has.
+Each worker is a process. The table compares the merged scrape of four workers with 2,500 label sets each to the scrape of one
+worker with 10,000, and beside it the same for prometheus_client's multiprocess mode. The workers use every core of the machine.
 """
 
 from __future__ import annotations
@@ -20,10 +19,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any
 
 from benchmarks.measure import Row, compare, one_core, show
-from benchmarks.scrape import label_sets, ours, peer
+from benchmarks.scrape import Side, label_sets, ours, peer
 from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.agentos.catalogue import A2A_REQUEST_DURATION
 from telemetry.prefork import Supervisor, Workers
@@ -33,10 +31,11 @@ from telemetry.prefork.state_directory import StateDirectory
 WORKERS, EACH = 4, 2_500
 RECYCLED, PEER_RECYCLED = 10_000, 1_000
 Labels = Sequence[dict[str, str]]
+Worker = Callable[[Connection, str, Labels, int], None]
 
 
 def main() -> None:
-    """The tables."""
+    """Prints the table."""
     whole = label_sets(WORKERS * EACH)
     apart = [whole[n * EACH : (n + 1) * EACH] for n in range(WORKERS)]
     alike = [whole[:EACH]] * WORKERS
@@ -53,22 +52,24 @@ def main() -> None:
     show("workers", found)
 
 
-def _merged(what: str, several: Sequence[Labels], one: Sequence[Labels], worker: Any, goal: float | None) -> Row:
-    """Scrapes of both in turn, all series changed in between."""
+def _merged(
+    what: str, several: Sequence[Labels], one: Sequence[Labels], worker: Callable[..., None], goal: float | None
+) -> Row:
+    """Compares merged scrapes with single ones in turn; all series change in between."""
     with _started(several, worker) as many, _started(one, worker) as single:
         times = []
         for _ in range(7):
             for pipe in (*many, *single):
-                _told(pipe, "change")
-            times.append((float(_told(many[0], "scrape")), float(_told(single[0], "scrape"))))
+                _ask(pipe, "change")
+            times.append((_ask(many[0], "scrape"), _ask(single[0], "scrape")))
     detail = f"{median(a for a, _ in times) * 1e3:.0f} ms / {median(b for _, b in times) * 1e3:.0f} ms"
     what = f"merged scrape, {WORKERS} workers x {EACH:,}, {what}"
     return Row(what, f"one worker x {WORKERS * EACH:,}", median(a / b for a, b in times), goal, detail)
 
 
 @contextmanager
-def _started(parts: Sequence[Labels], worker: Callable[..., None]) -> Iterator[list[Connection]]:
-    """A worker each, of one run, with these label sets."""
+def _started(parts: Sequence[Labels], worker: Worker) -> Iterator[list[Connection]]:
+    """Starts one worker per part, all of one run, with these label sets."""
     spawn = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -83,12 +84,12 @@ def _started(parts: Sequence[Labels], worker: Callable[..., None]) -> Iterator[l
         yield pipes
 
 
-def _told(pipe: Connection, what: str) -> Any:
+def _ask(pipe: Connection, what: str) -> float:
     pipe.send(what)
-    return pipe.recv()
+    return float(pipe.recv())
 
 
-def _serve(pipe: Connection, side: Any, labels: Labels) -> None:
+def _serve(pipe: Connection, side: Side, labels: Labels) -> None:
     pipe.send("ready")
     while True:
         what = pipe.recv()
@@ -116,22 +117,20 @@ def _peer(pipe: Connection, folder: str, labels: Labels, _supervisor: int) -> No
     from prometheus_client import CollectorRegistry, generate_latest, values
     from prometheus_client.multiprocess import MultiProcessCollector
 
-    values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]  # chosen at import, before the folder was known
-    import prometheus_client.metrics
-
-    prometheus_client.metrics.values.ValueClass = values.ValueClass
+    # The import chose the class before the folder was set.
+    values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]  # prometheus_client has no types here
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus_client leaves it so
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus_client has no types here
     side = peer()
     side.scrape = lambda: generate_latest(registry)
     _serve(pipe, side, labels)
 
 
 def recycled() -> Row:
-    """A scrape after many workers have come and gone, over that after the first of them.
+    """Compares a scrape after many workers have ended with a scrape after the first of them.
 
-    Each leaves what a worker leaves that ends: its lock, let go, and its state. The one that stays folds it, as it does every
-    second.
+    Each worker leaves what a worker leaves at its end: its released lock and its state. The remaining worker folds them, as it
+    does every second.
     """
     with tempfile.TemporaryDirectory() as folder:
         keeper, before = _small(folder), 0.0
@@ -140,7 +139,7 @@ def recycled() -> Row:
         for n in range(RECYCLED):
             worker, lock = files.new_worker()
             files.publish(worker)
-            files.save(worker, keeper.reader.local(partial(encoder.encode, worker=worker)))
+            files.save(worker, keeper.reader.read_local(partial(encoder.encode, worker=worker)))
             lock.release()
             keeper.workers._tick()  # type: ignore[union-attr]  # as above
             before = before or _scrapes(keeper)
@@ -161,7 +160,7 @@ def _small(folder: str) -> Telemetry:
 
 
 def _scrapes(telemetry: Telemetry) -> float:
-    """The median of many, the first of which do not count."""
+    """Returns the median seconds of the last 500 of 1,000 scrapes."""
     gc.collect()
     times = []
     for _ in range(1000):
@@ -172,7 +171,7 @@ def _scrapes(telemetry: Telemetry) -> float:
 
 
 def peer_recycled() -> Row:
-    """prometheus_client keeps a file for each process there ever was."""
+    """The same for prometheus_client, which keeps the files of every process that ever ran."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         from prometheus_client import CollectorRegistry, generate_latest, values
@@ -197,7 +196,7 @@ def peer_recycled() -> Row:
 
 
 def record() -> Row:
-    """A measurement of a process that is one of several, over that of one that is alone."""
+    """Compares a measurement of one of several workers with a measurement of a single process."""
     with tempfile.TemporaryDirectory() as folder:
         shared, alone = AgentOSTelemetry(workers=Workers(Path(folder) / "state")), AgentOSTelemetry()
         one, other = (t[A2A_REQUEST_DURATION].labels("navi", "query", "success") for t in (shared, alone))

@@ -1,4 +1,4 @@
-"""Dashboard, rules, data sources and the metric reference of AgentOS, all derived from ``telemetry.agentos.catalogue``.
+"""Dashboards, rules, data sources and the metric reference of AgentOS, derived from ``telemetry.agentos.catalogue``.
 
-``python -m dashboards`` writes the generated files, ``python -m dashboards --check`` fails where one differs.
+``python -m dashboards`` writes the generated files; ``python -m dashboards --check`` fails if one differs.
 """

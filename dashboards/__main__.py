@@ -1,4 +1,4 @@
-"""Writes the generated files, or with ``--check`` fails where one differs from what would be written."""
+"""Writes the generated files; with ``--check``, fails if a committed file differs from the generated text."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dashboards.alerting.rule_tests import slow_tests_yaml, tests_yaml
-from dashboards.alerting.rules import alerts_yaml, recording_yaml
-from dashboards.panels.dashboard import AGENTOS, MODELS
+from dashboards.alerting.rules import alerts_yaml, recording_yaml, slow_tests_yaml, tests_yaml
+from dashboards.panels.agentos import AGENTOS
 from dashboards.panels.lint import problems
+from dashboards.panels.models import MODELS
 from dashboards.provisioning import dashboards_yaml, datasources_yaml
 from dashboards.reference import metrics_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 
-FILES = {  # the reference first: it has every row in full, and is soon made
+FILES = {  # the reference first: it shows every row in full and is quick to build, so the mutation check ends early
     "docs/metrics.md": metrics_markdown,
     "dashboards/agentos-dashboard.json": AGENTOS.json,
     "dashboards/agentos-models.json": MODELS.json,
@@ -32,7 +32,11 @@ BOARDS = ("dashboards/agentos-dashboard.json", "dashboards/agentos-models.json")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """0 if all is well; 1 if a file differs or a dashboard breaks a rule of ``lint.py``."""
+    """Writes or checks every file.
+
+    Returns:
+        0 if all is well, 1 if a file differs or a dashboard breaks a rule of ``panels/lint.py``, 2 for an unknown argument.
+    """
     if unknown := set(arguments) - {"--check"}:
         sys.stderr.write(f"unknown: {' '.join(sorted(unknown))}; there is --check, and nothing else\n")
         return 2
@@ -44,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def stale() -> Iterator[str]:
-    """The names of the committed files that differ from what would be written."""
+    """Yields the names of the committed files that differ from the generated text."""
     for name, build in FILES.items():
         if (ROOT / name).read_text(encoding="utf-8") != build():
             yield name

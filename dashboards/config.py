@@ -1,5 +1,6 @@
-"""What a site sets: the scrape job, where the links lead, and the service level objectives. Change it here, then
-``python -m dashboards``.
+"""The settings of a site: the scrape job, the targets of the links, and the service level objectives.
+
+Change them here, then run ``python -m dashboards``.
 """
 
 from __future__ import annotations
@@ -24,22 +25,22 @@ __all__ = [
 ]
 
 JOB = "agentos"
-"""The scrape job that dashboards and rules read. Another job's copy of the numbers is never added to it."""
+"""The scrape job that dashboards and rules read. Another job's copy of the same numbers is never added to it."""
 
 GRAFANA = "http://localhost:3000"
-"""Where the alerts' dashboard links lead: Grafana as the people on call reach it."""
+"""Base address of the alerts' dashboard links: Grafana as the people on call reach it."""
 
 RUNBOOKS = "http://localhost:9090/user"
-"""Where ``docs/runbooks`` is served: Prometheus itself serves it, started with ``--web.user-assets=docs/runbooks``."""
+"""Base address of the runbooks. Prometheus itself serves them when started with ``--web.user-assets=docs/runbooks``."""
 
 UID = "agentos"
 """The dashboard's uid in Grafana."""
 
 MODELS_UID = "agentos-models"
-"""The uid of the second dashboard, that of the model calls."""
+"""The uid in Grafana of the second dashboard, about the model calls."""
 
 SLO_DAYS = 30
-"""The period of the objectives."""
+"""The period of the objectives, in days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,34 +50,34 @@ class Objective:
     name: str
     target: float
     under: float = 0.0
-    """For a latency objective: seconds within which a call is good; a bucket bound of the histogram."""
+    """For a latency objective: the seconds within which a call is good, a bucket bound of the histogram."""
 
     @property
     def budget(self) -> float:
-        """The share that may be bad."""
+        """The share of calls that may be bad."""
         return round(1 - self.target, 10)
 
 
 AVAILABILITY = Objective("availability", 0.995)
 LATENCY = Objective("latency", 0.95, under=2.5)
 FIRST_TOKEN = Objective("first_token", 0.9, under=5)
-"""Streams of a model provider whose first text comes in time. It has an alert for each provider, and no error budget."""
+"""Streams of a model provider whose first text comes within 5 s. It has an alert per provider and no error budget."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What model calls may cost, by the operator's prices, and how much too fast it may be spent."""
+    """The money that model calls may cost, by the operator's prices, and the speed of spending that raises the alert."""
 
     usd: float
-    """US dollars for ``SLO_DAYS`` days."""
+    """US dollars per ``SLO_DAYS`` days."""
     rate: float
-    """How many times too fast before somebody hears of it, over the long window and still over the short one."""
+    """The alert fires when the money is spent this many times too fast, over the long window and the short one."""
     long: str
     short: str
 
     @property
     def hourly(self) -> float:
-        """US dollars an hour that use it up exactly."""
+        """US dollars per hour that use up the budget exactly."""
         return round(self.usd / (SLO_DAYS * 24), 4)
 
 
@@ -85,7 +86,7 @@ SPENDING = Budget(1000, 6, long="1h", short="10m")
 
 @dataclass(frozen=True, slots=True)
 class Burn:
-    """How fast a budget may burn before somebody hears of it, measured over a long and a short window."""
+    """An alert of an objective: the error budget burns ``rate`` times too fast over a long and a short window."""
 
     severity: str
     rate: float
@@ -93,7 +94,7 @@ class Burn:
     short: str
     wait: str
     gone_in: str
-    """How long the whole budget lasts at this rate."""
+    """How long the whole budget lasts at this rate, in words."""
 
 
 # https://sre.google/workbook/alerting-on-slos/ (6: Multiwindow, Multi-Burn-Rate Alerts)

@@ -1,4 +1,4 @@
-"""PromQL from catalogue entries. A name, label key, label value or bucket bound that the entry has not raises here."""
+"""PromQL from catalogue rows. A label key, label value or bucket bound that the row does not have raises an error."""
 
 from __future__ import annotations
 
@@ -19,22 +19,36 @@ class Not:
 
 
 Value: TypeAlias = str | tuple[str, ...] | Not
-"""What a label must be: a value, one of several, or anything but one."""
+"""The condition on a label: equal to a value, one of several values, or any value except one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Queries about one job. ``variables`` (label key -> regular expression) narrow metrics with that open label.
+    """Builds queries about one job.
 
-    The expressions stand between backticks, where PromQL takes them as they are, whatever quotes a value has. Label keys are
-    those of the catalogue; the queries have them as Prometheus writes them.
+    Label keys in the arguments are the catalogue's; the queries have them as Prometheus writes them.
+
+    Args:
+        job: The scrape job.
+        variables: Label key -> regular expression; it narrows every metric that has this open label. The query has the
+            expression between backticks, where PromQL takes any quotes in a value as they are.
     """
 
     job: str
     variables: Mapping[str, str]
 
     def series(self, metric: Metric, part: str = "", **where: Value) -> str:
-        """The selector of a metric's series; ``part`` is a histogram's ``bucket``, ``sum`` or ``count``."""
+        """Returns the selector of a metric's series.
+
+        Args:
+            metric: The row of the catalogue.
+            part: ``bucket``, ``sum`` or ``count`` of a histogram; empty for every other kind.
+            where: Conditions by label key.
+
+        Raises:
+            KeyError: If the metric has no such label.
+            ValueError: If a histogram comes without a part, another metric with one, or a value is outside its label.
+        """
         if (metric.kind is Kind.HISTOGRAM) != bool(part):
             raise ValueError(f"{metric.name} is a {metric.kind.value}: it has {'no part' if part else 'parts only'}")
         matchers = [f'job="{self.job}"', *self._narrowed(metric, where)]
@@ -49,54 +63,62 @@ class Query:
         ]
 
     def level(self, metric: Metric, *by: str) -> str:
-        """A gauge's level by label keys: of several series the sum, or the highest where the catalogue says so."""
+        """Returns a gauge's level by label keys: the sum of the series, or their maximum where the catalogue says so."""
         return _sum(metric, by, self.series(metric), "max" if metric.multiprocess_mode is MultiprocessMode.MAX else "sum")
 
     def count_at(self, metric: Metric, value: int) -> str:
-        """How many series of a gauge are at this value."""
+        """Returns the number of a gauge's series that have this value."""
         return f"sum({self.series(metric)} == bool {value})"
 
     def highest(self, metric: Metric, window: str, *by: str) -> str:
-        """The highest that a gauge was in the window, by label keys."""
+        """Returns a gauge's maximum over the window, by label keys."""
         return _sum(metric, by, f"max_over_time({self.series(metric)}[{window}])", "max")
 
     def rate(self, metric: Metric, window: str, *by: str, part: str = "", **where: Value) -> str:
-        """Events a second over the window, by label keys."""
+        """Returns events per second over the window, by label keys."""
         return _sum(metric, by, f"rate({self.series(metric, part, **where)}[{window}])")
 
     def increase(self, metric: Metric, window: str, *by: str, offset: str = "", part: str = "", **where: Value) -> str:
-        """Events in the window, which ends ``offset`` ago, by label keys."""
+        """Returns the number of events in the window, which ends ``offset`` ago, by label keys."""
         past = f" offset {offset}" if offset else ""
         return _sum(metric, by, f"increase({self.series(metric, part, **where)}[{window}]{past})")
 
     def quantile(self, q: float, metric: Metric, window: str, *by: str) -> str:
-        """A quantile of a histogram, by label keys; no sample where nothing was observed."""
+        """Returns a quantile of a histogram, by label keys; no sample where nothing was observed."""
         buckets = _sum(metric, ("le", *by), f"rate({self.series(metric, 'bucket')}[{window}])")
         return only_numbers(f"histogram_quantile({q}, {buckets})")
 
     def mean(self, metric: Metric, window: str, *by: str) -> str:
-        """The mean of a histogram, by label keys; no sample where nothing was observed."""
+        """Returns the mean of a histogram, by label keys; no sample where nothing was observed."""
         total, count = (self.rate(metric, window, *by, part=part) for part in ("sum", "count"))
         return only_numbers(f"{total} / {count}")
 
     def at_or_below(self, metric: Metric, bound: float, window: str, *by: str) -> str:
-        """Observations a second that were at most a bucket bound."""
+        """Returns observations per second of at most ``bound``, by label keys.
+
+        Raises:
+            ValueError: If ``bound`` is not a bucket bound of the metric.
+        """
         bucket = self.series(metric, "bucket")
         return _sum(metric, by, f"rate({bucket[:-1]}, {le(metric, bound)}}}[{window}])")
 
 
 def only_numbers(expr: str) -> str:
-    """Drops the NaN that comes of dividing by no traffic: a comparison with NaN is never true."""
+    """Drops the NaN of a division by zero traffic: a comparison with NaN is never true."""
     return f"{expr} >= 0"
 
 
 def ratio(part: str, whole: str) -> str:
-    """The share of ``part`` in ``whole``: 0 where no part was ever seen, no sample where ``whole`` is 0."""
+    """Returns the share of ``part`` in ``whole``: 0 where ``part`` has no series, no sample where ``whole`` is 0."""
     return only_numbers(f"({part} or 0 * {whole}) / {whole}")
 
 
 def le(metric: Metric, bound: float) -> str:
-    """A matcher of a bucket's upper bound, however its text is written: ``2.5`` and ``2.50``, ``1`` and ``1.0``."""
+    """Returns a matcher of a bucket's upper bound that fits every spelling: ``2.5`` and ``2.50``, ``1`` and ``1.0``.
+
+    Raises:
+        ValueError: If ``bound`` is not a bucket bound of the metric.
+    """
     if bound not in metric.bounds:
         raise ValueError(f"{metric.name} has no bucket bound {bound:g}, it has {', '.join(f'{b:g}' for b in metric.bounds)}")
     whole, _, fraction = f"{bound:g}".partition(".")

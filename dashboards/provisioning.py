@@ -1,9 +1,9 @@
-"""Grafana's provisioning: the data sources with their links between metrics and traces, and where the dashboards lie."""
+"""Grafana's provisioning: the data sources, with the links between metrics and traces, and the dashboards' folder."""
 
 from __future__ import annotations
 
 from dashboards.config import JOB
-from dashboards.yaml_text import text
+from dashboards.yaml_text import to_yaml
 from telemetry.agentos.catalogue import A2A_REQUEST_DURATION, A2A_REQUESTS, CACHE_OPERATIONS, CCR_REQUESTS, RATE_LIMIT_HITS
 
 __all__ = ["dashboards_yaml", "datasources_yaml"]
@@ -11,20 +11,20 @@ __all__ = ["dashboards_yaml", "datasources_yaml"]
 PROMETHEUS, JAEGER, TEMPO = "agentos-prometheus", "agentos-jaeger", "agentos-tempo"
 
 COUNTERS = (A2A_REQUESTS, CCR_REQUESTS, CACHE_OPERATIONS, RATE_LIMIT_HITS)
-"""One counter for each kind of span that is measured."""
+"""One counter for each kind of measured span."""
 
 SCRAPE_INTERVAL = "15s"
 
 
 def datasources_yaml() -> str:
-    """Prometheus, whose exemplars lead to Jaeger, and Jaeger and Tempo, whose spans lead to the metrics."""
-    return text({"apiVersion": 1, "datasources": [_prometheus(), _traces("Jaeger", JAEGER), _traces("Tempo", TEMPO)]})
+    """Returns the data sources: Prometheus with exemplar links to Jaeger, Jaeger and Tempo with links from spans to metrics."""
+    return to_yaml({"apiVersion": 1, "datasources": [_prometheus(), _traces("Jaeger", JAEGER), _traces("Tempo", TEMPO)]})
 
 
 def dashboards_yaml() -> str:
-    """Where Grafana finds the dashboards: every one in this folder."""
+    """Returns the provider that loads every dashboard in Grafana's dashboard folder."""
     provider = {"name": "AgentOS", "type": "file", "allowUiUpdates": False, "options": {"path": "/var/lib/grafana/dashboards"}}
-    return text({"apiVersion": 1, "providers": [provider]})
+    return to_yaml({"apiVersion": 1, "providers": [provider]})
 
 
 def _prometheus() -> dict[str, object]:
@@ -66,14 +66,14 @@ def _traces(name: str, uid: str) -> dict[str, object]:
 
 
 def span_keys() -> list[str]:
-    """Label keys that a measured span carries under the same name."""
+    """Returns the label keys that a measured span has as attributes of the same name."""
     return list(dict.fromkeys(label.key for metric in COUNTERS for label in metric.labels if label.on_span))
 
 
 def span_queries() -> dict[str, str]:
-    """Queries about the series that a span was counted in; Grafana writes the span's labels for ``$__tags``.
+    """Returns queries about the series that counted a span, by title; Grafana replaces ``$__tags`` with the span's labels.
 
-    The label keys of a span fit one counter only, so one query serves every kind of span.
+    A span's label keys fit one counter only, so one query serves every kind of span.
     """
     names = "|".join(metric.prometheus_name for metric in COUNTERS)
     bucket = f'{A2A_REQUEST_DURATION.prometheus_name}_bucket{{job="{JOB}", $__tags}}'

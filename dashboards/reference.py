@@ -1,4 +1,4 @@
-"""The metric reference, docs/metrics.md."""
+"""The metric reference, ``docs/metrics.md``."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _TABLE = """| label | values |
 
 
 def metrics_markdown() -> str:
-    """The whole reference."""
+    """Returns the whole reference as Markdown."""
     every = (*AGENTOS, *DESCRIPTIVE, *ROWS, *LATEST.rows)
     contents = "".join(f"- [`{m.prometheus_name}`](#{m.prometheus_name.lower()}): {m.help.rstrip('.')}\n" for m in every)
     parts = [
@@ -80,15 +80,15 @@ def _section(metric: Metric) -> str:
         f"- Prometheus type: {_TYPES[metric.kind]}",
         f"- OpenTelemetry: {metric.kind.value} `{metric.name}`{unit}",
         f"- Recorded in: `{metric.recorded_in}`",
-        *_together(metric),
+        *_several(metric),
         *_buckets(metric),
     ]
     labels = "".join(f"| `{label.prometheus_key}` | {_domain(label)} |\n" for label in metric.labels)
     return "\n".join([*lines, "", _TABLE + labels if labels else "No labels.\n", f"```promql\n{_example(metric)}\n```\n"])
 
 
-def _together(metric: Metric) -> Iterator[str]:
-    """What a gauge shows for several workers, where that is not their sum."""
+def _several(metric: Metric) -> Iterator[str]:
+    """The line about a gauge that shows the maximum of several workers instead of their sum."""
     if metric.multiprocess_mode is MultiprocessMode.MAX:
         yield "- Of several workers the highest is shown, and of several instances the highest counts"
 
@@ -128,7 +128,7 @@ def _example(metric: Metric) -> str:
 
 
 def _before() -> Iterator[str]:
-    """The version of the conventions before: what it lacks, and each row that differs in more than its provider's key."""
+    """The previous version of the conventions: the rows it lacks, and each row that differs in more than its provider's key."""
     old = {row.name: row for row in V1_36.rows}
     missing = [f"`{row.prometheus_name}`" for row in LATEST.rows if row.name not in old]
     yield (
@@ -144,7 +144,7 @@ def _before() -> Iterator[str]:
 
 
 def _with_provider(row: Metric) -> Metric:
-    """A latest row with the old version's key of the provider."""
+    """A latest row with the previous version's provider key."""
     return replace(row, labels=tuple(V1_36.provider if label == LATEST.provider else label for label in row.labels))
 
 

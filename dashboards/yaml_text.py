@@ -1,18 +1,18 @@
-"""YAML as the generated files have it: in the order of the program, long expressions as blocks, a note at the top."""
+"""YAML for the generated files: keys in insertion order, multi-line texts as blocks, a note at the top."""
 
 from __future__ import annotations
 
 import yaml
 
-__all__ = ["text"]
+__all__ = ["to_yaml"]
 
 NOTE = "# Written by `python -m dashboards`; change dashboards/*.py, not this file.\n"
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what has line breaks as a block, and no anchors."""
+    """Writes multi-line strings as blocks, and no anchors."""
 
-    def ignore_aliases(self, data: object) -> bool:  # the base class asks about each value
+    def ignore_aliases(self, data: object) -> bool:  # the base class asks for each value whether it may become an anchor
         return True
 
 
@@ -23,6 +23,6 @@ def _string(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _string)
 
 
-def text(data: object) -> str:
-    """``data`` as a YAML document."""
+def to_yaml(data: object) -> str:
+    """Returns ``data`` as a YAML document, after a note that says how the file is generated."""
     return NOTE + yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)

@@ -1,4 +1,4 @@
-"""``python -m demo``: starts the service and a load, shows ``/metrics`` live; Ctrl-C stops both."""
+"""``python -m demo``: starts the service and a load, and shows ``/metrics`` live; Ctrl-C stops both."""
 
 from __future__ import annotations
 
@@ -28,9 +28,13 @@ SCRAPE_SECONDS = 0.5
 
 
 def main() -> int:
-    """Runs until Ctrl-C; with CI=true or without a terminal for 20 seconds. 0 unless the service fails."""
+    """Runs until Ctrl-C, or for 20 seconds with CI=true or without a terminal.
+
+    Returns:
+        0, or 1 if the service fails.
+    """
     arguments = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    arguments.add_argument("--seconds", type=float, help="end by itself after so long (default: with Ctrl-C)")
+    arguments.add_argument("--seconds", type=float, help="end after this many seconds (default: with Ctrl-C)")
     seconds: float | None = arguments.parse_args().seconds
     if seconds is None and (os.environ.get("CI") == "true" or not sys.stdout.isatty()):
         seconds = BOUNDED_SECONDS
@@ -71,7 +75,7 @@ async def _show(service: Service, console: Console, seconds: float | None) -> No
 
 
 async def _scrapes(url: str, history: History, stop: asyncio.Event) -> AsyncIterator[Scrape]:
-    """Reads ``/metrics`` twice a second, and once more at the end."""
+    """Yields a scrape twice a second, and one more at the end."""
     async with httpx.AsyncClient(base_url=url, timeout=10) as client:
         while True:
             last = stop.is_set()

@@ -1,4 +1,4 @@
-"""The picture: the Overview row as tiles, below it what each agent, workspace, provider and cache operation did."""
+"""The terminal's picture: the Overview row as tiles, and tables of agents, workspaces, providers and the cache."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DURATION = "a2a_request_duration_seconds"
 
 
 def overview(history: History) -> dict[str, str]:
-    """Title and value of each panel of the dashboard's Overview row."""
+    """Returns the value of each panel of the dashboard's Overview row, by title."""
     requests = history.increase("a2a_requests_total", FIVE_MINUTES)
     errors = history.increase("a2a_requests_total", FIVE_MINUTES, status="error")
     return {
@@ -35,7 +35,7 @@ def overview(history: History) -> dict[str, str]:
 
 
 def board(history: History, title: str) -> RenderableType:
-    """Everything on one screen."""
+    """Returns the whole picture."""
     tiles = [
         Panel(Text(value, style="bold green", justify="center"), title=name, width=24)
         for name, value in overview(history).items()

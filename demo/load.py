@@ -1,4 +1,4 @@
-"""A small, bounded load over real HTTP: two agents, three workspaces, one of them too fast."""
+"""A small, bounded load over real HTTP: two agents and three workspaces, one of which exceeds its rate limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import httpx
 
 __all__ = ["SERVICE_SETTINGS", "WORKSPACES", "Workspace", "run"]
 
-# The greedy workspace meets the limit and one provider fails now and then, so that every panel has something to show.
+# The greedy workspace exceeds the limit and the providers fail now and then, so that every panel has something to show.
 SERVICE_SETTINGS: Mapping[str, str] = {
     "AGENTOS_RATE_LIMIT": "4/second",
     "AGENTOS_CLIENT_RATE_LIMIT": "off",
@@ -24,7 +24,7 @@ SERVICE_SETTINGS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """One caller: so many requests at once, each time after so many seconds."""
+    """One caller: ``at_once`` requests together, with a pause of ``every`` seconds."""
 
     name: str
     at_once: int
@@ -42,7 +42,7 @@ _QUESTIONS = tuple(
 
 
 async def run(url: str, stop: asyncio.Event) -> None:
-    """Sends until ``stop`` is set; what an agent answers is not looked at, what the service measures is the point."""
+    """Sends requests until ``stop`` is set and ignores the answers: the demo shows the service's measurements."""
     async with httpx.AsyncClient(base_url=url, timeout=10) as client:
         operations = await _operations(client)
         async with asyncio.TaskGroup() as callers:
@@ -51,7 +51,7 @@ async def run(url: str, stop: asyncio.Event) -> None:
 
 
 async def _operations(client: httpx.AsyncClient) -> dict[str, str]:
-    """Each agent's first operation, from the service's own list."""
+    """Returns each agent's first operation, from the service's own list."""
     agents = (await client.get("/agents", headers={"X-Workspace-Id": WORKSPACES[0].name})).raise_for_status().json()
     return {agent["name"]: next(iter(agent["operations"])) for agent in agents}
 

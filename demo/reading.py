@@ -1,4 +1,4 @@
-"""Scrapes over time, and what the Overview row of the dashboard would show of them."""
+"""Scrapes over time, and the queries of the dashboard's Overview row on them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Key = tuple[str, frozenset[tuple[str, str]]]
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """One answer of ``/metrics`` and the second it was taken."""
+    """One answer of ``/metrics`` and its time in seconds."""
 
     at: float
     samples: dict[Key, float]
@@ -31,24 +31,24 @@ class Scrape:
         return cls(at, samples)
 
     def select(self, name: str, **labels: str) -> Iterator[tuple[dict[str, str], float]]:
-        """The samples of that name which carry these labels."""
+        """Yields labels and value of each sample with this name and these labels."""
         wanted = set(labels.items())
         for (sample_name, pairs), value in self.samples.items():
             if sample_name == name and wanted <= pairs:
                 yield dict(pairs), value
 
     def total(self, name: str, **labels: str) -> float:
-        """The sum over the series that carry these labels."""
+        """Returns the sum over the series with these labels."""
         return sum(value for _, value in self.select(name, **labels))
 
     def values(self, name: str, key: str) -> list[str]:
-        """The values of one label, in order."""
+        """Returns the values of one label, sorted."""
         return sorted({labels[key] for labels, _ in self.select(name) if key in labels})
 
 
 @dataclass
 class History:
-    """The scrapes of the last hour. A window that is longer than the history reaches back to its first scrape."""
+    """The scrapes of the last hour. A window longer than the history starts at the first scrape."""
 
     keep: float = 3600.0
     scrapes: deque[Scrape] = field(default_factory=deque)
@@ -63,15 +63,15 @@ class History:
         return self.scrapes[-1]
 
     def since(self, window: float) -> Scrape:
-        """The oldest scrape within the window."""
+        """Returns the oldest scrape within the window, in seconds."""
         return next(scrape for scrape in self.scrapes if scrape.at >= self.last.at - window)
 
     def increase(self, name: str, window: float, **labels: str) -> float:
-        """What the counters grew by: the plain difference, not extrapolated as PromQL's is."""
+        """Returns the plain increase of the counters, without PromQL's extrapolation."""
         return self.last.total(name, **labels) - self.since(window).total(name, **labels)
 
     def quantile(self, q: float, name: str, window: float, **labels: str) -> float:
-        """``histogram_quantile`` over the increase of the buckets; NaN where nothing was observed."""
+        """Returns ``histogram_quantile`` over the increase of the buckets; NaN if nothing was observed."""
         bounds = sorted({float(found["le"]) for found, _ in self.last.select(f"{name}_bucket", **labels)})
         first = self.since(window)
         counts = [_at_most(self.last, name, bound, labels) - _at_most(first, name, bound, labels) for bound in bounds]

@@ -1,4 +1,4 @@
-"""The service with a window in it, for those who look for leaks: ``uvicorn stack.watched:app``, ``GET /-/alive``."""
+"""The service with ``GET /-/alive``, which counts what lives in its process: ``uvicorn stack.instrumented_app:app``."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["alive", "app"]
 
 
 def alive() -> dict[str, int]:
-    """What lives in this process: memory, tasks, threads, files and sockets."""
+    """Returns this process' memory in bytes and its numbers of memory blocks, tasks, threads, sockets and files."""
     gc.collect()
     kinds = [_what(entry) for entry in Path("/proc/self/fd").iterdir()]
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {
         "resident": pages * os.sysconf("SC_PAGE_SIZE"),
-        "blocks": sys.getallocatedblocks(),  # objects and texts of the interpreter: what a leak adds to, without the noise
+        "blocks": sys.getallocatedblocks(),  # the interpreter's own blocks: a leak adds to them, the allocator's noise does not
         "tasks": len(asyncio.all_tasks()),
         "threads": threading.active_count(),
         "sockets": sum(kind.startswith("socket:") for kind in kinds),
@@ -34,7 +34,7 @@ def alive() -> dict[str, int]:
 
 
 def _what(descriptor: Path) -> str:
-    """What it leads to; nothing for the one that the listing itself needed."""
+    """The target of a descriptor; empty for the descriptor of the listing itself, which is closed by now."""
     try:
         return str(descriptor.readlink())
     except FileNotFoundError:
@@ -42,7 +42,7 @@ def _what(descriptor: Path) -> str:
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers ``/-/alive`` itself; all else is the service's."""
+    """Answers ``/-/alive``, and hands every other request to the service."""
     if scope["type"] == "http" and scope["path"] == "/-/alive":
         await Response(json.dumps(alive()), media_type="application/json")(scope, receive, send)
     else:

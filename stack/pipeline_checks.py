@@ -1,4 +1,4 @@
-"""Service, Collector, Prometheus and Jaeger, joined as an operator joins them: scraped and pushed at once."""
+"""Service, Collector, Prometheus and Jaeger, connected as an operator connects them: scraped and pushed at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stack.servers.jaeger import Jaeger, Span
 from stack.servers.prometheus import Prometheus, scrape_job
 from stack.servers.service import Service
 
-__all__ = ["MIXED", "OURS", "PUSHED", "SCRAPED", "Chain", "joined", "own_series", "series", "stored_series"]
+__all__ = ["MIXED", "OURS", "PUSHED", "SCRAPED", "Pipeline", "own_series", "running_pipeline", "series", "stored_series"]
 
 SCRAPED = "agentos"
 PUSHED = "otlp/agentos"
@@ -30,15 +30,15 @@ MIXED = {
         '{"swift": {"latency": 0.005, "failure_rate": 0.4}, "steady": {"latency": 0.01, "failure_rate": 0.4}}'
     ),
     "AGENTOS_RATE_LIMIT": "150/hour",
-    "AGENTOS_BREAKER_FAILURES": "0",  # an open breaker would turn what is left of the calls into errors
+    "AGENTOS_BREAKER_FAILURES": "0",  # an open breaker would turn all further calls into errors
 }
-"""Settings that make calls fail and be denied now and then."""
+"""Settings that make some calls fail and some denied."""
 _PUSH = {"OTEL_METRIC_EXPORT_INTERVAL": "1000", "OTEL_BSP_SCHEDULE_DELAY": "500"}
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
-    """The running servers."""
+class Pipeline:
+    """The four running servers."""
 
     jaeger: Jaeger
     prometheus: Prometheus
@@ -46,19 +46,19 @@ class Chain:
     service: Service
 
     def counts(self, metric: str, job: str, *keys: str) -> Counter[tuple[str, ...]]:
-        """A counter (with matchers, where ``metric`` has them) by these labels, without what is 0."""
+        """Returns a counter's nonzero values by label keys; ``metric`` may have matchers."""
         name, _, matchers = metric.rstrip("}").partition("{")
         selector = ",".join(filter(None, (matchers, f'job="{job}"')))
         samples = self.prometheus.query(f"sum by ({','.join(keys)}) ({name}{{{selector}}})")
         return Counter({tuple(s.labels[k] for k in keys): int(s.value) for s in samples if s.value})
 
     def spans(self, name: str) -> list[Span]:
-        """All spans of that name in the trace store."""
+        """Returns all spans of this name in the trace store."""
         return [span for span in self.jaeger.spans("agentos") if span.name == name]
 
 
 @contextmanager
-def joined(
+def running_pipeline(
     folder: Path,
     settings: Mapping[str, str] = {},
     *,
@@ -66,10 +66,16 @@ def joined(
     collector: Mapping[str, str] = {},
     program: Callable[[str], Path] = binary,
     workers: int = 1,
-) -> Iterator[Chain]:
-    """Starts all four, the service last, with these variables for it and for the Collector.
+) -> Iterator[Pipeline]:
+    """Starts the four servers, the service last, and stops them at the end.
 
-    ``program`` finds a part's program; the service has so many ``workers``.
+    Args:
+        folder: Holds the servers' files.
+        settings: Environment variables of the service.
+        protocol: The OTLP protocol of the service, ``grpc`` or ``http/protobuf``.
+        collector: Environment variables of the Collector.
+        program: Returns the path of a server's program by its name.
+        workers: Number of the service's workers.
     """
     jaeger = Jaeger(program("jaeger"), folder / "jaeger")
     service = Service(folder / "service", {"AGENTOS_STATE_DIRECTORY": str(folder / "state")}, workers=workers)
@@ -83,19 +89,22 @@ def joined(
     with ExitStack() as stack:
         for server in (jaeger, prometheus, between, service):
             stack.enter_context(server)
-        yield Chain(jaeger, prometheus, between, service)
+        yield Pipeline(jaeger, prometheus, between, service)
 
 
 Series = dict[tuple[tuple[str, str], ...], float]
 
 
 def series(prometheus: Prometheus, job: str) -> Series:
-    """Every sample of ours under a job, by name and labels; ``le`` as a number, for the two ways write it differently."""
+    """Returns a job's samples of the catalogue's metrics by name and labels.
+
+    ``le`` is normalized, because scrape and push spell it differently.
+    """
     return stored_series((sample.labels, sample.value) for sample in prometheus.query(f'{{job="{job}",{OURS}}}'))
 
 
 def stored_series(samples: Iterable[tuple[Mapping[str, str], float]]) -> Series:
-    """A store's samples, without what the store added to their labels: those of several instances together."""
+    """Returns a store's samples without the labels that the store adds; the values of several instances are summed."""
     found: dict[tuple[tuple[str, str], ...], list[float]] = {}
     for labels, value in samples:
         found.setdefault(_key(labels), []).append(value)
@@ -103,7 +112,7 @@ def stored_series(samples: Iterable[tuple[Mapping[str, str], float]]) -> Series:
 
 
 def own_series(service: Service) -> Series:
-    """The same of what the service shows itself."""
+    """Returns the same from the service's own ``/metrics``."""
     families = text_string_to_metric_families(service.metrics())
     samples = [sample for family in families for sample in family.samples if re.fullmatch(_NAMES, sample.name)]
     return {_key({**sample.labels, "__name__": sample.name}): sample.value for sample in samples}

@@ -1,6 +1,7 @@
 """OpenTelemetry metrics declared once, recorded cheaply, served to Prometheus exactly.
 
-The names below load on first use, so that importing a definition does not import the SDK.
+The names below load on first use: importing a definition does not import the SDK, and a service with a catalogue of its
+own loads nothing of ``telemetry.agentos``.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from telemetry.agentos.catalogue import AGENTOS as AGENTOS
-    from telemetry.agentos.default import AgentOSTelemetry as AgentOSTelemetry
     from telemetry.agentos.default import current as current
     from telemetry.agentos.default import install as install
     from telemetry.agentos.recorder import Recorder as Recorder
+    from telemetry.agentos.telemetry import AgentOSTelemetry as AgentOSTelemetry
     from telemetry.exposition import Exposition as Exposition
     from telemetry.exposition import PrometheusReader as PrometheusReader
     from telemetry.metric import Catalogue as Catalogue
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from telemetry.pipeline import Telemetry as Telemetry
     from telemetry.tracing.timer import RequestTimer as RequestTimer
 
-_HOMES = {
+_MODULES = {
     "AGENTOS": "telemetry.agentos.catalogue",
-    "AgentOSTelemetry": "telemetry.agentos.default",
+    "AgentOSTelemetry": "telemetry.agentos.telemetry",
     "Catalogue": "telemetry.metric",
     "CatalogueError": "telemetry.metric",
     "Exposition": "telemetry.exposition",
@@ -37,10 +38,18 @@ _HOMES = {
     "install": "telemetry.agentos.default",
 }
 
-__all__ = list(_HOMES)  # kept beside the homes
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        value = globals()[name] = getattr(import_module(_MODULES[name]), name)
+    except AttributeError as error:  # which ``from telemetry import ...`` would hide: "cannot import name"
+        raise ImportError(f"{_MODULES[name]} cannot be imported: {error}") from error
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

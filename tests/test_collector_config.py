@@ -1,4 +1,4 @@
-"""What ``otel-collector.yaml`` promises to an operator, read from the file. ``tests/stack`` runs it."""
+"""Properties of ``otel-collector.yaml``, read from the file. ``tests/stack/test_collector.py`` runs it."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ FROM_OUTSIDE = {name: one for name, one in PIPELINES.items() if set(one["receive
 
 @pytest.mark.parametrize("name", FROM_OUTSIDE)
 def test_the_memory_limiter_comes_first(name: str) -> None:
-    """What comes from outside meets the limiter before anything else."""
+    """Each pipeline that receives data from outside has the memory limiter as its first processor."""
     assert FROM_OUTSIDE[name]["processors"][0] == "memory_limiter"
 
 
 @pytest.mark.parametrize("name", [name for name in FROM_OUTSIDE if name != "metrics/scraped"])
-def test_secrets_are_removed_from_what_is_pushed(name: str) -> None:
-    """Every pipeline that an application pushes into removes secrets before it sends anything on."""
+def test_secrets_are_removed_from_pushed_data(name: str) -> None:
+    """Each pipeline that applications push into removes secrets as its second step."""
     assert FROM_OUTSIDE[name]["processors"][1] == "transform/secrets"
 
 
 @pytest.mark.parametrize("name", EXPORTERS)
-def test_an_exporter_keeps_what_it_cannot_send(name: str) -> None:
-    """Each exporter tries for ever, and what waits for it lies on disk."""
+def test_an_exporter_keeps_unsent_data(name: str) -> None:
+    """Each exporter retries without limit and has its queue on disk."""
     exporter = EXPORTERS[name]
     assert exporter["retry_on_failure"]["max_elapsed_time"] == 0
     assert "wal" in exporter or exporter["sending_queue"]["storage"] == "file_storage"
 
 
 def _addresses(part: Any) -> Iterator[str]:
-    """The defaults of all that is listened on."""
+    """Yields the default of each address that the Collector listens on."""
     if isinstance(part, dict):
         for key, value in part.items():
             if key in ("endpoint", "host"):
@@ -49,7 +49,7 @@ def _addresses(part: Any) -> Iterator[str]:
             yield from _addresses(value)
 
 
-def test_nothing_is_bound_beyond_loopback_unless_told() -> None:
-    """Every address that is listened on comes by environment, and its default is loopback."""
+def test_only_loopback_is_bound_by_default() -> None:
+    """Each address that the Collector listens on is set by environment, and its default is loopback."""
     bound = list(_addresses([CONFIG["receivers"], CONFIG["extensions"], CONFIG["service"]["telemetry"]]))
     assert [address.partition(":")[0] for address in bound] == ["127.0.0.1"] * 5

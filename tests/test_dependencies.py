@@ -1,4 +1,4 @@
-"""Every dependency is there for something, and says for what."""
+"""Each dependency has a stated purpose and is used."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ BY_COMMAND = {
     "uv": ("Makefile", "uv pip compile"),
     "uvicorn-worker": ("stack/servers/service.py", "uvicorn_worker"),
 }
-"""What no line of ours imports: the file that makes use of it, and the words of that."""
+"""Packages that no module imports: the file that uses them, and the text that does."""
 
 
-def test_each_says_what_it_is_for() -> None:
-    """Behind each dependency stands its purpose."""
+def test_each_has_a_stated_purpose() -> None:
+    """Each dependency has a comment with its purpose."""
     assert len(NAMES) > 25
     assert [line for line in LINES if not re.search(r"  # \S", line)] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_is_used(name: str) -> None:
-    """Some module of ours imports it, or a command of ours runs it."""
+    """One of our modules imports it, or one of our commands runs it."""
     if name.lower() in BY_COMMAND:
         file, words = BY_COMMAND[name.lower()]
         assert words in (ROOT / file).read_text()

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_the_python_lock_pins_each_package_by_hashes() -> None:
-    """Every requirement has one version and at least one hash, and no line has an address."""
+    """Each requirement has one version and at least one hash, and no line has an address."""
     text = (ROOT / "requirements.lock").read_text()
     assert "://" not in text
     assert "index-url" not in text
@@ -20,7 +20,7 @@ def test_the_python_lock_pins_each_package_by_hashes() -> None:
 
 
 def test_the_lock_of_grafanas_packages_pins_each_by_its_hash() -> None:
-    """Every package has one version and an integrity hash, and none says from where it comes."""
+    """Each package has one version and an integrity hash, and none names its origin."""
     packages = json.loads((ROOT / "tests/stack/grafana/package-lock.json").read_text())["packages"]
     locked = {name: package for name, package in packages.items() if name}
     assert len(locked) > 500

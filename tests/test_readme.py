@@ -1,4 +1,4 @@
-"""The README's Python does what it says."""
+"""The README's Python examples run and give the results they state."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def test_a_service_with_its_own_catalogue_works_as_shown(monkeypatch: pytest.Mon
     assert "a2a_" not in text
 
 
-def test_the_metrics_by_prometheus_clients_words_work_as_shown() -> None:
-    """The last example, a program of its own, prints the counter that it counted."""
+def test_the_metrics_in_prometheus_clients_style_work_as_shown() -> None:
+    """The last example, run as a program, prints the counter that it incremented."""
     block = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[2]
     shown = subprocess.run([sys.executable, "-c", block], cwd=README.parent, capture_output=True, text=True, check=True).stdout
     assert re.search(r'a2a_requests_total\{agent="navi",operation="query",status="success"\} 1\n', shown)

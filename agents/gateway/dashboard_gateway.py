@@ -17,8 +17,6 @@ from agents.gateway.agent_client import AgentClient
 from agents.gateway.failure import RunFailure, failure_of
 from agents.gateway.run import Run, state_of
 from agents.gateway.transport import Exchange
-from telemetry.agentos.a2a_recording import A2ACallDetails
-from telemetry.agentos.calls import A2ACall
 from telemetry.agentos.recorder import Recorder
 
 __all__ = ["DashboardGateway", "UnknownAgent", "UnknownOperation"]
@@ -118,15 +116,15 @@ class DashboardGateway:
         deadline = clock() + self.timeout
         async with (
             self._recorder.a2a_call(agent=run.agent, operation=run.operation) as call,
-            Exchange(call.add_bytes, (details := self._details(call, run)).sent),
+            Exchange(call.add_bytes, call.record_request_size),
             aclosing(_send(client, run)) as events,
         ):
             run.trace_id = call.trace_id
             try:
                 while (event := await _next(events, deadline)) is not None:
-                    details.event(streams=client.streams)
+                    call.record_event(streams=client.streams)
                     if (state := state_of(event)) is not None:
-                        details.state(state)
+                        call.record_state(state)
                     piece = run.take(event)
                     if run.ended:
                         call.succeed()
@@ -138,13 +136,11 @@ class DashboardGateway:
                         return
                 raise RunFailure("protocol", "the agent's stream ended without a final event")
             except BaseException as error:
-                details.error(error.code if isinstance(error, RunFailure) else None)
+                if isinstance(error, RunFailure) and error.code is not None:
+                    call.record_error_code(error.code)
                 if not run.ended and not (isinstance(error, RunFailure) and error.error_type == "agent"):
                     self._cancel_later(client, run.task_id)
                 raise
-
-    def _details(self, call: A2ACall, run: Run) -> A2ACallDetails:
-        return self._recorder.models.a2a(call, run.agent, run.operation)
 
     async def _read_card(self, client: AgentClient) -> None:
         try:

@@ -1,32 +1,27 @@
 """The stable import surface for the metrics of AgentOS: names re-exported, no logic.
 
-The metrics follow the process's telemetry: recorded before an app starts, they are kept when it does.
+Each row of ``telemetry.agentos.catalogue`` is an instrument here under the row's own name, but for the counter of A2A requests:
+``A2A_REQUEST_COUNT``. The instruments follow the process's telemetry: what is recorded before an app starts is kept when
+it does.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import Any
 
 from telemetry.agentos import catalogue
 from telemetry.agentos.default import REGISTRY, MetricProxy, current
+from telemetry.metric import Metric
 from telemetry.tracing.timer import RequestTimer
 
-if TYPE_CHECKING:
-    from telemetry.instruments.instrument import Counter, Histogram, UpDownCounter
-    from telemetry.instruments.observable import Info
+_INSTRUMENTS = {
+    {"A2A_REQUESTS": "A2A_REQUEST_COUNT"}.get(name, name): MetricProxy(row)
+    for name, row in vars(catalogue).items()
+    if isinstance(row, Metric)
+}
 
 __all__ = [
-    "A2A_ACTIVE_TASKS",
-    "A2A_REQUEST_COUNT",
-    "A2A_REQUEST_DURATION",
-    "A2A_RESPONSE_SIZE",
-    "AGENTOS_INFO",
-    "CACHE_LATENCY",
-    "CACHE_OPERATIONS",
-    "CCR_LATENCY",
-    "CCR_REQUESTS",
-    "CCR_TOKENS",
-    "RATE_LIMIT_HITS",
+    *_INSTRUMENTS,
     "REGISTRY",
     "RequestTimer",
     "get_content_type",
@@ -37,17 +32,12 @@ __all__ = [
     "record_rate_limit_hit",
 ]
 
-AGENTOS_INFO = cast("Info", MetricProxy(catalogue.AGENTOS_INFO))
-A2A_REQUEST_DURATION = cast("Histogram", MetricProxy(catalogue.A2A_REQUEST_DURATION))
-A2A_REQUEST_COUNT = cast("Counter", MetricProxy(catalogue.A2A_REQUESTS))
-A2A_ACTIVE_TASKS = cast("UpDownCounter", MetricProxy(catalogue.A2A_ACTIVE_TASKS))
-A2A_RESPONSE_SIZE = cast("Histogram", MetricProxy(catalogue.A2A_RESPONSE_SIZE))
-CACHE_OPERATIONS = cast("Counter", MetricProxy(catalogue.CACHE_OPERATIONS))
-CACHE_LATENCY = cast("Histogram", MetricProxy(catalogue.CACHE_LATENCY))
-RATE_LIMIT_HITS = cast("Counter", MetricProxy(catalogue.RATE_LIMIT_HITS))
-CCR_REQUESTS = cast("Counter", MetricProxy(catalogue.CCR_REQUESTS))
-CCR_LATENCY = cast("Histogram", MetricProxy(catalogue.CCR_LATENCY))
-CCR_TOKENS = cast("Counter", MetricProxy(catalogue.CCR_TOKENS))
+
+def __getattr__(name: str) -> Any:
+    """Returns the instrument of a row of the catalogue."""
+    if name in _INSTRUMENTS:
+        return _INSTRUMENTS[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def record_a2a_request(
@@ -59,19 +49,19 @@ def record_a2a_request(
     *,
     error_type: str | None = None,
 ) -> None:
-    """See ``telemetry.agentos.recorder.Recorder.record_a2a_request``."""
+    """Calls ``telemetry.agentos.recorder.Recorder.record_a2a_request`` of the process's telemetry."""
     current().recorder.record_a2a_request(
         agent, operation, status, duration_seconds, response_size_bytes, error_type=error_type
     )
 
 
 def record_cache_operation(operation: str, result: str, duration_seconds: float | None = None) -> None:
-    """See ``telemetry.agentos.recorder.Recorder.record_cache_operation``."""
+    """Calls ``telemetry.agentos.recorder.Recorder.record_cache_operation`` of the process's telemetry."""
     current().recorder.record_cache_operation(operation, result, duration_seconds)
 
 
 def record_rate_limit_hit(endpoint: str, result: str, workspace_id: str = "unknown") -> None:
-    """See ``telemetry.agentos.recorder.Recorder.record_rate_limit_hit``."""
+    """Calls ``telemetry.agentos.recorder.Recorder.record_rate_limit_hit`` of the process's telemetry."""
     current().recorder.record_rate_limit_hit(endpoint, result, workspace_id)
 
 
@@ -84,17 +74,17 @@ def record_ccr_request(
     output_tokens: int | None = None,
     total_tokens: int | None = None,
 ) -> None:
-    """See ``telemetry.agentos.recorder.Recorder.record_ccr_request``."""
+    """Calls ``telemetry.agentos.recorder.Recorder.record_ccr_request`` of the process's telemetry."""
     current().recorder.record_ccr_request(
         provider, task_type, status, duration_seconds, input_tokens, output_tokens, total_tokens
     )
 
 
 def get_metrics() -> bytes:
-    """All metrics in the Prometheus text format 0.0.4."""
+    """Returns all metrics in the Prometheus text format 0.0.4."""
     return current().reader.expose().body
 
 
 def get_content_type() -> str:
     """The content type of ``get_metrics()``."""
-    return current().reader.expose().content_type
+    return current().reader.content_type()

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
 import logging
-import os
 import socket
 import stat
 from collections.abc import AsyncIterator
@@ -22,6 +20,7 @@ from starlette.types import ASGIApp
 from agents.runtime.listener import InnerServer
 from agents.settings import SettingsError
 from agents.settings.access import Listen
+from telemetry._base.file_lock import FileLock, lock_file
 
 __all__ = ["listening_for_scrapes"]
 
@@ -115,15 +114,12 @@ class _File:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock: int | None = None
+        self._lock: FileLock | None = None
 
     def take(self) -> socket.socket | None:
         """Returns a listening socket, ``None`` while another process holds it. Raises ``OSError`` for other errors."""
-        lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
+        lock = lock_file(self._path.with_name(f"{self._path.name}.lock"))
+        if lock is None:
             return None
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -133,7 +129,7 @@ class _File:
             sock.listen()
         except OSError:
             sock.close()
-            os.close(lock)
+            lock.release()
             raise
         self._lock = lock
         return sock
@@ -149,4 +145,4 @@ class _File:
         with suppress(FileNotFoundError):
             self._path.unlink()
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.release()

@@ -85,6 +85,7 @@ class Router:
         models = recorder.models
         self._settings = settings
         self._routes = routes
+        self._recorder = recorder
         self._tracer = recorder.tracer
         self._models = models
         self._trace_content = trace_content
@@ -93,11 +94,11 @@ class Router:
         self._retry = Retry(settings.retries, settings.retry_wait, settings.retry_longest_wait, chance)
         self._slots: dict[str, ProviderSlot] = {}
         for name, provider in providers.items():
-            changed = partial(models.breaker, name)
+            changed = partial(models.record_breaker, name)
             breaker = Breaker(settings.breaker_failures, settings.breaker_pause, changed, clock)
             slot = ProviderSlot(name, provider, settings.providers.get(name, ProviderSettings()), breaker, models)
             self._slots[name] = slot
-            models.initialize_series(slot.target)
+            models.initialize_provider(slot.target)
         for names in [*routes.values(), tuple(providers)]:
             models.initialize_route(names)
 
@@ -126,7 +127,7 @@ class Router:
                 status = "success"
             finally:
                 span.set_attribute("ccr.attempts", state.attempts)
-                self._models.answered(request.task_type, status, state.attempts)
+                self._models.record_answer(request.task_type, status, state.attempts)
 
     async def _try_route(self, state: _RequestState) -> AsyncGenerator[str, None]:
         """Tries the route's providers in turn."""
@@ -142,7 +143,7 @@ class Router:
                 if state.budget.left <= 0:
                     raise RouterError(f"no provider answered the task {task_type!r} in time") from unavailable.__cause__
                 if following is not None:
-                    self._models.fell_back(name, following, unavailable.reason)
+                    self._models.record_fallback(name, following, unavailable.reason)
         raise RouterError(f"no provider could answer the task {task_type!r}")
 
     async def _try_provider(self, slot: ProviderSlot, state: _RequestState) -> AsyncGenerator[str, None]:
@@ -153,7 +154,7 @@ class Router:
         for repetition in count(1):
             admission = slot.admit()
             if admission is None:
-                self._models.skipped(slot.name, "breaker_open")
+                self._models.record_skip(slot.name, "breaker_open")
                 raise _ProviderUnavailable("breaker_open")
             try:
                 async with slot.turn(state.budget), aclosing(self._attempt(slot, state, admission)) as pieces:
@@ -162,7 +163,7 @@ class Router:
                         yield piece
             except QueueFull as error:
                 slot.report_result(error, admission)
-                self._models.skipped(slot.name, "queue")
+                self._models.record_skip(slot.name, "queue")
                 raise _ProviderUnavailable("queue") from error
             except Exception as error:  # whatever this provider raises, the next one can still answer
                 slot.report_result(error, admission)
@@ -188,7 +189,7 @@ class Router:
         delay = self._retry.delay(repetition, reason, getattr(error, "retry_after", None))
         if delay is None or delay >= state.budget.left:
             raise _ProviderUnavailable(reason) from error
-        self._models.retried(slot.name, reason)
+        self._models.record_retry(slot.name, reason)
         await state.budget.wait(self._sleep(delay))
 
     async def _attempt(self, slot: ProviderSlot, state: _RequestState, admission: Admission) -> AsyncGenerator[str, None]:
@@ -197,7 +198,7 @@ class Router:
         # With less than half of its usual time left, a healthy provider may time out too.
         admission.short = state.budget.left < min(slot.timeout, self._settings.call_timeout) / 2
         state.attempts += 1
-        attempt = self._models.attempt(slot.target, request.task_type, state.attempts)
+        attempt = self._recorder.model_attempt(slot.target, request.task_type, state.attempts)
         attributes = {GEN_AI_INPUT_MESSAGES: _messages("user", request.prompt)} if self._trace_content else {}
         budget = (TimeBudget(slot.timeout, self._clock), state.budget)
         answer = slot.provider.answer(request)

@@ -12,7 +12,7 @@ from agents.services.providers.base import Provider
 from agents.services.time_budget import TimeBudget
 from agents.settings import ProviderSettings
 from telemetry.agentos.errors import reason_of
-from telemetry.agentos.model_metrics import ModelRecorder
+from telemetry.agentos.model_metrics import ModelMetrics
 
 __all__ = ["Admission", "ProviderSlot", "QueueFull"]
 
@@ -40,7 +40,7 @@ class ProviderSlot:
     """A provider with its breaker and its queue: at most ``max_in_flight`` calls run at once."""
 
     def __init__(
-        self, name: str, provider: Provider, settings: ProviderSettings, breaker: Breaker, models: ModelRecorder
+        self, name: str, provider: Provider, settings: ProviderSettings, breaker: Breaker, models: ModelMetrics
     ) -> None:
         self.name = name
         self.provider = provider

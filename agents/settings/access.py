@@ -11,7 +11,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, PlainValidator
 
 from telemetry.exposition import Token, TokenError
-from telemetry.exposition.bearer import read_tokens
+from telemetry.exposition.access import read_tokens
 
 __all__ = ["Listen"]
 

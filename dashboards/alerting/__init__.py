@@ -1,1 +1,1 @@
-"""Alerting: recording rules, alerts, and their promtool tests."""
+"""Recording rules, alerts, and their promtool tests."""

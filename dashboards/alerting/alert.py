@@ -1,22 +1,41 @@
-"""One alert: what the rules, their tests and the runbooks know of it."""
+"""One alert: what Prometheus evaluates, what the person on call reads, and the cases that promtool runs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dashboards.alerting.slo import RULES
+from dashboards.alerting.slo import QUERY
 from dashboards.config import JOB, UID
-from dashboards.panels.dashboard import PLACES
+from dashboards.panels.agentos import AGENTOS
 from dashboards.panels.links import dashboard_url, runbook_url
+from dashboards.panels.models import MODELS
 from telemetry.metric import Metric
 
-__all__ = ["Alert", "error_ratio"]
+__all__ = ["Alert", "Case", "error_ratio", "series"]
+
+_PLACES = {title: (board.uid, number) for board in (AGENTOS, MODELS) for title, number in board.panel_ids().items()}
+"""Dashboard and id of each panel by its title."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A unit test of an alert: it fires at a minute and not one minute earlier, or it is silent at that minute."""
+
+    what: str
+    given: Mapping[str, str]
+    """The scraped values of each series, minute by minute, as promtool writes them."""
+    at: int
+    """The minute at which the alert is looked at."""
+    fires: Mapping[str, str] | None = None
+    """Labels of the firing alert beyond those of the rule; None if the alert is silent."""
+    value: str = ""
+    """The value as the description writes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One alert. Its name is also that of its page in ``docs/runbooks``."""
+    """An alert with its test cases. Its page in ``docs/runbooks`` has the same name."""
 
     name: str
     severity: str
@@ -25,15 +44,18 @@ class Alert:
     summary: str
     description: str
     panel: str = ""
-    """Title of the panel that shows it, if there is one."""
+    """Title of the panel that the alert's dashboard link opens; empty for the whole dashboard."""
     narrow: tuple[str, ...] = ()
-    """Label keys of the alert that narrow the dashboard."""
+    """Label keys whose values the dashboard link puts into the variables of the same name."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels of the rule beside the severity."""
+    cases: tuple[Case, ...] = ()
 
     @property
     def annotations(self) -> dict[str, str]:
+        """The texts and links that Prometheus sends with the alert; ``$labels`` and ``$value`` are filled in by Prometheus."""
         variables = {"job": JOB} | {key: f"{{{{ $labels.{key} }}}}" for key in self.narrow}
-        uid, panel = PLACES[self.panel] if self.panel else (UID, None)
+        uid, panel = _PLACES[self.panel] if self.panel else (UID, None)
         return {
             "summary": self.summary,
             "description": self.description,
@@ -42,7 +64,19 @@ class Alert:
         }
 
 
-def error_ratio(metric: Metric, window: str, *by: str, **bad: str) -> tuple[str, str]:
-    """The share of bad events, and how many there were."""
-    share = f"{RULES.rate(metric, window, *by, part='', **bad)}\n/\n{RULES.rate(metric, window, *by)}"
-    return share, RULES.increase(metric, window, *by, offset="", **bad)
+def error_ratio(metric: Metric, window: str, *by: str, **bad: str) -> str:
+    """Returns the share of a counter's events whose labels have the values ``bad``."""
+    return f"{QUERY.rate(metric, window, *by, part='', **bad)}\n/\n{QUERY.rate(metric, window, *by)}"
+
+
+def series(metric: Metric, part: str = "", /, *, le: str = "", **labels: str) -> str:
+    """Returns the name of a scraped series for a test.
+
+    Raises:
+        ValueError: If ``labels`` are not exactly the metric's labels.
+    """
+    if set(labels) != set(metric.keys):
+        raise ValueError(f"{metric.name} has the labels {', '.join(metric.keys)}, not {', '.join(labels)}")
+    scraped = {"job": JOB, "instance": "agentos:8000", **labels} | ({"le": le} if le else {})
+    inside = ", ".join(f'{key}="{value}"' for key, value in scraped.items())
+    return f"{metric.prometheus_name}{'_' + part if part else ''}{{{inside}}}"

@@ -1,40 +1,243 @@
-"""Recording rules and alerts, as Prometheus reads them. ``site.py`` has the objectives, ``alerts.py`` the alerts."""
+"""The files that Prometheus reads, recording rules and alerts, and the unit tests that promtool runs on them.
+
+Each alert brings its own cases. The cases of the objectives' alerts and of the recorded shares are made here, for all
+windows alike.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from dashboards.alerting.alerts import ALERTS
-from dashboards.alerting.slo import SHARES, WINDOWS, record
-from dashboards.yaml_text import text
+from dashboards.alerting.agentos import AGENTOS_ALERTS
+from dashboards.alerting.alert import Alert, Case, series
+from dashboards.alerting.models import MODEL_ALERTS
+from dashboards.alerting.slo import FAILED, SHARES, WINDOWS, Share, minutes, record
+from dashboards.alerting.telemetry import TELEMETRY_ALERTS
+from dashboards.config import BURNS, JOB, LATENCY, Burn
+from dashboards.yaml_text import to_yaml
+from telemetry.agentos.catalogue import A2A_ERRORS, A2A_REQUEST_DURATION, A2A_REQUESTS
 
-__all__ = ["alerts_yaml", "recording_yaml"]
+__all__ = ["alerts_yaml", "recording_yaml", "slow_tests_yaml", "tests_yaml"]
+
+_ALERTS = (*AGENTOS_ALERTS, *MODEL_ALERTS, *TELEMETRY_ALERTS)
+
+_CALLS = 80_000
+"""A2A calls per step in the cases of the objectives: every share that they need is a whole number of calls."""
+
+_SLOW_STEP = 15
+"""Minutes per step in the cases whose windows are days."""
 
 
 def recording_yaml() -> str:
-    """The recording rules: the share of bad A2A calls over each window that an alert looks at."""
+    """Returns the recording rules: the share of bad A2A calls over each window that an alert looks at."""
     groups = [
-        {"name": f"agentos_{share.objective.name}", "rules": [_recording(share.name, share.expr(w), w) for w in WINDOWS]}
+        {
+            "name": f"agentos_{share.objective.name}",
+            "rules": [{"record": record(share.name, window), "expr": share.expr(window)} for window in WINDOWS],
+        }
         for share in SHARES
     ]
-    return text({"groups": groups})
-
-
-def _recording(name: str, expr: str, window: str) -> dict[str, str]:
-    return {"record": record(name, window), "expr": expr}
+    return to_yaml({"groups": groups})
 
 
 def alerts_yaml() -> str:
-    """The alerts, each with severity, summary, description, and links to its panel and its runbook."""
-    return text({"groups": [{"name": "agentos_alerts", "rules": list(_alerts())}]})
-
-
-def _alerts() -> Iterator[dict[str, object]]:
-    for alert in ALERTS:
-        yield {
+    """Returns the alerts, each with severity, summary, description, and links to its panel and its runbook."""
+    rules = [
+        {
             "alert": alert.name,
             "expr": alert.expr,
             "for": alert.wait,
             "labels": {"severity": alert.severity, **alert.labels},
             "annotations": alert.annotations,
         }
+        for alert in _ALERTS
+    ]
+    return to_yaml({"groups": [{"name": "agentos_alerts", "rules": rules}]})
+
+
+def tests_yaml() -> str:
+    """Returns the cases in steps of one minute: all but those whose windows are days."""
+    alerts = (*AGENTOS_ALERTS, *TELEMETRY_ALERTS, *MODEL_ALERTS)
+    return _file([*(_test(alert, case) for alert in alerts for case in alert.cases), *_objectives(1), _cancelled()], "1m")
+
+
+def slow_tests_yaml() -> str:
+    """Returns the cases of windows of days, in longer steps: promtool evaluates every rule at each step."""
+    return _file(list(_objectives(_SLOW_STEP)), f"{_SLOW_STEP}m")
+
+
+def _file(tests: list[dict[str, object]], step: str) -> str:
+    return to_yaml(
+        {
+            "rule_files": ["../agentos-recording.yml", "../agentos-alerts.yml"],
+            "evaluation_interval": step,
+            "group_eval_order": [*(f"agentos_{share.objective.name}" for share in SHARES), "agentos_alerts"],
+            "tests": tests,
+        }
+    )
+
+
+def _test(alert: Alert, case: Case) -> dict[str, object]:
+    looks: list[tuple[int, list[dict[str, object]]]] = [(case.at, [])]
+    if case.fires is not None:
+        looks = [(case.at - 1, []), (case.at, [_expected(alert, case.fires, case.value)])]
+    return {
+        "name": f"{alert.name}: {case.what}",
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in case.given.items()],
+        "alert_rule_test": [{"alertname": alert.name, "eval_time": f"{at}m", "exp_alerts": alerts} for at, alerts in looks],
+    }
+
+
+def _expected(alert: Alert, labels: Mapping[str, str], value: str) -> dict[str, object]:
+    """The firing alert as promtool expects it, its templates filled in."""
+    everything = {"job": JOB, **alert.labels, **labels}
+
+    def filled(template: str) -> str:
+        for key, said in everything.items():
+            template = template.replace(f"{{{{ $labels.{key} }}}}", said)
+        for form in (
+            "{{ $value }}",
+            '{{ $value | printf "%.0f" }}',
+            '{{ $value | printf "%.1f" }}',
+            '{{ $value | printf "%.2f" }}',
+            "{{ $value | humanizePercentage }}",
+        ):
+            template = template.replace(form, value)
+        return template
+
+    return {
+        "exp_labels": {"severity": alert.severity, **everything},
+        "exp_annotations": {name: filled(template) for name, template in alert.annotations.items()},
+    }
+
+
+def _objectives(step: int) -> Iterator[dict[str, object]]:
+    """The cases of the objectives whose windows call for this step, in minutes."""
+    for share in SHARES:
+        name = next(alert.name for alert in _ALERTS if alert.expr.startswith(f"job:{share.name}:"))
+        for burn in BURNS:
+            if (step == _SLOW_STEP) == burn.long.endswith("d"):
+                yield _burns(share, name, burn, step)
+                yield _burns_slower(share, name, burn, step)
+                yield _burst(share, name, burn, step)
+        for window in WINDOWS:
+            if (step == _SLOW_STEP) == (minutes(window) >= 2 * 60):
+                yield from _record(share, window, step)
+
+
+def _calls(share: Share, *stretches: tuple[float, int]) -> list[dict[str, str]]:
+    """Input series of A2A calls, from stretches of (share of bad calls, number of steps)."""
+
+    def grows(part: Callable[[int], int]) -> str:
+        """The values of a counter that counts ``part(number of bad calls)`` calls per step."""
+        values: list[str] = []
+        total = 0
+        for bad, steps in stretches:
+            by = part(round(_CALLS * bad))
+            values.append(f"{total + by}+{by}x{steps - 1}" if values else f"0+{by}x{steps}")
+            total += by * steps
+        return " ".join(values)
+
+    good, bad, every = grows(lambda bad: _CALLS - bad), grows(lambda bad: bad), grows(lambda _: _CALLS)
+    if share is FAILED:
+        navi = {"agent": "navi", "operation": "query"}
+        return [
+            {"series": series(A2A_REQUESTS, **navi, status="success"), "values": good},
+            {"series": series(A2A_REQUESTS, **navi, status="error"), "values": bad},
+            {"series": series(A2A_ERRORS, **navi, error_type="timeout"), "values": bad},
+        ]
+    labels = {"agent": "navi", "operation": "query", "status": "success"}
+    return [
+        {"series": series(A2A_REQUEST_DURATION, "bucket", le=str(LATENCY.under), **labels), "values": good},
+        {"series": series(A2A_REQUEST_DURATION, "count", **labels), "values": every},
+    ]
+
+
+def _burns(share: Share, name: str, burn: Burn, step: int) -> dict[str, object]:
+    """At 1.25 times the alert's rate it fires after its wait, and ends when the short window has no bad call left."""
+    long, short, wait = (minutes(duration) for duration in (burn.long, burn.short, burn.wait))
+    rate = 1.25 * burn.rate
+    firing = f'count(ALERTS{{alertname="{name}", window="{burn.long}", alertstate="firing"}}) or vector(0)'
+    alert = next(alert for alert in _ALERTS if alert.name == name and alert.labels["window"] == burn.long)
+    expected = [_expected(alert, {}, f"{rate:.1f}")]
+    return {
+        "name": f"{name}: {rate:g} times too fast fires over {burn.long} after {burn.wait}, ends {burn.short} after the last",
+        "interval": f"{step}m",
+        "input_series": _calls(share, (rate * share.objective.budget, long // step), (0, short // step + 2)),
+        # The first step has no rate yet. The alerts of the longer windows still wait at this time.
+        "alert_rule_test": [{"alertname": name, "eval_time": f"{wait + step}m", "exp_alerts": expected}],
+        "promql_expr_test": [
+            _value(firing, wait, 0),
+            _value(firing, wait + step, 1),
+            _value(firing, long, 1),
+            _value(firing, long + short + step, 0),
+        ],
+    }
+
+
+def _burns_slower(share: Share, name: str, burn: Burn, step: int) -> dict[str, object]:
+    """At 0.9 times the alert's rate it is silent."""
+    rate, long = 0.9 * burn.rate, minutes(burn.long)
+    alerts = f'count(ALERTS{{alertname="{name}", window="{burn.long}"}}) or vector(0)'
+    return {
+        "name": f"{name}: {rate:g} times too fast is not enough over {burn.long}",
+        "interval": f"{step}m",
+        "input_series": _calls(share, (rate * share.objective.budget, long // step)),
+        "promql_expr_test": [_value(alerts, long, 0)],
+    }
+
+
+def _burst(share: Share, name: str, burn: Burn, step: int) -> dict[str, object]:
+    """At 1.25 times the alert's rate over the short window alone, after a long time without a bad call, it is silent."""
+    long, short = minutes(burn.long), minutes(burn.short)
+    bad = 1.25 * burn.rate * share.objective.budget
+    alerts = f'count(ALERTS{{alertname="{name}", window="{burn.long}"}}) or vector(0)'
+    return {
+        "name": f"{name}: a burst of {burn.short} is not enough over {burn.long}",
+        "interval": f"{step}m",
+        "input_series": _calls(share, (0, long // step), (bad, short // step)),
+        "promql_expr_test": [_value(alerts, long + short, 0)],
+    }
+
+
+def _record(share: Share, window: str, step: int) -> Iterator[dict[str, object]]:
+    """A record has the right value under load, and no sample without calls."""
+    name, at = record(share.name, window), minutes(window)
+    millionths = [{"labels": '{job="agentos"}', "value": 250_000}]
+    quiet = [{**line, "values": f"7x{at // step}"} for line in _calls(share, (0.25, 0))]
+    for what, given, samples in (
+        ("a quarter", _calls(share, (0.25, at // step)), millionths),
+        ("no sample without calls", quiet, []),
+    ):
+        yield {
+            "name": f"{name}: {what}",
+            "interval": f"{step}m",
+            "input_series": given,
+            "promql_expr_test": [{"expr": f"round({name} * 1e6)", "eval_time": f"{at}m", "exp_samples": samples}],
+        }
+
+
+def _cancelled() -> dict[str, object]:
+    navi = {"agent": "navi", "operation": "query"}
+    return {
+        "name": "A2AErrorBudgetBurn: callers who leave are neither good calls nor bad ones",
+        "interval": "1m",
+        "input_series": [
+            {"series": series(A2A_REQUESTS, **navi, status="success"), "values": "0+90x60"},
+            {"series": series(A2A_REQUESTS, **navi, status="error"), "values": "0+910x60"},
+            {"series": series(A2A_ERRORS, **navi, error_type="cancelled"), "values": "0+900x60"},
+            {"series": series(A2A_ERRORS, **navi, error_type="internal"), "values": "0+10x60"},
+        ],
+        "promql_expr_test": [
+            {
+                "expr": f"round({record(FAILED.name, '5m')} * 1e6)",
+                "eval_time": "60m",
+                "exp_samples": [{"labels": '{job="agentos"}', "value": 100_000}],
+            }
+        ],
+    }
+
+
+def _value(expr: str, at: int, value: int) -> dict[str, object]:
+    return {"expr": expr, "eval_time": f"{at}m", "exp_samples": [{"labels": "{}", "value": value}]}

@@ -1,4 +1,4 @@
-"""The service level objectives: what share of A2A calls is bad, and how fast that burns the error budget.
+"""The service level objectives: the share of bad A2A calls, and how fast it burns the error budget.
 
 https://sre.google/workbook/alerting-on-slos/
 """
@@ -12,16 +12,16 @@ from dashboards.config import AVAILABILITY, BURNS, JOB, LATENCY, Burn, Objective
 from dashboards.promql import Not, Query, only_numbers
 from telemetry.agentos.catalogue import A2A_ERRORS, A2A_REQUEST_DURATION, A2A_REQUESTS
 
-__all__ = ["FAILED", "RULES", "SHARES", "SLOW", "WINDOWS", "Share", "burning", "minutes", "record"]
+__all__ = ["FAILED", "QUERY", "SHARES", "SLOW", "WINDOWS", "Share", "burning", "minutes", "record"]
 
-RULES = Query(job=JOB, variables={})
-"""Queries of the rules: one job, all of its series."""
+QUERY = Query(job=JOB, variables={})
+"""Queries of the rules: all series of the scrape job."""
 
 _UNITS = {"m": 1, "h": 60, "d": 1440}
 
 
 def minutes(duration: str) -> int:
-    """A PromQL duration of one unit in minutes."""
+    """Returns the minutes of a PromQL duration that has one unit, such as ``30m``."""
     return int(duration[:-1]) * _UNITS[duration[-1]]
 
 
@@ -30,7 +30,7 @@ WINDOWS = sorted({window for burn in BURNS for window in (burn.short, burn.long)
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The share of A2A calls that are bad in the sense of an objective."""
+    """The share of A2A calls that are bad by an objective."""
 
     name: str
     objective: Objective
@@ -39,21 +39,21 @@ class Share:
 
 
 def record(name: str, window: str) -> str:
-    """Name of a recorded share, level:metric:operations."""
+    """Returns the name of a recorded share, by Prometheus' convention level:metric:operations."""
     return f"job:{name}:ratio_rate{window}"
 
 
 def _failed(window: str) -> str:
     # A caller who leaves is neither a good call nor a bad one: `cancelled` is in neither part of the fraction.
-    failed = RULES.rate(A2A_ERRORS, window, "job", error_type=Not("cancelled"))
-    left = RULES.rate(A2A_ERRORS, window, "job", error_type="cancelled")
-    every = RULES.rate(A2A_REQUESTS, window, "job")
+    failed = QUERY.rate(A2A_ERRORS, window, "job", error_type=Not("cancelled"))
+    left = QUERY.rate(A2A_ERRORS, window, "job", error_type="cancelled")
+    every = QUERY.rate(A2A_REQUESTS, window, "job")
     return only_numbers(f"{failed}\n/\n({every} - ({left} or 0 * {every}))")
 
 
 def _slow(window: str) -> str:
-    fast = RULES.at_or_below(A2A_REQUEST_DURATION, LATENCY.under, window, "job")
-    every = RULES.rate(A2A_REQUEST_DURATION, window, "job", part="count")
+    fast = QUERY.at_or_below(A2A_REQUEST_DURATION, LATENCY.under, window, "job")
+    every = QUERY.rate(A2A_REQUEST_DURATION, window, "job", part="count")
     return f"1 - ({only_numbers(f'{fast} / {every}')})"
 
 
@@ -63,6 +63,6 @@ SHARES = (FAILED, SLOW)
 
 
 def burning(share: Share, burn: Burn) -> str:
-    """How many times too fast the budget burns over the long window, where that is too fast over the short one as well."""
+    """Returns how many times too fast the budget burns over the long window, if both windows exceed the alert's rate."""
     long, short = (f"{record(share.name, window)} / {share.objective.budget:g}" for window in (burn.long, burn.short))
     return f"{long} > {burn.rate:g}\nand\n{short} > {burn.rate:g}"

@@ -1,1 +1,1 @@
-"""Dashboards: boards, their rows and panels, links, theme and lint."""
+"""The dashboards: their rows, panels, variables, links, theme and lint."""

@@ -1,16 +1,15 @@
-"""The panels, row by row: what each asks, and what it tells the person who looks at it at three in the morning."""
+"""The first dashboard: its panels row by row, each with its query and a description for the person on call."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from dashboards.config import AVAILABILITY, BURNS, LATENCY
+from dashboards.config import AVAILABILITY, BURNS, LATENCY, UID
 from dashboards.panels import links
-from dashboards.panels import timeseries as lines
-from dashboards.panels.board import Panel
+from dashboards.panels.board import Board, Panel, Row
 from dashboards.panels.theme import EVENTS, PERCENT, RATES, SECONDS, TASKS, number, over_time, round_gauge
-from dashboards.panels.timeseries import NOW, STEP, end
-from dashboards.panels.variables import QUERY
+from dashboards.panels.timeseries import NOW, STEP, distribution, end, rate
+from dashboards.panels.variables import QUERY, variables
 from dashboards.promql import ratio
 from telemetry.agentos.catalogue import (
     A2A_ACTIVE_TASKS,
@@ -25,14 +24,14 @@ from telemetry.agentos.catalogue import (
     RATE_LIMIT_HITS,
 )
 
-__all__ = ["a2a", "ccr", "limits_and_cache", "overview"]
+__all__ = ["AGENTOS"]
 
-_rate = partial(lines.rate, QUERY)
-_latency = partial(lines.distribution, QUERY)
+_rate = partial(rate, QUERY)
+_latency = partial(distribution, QUERY)
 
 
-def overview() -> list[Panel]:
-    """The numbers that say whether anything is wrong, as of now."""
+def _overview() -> list[Panel]:
+    """Numbers as of now that show whether anything is wrong."""
     return [*_a2a_now(), *_others_now()]
 
 
@@ -74,7 +73,7 @@ def _others_now() -> list[Panel]:
     ]
 
 
-def a2a() -> list[Panel]:
+def _a2a() -> list[Panel]:
     """Calls to agents."""
     percentiles = {f"p{100 * q:g}": QUERY.quantile(q, A2A_REQUEST_DURATION, STEP) for q in (0.5, 0.95, 0.99)}
     return [
@@ -98,7 +97,7 @@ def a2a() -> list[Panel]:
     ]
 
 
-def ccr() -> list[Panel]:
+def _ccr() -> list[Panel]:
     """Calls to model providers."""
     tokens = {"{{direction}} {{provider}}": QUERY.rate(CCR_TOKENS, STEP, "provider", "direction")}
     return [
@@ -116,8 +115,8 @@ def ccr() -> list[Panel]:
     ]
 
 
-def limits_and_cache() -> list[Panel]:
-    """The limiter's decisions, and the cache."""
+def _limits_and_cache() -> list[Panel]:
+    """The rate limiter's decisions, and the cache."""
     lookups = {"{{result}}": QUERY.rate(CACHE_OPERATIONS, STEP, "result", operation="get", result=("hit", "miss", "error"))}
     hits, answers = (QUERY.rate(CACHE_OPERATIONS, NOW, operation="get", result=which) for which in ("hit", ("hit", "miss")))
     return [
@@ -133,3 +132,42 @@ def limits_and_cache() -> list[Panel]:
         .description("Share of the cache look-ups of the last 5 minutes that found something, without failed ones."),
         _latency(CACHE_LATENCY, "operation", "How long the cache takes.").title("Cache Latency by Operation"),
     ]
+
+
+AGENTOS = Board(
+    title="AgentOS",
+    uid=UID,
+    description="A2A calls, model calls, rate limits and cache of AgentOS",
+    variables=variables,
+    rows=(
+        Row("Overview", _overview, 8, 4),
+        Row("A2A Request Metrics", _a2a, 12, 9),
+        Row("CCR Provider Metrics", _ccr, 12, 9),
+        Row("Rate Limiting & Cache", _limits_and_cache, 12, 9),
+    ),
+    runbooks={
+        "A2A Requests (5m)": "A2ANoTraffic",
+        "A2A p95 Latency": "A2ALatencyBudgetBurn",
+        "A2A Error Rate": "A2AErrorBudgetBurn",
+        "Active Tasks": "A2ATasksStuck",
+        "Rate Limit Denials": "RateLimitWorkspaceDenied",
+        "Request Rate by Agent": "A2ANoTraffic",
+        "Request Duration Percentiles (p50, p95, p99)": "A2ALatencyBudgetBurn",
+        "Active Tasks by Agent": "A2ATasksStuck",
+        "Success vs Error Rate": "A2AErrorBudgetBurn",
+        "Request Rate by Provider": "CCRProviderFailing",
+        "Request Latency by Provider": "CCRProviderFailing",
+        "Rate Limit Decisions": "RateLimitBackendFailing",
+        "Cache Hit/Miss Rate": "CacheBackendFailing",
+        "Cache Latency by Operation": "CacheBackendFailing",
+    },
+    details={
+        "A2A Requests (5m)": "Request Rate by Agent",
+        "A2A p95 Latency": "Request Duration Percentiles (p50, p95, p99)",
+        "A2A Error Rate": "Success vs Error Rate",
+        "Active Tasks": "Active Tasks by Agent",
+        "CCR Tokens (1h)": "Token Usage by Provider",
+        "Rate Limit Denials": "Rate Limit Decisions",
+        "Cache Hit Ratio": "Cache Hit/Miss Rate",
+    },
+)

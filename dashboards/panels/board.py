@@ -1,4 +1,4 @@
-"""A dashboard from its outline: rows, places, ids and links. What each panel asks stands with its rows."""
+"""A dashboard from its outline: places, ids and links of its rows and panels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Panel = stat.Panel | gauge.Panel | timeseries.Panel
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row's title, its panels, and their width and height on Grafana's grid of 24 columns."""
+    """A row of panels: its title, the panels, and their width and height on Grafana's grid of 24 columns."""
 
     title: str
     panels: Callable[[], list[Panel]]
@@ -31,7 +31,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A dashboard."""
+    """A dashboard's outline."""
 
     title: str
     uid: str
@@ -39,17 +39,17 @@ class Board:
     variables: Callable[[], list[Builder[models.VariableModel]]]
     rows: Sequence[Row]
     runbooks: Mapping[str, str]
-    """Page of the runbook that a panel leads to."""
+    """Panel title -> page in ``docs/runbooks`` that the panel links to."""
     details: Mapping[str, str]
-    """Panel over time that a number leads to."""
+    """Title of a number -> title of the panel over time that it links to."""
 
     def panel_ids(self) -> dict[str, int]:
-        """Id of each panel by its title; alerts and links lead there."""
+        """Returns the id of each panel by its title, for links to it."""
         built = [panel.build() for _, _, row in self._numbered() for panel in row]
         return {str(panel.title): panel.id_val or 0 for panel in built}
 
     def json(self) -> str:
-        """The dashboard as Grafana imports it."""
+        """Returns the dashboard as the JSON that Grafana imports."""
         board = (
             builders.Dashboard(self.title)
             .uid(self.uid)

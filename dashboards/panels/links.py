@@ -1,4 +1,4 @@
-"""Where one can go from here: from a number to its panel, from a series to its traces, from a panel to its runbook."""
+"""Links: from a number to its panel, from a series to its traces, from a panel to its runbook, from an alert to both."""
 
 from __future__ import annotations
 
@@ -19,35 +19,41 @@ _VARIABLE = "${__field.labels.%s}"
 
 
 def runbook_url(name: str) -> str:
-    """Address of a page of ``docs/runbooks``."""
+    """Returns the address of a page of ``docs/runbooks``."""
     return f"{RUNBOOKS}/{name}.md"
 
 
 def dashboard_url(uid: str = UID, *, panel: int | None = None, **variables: str) -> str:
-    """Address of a dashboard, one of its panels in full size, narrowed to some values: for alerts."""
+    """Returns the address of a dashboard, for alerts.
+
+    Args:
+        uid: The dashboard's uid in Grafana.
+        panel: Id of a panel that is shown in full size.
+        variables: Values of the dashboard's variables.
+    """
     query = [f"var-{key}={value}" for key, value in variables.items()]
     query += [f"viewPanel={panel}"] if panel else []
     return f"{GRAFANA}/d/{uid}" + (f"?{'&'.join(query)}" if query else "")
 
 
 def runbook(name: str) -> Link:
-    """From a panel to the page that says what to do."""
+    """Returns the link from a panel to its runbook."""
     return _link("Runbook", runbook_url(name), new_tab=True)
 
 
 def panel(number: int, title: str) -> Link:
-    """To another panel of this dashboard, with the same time range and variables."""
+    """Returns the link to another panel of the same dashboard, with the same time range and variables."""
     return _link(title, f"/d/${{__dashboard.uid}}?viewPanel={number}&${{__url_time_range}}&${{__all_variables}}")
 
 
 def only(key: str) -> Link:
-    """From a series to the whole dashboard narrowed to its value of a label."""
+    """Returns the link from a series to the whole dashboard, narrowed to the series' value of a label."""
     here = f"/d/${{__dashboard.uid}}?var-{key}={_VARIABLE % key}"
     return _link(f"Only this {key}", f"{here}&var-job=${{job}}&${{__url_time_range}}")
 
 
 def traces_of(*keys: str) -> Link:
-    """From a series to the traces whose spans have its label values; the keys are the spans'."""
+    """Returns the link from a series to the traces whose spans have its label values; ``keys`` are span attributes."""
     tags = " ".join(f"{key}={_VARIABLE % key.replace('.', '_')}" for key in keys)
     return _link("Traces of this series", _explore(tags), new_tab=True)
 
@@ -56,7 +62,7 @@ _BOARDS = {UID: "AgentOS", MODELS_UID: "AgentOS models"}
 
 
 def top(uid: str) -> list[Link]:
-    """The links above the panels of a dashboard, the first of them to the others."""
+    """Returns the links above the panels of a dashboard; the first ones lead to the other dashboards."""
     others = [(title, other) for other, title in _BOARDS.items() if other != uid]
     return [
         *(_link(title, f"/d/{other}?var-job=${{job}}&${{__url_time_range}}") for title, other in others),

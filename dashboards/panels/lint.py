@@ -1,4 +1,4 @@
-"""What makes a dashboard bad in ways that nobody sees until it matters: the rules of Grafana's dashboard-linter, and ours.
+"""Rules for faults of a dashboard that stay unseen until they matter: those of Grafana's dashboard-linter, and ours.
 
 https://github.com/grafana/dashboard-linter/blob/main/docs/index.md
 """
@@ -17,43 +17,50 @@ WINDOW = re.compile(r"\[([^\]]+)\]")
 SELECTOR = re.compile(r"\b[a-zA-Z_:][a-zA-Z0-9_:]*\{[^}]*\}")
 LEGENDS = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
-Board = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
 def problems(board: str) -> list[str]:
-    """Everything that is wrong with a dashboard's JSON, a line each."""
-    parsed: Board = json.loads(board)
+    """Checks a dashboard against every rule.
+
+    Args:
+        board: The dashboard's JSON.
+
+    Returns:
+        One line for each fault: the rule's name and what is wrong.
+    """
+    parsed: JsonObject = json.loads(board)
     return [f"{rule.__name__.replace('_', '-')}: {problem}" for rule in RULES for problem in rule(parsed)]
 
 
-def _panels(board: Board) -> list[Board]:
+def _panels(board: JsonObject) -> list[JsonObject]:
     return [panel for panel in board["panels"] if panel["type"] != "row"]
 
 
-def _targets(board: Board) -> Iterator[tuple[Board, Board]]:
+def _targets(board: JsonObject) -> Iterator[tuple[JsonObject, JsonObject]]:
     for panel in _panels(board):
         for target in panel.get("targets", []):
             yield panel, target
 
 
-def _variables(board: Board) -> dict[str, Board]:
+def _variables(board: JsonObject) -> dict[str, JsonObject]:
     return {variable["name"]: variable for variable in board["templating"]["list"]}
 
 
-def template_datasource(board: Board) -> Iterator[str]:
+def template_datasource(board: JsonObject) -> Iterator[str]:
     """The data source is a variable."""
     if _variables(board).get("datasource", {}).get("type") != "datasource":
         yield "there is no variable `datasource` of the type datasource"
 
 
-def template_job(board: Board) -> Iterator[str]:
-    """The job is a variable with a default, one at a time: two jobs may hold the same numbers twice."""
+def template_job(board: JsonObject) -> Iterator[str]:
+    """The job is a variable with a default and a single value: two jobs may hold the same numbers twice."""
     job = _variables(board).get("job", {})
     if job.get("multi", True) or not job.get("current", {}).get("value"):
         yield "the variable `job` must have a default and take one value"
 
 
-def template_multi(board: Board) -> Iterator[str]:
+def template_multi(board: JsonObject) -> Iterator[str]:
     """Label variables take several values, and All."""
     for name, variable in _variables(board).items():
         if variable["type"] == "query" and name != "job":
@@ -63,8 +70,8 @@ def template_multi(board: Board) -> Iterator[str]:
                 yield f"the variable `{name}` does not ask for the job"
 
 
-def template_used(board: Board) -> Iterator[str]:
-    """Every variable is used, and every one that is used exists."""
+def template_used(board: JsonObject) -> Iterator[str]:
+    """Every variable is used, and every used variable exists."""
     text = json.dumps([board["panels"], board.get("links", []), *(v.get("query") for v in _variables(board).values())])
     used = set(re.findall(r"\$\{?([a-z]\w*)", text))
     for name in sorted(used - _variables(board).keys()):
@@ -73,15 +80,15 @@ def template_used(board: Board) -> Iterator[str]:
         yield f"the variable `{name}` is used nowhere"
 
 
-def template_refresh(board: Board) -> Iterator[str]:
-    """Values of variables follow the time range."""
+def template_refresh(board: JsonObject) -> Iterator[str]:
+    """The values of variables follow the time range."""
     for name, variable in _variables(board).items():
         if variable["type"] == "query" and variable.get("refresh") != 2:
             yield f"the variable `{name}` is not refreshed when the time range changes"
 
 
-def panel_datasource(board: Board) -> Iterator[str]:
-    """No panel and no variable has the uid of a data source written in."""
+def panel_datasource(board: JsonObject) -> Iterator[str]:
+    """No panel and no variable names a data source by its uid."""
     places = [(panel["title"], panel.get("datasource")) for panel in _panels(board)]
     places += [(name, v.get("datasource")) for name, v in _variables(board).items() if v["type"] == "query"]
     for title, source in places:
@@ -89,8 +96,8 @@ def panel_datasource(board: Board) -> Iterator[str]:
             yield f"{title}: its data source is not ${{datasource}}"
 
 
-def panel_title_description(board: Board) -> Iterator[str]:
-    """Each panel has a title that is its own, and a description."""
+def panel_title_description(board: JsonObject) -> Iterator[str]:
+    """Each panel has a unique title and a description."""
     titles = [panel.get("title", "") for panel in board["panels"]]
     for panel in _panels(board):
         if not panel.get("title") or not panel.get("description"):
@@ -99,7 +106,7 @@ def panel_title_description(board: Board) -> Iterator[str]:
         yield f"two panels are called {title!r}"
 
 
-def panel_units(board: Board) -> Iterator[str]:
+def panel_units(board: JsonObject) -> Iterator[str]:
     """Each panel has a unit that Grafana knows."""
     for panel in _panels(board):
         unit = panel["fieldConfig"]["defaults"].get("unit", "")
@@ -107,7 +114,7 @@ def panel_units(board: Board) -> Iterator[str]:
             yield f"{panel['title']}: {unit!r} is no unit in use here"
 
 
-def panel_place(board: Board) -> Iterator[str]:
+def panel_place(board: JsonObject) -> Iterator[str]:
     """No two panels overlap, none leaves the grid, no two share an id."""
     taken: dict[tuple[int, int], str] = {}
     for panel in board["panels"]:
@@ -123,24 +130,24 @@ def panel_place(board: Board) -> Iterator[str]:
         yield f"two panels have the id {number}"
 
 
-def panel_targets(board: Board) -> Iterator[str]:
-    """Each panel asks something, and its queries can be told apart."""
+def panel_targets(board: JsonObject) -> Iterator[str]:
+    """Each panel has queries, and each query a refId of its own."""
     for panel in _panels(board):
         refs = [target.get("refId") for target in panel.get("targets", [])]
         if not refs or len(set(refs)) != len(refs) or not all(refs):
             yield f"{panel['title']}: its queries {refs} are none, or have no refId of their own"
 
 
-def target_job(board: Board) -> Iterator[str]:
-    """Each selector asks for the job."""
+def target_job(board: JsonObject) -> Iterator[str]:
+    """Each selector matches the job."""
     for panel, target in _targets(board):
         for selector in SELECTOR.findall(target["expr"]):
             if 'job="$job"' not in selector:
                 yield f'{panel["title"]}: {selector} lacks job="$job"'
 
 
-def target_rate_interval(board: Board) -> Iterator[str]:
-    """Rates over time use $__rate_interval; numbers as of now have a fixed window."""
+def target_rate_interval(board: JsonObject) -> Iterator[str]:
+    """Range queries use $__rate_interval, instant queries a fixed window."""
     for panel, target in _targets(board):
         fixed = target.get("instant", False)
         for window in WINDOW.findall(target["expr"]):
@@ -148,23 +155,23 @@ def target_rate_interval(board: Board) -> Iterator[str]:
                 yield f"{panel['title']}: the window is {window}, the query is {'instant' if fixed else 'a range'}"
 
 
-def target_le(board: Board) -> Iterator[str]:
+def target_le(board: JsonObject) -> Iterator[str]:
     """No bucket bound is compared as text."""
     for panel, target in _targets(board):
         if re.search(r'\ble="', target["expr"]):
             yield f"{panel['title']}: le is compared as text"
 
 
-def target_number(board: Board) -> Iterator[str]:
-    """A division drops the NaN of no traffic."""
+def target_number(board: JsonObject) -> Iterator[str]:
+    """A division or quantile drops the NaN of zero traffic."""
     for panel, target in _targets(board):
         divides = re.search(r"\s/\s|histogram_quantile", target["expr"])
         if divides and not target["expr"].endswith(">= 0"):
             yield f"{panel['title']}: NaN where there is no traffic"
 
 
-def target_legend(board: Board) -> Iterator[str]:
-    """Each query has a legend, and the legend names labels that the query keeps."""
+def target_legend(board: JsonObject) -> Iterator[str]:
+    """Each query has a legend that names exactly the labels that the query keeps."""
     for panel, target in _targets(board):
         legend = target.get("legendFormat", "")
         kept = {key.strip() for by in re.findall(r"by \(([^)]*)\)", target["expr"]) for key in by.split(",")}
@@ -172,7 +179,7 @@ def target_legend(board: Board) -> Iterator[str]:
             yield f"{panel['title']}: the legend {legend!r} does not name the labels {sorted(kept - {'le'})}"
 
 
-def target_exemplars(board: Board) -> Iterator[str]:
+def target_exemplars(board: JsonObject) -> Iterator[str]:
     """Percentiles over time show exemplars."""
     for panel, target in _targets(board):
         if "histogram_quantile" in target["expr"] and target.get("range") and not target.get("exemplar"):

@@ -1,16 +1,13 @@
-"""The panels of the second dashboard: model calls as their router sees them, and A2A calls beyond the contract."""
+"""The second dashboard: panels of the model calls as the router sees them, and of A2A calls beyond the contract."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from grafana_foundation_sdk.builders import timeseries
-
 from dashboards.config import FIRST_TOKEN as FIRST_TOKEN_OBJECTIVE
-from dashboards.config import SPENDING
+from dashboards.config import MODELS_UID, SPENDING
 from dashboards.panels import links
-from dashboards.panels import timeseries as lines
-from dashboards.panels.board import Panel
+from dashboards.panels.board import Board, Panel, Row
 from dashboards.panels.theme import (
     DOLLARS,
     DOLLARS_AN_HOUR,
@@ -28,8 +25,9 @@ from dashboards.panels.theme import (
     number,
     over_time,
 )
-from dashboards.panels.timeseries import NOW, STEP, end, narrowed
+from dashboards.panels.timeseries import NOW, STEP, distribution, end, narrowed, per_minute
 from dashboards.panels.variables import MODELS_QUERY as QUERY
+from dashboards.panels.variables import model_variables
 from dashboards.promql import Not, ratio
 from telemetry.agentos.catalogue import CCR_REQUESTS
 from telemetry.agentos.catalogue_models import (
@@ -54,14 +52,14 @@ from telemetry.agentos.catalogue_models import (
 )
 from telemetry.metric import Metric
 
-__all__ = ["a2a", "attempts", "cost", "health", "now"]
+__all__ = ["MODELS"]
 
-_per_minute = partial(lines.per_minute, QUERY)
-_distribution = partial(lines.distribution, QUERY)
+_per_minute = partial(per_minute, QUERY)
+_distribution = partial(distribution, QUERY)
 
 
-def now() -> list[Panel]:
-    """The numbers that say whether anything is wrong, as of now."""
+def _now() -> list[Panel]:
+    """Numbers as of now that show whether anything is wrong."""
     answered = partial(QUERY.rate, ROUTED_ATTEMPTS, NOW, part="count")
     failed = QUERY.rate(CALL_ERRORS, NOW, reason=Not("cancelled"))
     return [
@@ -110,8 +108,8 @@ def _levels_now() -> list[Panel]:
     ]
 
 
-def attempts() -> list[Panel]:
-    """How often providers were asked for one answer, and why."""
+def _attempts() -> list[Panel]:
+    """How often providers are asked for one answer, and why."""
     turns = {"{{from_provider}} to {{to_provider}}": f"60 * {QUERY.rate(FALLBACKS, STEP, 'from_provider', 'to_provider')}"}
     return [
         over_time({"{{task_type}}": QUERY.mean(ROUTED_ATTEMPTS, STEP, "task_type")}, TIMES)
@@ -140,8 +138,8 @@ def attempts() -> list[Panel]:
     ]
 
 
-def health() -> list[Panel]:
-    """How the providers are."""
+def _health() -> list[Panel]:
+    """The state of the providers."""
     breakers = {
         "closed": (BREAKER_LEVELS["closed"], GREEN),
         "half-open": (BREAKER_LEVELS["half_open"], ORANGE),
@@ -176,8 +174,8 @@ def health() -> list[Panel]:
     ]
 
 
-def cost() -> list[Panel]:
-    """Tokens, and what they cost."""
+def _cost() -> list[Panel]:
+    """Tokens and their cost."""
     by_model = {"{{model}} {{provider}}": QUERY.rate(MODEL_TOKENS, STEP, "provider", "model")}
     spent = {"{{model}} {{provider}}": f"3600 * {QUERY.rate(COST, STEP, 'provider', 'model')}"}
     by_kind = {"{{kind}}": QUERY.rate(MODEL_TOKENS, STEP, "kind")}
@@ -208,8 +206,8 @@ def cost() -> list[Panel]:
     ]
 
 
-def a2a() -> list[Panel]:
-    """What A2A calls tell beside the contract."""
+def _a2a() -> list[Panel]:
+    """Details of A2A calls beyond the contract."""
     return [
         _per_minute(TASK_STATES, "a2a.task.state")
         .title("Task States")
@@ -226,6 +224,47 @@ def a2a() -> list[Panel]:
     ]
 
 
-def _level(metric: Metric) -> timeseries.Panel:
+def _level(metric: Metric) -> Panel:
     panel = over_time({"{{provider}}": QUERY.level(metric, "provider")}, TASKS, stacked=True)
     return panel.data_links([*narrowed(QUERY, "provider"), links.traces_of("provider")])
+
+
+MODELS = Board(
+    title="AgentOS models",
+    uid=MODELS_UID,
+    description="Model calls of AgentOS as their router sees them, and what A2A calls tell beside the contract; "
+    "there are no data unless AGENTOS_MODEL_METRICS is on",
+    variables=model_variables,
+    rows=(
+        Row("Model Calls Now", _now, 8, 4),
+        Row("Attempts", _attempts, 12, 9),
+        Row("Provider Health", _health, 8, 8),
+        Row("Tokens & Cost", _cost, 12, 9),
+        Row("A2A Details", _a2a, 12, 9),
+    ),
+    runbooks={
+        "Unanswered Requests": "A2AErrorBudgetBurn",
+        "Failed Attempts": "CCRProviderFailing",
+        "First Token p95": "CCRFirstTokenSlow",
+        "Open Breakers": "CCRBreakerOpen",
+        "Waiting Calls": "CCRQueueBuilding",
+        "Cost (1h)": "CCRCostBudgetBurn",
+        "Errors by Reason": "CCRProviderFailing",
+        "Retries by Provider": "CCRRetrying",
+        "Fall-backs": "CCRFallingBack",
+        "Time to First Token": "CCRFirstTokenSlow",
+        "Breaker State": "CCRBreakerOpen",
+        "Breaker Openings": "CCRBreakerOpen",
+        "Calls Waiting": "CCRQueueBuilding",
+        "Cost by Model": "CCRCostBudgetBurn",
+        "Unpriced Calls": "CCRCallsUnpriced",
+    },
+    details={
+        "Unanswered Requests": "Attempts per Request",
+        "Failed Attempts": "Errors by Reason",
+        "First Token p95": "Time to First Token",
+        "Open Breakers": "Breaker State",
+        "Waiting Calls": "Calls Waiting",
+        "Cost (1h)": "Cost by Model",
+    },
+)

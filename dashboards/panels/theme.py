@@ -1,4 +1,4 @@
-"""How panels look, once: units, colours, legends, sizes. What has a colour of its own has it in every panel."""
+"""How all panels look: units, colours, legends. A series with a colour of its own has it in every panel."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TASKS = "none"
 EVENTS = "locale"
 """Whole numbers in full, 1,612 rather than 2 K."""
 RATES = {"{request}": "reqps", "{hit}": "suffix:decisions/s", "{operation}": "ops", "{token}": "suffix:tokens/s"}
-"""Unit of a rate, by the unit of what is counted."""
+"""Grafana's unit of a rate, by the counter's unit."""
 MINUTE_RATES = {
     "{error}": "suffix:errors/min",
     "{retry}": "suffix:retries/min",
@@ -49,7 +49,7 @@ MINUTE_RATES = {
     "{call}": "suffix:calls/min",
     "{state}": "suffix:states/min",
 }
-"""Unit of a rate of what is rare, so that it can be read: by the minute."""
+"""Grafana's unit of a rate of rare events, by the counter's unit: per minute, so that the number is readable."""
 BYTES = "decbytes"
 DOLLARS = "currencyUSD"
 DOLLARS_AN_HOUR = "suffix:USD/h"
@@ -88,8 +88,8 @@ _MEANING = {
 }
 """Series that have a colour of their own wherever they appear.
 
-Agents, providers and task types are not known here. They take Grafana's palette in turn, where a colour only tells lines
-apart; that of the palette by name has tones that a light background swallows.
+Agents, providers and task types take the colours of Grafana's classic palette in turn, where a colour only tells lines apart;
+the palette by series name has tones that are hard to see on a light background.
 """
 
 _Panel = TypeVar("_Panel", stat.Panel, gauge.Panel, timeseries.Panel)
@@ -98,7 +98,7 @@ _Step = tuple[float | None, str]
 
 
 def number(expr: str, unit: str, *, orange: float | None = None, red: float | None = None) -> stat.Panel:
-    """A big number, as of the end of the time range; coloured only where a colour says something."""
+    """Returns a big number as of the end of the time range, coloured only if it has a threshold."""
     plain = orange is None and red is None
     panel = stat.Panel().graph_mode(kinds.BigValueGraphMode.NONE).text_mode(kinds.BigValueTextMode.VALUE)
     panel = panel.color_mode(kinds.BigValueColorMode.NONE if plain else kinds.BigValueColorMode.VALUE)
@@ -106,16 +106,21 @@ def number(expr: str, unit: str, *, orange: float | None = None, red: float | No
 
 
 def round_gauge(expr: str, unit: str, *, green: float) -> gauge.Panel:
-    """A gauge from 0 to 1, as of the end of the time range: orange, and green from a value on."""
+    """Returns a gauge from 0 to 1 as of the end of the time range: orange below ``green``, else green."""
     return _now(gauge.Panel().min(0).max(1), expr, unit, ORANGE, (green, GREEN))
 
 
 def over_time(
     exprs: Mapping[str, str], unit: str, *, fixed: Iterable[str] = (), exemplars: bool = False, stacked: bool = False
 ) -> timeseries.Panel:
-    """Lines over time, legend -> query.
+    """Returns lines over time.
 
-    ``fixed`` names the series that may have a colour of their own.
+    Args:
+        exprs: Legend -> query.
+        unit: Grafana's unit.
+        fixed: Names of the series that may have a colour of their own.
+        exemplars: Whether the queries ask for exemplars.
+        stacked: Whether the lines are stacked.
     """
     legend = common.VizLegendOptions().show_legend(True).placement(kinds.LegendPlacement.BOTTOM)
     legend = legend.display_mode(kinds.LegendDisplayMode.LIST)
@@ -129,14 +134,19 @@ def over_time(
     panel = _common(panel, unit, GREEN).color_scheme(color)
     panel = panel.decimals(0) if unit == TASKS else panel
     for name in sorted({*fixed, "invalid", "other"} & _MEANING.keys()):
-        # A pattern stands between slashes, else Grafana wants it to fit the whole name.
+        # Grafana takes a text between slashes as a pattern, any other text as the whole name.
         color_of = _property("color", {"mode": "fixed", "fixedColor": _MEANING[name]})
         panel = panel.override_by_regexp(f"/^{name}\\b/", [color_of])
     return panel.override_by_regexp("/ mean$/", [_property("custom.lineStyle", {"fill": "dash", "dash": [6, 4]})])
 
 
 def levels(exprs: Mapping[str, str], names: Mapping[str, tuple[int, str]]) -> timeseries.Panel:
-    """Steps over time between levels that have names: name -> level and colour."""
+    """Returns steps over time between named levels.
+
+    Args:
+        exprs: Legend -> query.
+        names: Name -> level and colour.
+    """
     shown: dict[str, models.ValueMappingResult] = {
         str(level): models.ValueMappingResult(text=name, color=color, index=level) for name, (level, color) in names.items()
     }

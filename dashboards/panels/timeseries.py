@@ -1,4 +1,4 @@
-"""Panels of one metric over time, alike on both dashboards."""
+"""Panels of one metric over time, the same on both dashboards."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from telemetry.metric import Metric
 __all__ = ["NOW", "STEP", "distribution", "end", "narrowed", "per_minute", "rate"]
 
 NOW = "5m"
-"""What the big numbers call now."""
+"""Window of the numbers as of now."""
 STEP = "$__rate_interval"
 
 _WORDS = {"s": (SECONDS, "s", "calls are slower"), "By": (BYTES, "bytes", "calls are bigger")}
-"""Unit of a distribution: Grafana's name for it, its word, and what a mean beyond the last bucket says."""
+"""Unit of a histogram -> Grafana's unit, the word for it, and the meaning of a mean beyond the last bucket."""
 
 
 def rate(query: Query, metric: Metric, key: str) -> timeseries.Panel:
-    """Events per second by one label; a series leads to its traces and, where a variable has its label, to itself."""
+    """Returns events per second by one label; a series links to its traces and to the dashboard narrowed to it."""
     panel = over_time({_legend(metric, key): query.rate(metric, STEP, key)}, RATES[metric.unit], fixed=_fixed(metric, key))
     return panel.data_links([*narrowed(query, key), links.traces_of(key)])
 
 
 def per_minute(query: Query, metric: Metric, *keys: str, **where: Value) -> timeseries.Panel:
-    """Events per minute by labels, for what is rare. A panel's legend has room for a dozen series, zeros included."""
+    """Returns events per minute by labels, for rare events. A panel's legend has room for a dozen series, zeros included."""
     panel = over_time(
         {_legend(metric, *keys): f"60 * {query.rate(metric, STEP, *keys, part='', **where)}"},
         MINUTE_RATES[metric.unit],
@@ -36,7 +36,7 @@ def per_minute(query: Query, metric: Metric, *keys: str, **where: Value) -> time
 
 
 def distribution(query: Query, metric: Metric, key: str, description: str) -> timeseries.Panel:
-    """p95 and mean of a histogram by one label, with exemplars."""
+    """Returns p95 and mean of a histogram by one label, with exemplars."""
     unit, _, more = _WORDS[metric.unit]
     lines = {
         f"{_legend(metric, key)} p95": query.quantile(0.95, metric, STEP, key),
@@ -50,12 +50,12 @@ def distribution(query: Query, metric: Metric, key: str, description: str) -> ti
 
 
 def narrowed(query: Query, key: str) -> list[links.Link]:
-    """From a series to its dashboard narrowed to the value of this label, where the dashboard has a variable for it."""
+    """Returns the link from a series to its dashboard narrowed to this label's value, if the dashboard has that variable."""
     return [links.only(key)] if f"${{{key}:regex}}" == query.variables.get(key) else []
 
 
 def end(metric: Metric) -> str:
-    """The last bound of a histogram, in words."""
+    """Returns the last bound of a histogram, in words."""
     return f"{metric.bounds[-1]:g} {_WORDS[metric.unit][1]}, the last bucket"
 
 
@@ -64,5 +64,5 @@ def _legend(metric: Metric, *keys: str) -> str:
 
 
 def _fixed(metric: Metric, key: str) -> tuple[str, ...]:
-    """The values that may have a colour of their own: those of a closed label."""
+    """The values that may have a colour of their own: a closed label's."""
     return metric.label(key).values

@@ -1,4 +1,4 @@
-"""The dashboard's variables. All but the two data sources and the job narrow the queries to some values of a label."""
+"""The dashboards' variables: two data sources, the job, and one per label that narrows the queries to some values."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ _LABELS = {
     "provider": (CCR_REQUESTS, "Provider"),
     "workspace_id": (RATE_LIMIT_HITS, "Workspace"),
 }
-"""Label key of each variable, the metric that its values come from, and what it is called on the screen."""
+"""Label key of each variable -> the metric that its values come from, and its title on the screen."""
 
 _MODELS_LABELS = {"provider": (CCR_REQUESTS, "Provider"), "model": (MODEL_TOKENS, "Model"), "agent": (A2A_REQUESTS, "Agent")}
-"""The same of the second dashboard."""
+"""The same for the second dashboard."""
 
 QUERY = Query(job="$job", variables={key: f"${{{key}:regex}}" for key in _LABELS})
-"""Queries of the panels: every open label that has a variable is matched with it."""
+"""Queries of the first dashboard: its variables narrow every metric that has their open label."""
 
 MODELS_QUERY = Query(
     job="$job",
     variables={key: f"${{{key}:regex}}" for key in _MODELS_LABELS} | {FALLBACKS.label(FROM.key).key: "${provider:regex}"},
 )
-"""Queries of the second dashboard's panels. A fall-back belongs to the provider that did not answer."""
+"""Queries of the second dashboard. A fall-back belongs to the provider that did not answer."""
 
 
 def variables() -> list[cogbuilder.Builder[models.VariableModel]]:
-    """The variables in the order of the screen."""
+    """Returns the first dashboard's variables in the order of the screen."""
     return _variables(_LABELS)
 
 
 def model_variables() -> list[cogbuilder.Builder[models.VariableModel]]:
-    """Those of the second dashboard."""
+    """Returns the second dashboard's variables in the order of the screen."""
     return _variables(_MODELS_LABELS)
 
 
@@ -72,7 +72,7 @@ def _job() -> builders.QueryVariable:
 
 
 def _label(key: str, metric: Metric, label: str) -> builders.QueryVariable:
-    # Only the agents narrow what can be chosen below them: a variable that narrows itself could never be widened again.
+    # Only the agent narrows the choice of another variable. A variable that narrowed itself could never be widened again.
     narrow = Query(job="$job", variables={"agent": "${agent:regex}"} if key == "operation" else {})
     everything = models.VariableOption(selected=True, text=["All"], value=["$__all"])
     return (

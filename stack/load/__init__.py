@@ -1,1 +1,1 @@
-"""Load on a running service: steady traffic, malformed requests, outages, soak."""
+"""Load on a running service: steady traffic, malformed requests, outages and soak runs."""

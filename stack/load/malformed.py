@@ -1,4 +1,4 @@
-"""Malformed requests, as many as wanted and the same for the same seed, and what a server answers to them."""
+"""Malformed requests, the same for the same seed, and the statuses that a server answers them with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["flood", "requests"]
 T = TypeVar("T")
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 _ANSWER_SECONDS = 0.5
-"""How long an answer is waited for: to a request that never ends there is none."""
+"""Seconds to wait for an answer: an unfinished request gets none."""
 _AT_ONCE = 64
 _JSON = b'{"input": "hello", "operation": "query"}'
 _LINES = (
@@ -120,7 +120,7 @@ _CHUNKS = (
 
 
 def requests(seed: int) -> Iterator[bytes]:
-    """Requests without end: wrong in their first line, headers, chunks, text or size, or changed at random."""
+    """Yields requests without end: wrong in their first line, headers, chunks, body or size, or changed at random."""
     chance = random.Random(seed)
     kinds = (_wrong_line, _wrong_header, _wrong_body, _wrong_chunks, _oversized, _changed, _noise)
     while True:
@@ -169,7 +169,7 @@ def _oversized(chance: random.Random) -> bytes:
 
 
 def _changed(chance: random.Random) -> bytes:
-    """A good request with bytes flipped, cut out, doubled, or the end missing."""
+    """A good request with bytes replaced, removed or repeated, or with its end missing."""
     data = bytearray(_request(chance))
     for _ in range(chance.randint(1, 4)):
         at = chance.randrange(len(data) or 1)
@@ -190,9 +190,16 @@ def _noise(chance: random.Random) -> bytes:
 
 
 def flood(port: int, count: int, seed: int, tell: Callable[[int], None] = lambda _: None) -> Counter[int]:
-    """Sends ``count`` malformed requests, each over a connection of its own, some at once; how often each status came.
+    """Sends malformed requests, each over a connection of its own, 64 at a time.
 
-    0 stands for a connection that was closed or left without an answer. ``tell`` hears how many are done, now and then.
+    Args:
+        port: Loopback port of the server.
+        count: Number of requests.
+        seed: Seed of the random requests.
+        tell: Called with the number of finished requests after every 1,000.
+
+    Returns:
+        How often each status came; 0 stands for a connection that was closed or left without an answer.
     """
     return asyncio.run(_flood(port, count, seed, tell))
 
@@ -215,7 +222,7 @@ async def _flood(port: int, count: int, seed: int, tell: Callable[[int], None]) 
 
 
 async def _ask(port: int, request: bytes) -> list[int]:
-    """The statuses of the answers to what one connection sends."""
+    """Sends one request over a new connection and returns the statuses of the answers, or 0."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     found = b""
     try:

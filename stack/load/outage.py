@@ -1,4 +1,4 @@
-"""One server of the chain is killed under load and started again: what callers, memory and totals say."""
+"""One server of the pipeline is killed under load and started again: the effect on callers, memory and totals."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from threading import Event
 
 from stack.load import traffic
 from stack.load.traffic import Outcome, Steady
-from stack.pipeline_checks import PUSHED, SCRAPED, Chain, own_series, series
+from stack.pipeline_checks import PUSHED, SCRAPED, Pipeline, own_series, series
 from stack.servers.process import Server, ServerError, until
 
 __all__ = ["STEADY", "VICTIMS", "Result", "lost_traces", "outage"]
 
 STEADY = {"AGENTOS_PROVIDERS": '{"steady": {"latency": 0.05}}', "AGENTOS_RATE_LIMIT": "off", "AGENTOS_CLIENT_RATE_LIMIT": "off"}
-"""A service whose answers take the same time, so that a change is the outage's."""
-VICTIMS: dict[str, Callable[[Chain], Server]] = {
-    "collector": lambda chain: chain.collector,
-    "jaeger": lambda chain: chain.jaeger,
-    "prometheus": lambda chain: chain.prometheus,
+"""Settings of a service whose answers always take the same time, so that a change comes from the outage."""
+VICTIMS: dict[str, Callable[[Pipeline], Server]] = {
+    "collector": lambda pipeline: pipeline.collector,
+    "jaeger": lambda pipeline: pipeline.jaeger,
+    "prometheus": lambda pipeline: pipeline.prometheus,
 }
 _A_SECOND = 20.0
 _MIB = 1024 * 1024
@@ -28,13 +28,13 @@ _MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What an outage did."""
+    """The calls around an outage, and the memory of the servers that stayed."""
 
     before: list[Outcome]
     during: list[Outcome]
     after: list[Outcome]
     resident_mib: dict[str, tuple[float, float]]
-    """Server -> resident memory at the start of the outage and at its end."""
+    """Server -> resident memory in MiB at the start of the outage and at its end."""
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -42,32 +42,40 @@ class Result:
 
     @property
     def slower(self) -> float:
-        """The 99th percentile during the outage over the one before."""
+        """The 99th percentile of the calls' duration during the outage over the one before."""
         return traffic.p99(self.during) / traffic.p99(self.before)
 
 
-def outage(chain: Chain, victim: str, *, before: float, away: float, after: float) -> Result:
-    """Kills the victim under a steady load, starts it again after ``away`` seconds; returns once all totals agree."""
-    server = VICTIMS[victim](chain)
-    clock = Event()  # never set: the time that an outage takes is what is measured
-    traffic.make(chain.service.url, traffic.mixed(50))  # connections and code are warm before the first figure
-    load = Steady(chain.service.url, _A_SECOND)
+def outage(pipeline: Pipeline, victim: str, *, before: float, away: float, after: float) -> Result:
+    """Kills a server under a steady load, starts it again, and waits until all totals agree.
+
+    Args:
+        pipeline: The running servers.
+        victim: A key of ``VICTIMS``.
+        before: Seconds of load before the outage.
+        away: Seconds between the kill and the new start.
+        after: Seconds of load after the server is ready again.
+    """
+    server = VICTIMS[victim](pipeline)
+    clock = Event()  # never set: waiting on it lets the time of the outage pass
+    traffic.make(pipeline.service.url, traffic.mixed(50))  # connections and code are warm before the first figure
+    load = Steady(pipeline.service.url, _A_SECOND)
     try:
         started = time.monotonic()
         clock.wait(before)
         killed = time.monotonic()
-        watched = {"service": chain.service, "collector": chain.collector}
-        memory = {name: watch.resident_bytes() / _MIB for name, watch in watched.items()}
+        measured = {"service": pipeline.service, "collector": pipeline.collector}
+        memory = {name: one.resident_bytes() / _MIB for name, one in measured.items()}
         server.kill()
         clock.wait(away)
-        grown = {name: watch.resident_bytes() / _MIB for name, watch in watched.items() if watch is not server}
+        grown = {name: one.resident_bytes() / _MIB for name, one in measured.items() if one is not server}
         server.start()
-        back = time.monotonic()  # until it is ready it is still away
+        back = time.monotonic()  # the outage lasts until the server is ready
         clock.wait(after)
     finally:
         load.stop()
     ended = time.monotonic()
-    until("all totals to agree", lambda: _agree(chain), timeout=60)
+    until("all totals to agree", lambda: _agree(pipeline), timeout=60)
     return Result(
         load.ended_between(started, killed),
         load.ended_between(killed, back),
@@ -76,20 +84,20 @@ def outage(chain: Chain, victim: str, *, before: float, away: float, after: floa
     )
 
 
-def _agree(chain: Chain) -> bool:
-    own = own_series(chain.service)
-    return own == series(chain.prometheus, SCRAPED) == series(chain.prometheus, PUSHED)
+def _agree(pipeline: Pipeline) -> bool:
+    own = own_series(pipeline.service)
+    return own == series(pipeline.prometheus, SCRAPED) == series(pipeline.prometheus, PUSHED)
 
 
-def lost_traces(chain: Chain, outcomes: list[Outcome], *, timeout: float = 60.0) -> int:
-    """How many of the calls' traces do not reach Jaeger in time."""
+def lost_traces(pipeline: Pipeline, outcomes: list[Outcome], *, timeout: float = 60.0) -> int:
+    """Returns how many of the calls' traces do not reach Jaeger within ``timeout`` seconds."""
     wanted = {outcome.trace_id for outcome in outcomes}
     missing = set(wanted)
 
     def arrived() -> bool:
-        missing.intersection_update(wanted - {span.trace_id for span in chain.spans("a2a.request")})
+        missing.intersection_update(wanted - {span.trace_id for span in pipeline.spans("a2a.request")})
         return not missing
 
-    with suppress(ServerError):  # what is not there by then is counted
+    with suppress(ServerError):  # the traces that are still missing are counted
         until("the traces", arrived, timeout=timeout)
     return len(missing)

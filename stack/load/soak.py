@@ -1,4 +1,4 @@
-"""A service under a steady load for a while: does anything of it only ever grow?"""
+"""A service under a steady load for a while, to see whether its memory, tasks, threads, files or sockets only grow."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import median
-from typing import Any
 
 import httpx
 
 from stack.load import traffic
 from stack.load.traffic import Steady
-from stack.servers.process import until
+from stack.servers.process import ServerError, until
 from stack.servers.service import Service
 
 __all__ = ["COUNTED", "FULL", "SETTINGS", "Soaked", "soak", "trend"]
@@ -27,43 +26,43 @@ SETTINGS = {
     "AGENTOS_PROVIDERS": '{"swift": {"latency": 0.002, "failure_rate": 0.1}}',
 }
 FULL = 2_200
-"""Calls after which the agents keep as many of their last tasks as they ever will: 1,000 each."""
+"""Calls after which each agent keeps its maximum of 1,000 last tasks."""
 COUNTED = ("tasks", "threads", "sockets", "files")
 _A_SECOND = 8.0
 _NOISE_BLOCKS = 5_000
-"""Blocks that come and go with the calls under way; a leak of one object a call comes to as many in ten minutes."""
+"""Blocks that come and go with running calls; a leak of one object per call adds as many in ten minutes."""
 _NOISE_BYTES = 1 << 20
-_CLOCK = threading.Event()  # never set: the time that passes is what is wanted
+_CLOCK = threading.Event()  # never set: waiting on it lets time pass
 
 
 @dataclass(frozen=True, slots=True)
 class Soaked:
-    """What came of it."""
+    """The readings and results of a soak run."""
 
     readings: list[dict[str, int]]
-    """What lived in the process, again and again, under the load."""
+    """The process' counts under load, one reading after the other."""
     calls: int
     broken: int
-    """Calls that got no answer of the service's."""
+    """Calls that got no answer from the service."""
     scrapes: int
     failed_scrapes: int
     before: dict[str, int]
     after: dict[str, int]
-    """The same without load, before and after it."""
+    """The counts without load, before and after the run."""
 
     @property
     def left_behind(self) -> dict[str, int]:
-        """Tasks, threads, sockets and files that are there after the load and were not before."""
+        """The number of tasks, threads, sockets and files that the load left behind, where there are any."""
         return {key: more for key in COUNTED if (more := self.after[key] - self.before[key]) > 0}
 
     def growth(self, key: str) -> tuple[float, float]:
-        """By how much it grew over the last two thirds, by their trend, and how far readings stray from that."""
+        """Returns the growth over the last two thirds of the readings by their trend, and the spread around it."""
         settled = self.readings[len(self.readings) // 3 :]
         return trend([float(reading[key]) for reading in settled])
 
     @property
     def grows(self) -> bool:
-        """Whether the interpreter's blocks, or the resident memory, rise by more than their noise."""
+        """Whether the interpreter's blocks or the resident memory grow by more than their noise."""
         return any(
             grown > max(noise, allowed)
             for (grown, noise), allowed in ((self.growth("blocks"), _NOISE_BLOCKS), (self.growth("resident"), _NOISE_BYTES))
@@ -71,15 +70,15 @@ class Soaked:
 
     @property
     def blocks_a_call(self) -> float:
-        """The interpreter's blocks that a call left behind, from rest to rest."""
+        """The interpreter's blocks that each call left behind, from before the load to after it."""
         return (self.after["blocks"] - self.before["blocks"]) / max(1, self.calls)
 
 
 def trend(values: Sequence[float]) -> tuple[float, float]:
-    """The rise over all values, and the spread around it.
+    """Returns the rise over all values, and the spread around it.
 
-    The slope is the median of the slopes between all pairs (Theil and Sen): a jump now and then, as an allocator makes, is
-    no trend.
+    The slope is the median of the slopes between all pairs (Theil and Sen), so that a jump now and then, as an allocator
+    makes, is no trend.
     """
     slope = median((values[b] - values[a]) / (b - a) for a, b in combinations(range(len(values)), 2))
     level = median(value - slope * at for at, value in enumerate(values))
@@ -88,9 +87,17 @@ def trend(values: Sequence[float]) -> tuple[float, float]:
 
 
 def soak(
-    service: Service, seconds: float, readings: int, tell: Callable[[float, dict[str, int]], Any], *, first: int = FULL
+    service: Service, seconds: float, readings: int, tell: Callable[[float, dict[str, int]], object], *, first: int = FULL
 ) -> Soaked:
-    """Loads and scrapes for so long, after ``first`` calls; ``tell`` hears each reading with the seconds passed."""
+    """Loads and scrapes a service, and reads its counts.
+
+    Args:
+        service: A service that runs ``stack.instrumented_app:app``.
+        seconds: Duration of the load.
+        readings: Number of readings during the load.
+        tell: Called with the seconds passed and each reading.
+        first: Calls before the first reading.
+    """
     _warm_up(service, first)
     before = service.alive()
     load, scrapes = Steady(service.url, _A_SECOND), _Scrapes(service)
@@ -109,7 +116,7 @@ def soak(
 
 
 def _warm_up(service: Service, calls: int) -> None:
-    """Whatever is made once is made: code, connections, threads, the tasks and answers that are kept."""
+    """Makes everything that is made once: code, connections, threads, and the tasks and answers that the service keeps."""
     traffic.make(service.url, traffic.mixed(calls), at_once=4)
     with ThreadPoolExecutor(16) as readers:
         list(readers.map(lambda _: service.metrics(), range(32)))
@@ -117,18 +124,18 @@ def _warm_up(service: Service, calls: int) -> None:
 
 
 def _settled(service: Service, before: dict[str, int]) -> dict[str, int]:
-    """What lives once the load's own connections are closed: as little as before, or what is left after 30 seconds."""
+    """Returns the counts once they are back to ``before``, or after 30 seconds."""
     last: dict[str, int] = {}
 
     def is_as_before() -> bool:
         nonlocal last
-        service.run("navi", "last")  # a pool closes what idled too long when it is next used
+        service.run("navi", "last")  # a pool closes connections that idled too long when it is next used
         last = service.alive()
         return all(last[key] <= before[key] for key in COUNTED)
 
     try:
         until("the load's connections to be closed", is_as_before, timeout=30)
-    except Exception:  # what is left is reported
+    except (ServerError, httpx.HTTPError):  # the caller reports what is left
         return last
     return last
 

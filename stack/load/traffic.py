@@ -1,4 +1,4 @@
-"""Calls of the service over real HTTP, and what the caller saw of each."""
+"""Calls of the service over real HTTP, and their outcomes for the caller."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Call", "Outcome", "Steady", "make", "mixed", "p99", "tally"]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One run to ask for."""
+    """One call of an agent."""
 
     agent: str
     operation: str
@@ -29,7 +29,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call ended for the caller: ``success``, ``error`` (the agent failed), ``denied``, or ``broken``."""
+    """The outcome of a call: ``success``, ``error`` (the agent failed), ``denied``, or ``broken`` (no valid answer)."""
 
     call: Call
     status: str
@@ -38,7 +38,7 @@ class Outcome:
 
 
 def mixed(count: int) -> list[Call]:
-    """Both agents, all their operations, streams and whole answers, repeated questions, three workspaces."""
+    """Returns calls of both agents: all operations, streams and whole answers, repeated questions, three workspaces."""
     kinds = (("navi", "query"), ("navi", "summarize"), ("herald", "announce"), ("herald", "query"))
     workspaces = itertools.cycle(("acme", "globex", "initech"))
     return [
@@ -48,18 +48,18 @@ def mixed(count: int) -> list[Call]:
 
 
 def make(url: str, calls: Iterable[Call], *, at_once: int = 4) -> list[Outcome]:
-    """Makes the calls and returns how they ended."""
+    """Makes the calls, ``at_once`` at a time, and returns their outcomes in order."""
     with httpx.Client(base_url=url, timeout=30) as client, ThreadPoolExecutor(at_once) as callers:
         return list(callers.map(lambda call: _outcome(client, call), calls))
 
 
 def tally(outcomes: Iterable[Outcome]) -> Counter[tuple[str, str, str]]:
-    """Calls by agent, operation and status."""
+    """Returns the number of calls by agent, operation and status."""
     return Counter((outcome.call.agent, outcome.call.operation, outcome.status) for outcome in outcomes)
 
 
 def p99(outcomes: Sequence[Outcome]) -> float:
-    """The 99th percentile of the callers' seconds."""
+    """Returns the 99th percentile of the calls' duration in seconds."""
     seconds = sorted(outcome.seconds for outcome in outcomes)
     return seconds[min(len(seconds) - 1, int(0.99 * len(seconds)))]
 
@@ -81,7 +81,7 @@ def _outcome(client: httpx.Client, call: Call) -> Outcome:
 
 
 class Steady:
-    """A steady load in the background, so many calls a second, until ``stop``."""
+    """A steady load in a thread, ``a_second`` calls per second, until ``stop``."""
 
     def __init__(self, url: str, a_second: float) -> None:
         self._url = url
@@ -104,7 +104,7 @@ class Steady:
         self._outcomes.append((time.monotonic(), outcome))
 
     def ended_between(self, first: float, last: float) -> list[Outcome]:
-        """The calls that ended between two readings of ``time.monotonic``."""
+        """Returns the outcomes of calls that ended between two readings of ``time.monotonic``."""
         return [outcome for at, outcome in self._outcomes if first <= at < last]
 
     def stop(self) -> list[Outcome]:

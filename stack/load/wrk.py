@@ -1,4 +1,4 @@
-"""Load by wrk on so many connections, each answer counted."""
+"""Load by wrk on a number of connections; every answer is counted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 __all__ = ["Load", "loading"]
 
-# A thread has one connection and stops in the answer to its last call: no call is left without an answer that is counted.
+# A thread has one connection and stops at the answer to its last call, so that every call has a counted answer.
 # wrk itself goes on to the end of its duration.
 _SCRIPT = """
 wrk.method = "POST"
@@ -35,12 +35,12 @@ end
 
 
 _LAST_ANSWER = 5
-"""Seconds that the last answers have."""
+"""Seconds that wrk waits for the last answers."""
 
 
 @dataclass(slots=True)
 class Load:
-    """A load under way, and in the end what came of it."""
+    """A running load; after ``wait``, its numbers of answers."""
 
     process: subprocess.Popen[str]
     answered: int = 0
@@ -51,7 +51,7 @@ class Load:
         return self.process.poll() is None
 
     def wait(self) -> None:
-        """Wait for its end and count."""
+        """Waits for the end of the load and counts the answers."""
         output, _ = self.process.communicate()
         for answered, failed in re.findall(r"^answered (\d+) failed (\d+)$", output, re.MULTILINE):
             self.answered += int(answered)
@@ -62,7 +62,17 @@ class Load:
 def loading(
     program: Path, folder: Path, url: str, *, agent: str, operation: str, connections: int = 4, seconds: int = 8
 ) -> Iterator[Load]:
-    """As many calls as are begun in so many seconds, one after the other on each of the connections."""
+    """Loads an agent: each connection makes one call after the other for a number of seconds.
+
+    Args:
+        program: Path of wrk.
+        folder: Holds wrk's script.
+        url: Address of the service.
+        agent: The agent to call.
+        operation: The operation to ask for.
+        connections: Number of connections.
+        seconds: No connection begins a call after this many seconds.
+    """
     script = folder / f"{agent}-{operation}.lua"
     script.write_text(_SCRIPT.format(operation=operation, seconds=seconds))
     many = (

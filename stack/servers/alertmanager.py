@@ -14,7 +14,7 @@ SAMPLE = Path(__file__).parents[2] / "dashboards/alertmanager.yml"
 
 
 class Alertmanager(Server):
-    """Sends to ``webhook``, with all waits of the sample shortened to a moment."""
+    """An Alertmanager that sends to ``webhook``; the waits of the sample are shortened to 200 ms or less."""
 
     def __init__(self, program: Path, folder: Path, webhook: str) -> None:
         self.address = f"127.0.0.1:{free_port()}"

@@ -1,6 +1,6 @@
-"""Builds the real servers from their pins, once a pin: ``python -m stack.servers.binaries [part ...]``.
+"""Builds the real servers from their pins, once per pin: ``python -m stack.servers.binaries [name ...]``.
 
-Each folder in ``tests/stack/parts`` pins one part by ``go.mod`` and ``go.sum``. What is built is kept in the user's
+Each folder in ``tests/stack/binaries`` pins one program by ``go.mod`` and ``go.sum``. The program is kept in the user's
 cache folder under the hash of those files, so that every clone finds it.
 """
 
@@ -19,29 +19,29 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PARTS", "Part", "PartMissingError", "binary"]
+__all__ = ["BINARIES", "Binary", "BinaryMissingError", "binary"]
 
-_PINS = Path(__file__).parents[2] / "tests" / "stack" / "parts"
+_PINS = Path(__file__).parents[2] / "tests" / "stack" / "binaries"
 _LINE_EVERY_SECONDS = 20.0
 _GET_GO = "install Go 1.26 or newer (https://go.dev/doc/install)"
 
 
-class PartMissingError(Exception):
-    """A server cannot be had here; the message says why and how to get it."""
+class BinaryMissingError(Exception):
+    """A server's program is missing and cannot be built here; the message says why and how to get it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Binary:
     """A Go program, pinned by the module in ``folder``."""
 
     name: str
     folder: str
     package: str
     minutes: float
-    """What the build takes on two cores with cold caches."""
+    """Minutes of a build on two cores with cold caches."""
     tags: str = ""
     generated_by: str = ""
-    """The part that writes the sources from ``manifest.yaml`` first."""
+    """Name of the program that first writes the sources from ``manifest.yaml``."""
 
     @property
     def pins(self) -> Path:
@@ -55,31 +55,35 @@ class Part:
         return cache / "agentos-telemetry" / f"{self.name}-{digest.hexdigest()[:16]}"
 
 
-PARTS = {
-    part.name: part
-    for part in (
-        Part("prometheus", "prometheus", "github.com/prometheus/prometheus/cmd/prometheus", 2.5, tags="remove_all_sd"),
-        Part("promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool", 1.5, tags="remove_all_sd"),
-        Part("builder", "ocb", "go.opentelemetry.io/collector/cmd/builder", 0.5),
-        Part("otelcol", "collector", ".", 7, tags="remove_all_sd,grpcnotrace", generated_by="builder"),
-        Part("jaeger", "jaeger", "github.com/jaegertracing/jaeger/cmd/jaeger", 6),
+BINARIES = {
+    wanted.name: wanted
+    for wanted in (
+        Binary("prometheus", "prometheus", "github.com/prometheus/prometheus/cmd/prometheus", 2.5, tags="remove_all_sd"),
+        Binary("promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool", 1.5, tags="remove_all_sd"),
+        Binary("builder", "ocb", "go.opentelemetry.io/collector/cmd/builder", 0.5),
+        Binary("otelcol", "collector", ".", 7, tags="remove_all_sd,grpcnotrace", generated_by="builder"),
+        Binary("jaeger", "jaeger", "github.com/jaegertracing/jaeger/cmd/jaeger", 6),
     )
 }
 
 
 def binary(name: str) -> Path:
-    """The part's program, built first where the cache has none; ``PartMissingError`` where that cannot be done."""
-    part = PARTS[name]
-    program = part.kept_in() / part.name
+    """Returns the path of a program, built first if the cache does not have it.
+
+    Raises:
+        BinaryMissingError: If Go is missing or the build fails.
+    """
+    wanted = BINARIES[name]
+    program = wanted.kept_in() / wanted.name
     if program.exists():
         return program
     go = shutil.which("go")
     if go is None:
-        raise PartMissingError(f"{name} is built with Go, which is not installed: {_GET_GO}, then `make parts`")
-    generator = binary(part.generated_by) if part.generated_by else None
+        raise BinaryMissingError(f"{name} is built with Go, which is not installed: {_GET_GO}, then `make binaries`")
+    generator = binary(wanted.generated_by) if wanted.generated_by else None
     with _locked(program.parent):
         if not program.exists():  # another run may have built it while this one waited for the lock
-            _build(part, go, generator, program)
+            _build(wanted, go, generator, program)
     return program
 
 
@@ -91,36 +95,36 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _build(part: Part, go: str, generator: Path | None, program: Path) -> None:
-    _say(f"building {part.name}: about {part.minutes:g} min on 2 cores, once for this pin, kept in {program.parent}")
+def _build(wanted: Binary, go: str, generator: Path | None, program: Path) -> None:
+    _say(f"building {wanted.name}: about {wanted.minutes:g} min on 2 cores, once for this pin, kept in {program.parent}")
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix=f"build-{part.name}-") as folder:
-        source = _lay_out(part, Path(folder), generator)
+    with tempfile.TemporaryDirectory(prefix=f"build-{wanted.name}-") as folder:
+        source = _lay_out(wanted, Path(folder), generator)
         command = [go, "build", "-v", "-mod=readonly", "-trimpath", "-ldflags", "-s -w"]
-        command += ["-tags", part.tags] if part.tags else []
-        _run(part, [*command, "-o", str(Path(folder) / "program"), part.package], source, started)
+        command += ["-tags", wanted.tags] if wanted.tags else []
+        _run(wanted, [*command, "-o", str(Path(folder) / "program"), wanted.package], source, started)
         staged = program.with_suffix(".new")
         shutil.move(Path(folder) / "program", staged)
         staged.replace(program)
-    _say(f"built {part.name} in {time.monotonic() - started:.0f} s")
+    _say(f"built {wanted.name} in {time.monotonic() - started:.0f} s")
 
 
-def _lay_out(part: Part, folder: Path, generator: Path | None) -> Path:
-    """The folder to build in: the generated sources, or none but the pins."""
+def _lay_out(wanted: Binary, folder: Path, generator: Path | None) -> Path:
+    """Returns the folder to build in, with the pins and the generated sources, if there are any."""
     source = folder / "source"  # the manifest's output_path
     if generator is not None:
-        manifest = str(part.pins / "manifest.yaml")
+        manifest = str(wanted.pins / "manifest.yaml")
         command = [str(generator), "--config", manifest, "--skip-compilation", "--skip-get-modules"]
         made = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if made.returncode:
-            raise PartMissingError(f"{part.name}: its sources could not be generated: {made.stderr.strip()[-500:]}")
+            raise BinaryMissingError(f"{wanted.name}: its sources could not be generated: {made.stderr.strip()[-500:]}")
     source.mkdir(exist_ok=True)
     for pin in ("go.mod", "go.sum"):
-        shutil.copy(part.pins / pin, source / pin)
+        shutil.copy(wanted.pins / pin, source / pin)
     return source
 
 
-def _run(part: Part, command: list[str], source: Path, started: float) -> None:
+def _run(wanted: Binary, command: list[str], source: Path, started: float) -> None:
     environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
     last: list[str] = []
     said = started
@@ -130,9 +134,9 @@ def _run(part: Part, command: list[str], source: Path, started: float) -> None:
             last = [*last[-19:], line]
             if time.monotonic() - said >= _LINE_EVERY_SECONDS:
                 said = time.monotonic()
-                _say(f"  {part.name}: {said - started:.0f} s, {lines} packages, now {line.strip()}")
+                _say(f"  {wanted.name}: {said - started:.0f} s, {lines} packages, now {line.strip()}")
     if build.returncode:
-        raise PartMissingError(f"{part.name} could not be built: {''.join(last).strip()}")
+        raise BinaryMissingError(f"{wanted.name} could not be built: {''.join(last).strip()}")
 
 
 def _say(line: str) -> None:
@@ -140,15 +144,15 @@ def _say(line: str) -> None:
 
 
 def main(names: list[str]) -> int:
-    unknown = [name for name in names if name not in PARTS]
+    unknown = [name for name in names if name not in BINARIES]
     if unknown:
-        _say(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
+        _say(f"no such program: {', '.join(unknown)}; there are {', '.join(BINARIES)}")
         return 2
     missing = 0
-    for name in names or [name for name in PARTS if name != "builder"]:
+    for name in names or [name for name in BINARIES if name != "builder"]:
         try:
             print(f"{name}: {binary(name)}")
-        except PartMissingError as reason:
+        except BinaryMissingError as reason:
             _say(str(reason))
             missing = 1
     return missing if os.environ.get("CI") == "true" else 0

@@ -1,4 +1,4 @@
-"""The Collector on ``otel-collector.yaml``, the very file an operator runs: only addresses and folders are set."""
+"""The Collector with the operator's own ``otel-collector.yaml``; only addresses and folders are set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CONFIG = Path(__file__).parents[2] / "otel-collector.yaml"
 
 
 class Collector(Server):
-    """A Collector that sends traces and metrics where ``environment`` says (``TRACES_ENDPOINT`` and the like)."""
+    """A Collector that sends traces and metrics to the addresses in ``environment``, such as ``TRACES_ENDPOINT``."""
 
     def __init__(self, program: Path, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         self.grpc, self.http, self.statsd = free_port(), free_port(), free_port()
@@ -38,6 +38,6 @@ class Collector(Server):
         )
 
     def otlp(self, protocol: str = "grpc") -> dict[str, str]:
-        """The ``OTEL_*`` variables that make a service push metrics and traces here."""
+        """Returns the ``OTEL_*`` variables that make a service push metrics and traces to this Collector."""
         port = self.grpc if protocol == "grpc" else self.http
         return {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}", "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}

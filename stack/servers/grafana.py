@@ -1,4 +1,4 @@
-"""Grafana's own code over a dashboard: ``tests/stack/grafana`` run by Node, its packages kept in the user's cache."""
+"""Runs Grafana's own code on a dashboard: Node runs ``tests/stack/grafana``, the user's cache holds its packages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stack.servers.binaries import PartMissingError
+from stack.servers.binaries import BinaryMissingError
 
 __all__ = ["judge"]
 
@@ -24,9 +24,18 @@ _PINS = ("package.json", "package-lock.json")
 def judge(
     dashboard: Any, datasources: Any, prometheus: str, start: float, end: float, values: Mapping[str, Sequence[str]]
 ) -> dict[str, Any]:
-    """What Grafana shows: the variables' options, and each panel's series, exemplar links and queries.
+    """Returns what Grafana shows: the variables' options, and each panel's series, exemplar links and queries.
 
-    Raises ``PartMissingError`` where the packages cannot be had.
+    Args:
+        dashboard: The dashboard's JSON model.
+        datasources: The provisioned data sources.
+        prometheus: Address of the Prometheus that answers the queries.
+        start: Start of the time range, in seconds since the epoch.
+        end: End of the time range.
+        values: The chosen values of each variable.
+
+    Raises:
+        BinaryMissingError: If npm is missing or the packages cannot be installed.
     """
     question = {
         "dashboard": dashboard,
@@ -45,10 +54,10 @@ def judge(
 
 
 def _installed() -> Path:
-    """The folder of the packages, installed once for this lock; the sources beside them are always today's."""
+    """Returns the folder of the packages, which are installed once per lock file; the sources beside them are always copied."""
     npm = shutil.which("npm")
     if npm is None:
-        raise PartMissingError("Grafana's packages need Node 20 with npm: install Debian's nodejs and npm")
+        raise BinaryMissingError("Grafana's packages need Node 20 with npm: install Debian's nodejs and npm")
     digest = hashlib.sha256(b"".join((_SOURCES / pin).read_bytes() for pin in _PINS)).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "agentos-telemetry" / f"grafana-{digest}"
@@ -59,10 +68,10 @@ def _installed() -> Path:
             shutil.copy(_SOURCES / source, folder / source)
         if not (folder / "installed").exists():
             print(f"installing Grafana's packages: about 1 min, 700 MB, once for this lock, in {folder}", file=sys.__stderr__)
-            # Its React is older than what some of its packages ask for, as in Grafana itself.
+            # Its React is older than some of its packages ask for, as in Grafana itself.
             command = [npm, "ci", "--legacy-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
             run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
             if run.returncode:
-                raise PartMissingError(f"Grafana's packages could not be installed: {run.stderr[-500:]}")
+                raise BinaryMissingError(f"Grafana's packages could not be installed: {run.stderr[-500:]}")
             (folder / "installed").touch()
     return folder

@@ -1,4 +1,4 @@
-"""Jaeger 2 with its memory store on loopback ports of its own: its default ports are the Collector's."""
+"""Jaeger 2 with its memory store, on free loopback ports: its default ports are the Collector's."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ class Jaeger(Server):
         )
 
     def trace(self, trace_id: str) -> list[Span]:
-        """The spans of a trace; none where it is not known."""
+        """Returns the spans of a trace; an empty list if Jaeger does not know it."""
         answer = httpx.get(f"{self.url}/api/traces/{trace_id}", timeout=10)
         return [] if answer.status_code == 404 else _spans(answer)
 
     def search(self, service: str, tags: dict[str, str]) -> list[list[Span]]:
-        """Traces with a span that has these tags, each as its spans."""
+        """Returns the spans of each trace that has a span with these tags, 20 traces at most."""
         parameters = {"service": service, "tags": json.dumps(tags), "limit": "20"}
         found = httpx.get(f"{self.url}/api/traces", params=parameters, timeout=60).json()["data"]
         return [self.trace(trace["traceID"]) for trace in found]
 
     def spans(self, service: str) -> list[Span]:
-        """Every span of the service."""
+        """Returns every span of the service."""
         answer = httpx.get(f"{self.url}/api/traces", params={"service": service, "limit": "100000"}, timeout=60)
         return _spans(answer)
 
@@ -86,7 +86,7 @@ def _config(otlp: int, query: int, query_grpc: int, health: int) -> dict[str, ob
         "exporters": {"jaeger_storage_exporter": {"trace_storage": "memory"}},
         "service": {
             "extensions": ["healthcheckv2", "jaeger_storage", "jaeger_query"],
-            "telemetry": {"metrics": {"level": "none"}},  # it would serve them on the Collector's port
+            "telemetry": {"metrics": {"level": "none"}},  # Jaeger would serve them on the Collector's port
             "pipelines": {"traces": {"receivers": ["otlp"], "exporters": ["jaeger_storage_exporter"]}},
         },
     }

@@ -1,4 +1,4 @@
-"""A real server as a child process: started, waited for until it says that it is ready, stopped."""
+"""A real server as a child process: started, awaited until it is ready, and stopped."""
 
 from __future__ import annotations
 
@@ -25,13 +25,16 @@ _PORTS = itertools.count(_START)
 
 
 class ServerError(Exception):
-    """A server that did not start, or did not come to what was waited for."""
+    """A server did not start, did not stop, or did not reach a state in time."""
 
 
 def free_port() -> int:
-    """A loopback port that nobody uses.
+    """Returns an unused loopback port.
 
-    It lies below the range the kernel gives to clients, so that no connection takes it while its server is away.
+    The port lies below the kernel's range for clients, so that no connection takes it while its server is away.
+
+    Raises:
+        ServerError: If no port between 20000 and 32000 is free.
     """
     for _ in range(2_000):
         port = 20_000 + (next(_PORTS) - 20_000) % 12_000
@@ -45,7 +48,19 @@ def free_port() -> int:
 
 
 def until(what: str, ask: Callable[[], T | None], *, timeout: float = 30.0) -> T:
-    """Asks another process until it has an answer that is true. It has no event to wait on, so it is asked again."""
+    """Calls ``ask`` every 50 ms until it returns something true: another process has no event to wait on.
+
+    Args:
+        what: The awaited state, for the error.
+        ask: Asks the other process.
+        timeout: Seconds.
+
+    Returns:
+        The true answer.
+
+    Raises:
+        ServerError: If no answer is true in time.
+    """
     deadline = time.monotonic() + timeout
     while True:
         answer = ask()
@@ -57,7 +72,16 @@ def until(what: str, ask: Callable[[], T | None], *, timeout: float = 30.0) -> T
 
 
 class Server:
-    """One child process with its log file."""
+    """One child process with its log file.
+
+    Args:
+        name: The server's name, also of its log file.
+        command: The command line.
+        folder: The working folder, which holds the log.
+        ready: An address that answers 200 when the server is ready, or a function that returns True then.
+        environment: Variables beside those of this process.
+        timeout: Seconds that the server has to become ready.
+    """
 
     def __init__(
         self,
@@ -79,11 +103,15 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def configure(self, environment: Mapping[str, str]) -> None:
-        """Adds to the environment of the next start."""
+        """Adds variables to the environment of the next start."""
         self._environment.update(environment)
 
     def start(self) -> Self:
-        """Starts the process and returns once it is ready."""
+        """Starts the process and returns once it is ready.
+
+        Raises:
+            ServerError: If the process ends or is not ready in time.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -93,7 +121,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # a Ctrl-C is for whoever started the servers, who then stops them
+                start_new_session=True,  # Ctrl-C reaches this process only, which then stops its servers
             )
         until(f"{self.name} to be ready", self._is_ready, timeout=self._timeout)
         return self
@@ -108,18 +136,26 @@ class Server:
         return self._process is not None and self._process.poll() is None
 
     def resident_bytes(self) -> int:
-        """Resident memory of the process, from /proc."""
+        """Returns the resident memory of the process in bytes, from ``/proc``."""
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def stop(self, how: signal.Signals = signal.SIGTERM, timeout: float = 20.0) -> int:
-        """Stops the process and returns its exit status; one that does not stop in time is killed and raises."""
+        """Stops the process and returns its exit status.
+
+        Raises:
+            ServerError: If the process does not end in time; it is then killed.
+        """
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(how)
         return self.ended(timeout, how.name)
 
     def ended(self, timeout: float = 20.0, after: str = "being waited for") -> int:
-        """Waits for the end of the process and returns its exit status; one that goes on is killed and raises."""
+        """Waits for the end of the process and returns its exit status.
+
+        Raises:
+            ServerError: If the process does not end in time; it is then killed.
+        """
         process, self._process = self._process, None
         if process is None:
             return 0
@@ -131,7 +167,7 @@ class Server:
             raise ServerError(f"{self.name} did not stop within {timeout:g} s of {after}") from None
 
     def kill(self) -> None:
-        """Ends the process at once, as an outage does."""
+        """Kills the process, as an outage does."""
         self.stop(signal.SIGKILL)
 
     def __enter__(self) -> Self:
@@ -151,5 +187,5 @@ class Server:
             return False
 
     def tail(self, lines: int = 20) -> str:
-        """The last lines of the log."""
+        """Returns the last lines of the log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])

@@ -1,4 +1,4 @@
-"""Prometheus on a loopback port, and the questions the tests ask it."""
+"""Prometheus on a loopback port, and the queries of the tests."""
 
 from __future__ import annotations
 
@@ -28,12 +28,20 @@ class Sample:
 
 
 def scrape_job(job: str, target: str, *, interval: str = "200ms", **extra: object) -> dict[str, object]:
-    """A scrape configuration for one target."""
+    """Returns a scrape configuration for one target."""
     return {"job_name": job, "scrape_interval": interval, "static_configs": [{"targets": [target]}], **extra}
 
 
 class Prometheus(Server):
-    """A real Prometheus with the given scrape jobs; exemplars and the OTLP endpoint are on."""
+    """A real Prometheus with exemplars and the OTLP endpoint on.
+
+    Args:
+        program: Path of Prometheus.
+        folder: Holds the configuration, the data and the log.
+        jobs: The scrape configurations.
+        extra: Further sections of the configuration file.
+        features: Further feature flags.
+    """
 
     def __init__(
         self,
@@ -56,7 +64,7 @@ class Prometheus(Server):
             f"--config.file={self.config}",
             f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{self.port}",
-            "--scrape.discovery-reload-interval=100ms",  # a new target is scraped at once, not within 5 s
+            "--scrape.discovery-reload-interval=100ms",  # a new target is scraped at once, not after up to 5 s
             "--web.enable-otlp-receiver",
             f"--web.user-assets={RUNBOOKS}",  # the alerts' runbook links lead to /user
             f"--enable-feature={','.join(['exemplar-storage', 'metadata-wal-records', *features])}",
@@ -64,39 +72,43 @@ class Prometheus(Server):
         super().__init__("prometheus", command, folder=folder, ready=f"{self.url}/-/ready")
 
     def get(self, path: str, **params: str) -> Any:
-        """The ``data`` of an answer of the HTTP API."""
+        """Returns the ``data`` of an answer of the HTTP API."""
         answer = httpx.get(f"{self.url}/api/v1/{path}", params=params, timeout=10)
         answer.raise_for_status()
         return answer.json()["data"]
 
     def query(self, expression: str) -> list[Sample]:
-        """An instant query; what is a vector only."""
+        """Returns the samples of an instant query that yields a vector."""
         result = self.get("query", query=expression)["result"]
         return [Sample(dict(s["metric"]), float(s["value"][1])) for s in result]
 
     def value(self, expression: str) -> float | None:
-        """The value of a query that yields one series, None where it yields none."""
+        """Returns the value of a query that yields one series, or None if it yields none.
+
+        Raises:
+            ValueError: If the query yields several series.
+        """
         samples = self.query(expression)
         if len(samples) > 1:
             raise ValueError(f"{expression} has {len(samples)} series")
         return samples[0].value if samples else None
 
     def health(self, job: str) -> str:
-        """``up``, ``down`` or ``unknown``, as the targets page says."""
+        """Returns ``up``, ``down`` or ``unknown``, as the targets page says, or ``no such target``."""
         targets = self.get("targets")["activeTargets"]
         return next((t["health"] for t in targets if t["labels"]["job"] == job), "no such target")
 
     def last_scrape_after(self, job: str, time_text: str) -> str | None:
-        """The time of the job's last scrape if it is later than the given one."""
+        """Returns the time of the job's last scrape if it is later than the given one, else None."""
         targets = self.get("targets")["activeTargets"]
         last = max((t["lastScrape"] for t in targets if t["labels"]["job"] == job), default="")
         return last if last > time_text else None
 
     def metadata(self) -> dict[str, dict[str, str]]:
-        """Type, help and unit by family name."""
+        """Returns type, help and unit by family name."""
         return {name: rows[0] for name, rows in self.get("metadata").items()}
 
     def exemplars(self, expression: str, start: float, end: float) -> list[dict[str, Any]]:
-        """The exemplars of each series the expression selects."""
+        """Returns the exemplars of each series that the expression selects, between two times in seconds since the epoch."""
         found: list[dict[str, Any]] = self.get("query_exemplars", query=expression, start=str(start), end=str(end))
         return found

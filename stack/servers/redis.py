@@ -1,4 +1,4 @@
-"""Redis from the Debian package, in memory only."""
+"""Redis from the Debian package, without persistence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The AgentOS service as its own process, as an operator starts it."""
+"""The AgentOS service as a process of its own, started as an operator starts it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,21 @@ __all__ = ["GUNICORN", "UVICORN", "Service"]
 
 ROOT = Path(__file__).parents[2]
 
-
 UVICORN = ("uvicorn", "--host", "127.0.0.1", "--port", "{port}")
 GUNICORN = ("gunicorn", "--bind", "127.0.0.1:{port}", "--worker-class", "uvicorn_worker.UvicornWorker")
 
 
 class Service(Server):
-    """``agents.main:app`` or another ``app`` on a loopback port, from this source tree or as ``python`` has it installed.
+    """The service on a loopback port.
 
-    ``server`` is the program that runs it, with its arguments; more ``workers`` than one are processes of their own.
+    Args:
+        folder: Holds the log.
+        environment: The settings.
+        name: The name of the process and its log.
+        python: An interpreter that has the service installed; this interpreter and source tree if it is None.
+        app: The ASGI application.
+        server: The module that serves the application, with its arguments.
+        workers: Number of worker processes.
     """
 
     def __init__(
@@ -50,24 +56,24 @@ class Service(Server):
         )
 
     def workers(self) -> list[int]:
-        """The process ids of the workers that run now."""
+        """Returns the process ids of the running workers."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return [int(pid) for pid in children if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
     def metrics(self, accept: str = "text/plain") -> str:
-        """One scrape."""
+        """Returns the body of one scrape."""
         answer = httpx.get(f"{self.url}/metrics", headers={"Accept": accept}, timeout=10)
         answer.raise_for_status()
         return answer.text
 
     def alive(self) -> dict[str, int]:
-        """What lives in the process, where ``app`` is ``stack.instrumented_app:app``."""
+        """Returns the counts of ``/-/alive``; ``app`` must be ``stack.instrumented_app:app``."""
         answer = httpx.get(f"{self.url}/-/alive", headers={"Connection": "close"}, timeout=30)
         counts: dict[str, int] = answer.raise_for_status().json()
         return counts
 
     def run(self, agent: str, text: str, *, operation: str = "query", workspace: str | None = None) -> httpx.Response:
-        """One call of an agent."""
+        """Calls an agent and returns the answer."""
         headers = {} if workspace is None else {"X-Workspace-Id": workspace}
         body = {"input": text, "operation": operation}
         return httpx.post(f"{self.url}/agents/{agent}/runs", json=body, headers=headers, timeout=30)

@@ -1,4 +1,4 @@
-"""A TCP proxy that holds back what the server answers: a Redis that is slow, but there."""
+"""A TCP proxy that delays the server's answers: a Redis that is slow but works."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ __all__ = ["SlowProxy", "slow_proxy"]
 
 
 class SlowProxy:
-    """``delay``: the seconds that each piece of an answer is held back; it can be changed at any time."""
+    """A proxy in front of a loopback port.
+
+    ``delay`` holds back each piece of an answer, in seconds; it may change at any time.
+    """
 
     def __init__(self, target: int) -> None:
         self.port = 0
@@ -19,7 +22,7 @@ class SlowProxy:
         self._target = target
 
     async def serve(self, ready: threading.Event, stop: asyncio.Event) -> None:
-        """Takes connections until ``stop`` is set, and then drops them all."""
+        """Accepts connections until ``stop`` is set, then drops them all."""
         under_way: set[asyncio.Task[None]] = set()
 
         async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -53,7 +56,7 @@ class SlowProxy:
             forth.close()
 
     async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, slowly: bool) -> None:
-        with suppress(OSError):  # whoever hangs up, in whatever way, ends it
+        with suppress(OSError):  # either side ends the connection by closing it
             while data := await source.read(65536):
                 if slowly:
                     await asyncio.sleep(self.delay)
@@ -63,7 +66,7 @@ class SlowProxy:
 
 @contextmanager
 def slow_proxy(target: int) -> Iterator[SlowProxy]:
-    """A proxy in front of a loopback port, in a thread of its own; without delay at first."""
+    """Runs a proxy in front of a loopback port in a thread of its own, at first without delay."""
     proxy, ready, stop = SlowProxy(target), threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=lambda: loop.run_until_complete(proxy.serve(ready, stop)), name="slow proxy")

@@ -1,4 +1,4 @@
-"""VictoriaMetrics from the Debian package: a store that remote write fills."""
+"""VictoriaMetrics from the Debian package, filled by remote write."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class VictoriaMetrics(Server):
             program,
             f"-httpListenAddr=127.0.0.1:{self.port}",
             f"-storageDataPath={folder / 'data'}",
-            "-search.latencyOffset=0s",  # what was written is found at once
+            "-search.latencyOffset=0s",  # written samples are found at once
         ]
         super().__init__("victoria-metrics", command, folder=folder, ready=f"{self.url}/health")
 
@@ -30,7 +30,7 @@ class VictoriaMetrics(Server):
         return f"{self.url}/api/v1/write"
 
     def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
-        """An instant query's series and values."""
+        """Returns the series and values of an instant query."""
         answer = httpx.get(f"{self.url}/api/v1/query", params={"query": expression, "nocache": "1"}, timeout=10)
         answer.raise_for_status()
         return [(row["metric"], float(row["value"][1])) for row in answer.json()["data"]["result"]]

@@ -1,4 +1,4 @@
-"""The only place that uses private names of the OpenTelemetry SDK.
+"""Everything that uses private names of the OpenTelemetry SDK.
 
-Each function says what it does when a name is gone: its caller then takes the public path, which a test holds equal.
+Each function states what it does when a name is gone. Its caller then takes the public path; tests compare the two.
 """

@@ -1,8 +1,13 @@
-"""Feeding the SDK's own aggregations straight.
+"""Feeding the SDK's own aggregations directly.
 
-``record()`` cleans and hashes the same attributes for every measurement; that is two thirds of its price. A bound handle
-does it once: ``aggregations()`` gives the objects that ``record()`` would have found. Whatever is not exactly as expected
-gives ``None``, which means ``record()``.
+``record()`` cleans and hashes the same attributes for every measurement; that is two thirds of its price. A bound series
+does it once: ``aggregations()`` returns the objects that ``record()`` would have found, and ``feed_*`` updates them as
+``record()`` would have done. The bound series calls ``record()`` instead where
+
+- a reader has delta temporality: the SDK discards its aggregations at each collect;
+- a View makes an aggregation of another class, or keeps fewer label keys than the series has;
+- the series is in the SDK's overflow series;
+- the SDK is disabled or another one, or has other private names.
 """
 
 from __future__ import annotations
@@ -43,15 +48,27 @@ try:
             "_lock", "_value", "_sum", "_min", "_max", "_record_min_max", "_boundaries", "_reservoir"
         ),
     }
-    """The aggregations that are fed here, and a look at all that ``feed_*`` touches: it fails where a name is gone."""
-except ImportError:  # another SDK: everything goes through record()
+    """Reads, by class of aggregation, every name that ``feed_*`` uses, and raises ``AttributeError`` where one is gone."""
+except ImportError:  # another SDK: record() for everything
     _hash_attributes = None  # type: ignore[assignment]
 
 Aggregations = tuple[Any, ...]
 
 
 class InstrumentSource:
-    """One SDK instrument as bound handles see it: where its aggregations are, and whether an exemplar is wanted."""
+    """An SDK instrument as bound series see it: its aggregations, and what its exemplar filter takes.
+
+    Args:
+        instrument: The SDK's instrument.
+
+    Attributes:
+        trace_based: The exemplar filter takes measurements of sampled spans.
+        takes_sampled: The exemplar filter takes these, and possibly others.
+        needs_filter: The exemplar filter is a custom one and has to be asked for each measurement.
+
+    Raises:
+        AttributeError: A private name of the SDK is gone.
+    """
 
     __slots__ = ("_config", "_consumer", "_filter", "instrument", "needs_filter", "takes_sampled", "trace_based")
 
@@ -63,19 +80,19 @@ class InstrumentSource:
         self.trace_based = type(self._filter) is TraceBasedExemplarFilter
         self.takes_sampled = self.trace_based or type(self._filter) is AlwaysOnExemplarFilter
         self.needs_filter = not self.takes_sampled and type(self._filter) is not AlwaysOffExemplarFilter
-        self.direct(self.storages)  # raises AttributeError here where a name is gone
+        self.is_current(self.storages)  # raises AttributeError where a name is gone
 
     @property
     def storages(self) -> object:
-        """Identity of the set of readers: the SDK replaces this object whenever a reader comes or goes."""
+        """Identifies the set of readers: the SDK replaces this object when a reader is added or removed."""
         return self._consumer._reader_storages
 
-    def direct(self, seen: object) -> bool:
-        """Whether the readers are those of ``seen`` still, and the meter is enabled: checked before every measurement."""
+    def is_current(self, seen: object) -> bool:
+        """Returns whether ``storages`` is still ``seen`` and the meter is enabled: checked before every measurement."""
         return self._consumer._reader_storages is seen and self._config._config.is_enabled
 
     def aggregations(self, attributes: Mapping[str, str]) -> Aggregations | None:
-        """Every aggregation that ``record()`` would feed for these attributes; None where only ``record()`` will do."""
+        """Returns every aggregation that ``record()`` would feed for these attributes; None where ``record()`` is needed."""
         try:
             return self._find(attributes)
         except (AttributeError, TypeError):
@@ -102,12 +119,12 @@ class InstrumentSource:
         return tuple(found)
 
     def wants_exemplar(self, value: float, time_unix_nano: int, attributes: Any, context: Context) -> bool:
-        """What the provider's exemplar filter says."""
+        """Returns the decision of the provider's exemplar filter."""
         return bool(self._filter.should_sample(value, time_unix_nano, attributes, context))
 
 
 class PublicSource(InstrumentSource):
-    """An instrument of another SDK, a disabled one, or one whose private names are gone: ``record()`` for everything."""
+    """An instrument of a disabled or another SDK, or of one with other private names: ``record()`` for everything."""
 
     __slots__ = ()
 
@@ -118,20 +135,20 @@ class PublicSource(InstrumentSource):
 
     @property
     def storages(self) -> object:
-        """Nothing to identify."""
+        """None: the readers are not known."""
         return None
 
-    def direct(self, seen: object) -> bool:
-        """Never."""
+    def is_current(self, seen: object) -> bool:
+        """Returns False: nothing is fed directly."""
         return False
 
     def aggregations(self, attributes: Mapping[str, str]) -> Aggregations | None:
-        """None known."""
+        """Returns None: ``record()`` is needed."""
         return None
 
 
 def source_of(instrument: Any) -> InstrumentSource:
-    """The instrument's source: a direct one where the SDK is as expected."""
+    """Returns the instrument's source: one that feeds aggregations directly where the SDK is as expected."""
     if _hash_attributes is None or SPAN_KEY == "":
         return PublicSource(instrument)
     try:
@@ -141,10 +158,15 @@ def source_of(instrument: Any) -> InstrumentSource:
 
 
 def feed_histogram(aggregation: Any, value: float, reference: bytes | None) -> bool:
-    """What ``_ExplicitBucketHistogramAggregation.aggregate`` does with a measurement.
+    """Does what ``_ExplicitBucketHistogramAggregation.aggregate`` does with a measurement.
 
-    ``reference`` (``pack_span_reference``) of a sampled span makes an exemplar. False: the reservoir is another one,
-    ``offer`` to it.
+    Args:
+        aggregation: The SDK's aggregation.
+        value: The measurement.
+        reference: The sampled span that becomes the exemplar (``pack_span_reference``); None for no exemplar.
+
+    Returns:
+        False where the aggregation's reservoir is not ours: the caller has to ``offer`` the measurement to it.
     """
     index = bisect_left(aggregation._boundaries, value)
     with aggregation._lock:
@@ -169,7 +191,7 @@ def feed_histogram(aggregation: Any, value: float, reference: bytes | None) -> b
 
 
 def feed_sum(aggregation: Any, value: float, reference: bytes | None) -> bool:
-    """What ``_SumAggregation.aggregate`` does with a measurement; exemplars as in ``feed_histogram``."""
+    """Does what ``_SumAggregation.aggregate`` does with a measurement. Arguments and result as in ``feed_histogram``."""
     with aggregation._lock:
         before = aggregation._value
         aggregation._value = value if before is None else before + value
@@ -183,15 +205,15 @@ def feed_sum(aggregation: Any, value: float, reference: bytes | None) -> bool:
 
 
 def offer(aggregation: Any, value: float, reference: bytes, context: Context) -> None:
-    """Offer a sampled measurement to a reservoir that is not ours."""
+    """Offers a sampled measurement to a reservoir that is not ours."""
     aggregation._reservoir.offer(value, reference_time(reference), aggregation._attributes, context)
 
 
-def add_buckets(aggregation: Any, bucket_counts: Sequence[int], total: float, least: float, most: float) -> None:
-    """Add another histogram's buckets, of the same bounds, in one go."""
+def add_buckets(aggregation: Any, bucket_counts: Sequence[int], total: float, minimum: float, maximum: float) -> None:
+    """Adds the state of another histogram with the same bounds."""
     with aggregation._lock:
         counts = aggregation._value or [0] * len(bucket_counts)
         aggregation._value = [a + b for a, b in zip(counts, bucket_counts, strict=True)]
         aggregation._sum += total
-        aggregation._min = min(aggregation._min, least)
-        aggregation._max = max(aggregation._max, most)
+        aggregation._min = min(aggregation._min, minimum)
+        aggregation._max = max(aggregation._max, maximum)

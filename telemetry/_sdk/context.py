@@ -1,4 +1,4 @@
-"""The current context and span, found without detours."""
+"""The current context and span, read without the SDK's indirections."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ except ImportError:
 
 
 def _context_getter() -> Callable[[], Context]:
-    """The bound ``get`` of the context variable behind ``opentelemetry.context.get_current``, or that function itself."""
+    """Returns ``get`` of the context variable behind ``opentelemetry.context.get_current``, or that function itself."""
     public = otel_context.get_current
     public()  # loads the runtime context
     runtime = getattr(otel_context, "_RUNTIME_CONTEXT", None)
@@ -33,12 +33,12 @@ current_context = _context_getter()
 
 
 def attach(span: Span, context: Context) -> Token[Context] | None:
-    """Make ``span`` current on top of ``context``."""
+    """Makes ``span`` current on top of ``context``; returns the token for ``detach``."""
     return otel_context.attach(Context({**context, SPAN_KEY: span}) if SPAN_KEY else trace.set_span_in_context(span, context))
 
 
 def detach(token: Token[Context] | None) -> None:
-    """Go back to what was current; quiet where a generator is closed in another context than it was started in."""
+    """Restores what was current. Does nothing where a generator is closed in another context than it was started in."""
     if token is None:
         return
     try:
@@ -48,7 +48,7 @@ def detach(token: Token[Context] | None) -> None:
 
 
 def _detacher() -> Callable[[Token[Context]], None]:
-    """The runtime context's own ``detach``, which raises where the public one logs a stack trace; else the public one."""
+    """Returns the runtime context's ``detach``, which raises where the public one logs a stack trace; else the public one."""
     own: Callable[[Token[Context]], None] | None = getattr(getattr(otel_context, "_RUNTIME_CONTEXT", None), "detach", None)
     return own or otel_context.detach
 
@@ -56,11 +56,11 @@ def _detacher() -> Callable[[Token[Context]], None]:
 _detach = _detacher()
 
 
-_span_classes: set[type] = set()  # classes seen to be spans: asking an ABC each time is dear
+_span_classes: set[type] = set()  # classes known to be spans: isinstance() on an ABC is slow
 
 
 def sampled_span(context: Context) -> Span | None:
-    """The current span if it is sampled: what the trace-based exemplar filter asks."""
+    """Returns the current span if it is sampled, as the trace-based exemplar filter decides it."""
     span: Any = context.get(SPAN_KEY) if SPAN_KEY else trace.get_current_span(context)
     if span is None or span is INVALID_SPAN:
         return None
@@ -72,6 +72,6 @@ def sampled_span(context: Context) -> Span | None:
 
 
 def attributes_of(span: Span) -> Mapping[str, Any]:
-    """The attributes that a span has now, without the copy-on-read views around them; empty where it keeps none."""
+    """Returns the span's attributes without copying them; empty where it keeps none."""
     inner: Mapping[str, Any] | None = getattr(getattr(span, "_attributes", None), "_dict", None)
     return inner if inner is not None else getattr(span, "attributes", None) or {}

@@ -1,12 +1,12 @@
-"""Reading the SDK's aggregations where they are, without taking anything away from them.
+"""Reading the SDK's aggregations in place, without collecting them.
 
-The SDK's own collect builds an object a point and runs callbacks under its lock. Here a recorded series' state is
-read under that series' lock: what was collected before plus what came since, just as the next collect will add it up.
-So this path, the public one and ``force_flush`` may be mixed. Observable instruments go through a storage of our own,
-with their callbacks run by ours, and so never wait for the SDK's lock.
+The SDK's ``collect`` builds an object for each point and runs callbacks under its lock. Here the state of a series is read
+under that series' lock: what was collected before plus what came since, as the next ``collect`` will add it up. So this path,
+the public one and ``force_flush`` may be mixed. Observable instruments go through a second storage, and ``CallbackExecutor``
+runs their callbacks, so that they never wait for the SDK's lock.
 
-Anything that is not as expected raises ``UnexpectedSDKError``; the caller then takes the public path, which a test
-holds equal.
+Private state that is not as expected raises ``UnexpectedSDKError``. The caller then takes the public path; a test shows that
+the two are equal.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricReade
 from opentelemetry.sdk.resources import Resource
 
 from telemetry._sdk.callbacks import Callback, CallbackExecutor
-from telemetry._sdk.live import LiveStream, UnexpectedSDKError, expected, live_stream
+from telemetry._sdk.live import LiveStream, UnexpectedSDKError, live_stream, unexpected_sdk_errors
 from telemetry.metricdata.convert import DeltaError
 from telemetry.metricdata.stream import Stream
 
@@ -42,12 +42,18 @@ except ImportError:  # another SDK: the public path
 
 
 def is_attached(reader: MetricReader) -> bool:
-    """Whether a provider collects through this reader."""
+    """Returns whether the reader belongs to a provider."""
     return getattr(reader, "_collect", reader) is not None
 
 
 class Direct:
-    """Reads what one reader's provider has recorded. One call at a time."""
+    """Reads what the provider of one reader has recorded. The caller serializes the calls.
+
+    Args:
+        reader: The reader; it may move to another provider.
+        selected: Returns whether a stream is shown.
+        executor: Runs the callbacks of observable instruments.
+    """
 
     def __init__(self, reader: MetricReader, selected: Callable[[Stream], bool], executor: CallbackExecutor) -> None:
         self._reader = reader
@@ -59,24 +65,31 @@ class Direct:
 
     @property
     def resource(self) -> Resource:
-        """The provider's resource; another one after a fork."""
+        """The provider's resource; it changes after a fork."""
         resource: Resource = self._consumer._sdk_config.resource
         return resource
 
     def observe(self) -> MetricsData | None:
-        """Run the callbacks of all observable instruments, and what their Views make of the measurements."""
-        with expected():
+        """Runs the callbacks of all observable instruments.
+
+        Returns:
+            What the instruments' Views make of the measurements; None where there are no observable instruments.
+
+        Raises:
+            UnexpectedSDKError: The SDK's private state is not as expected.
+        """
+        with unexpected_sdk_errors():
             self._attach()
             instruments = [i for i in list(self._consumer._async_instruments) if i._is_enabled()]
             if not instruments:
                 return None
-            jobs = [
+            callbacks = [
                 Callback((id(instrument), n), instrument.name, _measure(instrument, callback, self._executor.limit))
                 for instrument in instruments
                 for n, callback in enumerate(instrument._callbacks)
             ]
-        found = self._executor.run(jobs)
-        with expected():
+        found = self._executor.run(callbacks)
+        with unexpected_sdk_errors():
             sampled = self._consumer._sdk_config.exemplar_filter.should_sample
             for measurement in (m for measurements in found for m in measurements):
                 wanted = sampled(measurement.value, measurement.time_unix_nano, measurement.attributes, measurement.context)
@@ -85,14 +98,19 @@ class Direct:
         return data
 
     def streams(self) -> list[Stream]:
-        """The streams of all recording instruments, with all series so far."""
-        with expected():
+        """Returns the streams of all synchronous instruments, with all series so far.
+
+        Raises:
+            DeltaError: A stream has delta temporality.
+            UnexpectedSDKError: The SDK's private state is not as expected.
+        """
+        with unexpected_sdk_errors():
             self._attach()
             storage = self._consumer._reader_storages[self._reader]
             with storage._lock:
-                snapshot = list(storage._instrument_view_instrument_matches.items())
+                instruments = list(storage._instrument_view_instrument_matches.items())
             streams: list[Stream] = []
-            for instrument, matches in snapshot:
+            for instrument, matches in instruments:
                 if isinstance(instrument, Asynchronous):
                     continue
                 if storage._instrument_class_temporality[type(instrument)] is not _CUMULATIVE:
@@ -107,7 +125,7 @@ class Direct:
         return streams
 
     def _attach(self) -> None:
-        """Find the provider's state; again where the reader has moved to another provider."""
+        """Finds the provider's state, again where the reader has moved to another provider."""
         consumer = self._reader._collect.__self__  # type: ignore[union-attr]  # a bound method, checked below
         if consumer is self._consumer:
             return
@@ -125,7 +143,7 @@ class Direct:
 
 
 def _measure(instrument: Any, callback: Any, limit: float) -> Callable[[list[Any]], None]:
-    """One call of a callback, as the SDK does it: what is not finite is left out."""
+    """Returns one call of a callback. As in the SDK, observations that are not finite are left out."""
 
     def run(found: list[Any]) -> None:
         for observation in callback(CallbackOptions(timeout_millis=limit * 1000)):

@@ -1,7 +1,7 @@
-"""Reading exemplar reservoirs, where that can be done without emptying them.
+"""Reading exemplar reservoirs without emptying them, where that is possible.
 
-A reservoir that keeps the newest measurement of each bucket is left as it is: its exemplar stays until a newer one
-comes. Others are emptied by their public ``collect``, and what they held is kept with the series.
+A reservoir that keeps the newest measurement of each bucket is only read, so that an exemplar stays until a newer one comes.
+Others are emptied by their public ``collect``, and their exemplars are kept in the stream.
 """
 
 from __future__ import annotations
@@ -17,12 +17,21 @@ from telemetry.metricdata.stream import ExemplarPoint, Stream
 
 __all__ = ["peek"]
 
-_point = tuple.__new__  # a named tuple's own constructor takes three times as long
+_point = tuple.__new__  # the constructor of a named tuple takes three times as long
 Found = dict[int, Sequence[ExemplarPoint | None]]
 
 
 def peek(stream: Stream, aggregations: Sequence[Any], start: int) -> Mapping[int, Sequence[ExemplarPoint | None]]:
-    """The newest exemplars of these series, by the series' position; ``start`` is the first one's."""
+    """Returns the newest exemplars of some series of a stream.
+
+    Args:
+        stream: The stream, which keeps what a reservoir gives only once.
+        aggregations: The SDK's aggregations of the series.
+        start: Position of the first of them in the stream.
+
+    Returns:
+        One exemplar a bucket, None for an empty one, by the series' position.
+    """
     kind = type(aggregations[0]._reservoir) if aggregations else None
     if kind is LatestExemplarReservoir:
         return _peek_latest(stream, aggregations, start)
@@ -44,8 +53,8 @@ def _peek_latest(stream: Stream, aggregations: Sequence[Any], start: int) -> Fou
         entries = aggregation._reservoir.newest()
         if entries is not None:
             known = aggregation._attributes
-            marks = [None if entry is None else _of_entry(entry, known) for entry in entries]
-            found[index] = _with_kept(stream, index, marks)
+            points = [None if entry is None else _of_entry(entry, known) for entry in entries]
+            found[index] = _with_kept(stream, index, points)
         elif index in stream.exemplars:
             found[index] = stream.exemplars[index]
     return found
@@ -62,32 +71,32 @@ def _peek_aligned(stream: Stream, aggregations: Sequence[Any], start: int) -> Fo
     for index, aggregation in enumerate(aggregations, start):
         reservoir = aggregation._reservoir
         known = aggregation._attributes
-        marks: list[ExemplarPoint | None] = [None] * size
+        points: list[ExemplarPoint | None] = [None] * size
         with reservoir._lock:
             for bucket, entry in reservoir._reservoir_storage.items():
                 if entry._ExemplarBucket__offered:
                     attributes = entry._ExemplarBucket__attributes
-                    point = (
+                    fields = (
                         entry._ExemplarBucket__value,
                         entry._ExemplarBucket__time_unix_nano,
                         entry._ExemplarBucket__trace_id,
                         entry._ExemplarBucket__span_id,
                         None if attributes == known else _filtered(attributes, known),
                     )
-                    marks[bucket] = _point(ExemplarPoint, point)
-        if any(marks) or index in stream.exemplars:
-            found[index] = _with_kept(stream, index, marks)
+                    points[bucket] = _point(ExemplarPoint, fields)
+        if any(points) or index in stream.exemplars:
+            found[index] = _with_kept(stream, index, points)
     return found
 
 
 def _filtered(attributes: Any, known: Any) -> Mapping[str, Any] | None:
-    """What the measurement has and the series has not."""
+    """Returns the attributes that the measurement has and the series has not."""
     if not attributes or attributes == known:
         return None
     return {key: value for key, value in attributes.items() if key not in known} or None
 
 
-def _with_kept(stream: Stream, index: int, marks: list[ExemplarPoint | None]) -> list[ExemplarPoint | None]:
-    """Where a bucket has nothing new: what somebody else's collect took out of the reservoir before."""
+def _with_kept(stream: Stream, index: int, points: list[ExemplarPoint | None]) -> list[ExemplarPoint | None]:
+    """Fills empty buckets with the exemplars that an earlier ``collect`` of the reader took out of the reservoir."""
     kept = stream.exemplars.get(index)
-    return marks if kept is None else [mark or old for mark, old in zip(marks, kept, strict=True)]
+    return points if kept is None else [point or old for point, old in zip(points, kept, strict=True)]

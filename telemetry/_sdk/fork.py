@@ -1,4 +1,4 @@
-"""What a forked child does with the numbers of its parent: it forgets them."""
+"""Clearing a forked child's copy of its parent's state."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ __all__ = ["start_empty"]
 
 
 def start_empty(reader: MetricReader) -> bool:
-    """Give all readers of this reader's provider new, empty storages; whether that could be done.
+    """Gives all readers of this reader's provider new, empty storages.
 
-    Bound handles see the change as they see a reader that comes or goes. No lock of the parent's is taken: the thread that
-    held it is not here.
+    Bound series notice the change as they notice a reader that is added or removed. No lock of the parent's is taken: the
+    thread that held it does not exist in the child.
+
+    Returns:
+        False where a private name of the SDK is gone, and nothing was changed.
     """
     try:
         collect: Any = reader._collect

@@ -1,4 +1,4 @@
-"""Streams whose states are read from the SDK's aggregations at the moment they are encoded."""
+"""Streams whose states are read from the SDK's aggregations while the body is encoded."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from telemetry._sdk.exemplars import peek
 from telemetry.metricdata.convert import exemplar_point, exponential_state, keep_newest
 from telemetry.metricdata.stream import ExemplarPoint, Stream, StreamKind
 
-__all__ = ["LiveStream", "UnexpectedSDKError", "expected", "live_stream"]
+__all__ = ["LiveStream", "UnexpectedSDKError", "live_stream", "unexpected_sdk_errors"]
 
 
 class UnexpectedSDKError(Exception):
-    """The SDK is not the one that these modules know."""
+    """The SDK's private state is not as this package expects it: the caller takes the public path."""
 
 
 @contextmanager
-def expected() -> Iterator[None]:
-    """What goes wrong inside means that the SDK is another one."""
+def unexpected_sdk_errors() -> Iterator[None]:
+    """Raises errors of the block that come from missing names and other types as ``UnexpectedSDKError``."""
     try:
         yield
     except (AttributeError, LookupError, TypeError) as error:
@@ -32,7 +32,7 @@ def expected() -> Iterator[None]:
 
 
 class LiveStream(Stream):
-    """One instrument through one View. Series are only added: the SDK keeps cumulative aggregations for good."""
+    """One instrument through one View. Series are only added: the SDK never drops cumulative aggregations."""
 
     __slots__ = ("_aggregations", "_match", "_read")
 
@@ -45,7 +45,7 @@ class LiveStream(Stream):
         self._aggregations: list[Any] = []
 
     def grow(self) -> None:
-        """Take in the series that came since the last time."""
+        """Adds the series that are new since the last call."""
         known, current = self._aggregations, self._match._attributes_aggregation
         if len(current) == len(known):
             return
@@ -58,8 +58,8 @@ class LiveStream(Stream):
     def slice(
         self, start: int, stop: int, *, exemplars: bool
     ) -> tuple[Sequence[Any], Mapping[int, Sequence[ExemplarPoint | None]]]:
-        """Read some series, each under its lock, without changing anything there."""
-        with expected():
+        """Reads some series, each under its own lock, without changing their state."""
+        with unexpected_sdk_errors():
             aggregations = self._aggregations[start:stop]
             values = self._read(self, aggregations, start)
             if not exemplars:
@@ -98,7 +98,7 @@ def _read_histograms(_: LiveStream, aggregations: Sequence[Any], _start: int) ->
 
 
 def _collect(stream: LiveStream, aggregations: Sequence[Any], start: int) -> list[Any]:
-    """Through the aggregation's own collect, where its state is more than a few numbers."""
+    """Calls the aggregation's ``collect``, where its state is more than a few numbers."""
     values: list[Any] = []
     for index, aggregation in enumerate(aggregations, start):
         point = aggregation.collect(AggregationTemporality.CUMULATIVE, time_ns())
@@ -114,8 +114,8 @@ def _collect(stream: LiveStream, aggregations: Sequence[Any], start: int) -> lis
 
 
 def live_stream(match: Any, instrument: Any) -> LiveStream | None:
-    """The stream of an instrument through a View; None where the View drops it."""
-    # Imported here: where a name is gone, this path is given up, not the module.
+    """Returns the stream of an instrument through a View; None where the View drops it."""
+    # Imported here, so that a name that is gone makes this call fail and not the import of the module.
     from opentelemetry.sdk.metrics._internal import aggregation as kinds
 
     example = match._aggregation
@@ -134,5 +134,5 @@ def live_stream(match: Any, instrument: Any) -> LiveStream | None:
         kind, bounds = StreamKind.HISTOGRAM, example._boundaries
     elif isinstance(example, kinds._ExponentialBucketHistogramAggregation):
         kind = StreamKind.EXPONENTIAL
-    # A subclass with a collect of its own is asked, not looked into.
+    # Calls collect() of a subclass that overrides it; reads the others' fields directly.
     return LiveStream(match, instrument, kind, bounds, in_place.get(type(example).collect, _collect))

@@ -1,8 +1,8 @@
-"""Exemplar reservoirs: the newest sampled measurement of each bucket, cheap to offer and small to keep.
+"""Exemplar reservoirs that keep the newest sampled measurement of each bucket.
 
 The SDK's aligned reservoir keeps the same (the last measurement of a bucket,
 https://opentelemetry.io/docs/specs/otel/metrics/sdk/#alignedhistogrambucketexemplarreservoir) at four times the price. Views
-name these classes through ``exemplar_reservoir_factory``, so ``record()`` and bound handles feed the same object.
+name these classes through ``exemplar_reservoir_factory``, so that ``record()`` and bound series feed the same object.
 """
 
 from __future__ import annotations
@@ -21,22 +21,25 @@ from opentelemetry.util.types import Attributes
 __all__ = ["LatestExemplarReservoir", "NoExemplarReservoir", "pack_span_reference", "reference_time", "reservoir_for"]
 
 _REFERENCE = Struct("<qQQQ")  # time in ns, trace id in two halves, span id: one small object instead of three large integers
-_LOW = (1 << 64) - 1
+_LOW_HALF = (1 << 64) - 1
 
 
 def pack_span_reference(time_unix_nano: int, context: SpanContext) -> bytes:
-    """When and in which span: the part of an exemplar that all metrics of one call share."""
+    """Packs time and span: the part of an exemplar that all metrics of one call share."""
     trace_id = context.trace_id
-    return _REFERENCE.pack(time_unix_nano, trace_id >> 64, trace_id & _LOW, context.span_id)
+    return _REFERENCE.pack(time_unix_nano, trace_id >> 64, trace_id & _LOW_HALF, context.span_id)
 
 
 def reference_time(reference: bytes) -> int:
-    """The time in ``reference``, in Unix nanoseconds."""
+    """Returns the time in ``reference``, in Unix nanoseconds."""
     return int(_REFERENCE.unpack(reference)[0])
 
 
 class LatestExemplarReservoir(ExemplarReservoir):
-    """Keeps the newest measurement per bucket (one bucket without ``boundaries``). Assignments are atomic: no lock."""
+    """Keeps the newest measurement of each bucket, or of one bucket without ``boundaries``.
+
+    Assignments are atomic, so that it needs no lock.
+    """
 
     __slots__ = ("_boundaries", "_kept")
 
@@ -52,7 +55,7 @@ class LatestExemplarReservoir(ExemplarReservoir):
         kept[index] = (value, reference)
 
     def offer(self, value: float, time_unix_nano: int, attributes: Attributes, context: Context) -> None:
-        """The SDK's door: any attributes; those that the point does not have end up in the exemplar."""
+        """Keeps a measurement that the SDK offers; attributes that the point does not have become the exemplar's."""
         reference = pack_span_reference(time_unix_nano, trace.get_current_span(context).get_span_context())
         kept = self._kept
         if kept is None:
@@ -60,20 +63,22 @@ class LatestExemplarReservoir(ExemplarReservoir):
         kept[bisect_left(self._boundaries, value)] = (value, reference, attributes)
 
     def newest(self) -> list[tuple[float, int, int | None, int | None, Attributes] | None] | None:
-        """Per bucket its value, time, trace id, span id and, where they may be more than the point's, attributes.
+        """Returns the kept measurements without removing them: a scrape shows an exemplar until a newer one comes.
 
-        Takes nothing away: for a scrape, which shows an exemplar until a newer one comes. None: never offered anything.
+        Returns:
+            Value, time, trace id, span id and attributes of each bucket's measurement, None for an empty bucket. The attributes
+            are None where they are the point's own. None if no measurement was ever kept.
         """
         kept = self._kept
-        return None if kept is None else [None if entry is None else _opened(entry) for entry in kept]
+        return None if kept is None else [None if entry is None else _unpacked(entry) for entry in kept]
 
     def collect(self, point_attributes: Attributes) -> list[Exemplar]:
-        """The kept exemplars in bucket order; what was collected is forgotten."""
+        """Returns the kept exemplars in bucket order, and removes them."""
         kept, self._kept = self._kept, None
         return [_exemplar(entry, point_attributes or {}) for entry in kept or () if entry is not None]
 
 
-def _opened(entry: tuple[Any, ...]) -> tuple[float, int, int | None, int | None, Attributes]:
+def _unpacked(entry: tuple[Any, ...]) -> tuple[float, int, int | None, int | None, Attributes]:
     time_unix_nano, high, low, span_id = _REFERENCE.unpack(entry[1])
     return entry[0], time_unix_nano, high << 64 | low or None, span_id or None, entry[2] if len(entry) == 3 else None
 
@@ -87,21 +92,21 @@ def _exemplar(entry: tuple[Any, ...], point_attributes: Any) -> Exemplar:
 
 
 class NoExemplarReservoir(ExemplarReservoir):
-    """Keeps nothing: for gauges, whose exemplars no format of Prometheus can carry."""
+    """Keeps nothing: no format of Prometheus has exemplars of gauges."""
 
     __slots__ = ()
 
     def __init__(self, **_: Any) -> None: ...
 
     def offer(self, value: float, time_unix_nano: int, attributes: Attributes, context: Context) -> None:
-        """Take the measurement and forget it."""
+        """Ignores the measurement."""
 
     def collect(self, point_attributes: Attributes) -> list[Exemplar]:
-        """Nothing, ever."""
+        """Returns an empty list."""
         return []
 
 
 def reservoir_for(exemplars: bool) -> Callable[[type[Any]], Callable[..., ExemplarReservoir]]:
-    """A View's ``exemplar_reservoir_factory``."""
+    """Returns an ``exemplar_reservoir_factory`` for a View."""
     reservoir = LatestExemplarReservoir if exemplars else NoExemplarReservoir
     return lambda _aggregation: reservoir

@@ -1,23 +1,23 @@
-"""Measured blocks with their whole bundle of metrics: A2A calls, cache operations, model calls.
+"""Measured blocks with all of their metrics: A2A calls, cache operations, model calls.
 
-Each is a context manager, sync and async, for one use: a span that carries every label of its series, one clock reading at
-each end, everything recorded while the span is current. The exception that leaves the block is never touched.
+Each is a context manager, sync and async, for one use. It opens a span that carries every label of its series, reads the
+clock once at each end, and records while the span is current. The exception that leaves the block is never changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import GEN_AI_USAGE_INPUT_TOKENS, GEN_AI_USAGE_OUTPUT_TOKENS
 from opentelemetry.trace import Span, SpanKind, format_trace_id
 
+from telemetry.agentos import catalogue_models as rows
+from telemetry.agentos.errors import error_type_of
+from telemetry.agentos.series import SeriesCache
 from telemetry.metric.label_values import LabelError
-from telemetry.tracing.span import SpanScope, error_type_of
-
-if TYPE_CHECKING:
-    from telemetry.agentos.recorder import Recorder
+from telemetry.tracing.span import SpanScope
 
 __all__ = ["A2ACall", "CacheCall", "Call", "ModelCall"]
 
@@ -27,15 +27,15 @@ _TOKENS_ON_SPAN = {"input": GEN_AI_USAGE_INPUT_TOKENS, "output": GEN_AI_USAGE_OU
 
 
 class Call:
-    """What the three share: span, clock, and an end that cannot fail."""
+    """A measured block: its span, its clock, and an end at which the telemetry's own failures do not reach the caller."""
 
     _name: str
-    _kind = SpanKind.INTERNAL
+    _kind = SpanKind.CLIENT
 
-    __slots__ = ("_recorder", "_scope", "_start")
+    __slots__ = ("_cache", "_scope", "_start")
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    def __init__(self, cache: SeriesCache) -> None:
+        self._cache = cache
 
     def _labels(self) -> Mapping[str, str]:
         raise NotImplementedError
@@ -57,18 +57,18 @@ class Call:
         return format_trace_id(self.span.get_span_context().trace_id)
 
     def __enter__(self) -> Self:
-        recorder = self._recorder
-        self._scope = SpanScope(recorder.tracer, self._name, self._labels(), recorder.failed, self._kind)
+        cache = self._cache
+        self._scope = SpanScope(cache.tracer, self._name, self._labels(), cache.record_failure, self._kind)
         self._begin()
-        self._start = recorder.clock()
+        self._start = cache.clock()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        seconds = self._recorder.clock() - self._start
+        seconds = self._cache.clock() - self._start
         try:
             self._finish(seconds, error)
         except Exception as failure:
-            self._recorder.failed(failure)
+            self._cache.record_failure(failure)
             if error is None and isinstance(failure, LabelError):
                 raise  # strict mode only: loud, but never in place of the block's own exception
         finally:
@@ -82,43 +82,67 @@ class Call:
     ) -> None:
         self.__exit__(kind, error, traceback)
 
-    def span_reference(self) -> bytes | None:
-        """What an exemplar needs of the span, None where it is not sampled."""
-        return self._scope.span_reference(self._recorder.takes_sampled)
-
-    def passed(self) -> float:
-        """Seconds since the start."""
-        return self._recorder.clock() - self._start
+    def _span_reference(self) -> bytes | None:
+        """Returns what an exemplar needs of the span; None where the span is not sampled."""
+        return self._scope.span_reference(self._cache.takes_sampled)
 
 
 class A2ACall(Call):
-    """One call of an agent: active tasks, duration, count, errors and response size."""
+    """One call of an agent: active tasks, duration, count, errors and response size.
+
+    The ``record_*`` methods add details beside the contract, where the catalogue has their rows.
+    """
 
     _name = "a2a.request"
-    _kind = SpanKind.CLIENT
 
-    __slots__ = ("_agent", "_bytes", "_error_type", "_operation", "_over", "_series")
+    __slots__ = ("_agent", "_bytes", "_ended", "_error_type", "_first_event_came", "_operation", "_series", "_states")
 
-    def __init__(self, recorder: Recorder, agent: str, operation: str) -> None:
-        super().__init__(recorder)
+    def __init__(self, cache: SeriesCache, agent: str, operation: str) -> None:
+        super().__init__(cache)
         self._agent = agent
         self._operation = operation
-        self._series = recorder.a2a_series(agent, operation)
+        self._series = cache.a2a(agent, operation)
         self._bytes: int | None = None
         self._error_type: str | None = None
-        self._over = False
+        self._ended = False
+        self._first_event_came = False
+        self._states: frozenset[str] = frozenset()
 
     def add_bytes(self, size: int) -> None:
-        """Count bytes of the response's body, after content decoding."""
+        """Counts bytes of the response's body, after content decoding."""
         self._bytes = (self._bytes or 0) + size
 
     def succeed(self) -> None:
-        """The final event came: whoever stops reading now does not make the call an error."""
-        self._over = True
+        """Marks that the final event came: a reader who stops reading now does not make the call an error."""
+        self._ended = True
 
     def fail(self, error_type: str) -> None:
-        """The call failed without an exception: one of the closed values of ``error_type``."""
+        """Marks the call as failed without an exception; ``error_type`` is one of the label's closed values."""
         self._error_type = error_type
+
+    def record_request_size(self, size: int) -> None:
+        """Records the size in bytes of the body of a request that is sent."""
+        self._cache.series(rows.REQUEST_SIZE, self._agent).record_with_exemplar(size, self._span_reference())
+
+    def record_event(self, *, streams: bool) -> None:
+        """Records the time to the first event, if ``streams`` says that the event is a part of a stream."""
+        if streams and not self._first_event_came:
+            seconds = self._cache.clock() - self._start
+            series = self._cache.series(rows.FIRST_EVENT, self._agent, self._operation)
+            series.record_with_exemplar(seconds, self._span_reference())
+        self._first_event_came = True
+
+    def record_state(self, state: str) -> None:
+        """Records that the task took this state, as A2A spells it; each state is counted once a call."""
+        if state not in self._states:
+            self._states |= {state}
+            self.span.set_attribute(rows.TASK_STATE.key, state)
+            self._cache.series(rows.TASK_STATES, self._agent, state).record_with_exemplar(1, None)
+
+    def record_error_code(self, code: int) -> None:
+        """Records the JSON-RPC error code that the agent answered with."""
+        self.span.set_attribute(rows.ERROR_CODE.key, str(code))
+        self._cache.series(rows.A2A_CODES, self._agent, str(code)).record_with_exemplar(1, self._span_reference())
 
     def _labels(self) -> Mapping[str, str]:
         return self._series.labels
@@ -132,72 +156,70 @@ class A2ACall(Call):
         error_type = self._error_type
         if error_type is None and error is not None:
             error_type = error_type_of(error)
-            if error_type == "cancelled" and self._over:
+            if error_type == "cancelled" and self._ended:
                 error_type = None
         status = "success" if error_type is None else "error"
         if error_type is not None:
             self._scope.label({"status": status, "error_type": error_type}, error_type)
-        reference = self.span_reference()
+        reference = self._span_reference()
         series.duration[status].record_with_exemplar(seconds, reference)
         series.count[status].record_with_exemplar(1, reference)
         if self._bytes is not None:
             series.size.record_with_exemplar(self._bytes, reference)
         if error_type is not None:
-            self._recorder.a2a_error(self._agent, self._operation, error_type).record_with_exemplar(1, reference)
+            self._cache.a2a_error(self._agent, self._operation, error_type).record_with_exemplar(1, reference)
 
 
 class CacheCall(Call):
     """One cache operation: count by result, and latency."""
 
     _name = "cache.operation"
-    _kind = SpanKind.CLIENT
 
     __slots__ = ("_operation", "_result")
 
-    def __init__(self, recorder: Recorder, operation: str) -> None:
-        super().__init__(recorder)
+    def __init__(self, cache: SeriesCache, operation: str) -> None:
+        super().__init__(cache)
         self._operation = operation
         self._result = "ok"
 
     def result(self, result: str) -> None:
-        """What the cache answered: ``hit``, ``miss``, ``ok`` or ``error``."""
+        """Sets the result of the operation: ``hit``, ``miss``, ``ok`` or ``error``."""
         self._result = result
 
     def _labels(self) -> Mapping[str, str]:
-        return self._recorder.cache_latency(self._operation).attributes
+        return self._cache.cache_latency(self._operation).attributes
 
     def _finish(self, seconds: float, error: BaseException | None) -> None:
         result = self._result if error is None else "error"
-        count = self._recorder.cache_count(self._operation, result)
-        failed = error_type_of(error) if error is not None else "cache" if result == "error" else None
-        self._scope.label(count.attributes, failed)
-        reference = self.span_reference()
+        count = self._cache.cache_count(self._operation, result)
+        error_type = error_type_of(error) if error is not None else "cache" if result == "error" else None
+        self._scope.label(count.attributes, error_type)
+        reference = self._span_reference()
         count.record_with_exemplar(1, reference)
-        self._recorder.cache_latency(self._operation).record_with_exemplar(seconds, reference)
+        self._cache.cache_latency(self._operation).record_with_exemplar(seconds, reference)
 
 
 class ModelCall(Call):
     """One routed model call: count, latency, and tokens as the provider reported them."""
 
     _name = "ccr.request"
-    _kind = SpanKind.CLIENT
 
     __slots__ = ("_error_type", "_series", "_tokens")
 
-    def __init__(self, recorder: Recorder, provider: str, task_type: str) -> None:
-        super().__init__(recorder)
-        self._series = recorder.ccr_series(provider, task_type)
+    def __init__(self, cache: SeriesCache, provider: str, task_type: str) -> None:
+        super().__init__(cache)
+        self._series = cache.ccr(provider, task_type)
         self._tokens: tuple[int | None, int | None, int | None] = (None, None, None)
         self._error_type: str | None = None
 
     def usage(
         self, *, input_tokens: int | None = None, output_tokens: int | None = None, total_tokens: int | None = None
     ) -> None:
-        """The provider's own usage; a later report replaces an earlier one."""
+        """Takes the provider's report of its usage; a later report replaces an earlier one."""
         self._tokens = (input_tokens, output_tokens, total_tokens)
 
     def fail(self, error_type: str) -> None:
-        """The call failed without an exception."""
+        """Marks the call as failed without an exception; ``error_type`` is put on the span."""
         self._error_type = error_type
 
     def _labels(self) -> Mapping[str, str]:
@@ -208,9 +230,9 @@ class ModelCall(Call):
         status = "success" if error_type is None else "error"
         if error_type is not None:
             self._scope.label({"status": status}, error_type)
-        reference = self.span_reference()
+        reference = self._span_reference()
         self._series.count[status].record_with_exemplar(1, reference)
         self._series.latency.record_with_exemplar(seconds, reference)
-        counted = self._recorder.tokens(self._series, *self._tokens, reference)
+        counted = self._series.add_tokens(*self._tokens, reference)
         if counted and self.span.is_recording():
             self.span.set_attributes({_TOKENS_ON_SPAN[direction]: count for direction, count in counted.items()})

@@ -1,14 +1,14 @@
-"""The list's third part: OpenTelemetry's conventions for generative AI, in two versions. Switched on by setting.
+"""The catalogue's third part: OpenTelemetry's conventions for generative AI, in two versions. Switched on by setting.
 
-``OTEL_SEMCONV_STABILITY_OPT_IN`` chooses: with ``gen_ai_latest_experimental`` in it the latest version is recorded and not
-the old one, else 1.36.0, as the conventions' transition plan asks for.
+``OTEL_SEMCONV_STABILITY_OPT_IN`` chooses the version: the latest if its list has ``gen_ai_latest_experimental``, else 1.36.0,
+as the conventions' transition plan asks for.
 https://github.com/open-telemetry/semantic-conventions-genai/blob/main/docs/gen-ai/gen-ai-metrics.md
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes as keys
 from opentelemetry.semconv._incubating.metrics import gen_ai_metrics as names
@@ -20,12 +20,11 @@ from telemetry.metric import Label, Metric, closed_label, histogram, open_label
 __all__ = ["LATEST", "V1_36", "GenAI", "exclude_genai", "opted_in", "version"]
 
 _SERIES = 2000
-"""Label sets a metric keeps, the SDK's own default: most labels follow from the provider, their product says nothing."""
+"""Series of one metric, the SDK's own default. Most labels depend on the provider, so that their product is far too high."""
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _PER_TOKEN = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 _FIRST_TOKEN = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 _TOKENS = tuple(4**n for n in range(14))
-_RECORDED = "agents/services/ccr_usage.py"
 
 OPERATION = closed_label(keys.GEN_AI_OPERATION_NAME, "kind of operation", "chat")
 TOKEN_TYPE = closed_label(keys.GEN_AI_TOKEN_TYPE, "which way the tokens went", "input", "output", on_span=False)
@@ -38,7 +37,7 @@ FAILURE = replace(open_label(ERROR_TYPE, "HTTP status or reason of the failure",
 
 @dataclass(frozen=True, slots=True)
 class GenAI:
-    """One version of the conventions. What it does not have is None."""
+    """One version of the conventions; a metric that it lacks is None."""
 
     provider: Label
     duration: Metric
@@ -51,75 +50,51 @@ class GenAI:
 
     @property
     def rows(self) -> Sequence[Metric]:
-        """Its metrics."""
-        every = (
-            self.duration,
-            self.tokens,
-            self.first_chunk,
-            self.output_chunk,
-            self.server_duration,
-            self.server_first_token,
-            self.server_output_token,
-        )
-        return [row for row in every if row is not None]
+        """The version's metrics."""
+        values = (getattr(self, field.name) for field in fields(self))
+        return [value for value in values if isinstance(value, Metric)]
 
 
-def _row(name: str, unit: str, help: str, *labels: Label, bounds: Sequence[float]) -> Metric:
-    return replace(histogram(name, unit, help, *labels, bounds=bounds, recorded_in=_RECORDED), cardinality_limit=_SERIES)
+_FIRST_CHUNK = (
+    "Time to receive the first chunk, measured from when the client issues the generation request to when the first chunk "
+    "is received in the response stream."
+)
+_OUTPUT_CHUNK = (
+    "Time per output chunk, recorded for each chunk received after the first one, measured as the time elapsed from the "
+    "end of the previous chunk to the end of the current chunk."
+)
+_SERVER_DURATION = "Generative AI server request duration such as time-to-last byte or last output token."
 
 
 def _version(provider_key: str, *, chunks: bool) -> GenAI:
     provider = open_label(provider_key, "whose protocol is spoken", limit=20)
     common = (OPERATION, provider, REQUEST_MODEL, RESPONSE_MODEL, ADDRESS, PORT)
-    first = _row(
-        names.GEN_AI_CLIENT_OPERATION_TIME_TO_FIRST_CHUNK,
-        "s",
-        "Time to receive the first chunk, measured from when the client issues the generation request to when the first chunk "
-        "is received in the response stream.",
-        *common,
-        bounds=_SECONDS,
-    )
-    output = _row(
-        names.GEN_AI_CLIENT_OPERATION_TIME_PER_OUTPUT_CHUNK,
-        "s",
-        "Time per output chunk, recorded for each chunk received after the first one, measured as the time elapsed from the "
-        "end of the previous chunk to the end of the current chunk.",
-        *common,
-        bounds=_SECONDS,
-    )
+
+    def row(name: str, help: str, *labels: Label, unit: str = "s", bounds: Sequence[float] = _SECONDS) -> Metric:
+        metric = histogram(name, unit, help, *common, *labels, bounds=bounds, recorded_in="agents/services/ccr_usage.py")
+        return replace(metric, cardinality_limit=_SERIES)
+
     return GenAI(
-        provider,
-        _row(names.GEN_AI_CLIENT_OPERATION_DURATION, "s", "GenAI operation duration.", *common, FAILURE, bounds=_SECONDS),
-        _row(
+        provider=provider,
+        duration=row(names.GEN_AI_CLIENT_OPERATION_DURATION, "GenAI operation duration.", FAILURE),
+        tokens=row(
             names.GEN_AI_CLIENT_TOKEN_USAGE,
-            "{token}",
             "Number of input and output tokens used.",
-            *common,
             TOKEN_TYPE,
+            unit="{token}",
             bounds=_TOKENS,
         ),
-        first if chunks else None,
-        output if chunks else None,
-        _row(
-            names.GEN_AI_SERVER_REQUEST_DURATION,
-            "s",
-            "Generative AI server request duration such as time-to-last byte or last output token.",
-            *common,
-            FAILURE,
-            bounds=_SECONDS,
-        ),
-        _row(
+        first_chunk=row(names.GEN_AI_CLIENT_OPERATION_TIME_TO_FIRST_CHUNK, _FIRST_CHUNK) if chunks else None,
+        output_chunk=row(names.GEN_AI_CLIENT_OPERATION_TIME_PER_OUTPUT_CHUNK, _OUTPUT_CHUNK) if chunks else None,
+        server_duration=row(names.GEN_AI_SERVER_REQUEST_DURATION, _SERVER_DURATION, FAILURE),
+        server_first_token=row(
             names.GEN_AI_SERVER_TIME_TO_FIRST_TOKEN,
-            "s",
             "Time to generate first token for successful responses.",
-            *common,
             bounds=_FIRST_TOKEN,
         ),
-        _row(
+        server_output_token=row(
             names.GEN_AI_SERVER_TIME_PER_OUTPUT_TOKEN,
-            "s",
             "Time per output token generated after the first token for successful responses.",
-            *common,
             bounds=_PER_TOKEN,
         ),
     )
@@ -130,16 +105,16 @@ LATEST = _version(keys.GEN_AI_PROVIDER_NAME, chunks=True)
 
 
 def opted_in(environ: Mapping[str, str]) -> bool:
-    """Whether ``OTEL_SEMCONV_STABILITY_OPT_IN`` asks for the latest GenAI conventions."""
+    """Returns whether ``OTEL_SEMCONV_STABILITY_OPT_IN`` asks for the latest GenAI conventions."""
     listed = environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(",")
-    return "gen_ai_latest_experimental" in {one.strip() for one in listed}
+    return "gen_ai_latest_experimental" in {word.strip() for word in listed}
 
 
 def version(environ: Mapping[str, str]) -> GenAI:
-    """The version that the environment asks for."""
+    """Returns the version that the environment asks for."""
     return LATEST if opted_in(environ) else V1_36
 
 
 def exclude_genai(scope: str, name: str) -> bool:
-    """For ``Telemetry(select=...)``: everything but these metrics is shown on /metrics."""
+    """Returns False for the metrics of this part: with ``Telemetry(select=exclude_genai)`` they are pushed only."""
     return not name.startswith("gen_ai.")

@@ -1,7 +1,7 @@
-"""The list's second part: what operators of model calls and agents ask for beside the contract. Switched on by setting.
+"""The catalogue's second part: what operators of model calls and agents ask for beside the contract. Switched on by setting.
 
-``MODELS`` is the whole list with this part. Names come from others where others have them: the task states, error counts and
-the first event from Kong's ``kong.gen_ai.a2a.*`` metrics and OpenTelemetry's A2A proposal (``docs/models.md`` says which).
+Task states, error counts and the first event are named as in Kong's ``kong.gen_ai.a2a.*`` metrics and in OpenTelemetry's A2A
+proposal; ``docs/models.md`` says which.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import replace
 from telemetry.agentos.catalogue import AGENT, AGENTOS, OPERATION, PROVIDER, STATUS, TASK_TYPE
 from telemetry.metric import (
     Catalogue,
+    Metric,
     MultiprocessMode,
     closed_label,
     counter,
@@ -44,29 +45,17 @@ TOKEN_KIND = closed_label(
 UNPRICED = closed_label("reason", "what is missing for the cost", "model", "usage")
 BREAKER_STATE = closed_label("state", "state that the breaker took", "closed", "half_open", "open")
 BREAKER_LEVELS = {state: level for level, state in enumerate(BREAKER_STATE.values)}
-"""What the breaker's gauge shows for each of its states."""
+"""The value of the breaker's gauge in each of its states."""
 
+_A2A_STATES = "SUBMITTED WORKING COMPLETED FAILED CANCELED INPUT_REQUIRED REJECTED AUTH_REQUIRED UNSPECIFIED"
 TASK_STATE = closed_label(
     "a2a.task.state",
     "state of the task, as A2A spells it",
-    *(
-        f"TASK_STATE_{s}"
-        for s in (
-            "SUBMITTED",
-            "WORKING",
-            "COMPLETED",
-            "FAILED",
-            "CANCELED",
-            "INPUT_REQUIRED",
-            "REJECTED",
-            "AUTH_REQUIRED",
-            "UNSPECIFIED",
-        )
-    ),
+    *(f"TASK_STATE_{state}" for state in _A2A_STATES.split()),
     on_span=False,
 )
 PROTOCOL_CODES = (*("-32700", "-32600", "-32601", "-32602", "-32603"), *(f"-3200{n}" for n in range(1, 10)))
-"""The codes that JSON-RPC and A2A name; an agent may answer with others. https://www.jsonrpc.org/specification#error_object"""
+"""The codes that JSON-RPC and A2A define; an agent may answer with others. https://www.jsonrpc.org/specification#error_object"""
 ERROR_CODE = open_label("rpc.response.status_code", "JSON-RPC error code", limit=30, pattern=r"-?[0-9]{1,9}")
 
 _ROUTER = "agents/services/ccr_router.py"
@@ -165,25 +154,8 @@ REQUEST_SIZE = histogram(
     recorded_in=_GATEWAY,
 )
 
-ROWS = (
-    ROUTED_ATTEMPTS,
-    CALL_ERRORS,
-    RETRIES,
-    FALLBACKS,
-    SKIPS,
-    FIRST_TOKEN,
-    MODEL_TOKENS,
-    COST,
-    UNPRICED_CALLS,
-    BREAKER,
-    BREAKER_CHANGES,
-    QUEUED,
-    IN_FLIGHT,
-    TASK_STATES,
-    A2A_CODES,
-    FIRST_EVENT,
-    REQUEST_SIZE,
-)
+ROWS = tuple(row for row in list(globals().values()) if isinstance(row, Metric))
+"""The rows above, in their order."""
 
 MODELS = Catalogue([*AGENTOS, *ROWS])
-"""The contract's rows and these."""
+"""The contract's rows and those of this part."""

@@ -1,48 +1,25 @@
-"""AgentOS' telemetry, and the one of this process: built on first use, replaced by the configured one.
+"""The telemetry of this process.
 
-``current()`` builds a default that is only scraped (no thread, no exporter, safe before a fork), so that a module may import a
-metric and record before an application exists. ``install()`` puts the configured telemetry in its place: bound instruments
-that were made before follow, and the default's counts are transferred.
+``current()`` builds a default on its first call. It is only scraped (no thread, no exporter, safe before a fork), so that a
+module may import a metric and record before an application exists. ``install()`` puts the configured telemetry in its place:
+bound instruments that were made before follow, and the default's counts are transferred.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from threading import RLock
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric as Family
 
-from telemetry.agentos.catalogue import AGENTOS
-from telemetry.agentos.recorder import Recorder
-from telemetry.metric.definition import Catalogue, Metric
-from telemetry.pipeline.telemetry import Telemetry
-from telemetry.pipeline.transfer import transfer
+from telemetry.metric import Metric
 
-__all__ = ["REGISTRY", "AgentOSTelemetry", "MetricProxy", "current", "install"]
+if TYPE_CHECKING:
+    from telemetry.agentos.telemetry import AgentOSTelemetry
 
-
-class AgentOSTelemetry(Telemetry):
-    """A ``Telemetry`` with AgentOS' catalogue and the recorder of its events."""
-
-    def __init__(self, catalogue: Catalogue = AGENTOS, **options: Any) -> None:
-        """See ``Telemetry``. A ``catalogue`` that is given must have the rows of ``AGENTOS``."""
-        super().__init__(catalogue, **options)
-        self._recorder: Recorder | None = None
-
-    @classmethod
-    def from_environment(cls, catalogue: Catalogue = AGENTOS, *, service_name: str = "agentos", **options: Any) -> Self:
-        """See ``Telemetry.from_environment``."""
-        return super().from_environment(catalogue, service_name=service_name, **options)
-
-    @property
-    def recorder(self) -> Recorder:
-        """Records AgentOS' events; made at first use, when the cache's counters start at 0."""
-        if self._recorder is None:
-            with self._lock:
-                self._recorder = self._recorder or Recorder(self)
-        return self._recorder
+__all__ = ["REGISTRY", "MetricProxy", "current", "install"]
 
 
 _lock = RLock()
@@ -51,27 +28,33 @@ _is_default = False
 
 
 def current() -> AgentOSTelemetry:
-    """The process's telemetry; the first call builds the default."""
+    """Returns the process's telemetry. The first call builds the default."""
     global _current, _is_default
     if _current is None:
         with _lock:
             if _current is None:
-                _current, _is_default = AgentOSTelemetry(), True
+                from telemetry.agentos.telemetry import AgentOSTelemetry  # loads the SDK and the exposition at first use
+
+                _is_default = True
+                _current = AgentOSTelemetry()
     return _current
 
 
 def install(telemetry: AgentOSTelemetry) -> None:
-    """Makes ``telemetry`` the process's own. The default's counts are transferred; an installed telemetry keeps its counts."""
+    """Makes ``telemetry`` the process's own. The default's counts are transferred to it; those of another one are not."""
     global _current, _is_default
     with _lock:
-        before, was_default = _current, _is_default
-        _current, _is_default = telemetry, False
-        if before is not None and was_default and before is not telemetry:
-            transfer(before, telemetry)
+        default = _current if _is_default else None
+        _current = telemetry
+        _is_default = False
+        if default is not None and default is not telemetry:
+            from telemetry.pipeline.transfer import transfer
+
+            transfer(default, telemetry)
 
 
 class MetricProxy:
-    """A metric of the process's telemetry, whichever that is at the time: a name that a module can export."""
+    """The instrument that the process's telemetry has for a metric at the time of use; a module can export it as a name."""
 
     def __init__(self, metric: Metric) -> None:
         self.metric = metric
@@ -84,7 +67,7 @@ class MetricProxy:
 
 
 class _CurrentCollector:
-    """Shows the process's telemetry to prometheus_client."""
+    """Collects the process's telemetry for prometheus_client."""
 
     def collect(self) -> Iterator[Family]:
         yield from current().registry.collect()

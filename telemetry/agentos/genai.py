@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import GEN_AI_PROVIDER_NAME
 
 from telemetry.agentos import catalogue_genai as rows
-from telemetry.agentos.errors import error_type
+from telemetry.agentos.errors import status_or_reason_of
+from telemetry.agentos.series import SeriesCache
 from telemetry.agentos.tokens import Tokens
+from telemetry.metric import Metric
 
-if TYPE_CHECKING:
-    from telemetry.agentos.model_metrics import ModelRecorder
-    from telemetry.metric.definition import Metric
-
-__all__ = ["Outcome", "Target", "Timing", "attributes", "record_genai"]
+__all__ = ["GenAIMetrics", "Outcome", "Target", "Timing", "attributes"]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What an attempt is aimed at."""
+    """The provider and model that an attempt asks."""
 
     provider: str
     vendor: str
-    """Whose protocol it speaks, in the words of the GenAI conventions."""
+    """Whose protocol the provider speaks, in the words of the GenAI conventions."""
     model: str
     address: str = ""
     port: str = ""
     streams: bool = True
     serves: bool = False
-    """Whether the model runs in this process: then its server's metrics are ours to record."""
+    """Whether the model runs in this process, which then records its server's metrics too."""
 
 
 class Timing(NamedTuple):
@@ -52,7 +50,7 @@ class Outcome(NamedTuple):
 
 
 def attributes(target: Target) -> dict[str, str | int]:
-    """What the span of an attempt says of its target, whichever metrics are on."""
+    """Returns the attributes that the span of an attempt has from its target, whichever metrics are on."""
     found: dict[str, str | int] = {
         rows.OPERATION.key: "chat",
         GEN_AI_PROVIDER_NAME: target.vendor,
@@ -63,36 +61,44 @@ def attributes(target: Target) -> dict[str, str | int]:
     return found
 
 
-def record_genai(models: ModelRecorder, target: Target, outcome: Outcome, reference: bytes | None) -> None:
-    """Record the convention's metrics of one attempt, as its client and, for a model of this process, as its server."""
-    version = models.genai
-    if version is None:
-        return
-    tokens = outcome.tokens or Tokens()
-    labels = {
-        rows.OPERATION.key: "chat",
-        version.provider.key: target.vendor,
-        rows.REQUEST_MODEL.key: target.model,
-        rows.RESPONSE_MODEL.key: tokens.model or "",
-        rows.ADDRESS.key: target.address,
-        rows.PORT.key: target.port,
-    }
-    failure = {rows.FAILURE.key: "" if outcome.error is None else error_type(outcome.error)}
+class GenAIMetrics:
+    """The conventions' metrics, in the version whose rows the catalogue has; without these it records nothing."""
 
-    def put(metric: Metric | None, value: float | None, more: Mapping[str, str] | None = None) -> None:
-        if value is not None:
-            models.series(metric, **labels, **(more or {})).record_with_exemplar(value, reference)
+    def __init__(self, cache: SeriesCache) -> None:
+        self._cache = cache
+        self._version = next((v for v in (rows.LATEST, rows.V1_36) if cache.has(v.duration)), None)
 
-    put(version.duration, outcome.seconds, failure)
-    put(version.tokens, tokens.input_tokens, {rows.TOKEN_TYPE.key: "input"})
-    put(version.tokens, tokens.output_tokens, {rows.TOKEN_TYPE.key: "output"})
-    if target.streams:
-        put(version.first_chunk, outcome.timing.first_chunk)
-        for seconds in outcome.timing.between_chunks:
-            put(version.output_chunk, seconds)
-    if target.serves:
-        put(version.server_duration, outcome.seconds, failure)
-    if target.serves and outcome.error is None and outcome.timing.first_text is not None:
-        put(version.server_first_token, outcome.timing.first_text)
-        if (later := (tokens.output_tokens or 0) - 1) > 0:
-            put(version.server_output_token, (outcome.seconds - outcome.timing.first_text) / later)
+    def record(self, target: Target, outcome: Outcome, reference: bytes | None) -> None:
+        """Records one attempt, as its client and, for a model of this process, as its server."""
+        version = self._version
+        if version is None:
+            return
+        tokens = outcome.tokens or Tokens()
+        labels = {
+            rows.OPERATION.key: "chat",
+            version.provider.key: target.vendor,
+            rows.REQUEST_MODEL.key: target.model,
+            rows.RESPONSE_MODEL.key: tokens.model or "",
+            rows.ADDRESS.key: target.address,
+            rows.PORT.key: target.port,
+        }
+        failed = {**labels, rows.FAILURE.key: "" if outcome.error is None else status_or_reason_of(outcome.error)}
+
+        def record(metric: Metric | None, value: float | None, labels: dict[str, str] = labels) -> None:
+            if value is not None:
+                self._cache.series(metric, **labels).record_with_exemplar(value, reference)
+
+        record(version.duration, outcome.seconds, failed)
+        record(version.tokens, tokens.input_tokens, {**labels, rows.TOKEN_TYPE.key: "input"})
+        record(version.tokens, tokens.output_tokens, {**labels, rows.TOKEN_TYPE.key: "output"})
+        first_text = outcome.timing.first_text
+        if target.streams:
+            record(version.first_chunk, outcome.timing.first_chunk)
+            for seconds in outcome.timing.between_chunks:
+                record(version.output_chunk, seconds)
+        if target.serves:
+            record(version.server_duration, outcome.seconds, failed)
+        if target.serves and outcome.error is None and first_text is not None:
+            record(version.server_first_token, first_text)
+            if (later := (tokens.output_tokens or 0) - 1) > 0:
+                record(version.server_output_token, (outcome.seconds - first_text) / later)

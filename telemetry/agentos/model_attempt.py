@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
     GEN_AI_RESPONSE_MODEL,
@@ -14,24 +13,26 @@ from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
 
 from telemetry.agentos import catalogue_models as rows
 from telemetry.agentos.calls import ModelCall
-from telemetry.agentos.errors import error_type, reason_of
-from telemetry.agentos.genai import Outcome, Target, Timing, attributes, record_genai
+from telemetry.agentos.errors import reason_of, status_or_reason_of
+from telemetry.agentos.genai import GenAIMetrics, Outcome, Target, Timing, attributes
+from telemetry.agentos.model_metrics import ModelMetrics
+from telemetry.agentos.series import SeriesCache
 from telemetry.agentos.tokens import Tokens
-
-if TYPE_CHECKING:
-    from telemetry.agentos.model_metrics import ModelRecorder
 
 __all__ = ["ModelAttempt"]
 
 
 class ModelAttempt(ModelCall):
-    """See ``ModelRecorder.attempt``."""
+    """See ``Recorder.model_attempt``."""
 
-    __slots__ = ("_chunks", "_cost", "_first_text", "_models", "_number", "_target", "_used")
+    __slots__ = ("_chunks", "_cost", "_first_text", "_genai", "_models", "_number", "_target", "_used")
 
-    def __init__(self, models: ModelRecorder, target: Target, task_type: str, number: int) -> None:
-        super().__init__(models.recorder, target.provider, task_type)
+    def __init__(
+        self, cache: SeriesCache, models: ModelMetrics, genai: GenAIMetrics, target: Target, task_type: str, number: int
+    ) -> None:
+        super().__init__(cache, target.provider, task_type)
         self._models = models
+        self._genai = genai
         self._target = target
         self._number = number
         self._used: Tokens | None = None
@@ -41,19 +42,20 @@ class ModelAttempt(ModelCall):
 
     def _begin(self) -> None:
         self.span.set_attributes({**attributes(self._target), "ccr.attempt": self._number})
-        self._models.series(rows.IN_FLIGHT, self._target.provider).record_with_exemplar(1, None)
+        self._cache.series(rows.IN_FLIGHT, self._target.provider).record_with_exemplar(1, None)
 
     def chunk(self, text: str) -> None:
-        """A chunk of the stream came, with or without text."""
-        now = self._recorder.clock()
+        """Takes the time of a chunk of the stream, with or without text."""
+        now = self._cache.clock()
         self._chunks.append(now)
         if text and self._first_text is None:
             self._first_text = now
 
     def used(self, tokens: Tokens, cost: Decimal | None) -> None:
-        """What the call used so far, and what that costs by the operator's prices; a later report replaces an earlier one."""
+        """Takes the tokens used so far and their cost by the operator's prices; a later report replaces an earlier one."""
         self.usage(input_tokens=tokens.input_tokens, output_tokens=tokens.output_tokens, total_tokens=tokens.total_tokens)
-        self._used, self._cost = tokens, cost
+        self._used = tokens
+        self._cost = cost
         details = {
             GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: tokens.cached_tokens,
             GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: tokens.reasoning_tokens,
@@ -62,42 +64,42 @@ class ModelAttempt(ModelCall):
         self.span.set_attributes({key: value for key, value in details.items() if value is not None})
 
     def _finish(self, seconds: float, error: BaseException | None) -> None:
-        provider = self._target.provider
-        self._models.series(rows.IN_FLIGHT, provider).record_with_exemplar(-1, None)
+        provider, series = self._target.provider, self._cache.series
+        series(rows.IN_FLIGHT, provider).record_with_exemplar(-1, None)
         super()._finish(seconds, error)
         timing = self._timing
         if error is not None:
             reason = reason_of(error)
-            self._scope.label({"reason": reason}, error_type(error))
-            self._models.series(rows.CALL_ERRORS, provider, reason).record_with_exemplar(1, self.span_reference())
+            self._scope.label({"reason": reason}, status_or_reason_of(error))
+            series(rows.CALL_ERRORS, provider, reason).record_with_exemplar(1, self._span_reference())
         if timing.first_text is not None and self._target.streams:
-            self._models.series(rows.FIRST_TOKEN, provider).record_with_exemplar(timing.first_text, self.span_reference())
+            series(rows.FIRST_TOKEN, provider).record_with_exemplar(timing.first_text, self._span_reference())
         self._account(error)
-        record_genai(self._models, self._target, Outcome(seconds, timing, self._used, error), self.span_reference())
+        self._genai.record(self._target, Outcome(seconds, timing, self._used, error), self._span_reference())
 
     def _account(self, error: BaseException | None) -> None:
-        """Tokens by kind, and cost. A failure that brought nothing cost nothing that we know of."""
-        target, models = self._target, self._models
+        """Records tokens by kind, and cost. A failure before the first chunk counts as free of cost."""
+        target, series = self._target, self._cache.series
         labels = {"provider": target.provider, "model": target.model}
         if self._used is None:
             if error is None or self._chunks:
-                models.series(rows.UNPRICED_CALLS, **labels, reason="usage").record_with_exemplar(1, None)
+                series(rows.UNPRICED_CALLS, **labels, reason="usage").record_with_exemplar(1, None)
             return
-        for kind, count in self._used.kinds.items():
-            models.series(rows.MODEL_TOKENS, **labels, kind=kind).record_with_exemplar(count, None)
+        kinds = self._used.kinds
+        for kind, count in kinds.items():
+            series(rows.MODEL_TOKENS, **labels, kind=kind).record_with_exemplar(count, None)
         if self._cost is None:
-            models.series(rows.UNPRICED_CALLS, **labels, reason="model").record_with_exemplar(1, None)
+            series(rows.UNPRICED_CALLS, **labels, reason="model").record_with_exemplar(1, None)
             return
-        models.spent(target, self._cost)
-        partly = self._used.input_tokens is None or self._used.output_tokens is None or "unknown" in self._used.kinds
-        if partly:
-            models.series(rows.UNPRICED_CALLS, **labels, reason="usage").record_with_exemplar(1, None)
+        self._models.add_cost(target, self._cost)
+        if self._used.input_tokens is None or self._used.output_tokens is None or "unknown" in kinds:
+            series(rows.UNPRICED_CALLS, **labels, reason="usage").record_with_exemplar(1, None)
 
     @property
     def _timing(self) -> Timing:
         chunks, first = self._chunks, self._first_text
         return Timing(
-            chunks[0] - self._start if chunks else None,
-            [after - before for before, after in pairwise(chunks)],
-            first - self._start if first is not None else None,
+            first_chunk=chunks[0] - self._start if chunks else None,
+            between_chunks=[after - before for before, after in pairwise(chunks)],
+            first_text=first - self._start if first is not None else None,
         )

@@ -1,4 +1,4 @@
-"""What model and A2A calls record beside the contract, as far as the telemetry's catalogue has the rows."""
+"""What the router of model calls records beside the contract, where the telemetry's catalogue has the rows."""
 
 from __future__ import annotations
 
@@ -6,130 +6,78 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
 
 from telemetry.agentos import catalogue_models as rows
-from telemetry.agentos.a2a_recording import A2ACallDetails
-from telemetry.agentos.calls import A2ACall
-from telemetry.agentos.catalogue_genai import LATEST, V1_36, GenAI
 from telemetry.agentos.genai import Target
-from telemetry.agentos.model_attempt import ModelAttempt
-from telemetry.instruments.kept import ObservableValues
-from telemetry.metric.definition import Metric
+from telemetry.agentos.series import SeriesCache
+from telemetry.instruments.observable import ObservableValues
+from telemetry.metric import Metric
 
-if TYPE_CHECKING:
-    from telemetry.agentos.recorder import Recorder
-    from telemetry.pipeline.telemetry import Telemetry
-
-__all__ = ["ModelRecorder"]
+__all__ = ["ModelMetrics"]
 
 
-class NullInstrument:
-    """Stands for the series of a row that the catalogue has not."""
+class ModelMetrics:
+    """Records what the router decides between its attempts, what they cost, and the states of the breakers."""
 
-    def record_with_exemplar(self, value: Any, reference: bytes | None) -> None:
-        """Nothing."""
+    def __init__(self, cache: SeriesCache) -> None:
+        self._cache = cache
+        self._breakers = self._observable_values(rows.BREAKER)
+        self._costs = self._observable_values(rows.COST)
 
+    def _observable_values(self, metric: Metric) -> ObservableValues | None:
+        return ObservableValues(self._cache.telemetry[metric]) if self._cache.has(metric) else None
 
-class ModelRecorder:
-    """Records attempts, and what the router decides between them."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        self.recorder = recorder
-        self._telemetry: Telemetry = recorder.telemetry
-        by_name = self._telemetry.catalogue.by_name
-        self._breakers = self._kept(rows.BREAKER)
-        self._costs = self._kept(rows.COST)
-        self.genai: GenAI | None = next((v for v in (LATEST, V1_36) if by_name.get(v.duration.name) is v.duration), None)
-
-    def series(self, metric: Metric | None, *values: object, **labels: object) -> Any:
-        """The handle of a series, or one that records nowhere."""
-        if metric is None or not self._has(metric):
-            return NullInstrument()
-        return self._telemetry[metric].labels(*values, **labels)
-
-    def _kept(self, metric: Metric) -> ObservableValues | None:
-        return ObservableValues(self._telemetry[metric]) if self._has(metric) else None
-
-    def _has(self, metric: Metric) -> bool:
-        return self._telemetry.catalogue.by_name.get(metric.name) is metric
-
-    def initialize_series(self, target: Target) -> None:
-        """Start what a provider and its model count at 0, its breaker as closed."""
-        provider, model = {"provider": target.provider}, {"provider": target.provider, "model": target.model}
+    def initialize_provider(self, target: Target) -> None:
+        """Starts the series of a provider and its model at 0, and its breaker as closed."""
+        zero = self._cache.start_at_zero
         for metric in (rows.CALL_ERRORS, rows.RETRIES, rows.SKIPS, rows.BREAKER_CHANGES):
-            self._zero(metric, **provider)
+            zero(metric, provider=target.provider)
         for metric in (rows.MODEL_TOKENS, rows.UNPRICED_CALLS):
-            self._zero(metric, **model)
+            zero(metric, provider=target.provider, model=target.model)
         if target.streams:
-            self._zero(rows.FIRST_TOKEN, **provider)
-        self.spent(target, Decimal(0))
+            zero(rows.FIRST_TOKEN, provider=target.provider)
+        self.add_cost(target, Decimal(0))
         for metric in (rows.QUEUED, rows.IN_FLIGHT):
-            self.series(metric, **provider).record_with_exemplar(0, None)
+            self._cache.series(metric, target.provider).record_with_exemplar(0, None)
         if self._breakers is not None:
             self._breakers.set(rows.BREAKER_LEVELS["closed"], target.provider)
 
     def initialize_route(self, names: Collection[str]) -> None:
-        """Start the fall-backs along a route at 0."""
-        for here, there in pairwise(names):
-            self._zero(rows.FALLBACKS, from_provider=here, to_provider=there)
+        """Starts the fall-backs between the providers of a route at 0."""
+        for before, after in pairwise(names):
+            self._cache.start_at_zero(rows.FALLBACKS, from_provider=before, to_provider=after)
 
-    def _zero(self, metric: Metric, **labels: str) -> None:
-        if self._has(metric):
-            self._telemetry.start_at_zero(metric, **labels)
+    def record_answer(self, task_type: str, status: str, attempts: int) -> None:
+        """Records the end of a routed request, and the attempts it took; 0: no provider was asked."""
+        self._cache.series(rows.ROUTED_ATTEMPTS, task_type, status).record_with_exemplar(attempts, None)
 
-    def attempt(self, target: Target, task_type: str, number: int) -> ModelAttempt:
-        """Measure one call of a provider: the contract's metrics and these."""
-        return ModelAttempt(self, target, task_type, number)
-
-    def a2a(self, call: A2ACall, agent: str, operation: str) -> A2ACallDetails:
-        """The details of an A2A call."""
-        return A2ACallDetails(self, call, agent, operation)
-
-    def initialize_task(self, task_type: str) -> None:
-        """Start the attempts for a kind of task at 0."""
-        self._zero(rows.ROUTED_ATTEMPTS, task_type=task_type)
-
-    def initialize_agent(self, agent: str, operations: Collection[str]) -> None:
-        """Start the details of an agent's calls at 0: task states, request sizes, the protocol's errors, first events."""
-        self._zero(rows.TASK_STATES, agent=agent)
-        self._zero(rows.REQUEST_SIZE, agent=agent)
-        for code in rows.PROTOCOL_CODES:
-            self._zero(rows.A2A_CODES, **{"agent": agent, rows.ERROR_CODE.key: code})
-        for operation in operations:
-            self._zero(rows.FIRST_EVENT, agent=agent, operation=operation)
-
-    def answered(self, task_type: str, status: str, attempts: int) -> None:
-        """One routed request ended after so many attempts; 0: no provider was asked."""
-        self.series(rows.ROUTED_ATTEMPTS, task_type, status).record_with_exemplar(attempts, None)
-
-    def spent(self, target: Target, cost: Decimal) -> None:
-        """An attempt cost this many USD."""
+    def add_cost(self, target: Target, cost: Decimal) -> None:
+        """Adds the cost of an attempt, in USD."""
         if self._costs is not None:
             self._costs.add(cost, target.provider, target.model)
 
-    def retried(self, provider: str, reason: str) -> None:
-        """The provider is asked again."""
-        self.series(rows.RETRIES, provider, reason).record_with_exemplar(1, None)
+    def record_retry(self, provider: str, reason: str) -> None:
+        """Counts that the provider is asked again, for this reason."""
+        self._cache.series(rows.RETRIES, provider, reason).record_with_exemplar(1, None)
 
-    def fell_back(self, before: str, after: str, reason: str) -> None:
-        """Another provider is asked."""
-        self.series(rows.FALLBACKS, before, after, reason).record_with_exemplar(1, None)
+    def record_fallback(self, before: str, after: str, reason: str) -> None:
+        """Counts that the provider ``after`` is asked in place of ``before``, for this reason."""
+        self._cache.series(rows.FALLBACKS, before, after, reason).record_with_exemplar(1, None)
 
-    def skipped(self, provider: str, reason: str) -> None:
-        """The provider is not asked."""
-        self.series(rows.SKIPS, provider, reason).record_with_exemplar(1, None)
+    def record_skip(self, provider: str, reason: str) -> None:
+        """Counts that the provider is not asked, for this reason."""
+        self._cache.series(rows.SKIPS, provider, reason).record_with_exemplar(1, None)
 
-    def breaker(self, provider: str, state: str) -> None:
-        """The provider's breaker changed."""
+    def record_breaker(self, provider: str, state: str) -> None:
+        """Sets the state of the provider's breaker, and counts the change."""
         if self._breakers is not None:
             self._breakers.set(rows.BREAKER_LEVELS[state], provider)
-        self.series(rows.BREAKER_CHANGES, provider, state).record_with_exemplar(1, None)
+        self._cache.series(rows.BREAKER_CHANGES, provider, state).record_with_exemplar(1, None)
 
     @contextmanager
     def queued(self, provider: str) -> Iterator[None]:
-        """A call waits for its turn."""
-        level = self.series(rows.QUEUED, provider)
+        """Counts a call as queued while the block waits for its turn at the provider."""
+        level = self._cache.series(rows.QUEUED, provider)
         level.record_with_exemplar(1, None)
         try:
             yield

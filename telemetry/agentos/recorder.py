@@ -1,48 +1,46 @@
-"""The AgentOS vocabulary over one telemetry: record_* helpers and measured calls, handles found in one look-up a call."""
+"""The events of AgentOS over one telemetry: ``record_*`` methods and measured calls, series found in one look-up a call."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from opentelemetry.trace import get_current_span
 
 from telemetry.agentos import catalogue as rows
+from telemetry.agentos import catalogue_models
 from telemetry.agentos.calls import A2ACall, CacheCall, ModelCall
-from telemetry.agentos.model_metrics import ModelRecorder
-from telemetry.agentos.series import CCRSeries, SeriesCache
-from telemetry.instruments.bound import BoundCounter, BoundHistogram, BoundInstrument
-from telemetry.metric import telemetry_metrics
+from telemetry.agentos.genai import GenAIMetrics, Target
+from telemetry.agentos.model_attempt import ModelAttempt
+from telemetry.agentos.model_metrics import ModelMetrics
+from telemetry.agentos.series import SeriesCache
+from telemetry.instruments.bound import BoundInstrument
+from telemetry.pipeline.telemetry import Telemetry
 from telemetry.tracing.span import matching_span_reference, span_reference_of
-
-if TYPE_CHECKING:
-    from telemetry.pipeline.telemetry import Telemetry
 
 __all__ = ["Recorder"]
 
 
 class Recorder:
-    """Records what AgentOS measures. Made from a ``Telemetry`` whose catalogue has the rows of ``AGENTOS``."""
+    """Records what AgentOS measures.
+
+    Args:
+        telemetry: Its catalogue has the rows of ``AGENTOS``. What the further parts of the catalogue ask for is recorded
+            where it has their rows.
+    """
 
     def __init__(self, telemetry: Telemetry) -> None:
         self.telemetry = telemetry
-        self.clock = telemetry.runtime.clock
-        self.tracer = telemetry.tracer
-        self.takes_sampled: bool = telemetry[rows.A2A_REQUESTS].source.takes_sampled
         self._cache = cache = SeriesCache(telemetry)
         self._outcomes = cache.outcomes
-        self.a2a_series, self.ccr_series, self._decision = cache.a2a, cache.ccr, cache.decision
+        self._decision = cache.decision
+        self._takes_sampled = cache.takes_sampled
         for metric in (rows.CACHE_OPERATIONS, rows.CACHE_LATENCY):
             telemetry.start_at_zero(metric)
-        self.models = ModelRecorder(self)
-        """What model calls record beside the contract."""
-
-    def failed(self, error: Exception) -> None:
-        """Count and log once a failure of the telemetry itself that the measured code must not see."""
-        diagnostics = self.telemetry.diagnostics
-        diagnostics.count(telemetry_metrics.DROPPED.name, "span", "failed")
-        diagnostics.log_once(("span", type(error)), "telemetry failed beside a measured call: %r", error)
+        self.tracer = cache.tracer
+        self.models = ModelMetrics(cache)
+        """What the router of model calls records beside the contract."""
+        self._genai = GenAIMetrics(cache)
 
     # A2A
 
@@ -56,7 +54,16 @@ class Recorder:
         *,
         error_type: str | None = None,
     ) -> None:
-        """One finished A2A request: duration in seconds, count, size in bytes, and for an error its type."""
+        """Records one finished A2A request: duration, count, size, and for an error its type.
+
+        Args:
+            agent: Name of the agent.
+            operation: Skill on the agent's card.
+            status: ``success`` or ``error``.
+            duration_seconds: Seconds from before the send to the last event or the failure.
+            response_size_bytes: Bytes of the response's body; None where no byte came.
+            error_type: Why it failed; an error without a type is ``internal``.
+        """
         try:
             outcome = self._outcomes[agent, operation, status]
         except (KeyError, TypeError):
@@ -67,60 +74,57 @@ class Recorder:
         if response_size_bytes is not None:
             outcome.size.record_with_exemplar(response_size_bytes, reference)
         if status == "error":
-            error = self.a2a_error(agent, operation, error_type or "internal")
+            error = self._cache.a2a_error(agent, operation, error_type or "internal")
             error.record_with_exemplar(1, reference and self._span_reference(error))
 
     def a2a_call(self, *, agent: str, operation: str) -> A2ACall:
-        """Measure one A2A call: span and the whole bundle, active tasks included."""
-        return A2ACall(self, agent, operation)
-
-    def a2a_error(self, agent: str, operation: str, error_type: str) -> BoundCounter:
-        """The error counter's series."""
-        counter: BoundCounter = self.telemetry[rows.A2A_ERRORS].labels(agent, operation, error_type)
-        return counter
+        """Returns a context manager that measures one A2A call: span and all metrics, active tasks included."""
+        return A2ACall(self._cache, agent, operation)
 
     # Cache
 
     def record_cache_operation(self, operation: str, result: str, duration_seconds: float | None = None) -> None:
-        """One finished cache operation, with its latency in seconds where it is known."""
-        count = self.cache_count(operation, result)
+        """Records one finished cache operation.
+
+        Args:
+            operation: ``get``, ``set`` or ``delete``.
+            result: ``hit``, ``miss``, ``ok`` or ``error``.
+            duration_seconds: Its latency in seconds, where it is known.
+        """
+        count = self._cache.cache_count(operation, result)
         reference = self._span_reference(count)
         count.record_with_exemplar(1, reference)
         if duration_seconds is not None:
-            self.cache_latency(operation).record_with_exemplar(duration_seconds, reference)
+            self._cache.cache_latency(operation).record_with_exemplar(duration_seconds, reference)
 
     def cache_call(self, operation: str) -> CacheCall:
-        """Measure one cache operation: span, count and latency."""
-        return CacheCall(self, operation)
-
-    def cache_count(self, operation: str, result: str) -> BoundCounter:
-        """The counter's series."""
-        counter: BoundCounter = self.telemetry[rows.CACHE_OPERATIONS].labels(operation, result)
-        return counter
-
-    def cache_latency(self, operation: str) -> BoundHistogram:
-        """The histogram's series."""
-        histogram: BoundHistogram = self.telemetry[rows.CACHE_LATENCY].labels(operation)
-        return histogram
+        """Returns a context manager that measures one cache operation: span, count and latency."""
+        return CacheCall(self._cache, operation)
 
     # Rate limit
 
     def record_rate_limit_hit(self, endpoint: str, result: str, workspace_id: str = "unknown") -> None:
-        """One decision of the rate limiter."""
+        """Records one decision of the rate limiter.
+
+        Args:
+            endpoint: Route template of the request.
+            result: ``allowed``, ``denied``, or ``error`` where the backend failed and the request was let through.
+            workspace_id: Workspace of the request.
+        """
         counter = self._decision(endpoint, workspace_id, result)
         counter.record_with_exemplar(1, self._span_reference(counter))
 
     def rate_limit_decision(self, endpoint: str, result: str, workspace_id: str = "unknown") -> None:
-        """One decision, its labels put on the current span (the server's) first."""
+        """Records one decision as ``record_rate_limit_hit`` does, and puts its labels on the current span (the server's)."""
         counter = self._decision(endpoint, workspace_id, result)
         reference = None
         try:
             span = get_current_span()
             if span.is_recording():
                 span.set_attributes(counter.attributes)
-                reference = span_reference_of(span) if self.takes_sampled else None
+                reference = span_reference_of(span) if self._takes_sampled else None
         except Exception as error:
-            self.failed(error)
+            self._cache.record_failure(error)
         counter.record_with_exemplar(1, reference)
 
     # Model calls
@@ -135,43 +139,41 @@ class Recorder:
         output_tokens: int | None = None,
         total_tokens: int | None = None,
     ) -> None:
-        """One routed model call: latency in seconds and tokens where they are known."""
-        series = self.ccr_series(provider, task_type)
+        """Records one routed model call.
+
+        Args:
+            provider: Name of the model provider.
+            task_type: Kind of model task.
+            status: ``success`` or ``error``.
+            duration_seconds: Its latency in seconds, where it is known.
+            input_tokens: Tokens of the prompt, where the provider reports them.
+            output_tokens: Tokens of the answer, likewise.
+            total_tokens: All tokens, likewise; what they hold beyond the split is counted as ``unknown``.
+        """
+        series = self._cache.ccr(provider, task_type)
         known = series.count.get(status) if isinstance(status, str) else None
         count = known or self.telemetry[rows.CCR_REQUESTS].labels(provider, task_type, status)
         reference = self._span_reference(count)
         count.record_with_exemplar(1, reference)
         if duration_seconds is not None:
             series.latency.record_with_exemplar(duration_seconds, reference)
-        self.tokens(series, input_tokens, output_tokens, total_tokens, reference)
+        series.add_tokens(input_tokens, output_tokens, total_tokens, reference)
 
     def model_call(self, *, provider: str, task_type: str) -> ModelCall:
-        """Measure one model call: span, count, latency and tokens."""
-        return ModelCall(self, provider, task_type)
+        """Returns a context manager that measures one model call: span, count, latency and tokens."""
+        return ModelCall(self._cache, provider, task_type)
 
-    def tokens(
-        self,
-        series: CCRSeries,
-        input_tokens: int | None,
-        output_tokens: int | None,
-        total_tokens: int | None,
-        reference: bytes | None,
-    ) -> Mapping[str, int]:
-        """Tokens by direction. What a total holds beyond a known split is ``unknown``: it is never halved.
+    def model_attempt(self, target: Target, task_type: str, number: int) -> ModelAttempt:
+        """Returns a context manager that measures one attempt of the router: a model call with all its details.
 
-        Returns what was counted.
+        Args:
+            target: The provider and model that are asked.
+            task_type: Kind of model task.
+            number: Number of the attempt for this answer, from 1.
         """
-        known = {"input": input_tokens, "output": output_tokens}
-        try:
-            if total_tokens is not None:
-                known["unknown"] = total_tokens - (input_tokens or 0) - (output_tokens or 0)
-            counted = {direction: count for direction, count in known.items() if count and count > 0}
-        except TypeError as error:  # what a provider calls its usage may be anything
-            series.tokens["unknown"].record_failure(error)
-            return {}
-        for direction, count in counted.items():
-            series.tokens[direction].record_with_exemplar(count, reference)
-        return counted
+        return ModelAttempt(self._cache, self.models, self._genai, target, task_type, number)
+
+    # Series at 0
 
     def initialize_series(
         self,
@@ -179,16 +181,30 @@ class Recorder:
         agents: Mapping[str, Collection[str]] = MappingProxyType({}),
         providers: Mapping[str, Collection[str]] = MappingProxyType({}),
     ) -> None:
-        """Start the counters of these agents (name -> operations) and providers (name -> task types) at 0."""
+        """Starts the series of known names at 0, so that ``increase`` sees their first event.
+
+        Args:
+            agents: Agent -> its operations.
+            providers: Model provider -> its task types.
+        """
         for agent, operations in agents.items():
-            for operation in operations:
-                self.a2a_series(agent, operation)
-            self.telemetry[rows.A2A_ACTIVE_TASKS].labels(agent).start()
-            self.models.initialize_agent(agent, operations)
+            self._initialize_agent(agent, operations)
         for provider, task_types in providers.items():
             for task_type in task_types:
-                self.ccr_series(provider, task_type)
-                self.models.initialize_task(task_type)
+                self._cache.ccr(provider, task_type)
+                self._cache.start_at_zero(catalogue_models.ROUTED_ATTEMPTS, task_type=task_type)
+
+    def _initialize_agent(self, agent: str, operations: Collection[str]) -> None:
+        models, zero = catalogue_models, self._cache.start_at_zero
+        for operation in operations:
+            self._cache.a2a(agent, operation)
+        zero(rows.A2A_ACTIVE_TASKS, agent=agent)
+        zero(models.TASK_STATES, agent=agent)
+        zero(models.REQUEST_SIZE, agent=agent)
+        for code in models.PROTOCOL_CODES:
+            zero(models.A2A_CODES, **{"agent": agent, models.ERROR_CODE.key: code})
+        for operation in operations:
+            zero(models.FIRST_EVENT, agent=agent, operation=operation)
 
     def _span_reference(self, series: BoundInstrument) -> bytes | None:
-        return matching_span_reference(series) if self.takes_sampled else None
+        return matching_span_reference(series) if self._takes_sampled else None

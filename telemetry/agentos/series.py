@@ -1,31 +1,31 @@
-"""The handles that one event of AgentOS needs, found together by one look-up.
+"""The bound instruments that one event of AgentOS needs, found by one look-up.
 
 Values over their label's limit share one entry, so that neither memory nor the time of a look-up grows in a flood of labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from opentelemetry.trace import Tracer
 
 from telemetry.agentos import catalogue as rows
 from telemetry.instruments.bound import BoundCounter, BoundGauge, BoundHistogram, BoundInstrument
+from telemetry.metric import Metric, telemetry_metrics
 from telemetry.metric.label_values import Domain
+from telemetry.pipeline.telemetry import Telemetry
 
-if TYPE_CHECKING:
-    from telemetry.pipeline.telemetry import Telemetry
+__all__ = ["A2AOutcome", "A2ASeries", "CCRSeries", "NullInstrument", "SeriesCache"]
 
-__all__ = ["A2AOutcome", "A2ASeries", "CCRSeries", "SeriesCache"]
-
-_ENDINGS = ("success", "error")
 _OVERFLOW = object()
-"""Stands in a key for whatever is over the label's limit."""
+"""Stands in a key for every value over the label's limit."""
 
 
 @dataclass(slots=True)
 class A2ASeries:
-    """The handles of one agent and operation."""
+    """The series of one agent and operation."""
 
     labels: Mapping[str, str]
     duration: dict[str, BoundHistogram]
@@ -36,7 +36,7 @@ class A2ASeries:
 
 @dataclass(slots=True)
 class A2AOutcome:
-    """The handles of one agent, operation and status."""
+    """The series of one agent, operation and status."""
 
     duration: BoundHistogram
     count: BoundCounter
@@ -45,99 +45,190 @@ class A2AOutcome:
 
 @dataclass(slots=True)
 class CCRSeries:
-    """The handles of one provider and task type."""
+    """The series of one provider and task type."""
 
     labels: Mapping[str, str]
     count: dict[str, BoundCounter]
     latency: BoundHistogram
     tokens: dict[str, BoundCounter]
 
+    def add_tokens(
+        self, input_tokens: int | None, output_tokens: int | None, total_tokens: int | None, reference: bytes | None
+    ) -> Mapping[str, int]:
+        """Counts tokens by direction. What a total holds beyond a known split is ``unknown``: it is never halved.
+
+        Args:
+            input_tokens: Tokens of the prompt, as the provider reports them.
+            output_tokens: Tokens of the answer, likewise.
+            total_tokens: All tokens of the call, likewise.
+            reference: The span reference for the exemplars.
+
+        Returns:
+            The tokens counted, by direction.
+        """
+        known = {"input": input_tokens, "output": output_tokens}
+        try:
+            if total_tokens is not None:
+                known["unknown"] = total_tokens - (input_tokens or 0) - (output_tokens or 0)
+            counted = {direction: count for direction, count in known.items() if count and count > 0}
+        except TypeError as error:  # a provider may report its usage in any type
+            self.tokens["unknown"].record_failure(error)
+            return {}
+        for direction, count in counted.items():
+            self.tokens[direction].record_with_exemplar(count, reference)
+        return counted
+
+
+class NullInstrument:
+    """Stands for the series of a metric that the catalogue lacks."""
+
+    def record_with_exemplar(self, value: float, reference: bytes | None) -> None:
+        """Records nothing."""
+
+
+_NULL = NullInstrument()
+
 
 class SeriesCache:
-    """All bundles of one telemetry. Counters and histograms of a new one start at 0 for every closed value."""
+    """All series of one telemetry that AgentOS records, with the clock and the tracer of its measured calls.
+
+    Counters and histograms of new label values start at 0 for every closed value of their other labels.
+
+    Args:
+        telemetry: Its catalogue has the rows of ``AGENTOS``, and may have those of the further parts.
+    """
 
     def __init__(self, telemetry: Telemetry) -> None:
-        self._telemetry = telemetry
-        of = telemetry.domains.of
-        self._agents, self._operations = of(rows.AGENT), of(rows.OPERATION)
-        self._providers, self._task_types = of(rows.PROVIDER), of(rows.TASK_TYPE)
-        self._workspaces = of(rows.WORKSPACE)
+        self.telemetry = telemetry
+        self.clock: Callable[[], float] = telemetry.runtime.clock
+        self.tracer: Tracer = telemetry.tracer
+        self.takes_sampled: bool = telemetry[rows.A2A_REQUESTS].source.takes_sampled
+        """Whether a measurement in a sampled span leaves an exemplar."""
         self.outcomes: dict[tuple[Any, Any, Any], A2AOutcome] = {}
-        """What ``outcome`` found so far, for whoever looks first."""
+        """The results of ``outcome`` so far, for callers that look here first."""
+        of = telemetry.domains.of
+        self._agents = of(rows.AGENT)
+        self._operations = of(rows.OPERATION)
+        self._providers = of(rows.PROVIDER)
+        self._task_types = of(rows.TASK_TYPE)
+        self._workspaces = of(rows.WORKSPACE)
         self._a2a: dict[tuple[Any, Any], A2ASeries] = {}
         self._ccr: dict[tuple[Any, Any], CCRSeries] = {}
         self._decisions: dict[tuple[Any, Any, Any], BoundCounter] = {}
 
+    def record_failure(self, error: Exception) -> None:
+        """Counts, and logs once, a failure of the telemetry itself, which the measured code must not see."""
+        diagnostics = self.telemetry.diagnostics
+        diagnostics.count(telemetry_metrics.DROPPED.name, "span", "failed")
+        diagnostics.log_once(("span", type(error)), "telemetry failed beside a measured call: %r", error)
+
+    def has(self, metric: Metric | None) -> bool:
+        """Returns whether the catalogue has this row."""
+        return metric is not None and self.telemetry.catalogue.by_name.get(metric.name) is metric
+
+    def series(self, metric: Metric | None, *values: object, **labels: object) -> BoundInstrument | NullInstrument:
+        """Returns a series of a row that a catalogue may lack; then, and for None, one that records nothing."""
+        if metric is None or not self.has(metric):
+            return _NULL
+        series: BoundInstrument = self.telemetry[metric].labels(*values, **labels)
+        return series
+
+    def start_at_zero(self, metric: Metric, **open_labels: str) -> None:
+        """Starts the series of a row at 0 where the catalogue has it, see ``Telemetry.start_at_zero``."""
+        if self.has(metric):
+            self.telemetry.start_at_zero(metric, **open_labels)
+
     def outcome(self, agent: str, operation: str, status: str) -> A2AOutcome:
-        """The handles for one finished request."""
+        """Returns the series of one finished request."""
         key = (_key(self._agents, agent), _key(self._operations, operation), status)
-        found: A2AOutcome | None = _known(self.outcomes, key)
+        found: A2AOutcome | None = _find(self.outcomes, key)
         if found is not None:
             return found
-        t = self._telemetry
+        t = self.telemetry
         count = t[rows.A2A_REQUESTS].labels(agent, operation, status)
         duration = t[rows.A2A_REQUEST_DURATION].labels(agent, operation, status)
         outcome = A2AOutcome(duration, count, t[rows.A2A_RESPONSE_SIZE].labels(agent))
-        self.a2a(agent, operation)  # the zeros of the other endings
-        _keep(self.outcomes, key, outcome, count)
+        self.a2a(agent, operation)  # starts the other status at 0
+        _store(self.outcomes, key, outcome, count)
         return outcome
 
     def a2a(self, agent: str, operation: str) -> A2ASeries:
-        """The handles of one agent and operation."""
-        found: A2ASeries | None = _known(self._a2a, (agent, operation))
+        """Returns the series of one agent and operation."""
+        found: A2ASeries | None = _find(self._a2a, (agent, operation))
         if found is not None:
             return found
         key = (_key(self._agents, agent), _key(self._operations, operation))
-        found = _known(self._a2a, key)
+        found = _find(self._a2a, key)
         if found is not None:
             return found
-        t = self._telemetry
+        t = self.telemetry
         for metric in (rows.A2A_REQUESTS, rows.A2A_REQUEST_DURATION, rows.A2A_ERRORS):
             t.start_at_zero(metric, agent=agent, operation=operation)
         t.start_at_zero(rows.A2A_RESPONSE_SIZE, agent=agent)
-        duration = {s: t[rows.A2A_REQUEST_DURATION].labels(agent, operation, s) for s in _ENDINGS}
-        count = {s: t[rows.A2A_REQUESTS].labels(agent, operation, s) for s in _ENDINGS}
-        labels = count["success"].attributes  # as the span starts; a failure corrects the status
-        active, size = t[rows.A2A_ACTIVE_TASKS].labels(agent), t[rows.A2A_RESPONSE_SIZE].labels(agent)
-        series = A2ASeries(labels, duration, count, active, size)
-        _keep(self._a2a, key, series, count["success"])
+        count = {s: t[rows.A2A_REQUESTS].labels(agent, operation, s) for s in rows.STATUS.values}
+        series = A2ASeries(
+            labels=count["success"].attributes,  # as the span starts; a failure corrects the status
+            duration={s: t[rows.A2A_REQUEST_DURATION].labels(agent, operation, s) for s in rows.STATUS.values},
+            count=count,
+            active=t[rows.A2A_ACTIVE_TASKS].labels(agent),
+            size=t[rows.A2A_RESPONSE_SIZE].labels(agent),
+        )
+        _store(self._a2a, key, series, count["success"])
         return series
 
+    def a2a_error(self, agent: str, operation: str, error_type: str) -> BoundCounter:
+        """Returns the series of the error counter."""
+        counter: BoundCounter = self.telemetry[rows.A2A_ERRORS].labels(agent, operation, error_type)
+        return counter
+
+    def cache_count(self, operation: str, result: str) -> BoundCounter:
+        """Returns the series of the cache's counter."""
+        counter: BoundCounter = self.telemetry[rows.CACHE_OPERATIONS].labels(operation, result)
+        return counter
+
+    def cache_latency(self, operation: str) -> BoundHistogram:
+        """Returns the series of the cache's latency."""
+        histogram: BoundHistogram = self.telemetry[rows.CACHE_LATENCY].labels(operation)
+        return histogram
+
     def decision(self, endpoint: str, workspace_id: str, result: str) -> BoundCounter:
-        """The counter of one decision of the rate limiter; the other results of its workspace start at 0 with it."""
-        kept = self._decisions
+        """Returns the counter of one decision of the rate limiter; a new workspace's other results start at 0 with it."""
+        decisions = self._decisions
         try:
-            counter = kept.get((endpoint, workspace_id, result))
+            counter = decisions.get((endpoint, workspace_id, result))
             if counter is None:
-                counter = kept.get((endpoint, _key(self._workspaces, workspace_id), result))
+                counter = decisions.get((endpoint, _key(self._workspaces, workspace_id), result))
             if counter is not None:
                 return counter
-        except TypeError:  # as in _known
+        except TypeError:  # as in _find
             pass
-        t = self._telemetry
+        t = self.telemetry
         new: BoundCounter = t[rows.RATE_LIMIT_HITS].labels(endpoint, workspace_id, result)
-        if _keep(kept, (endpoint, _key(self._workspaces, workspace_id), result), new, new):
+        if _store(decisions, (endpoint, _key(self._workspaces, workspace_id), result), new, new):
             t.start_at_zero(rows.RATE_LIMIT_HITS, endpoint=endpoint, workspace_id=workspace_id)
         return new
 
     def ccr(self, provider: str, task_type: str) -> CCRSeries:
-        """The handles of one provider and task type."""
-        found: CCRSeries | None = _known(self._ccr, (provider, task_type))
+        """Returns the series of one provider and task type."""
+        found: CCRSeries | None = _find(self._ccr, (provider, task_type))
         if found is not None:
             return found
         key = (_key(self._providers, provider), _key(self._task_types, task_type))
-        found = _known(self._ccr, key)
+        found = _find(self._ccr, key)
         if found is not None:
             return found
-        t = self._telemetry
+        t = self.telemetry
         t.start_at_zero(rows.CCR_REQUESTS, provider=provider, task_type=task_type)
         t.start_at_zero(rows.CCR_TOKENS, provider=provider)
         t.start_at_zero(rows.CCR_LATENCY, provider=provider)
-        count = {s: t[rows.CCR_REQUESTS].labels(provider, task_type, s) for s in _ENDINGS}
-        tokens = {d: t[rows.CCR_TOKENS].labels(provider, d) for d in ("input", "output", "unknown")}
-        labels = count["success"].attributes  # as the span starts; a failure corrects the status
-        series = CCRSeries(labels, count, t[rows.CCR_LATENCY].labels(provider), tokens)
-        _keep(self._ccr, key, series, count["success"])
+        count = {s: t[rows.CCR_REQUESTS].labels(provider, task_type, s) for s in rows.STATUS.values}
+        series = CCRSeries(
+            labels=count["success"].attributes,  # as the span starts; a failure corrects the status
+            count=count,
+            latency=t[rows.CCR_LATENCY].labels(provider),
+            tokens={d: t[rows.CCR_TOKENS].labels(provider, d) for d in rows.DIRECTION.values},
+        )
+        _store(self._ccr, key, series, count["success"])
         return series
 
 
@@ -145,16 +236,16 @@ def _key(domain: Domain, value: Any) -> Any:
     return _OVERFLOW if domain.overflows(value) else value
 
 
-def _known(kept: Mapping[Any, Any], key: Hashable) -> Any:
+def _find(cache: Mapping[Any, Any], key: Hashable) -> Any:
     try:
-        return kept.get(key)
-    except TypeError:  # a value that cannot be hashed is invalid, and nothing is kept for it
+        return cache.get(key)
+    except TypeError:  # a value that cannot be hashed is invalid, and nothing is stored for it
         return None
 
 
-def _keep(kept: dict[Any, Any], key: tuple[Any, ...], bundle: Any, handle: BoundInstrument) -> bool:
-    """Keep what was made for ``key``, where that is bounded: its values are the series' own, or over a limit."""
-    if any(part is not _OVERFLOW and part != value for part, value in zip(key, handle.values, strict=False)):
+def _store(cache: dict[Any, Any], key: tuple[Any, ...], entry: Any, series: BoundInstrument) -> bool:
+    """Stores ``entry`` if its key is bounded: each value is the series' own or over its limit. Returns whether it did."""
+    if any(part is not _OVERFLOW and part != value for part, value in zip(key, series.values, strict=False)):
         return False
-    kept[key] = bundle
+    cache[key] = entry
     return True

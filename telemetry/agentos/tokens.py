@@ -10,7 +10,7 @@ __all__ = ["Tokens"]
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Tokens as the provider reports them; None for what it does not say. Nothing is guessed."""
+    """Tokens as the provider reports them; None for a number that it does not report. Nothing is guessed."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -18,13 +18,13 @@ class Tokens:
     model: str | None = None
     """The model that answered."""
     cached_tokens: int | None = None
-    """Those of the input that came from the provider's cache."""
+    """Input tokens that came from the provider's cache."""
     reasoning_tokens: int | None = None
-    """Those of the output that the model kept to itself."""
+    """Output tokens that the model used for reasoning and did not return."""
 
     @property
     def kinds(self) -> Mapping[str, int]:
-        """Each token once, by kind; the kinds that are 0 are left out."""
+        """Each token once, by kind; a kind without tokens is left out."""
         read, written = max(self.input_tokens or 0, 0), max(self.output_tokens or 0, 0)
         cached = min(max(self.cached_tokens or 0, 0), read)
         reasoning = min(max(self.reasoning_tokens or 0, 0), written)

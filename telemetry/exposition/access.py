@@ -1,16 +1,23 @@
-"""``AccessMiddleware``: an ASGI application that lets through who may read, and no one else."""
+"""Who may read ``/metrics``: ``AccessMiddleware``, by bearer token and by the client's network.
+
+Tokens are kept as digests, compared in constant time, and read again from their file when it changes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import hmac
+import re
+import time
+from collections.abc import Callable, Collection, Iterable
+from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from pathlib import Path
 
 from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition.asgi import ASGIApp, Receive, Scope, Send
-from telemetry.exposition.bearer import Tokens
 from telemetry.metric import telemetry_metrics
 
-__all__ = ["AccessMiddleware", "Network"]
+__all__ = ["AccessMiddleware", "Network", "Token", "TokenError", "TokenFile", "Tokens", "read_tokens"]
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -22,18 +29,120 @@ _REFUSALS = {
     "unauthorized": (401, b"unauthorized\n", [(b"www-authenticate", b"Bearer")]),
     "forbidden": (403, b"forbidden\n", []),
 }
+_RULE = "a token has 16 to 1024 letters, digits and marks of -._~+/ (and = at its end)"
+# RFC 6750, section 2.1
+_TOKEN = re.compile(r"(?=.{16,1024}\Z)[A-Za-z0-9._~+/-]+=*")
+_MAX_FILE_BYTES = 1 << 16
+_FRESH_SECONDS = 2.0
+"""A file written less than this ago is read again even if it looks the same: its time may not tell two writes apart."""
+
+
+class TokenError(ValueError):
+    """Text that is not a valid token; the message never contains the text."""
+
+
+class Token:
+    """One secret. Only its digest is kept: no repr, error or heap dump can show the token itself.
+
+    Raises:
+        TokenError: ``text`` is not a valid token.
+    """
+
+    __slots__ = ("_digest",)
+
+    def __init__(self, text: str) -> None:
+        if not _TOKEN.fullmatch(text):
+            raise TokenError(_RULE)
+        self._digest = sha256(text.encode()).digest()
+
+    def matches(self, digest: bytes) -> bool:
+        """Whether ``digest`` is the token's SHA-256; compared in constant time."""
+        return hmac.compare_digest(self._digest, digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Token) and self.matches(other._digest)
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
+
+    def __repr__(self) -> str:
+        return "<Token>"
+
+
+class TokenFile:
+    """Tokens from a file, one a line. A file that cannot be used has no tokens: all requests are refused until it is repaired.
+
+    Args:
+        path: The file.
+        report: Called with the reason each time the file cannot be used.
+        clock: Unix time in seconds.
+    """
+
+    def __init__(self, path: Path, report: Callable[[str], None], clock: Callable[[], float] = time.time) -> None:
+        self._path = path
+        self._report = report
+        self._clock = clock
+        self._stamp: tuple[int, ...] | None = None
+        self._tokens: tuple[Token, ...] = ()
+
+    def tokens(self) -> tuple[Token, ...]:
+        """Returns the tokens that the file has now."""
+        try:
+            found = self._path.stat()
+            stamp = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+            if stamp != self._stamp or abs(self._clock() - found.st_mtime) < _FRESH_SECONDS:
+                self._tokens = read_tokens(self._path)
+            self._stamp = stamp
+        except (OSError, TokenError) as error:
+            self._tokens = ()
+            self._stamp = None
+            self._report(str(error) if isinstance(error, TokenError) else type(error).__name__)
+        return self._tokens
+
+
+def read_tokens(path: Path) -> tuple[Token, ...]:
+    """Returns the tokens in a file, one a line; empty lines are skipped. Raises ``OSError`` and ``TokenError``."""
+    with path.open("rb") as file:
+        data = file.read(_MAX_FILE_BYTES + 1)
+    if len(data) > _MAX_FILE_BYTES:
+        raise TokenError(f"a file of tokens has at most {_MAX_FILE_BYTES} bytes")
+    lines = data.decode("ascii", "replace").splitlines()
+    tokens = tuple(Token(line.strip()) for line in lines if line.strip())
+    if not tokens:
+        raise TokenError("the file holds no token")
+    return tokens
+
+
+class Tokens:
+    """All valid tokens: the given ones and those of a file. A token is rotated while the old and the new one are valid."""
+
+    def __init__(self, given: Iterable[Token] = (), file: TokenFile | None = None) -> None:
+        self._given = tuple(given)
+        self._file = file
+
+    def accept(self, token: bytes) -> bool:
+        """Whether ``token`` is valid. It is compared with all tokens, whichever matches."""
+        digest = sha256(token).digest()
+        accepted = False
+        for valid in (*self._given, *(self._file.tokens() if self._file is not None else ())):
+            accepted |= valid.matches(digest)
+        return accepted
 
 
 class AccessMiddleware:
-    """Wraps an application, ``metrics_app`` for one. Without ``tokens`` and ``networks`` it is open.
+    """ASGI middleware that answers 401 or 403 to clients that may not read. Without tokens and networks it is open.
 
-    ``tokens``: one of them has to come as ``Authorization: Bearer``, in one header; else 401. ``networks``: where the client's
-    address has to lie; else 403. The client is the peer of the connection. A request that says it was forwarded
-    (``X-Forwarded-For``, ``Forwarded``) is refused unless its peer is one of ``proxies``; then the client is the last
-    address of ``X-Forwarded-For`` that is no proxy. An IPv4 address mapped into IPv6 counts as the IPv4 address.
+    The client is the peer of the connection. A forwarded request (``X-Forwarded-For``, ``Forwarded``) is refused unless
+    its peer is one of ``proxies``; then the client is the last address of ``X-Forwarded-For`` that is not a proxy. An IPv4
+    address mapped into IPv6 counts as the IPv4 address. The answers give no reason beyond their status. Methods and paths are
+    checked by the application behind, so that only clients that may read learn about them.
 
-    The answers say no more than their status; ``diagnostics`` counts them as ``agentos.telemetry.refused_scrapes``. Which
-    methods and paths there are is told only to those who may read.
+    Args:
+        app: The application behind, for example ``metrics_app``.
+        tokens: A request needs one of them as ``Authorization: Bearer`` in exactly one header, else it gets 401.
+        networks: The client's address must be in one of them, else it gets 403.
+        proxies: Peers whose ``X-Forwarded-For`` is believed.
+        diagnostics: Counts refusals as ``agentos.telemetry.refused_scrapes``.
     """
 
     def __init__(
@@ -52,7 +161,7 @@ class AccessMiddleware:
         self._diagnostics = diagnostics or Diagnostics()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers 401 or 403, closes a WebSocket, or goes on."""
+        """Refuses the request, closes a WebSocket, or calls the application."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -66,34 +175,32 @@ class AccessMiddleware:
             await self._app(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> str | None:
-        if self._networks and not self._is_near(scope):
-            return "forbidden"
-        if self._tokens is not None and not self._tokens.accept(_bearer(scope)):
+        if self._networks:
+            client = self._client(scope)
+            if client is None or not _is_in(client, self._networks):
+                return "forbidden"
+        if self._tokens is not None and not self._tokens.accept(_bearer_token(scope)):
             return "unauthorized"
         return None
 
-    def _is_near(self, scope: Scope) -> bool:
-        client = self._client(scope)
-        return client is not None and _lies_in(client, self._networks)
-
     def _client(self, scope: Scope) -> Address | None:
-        """The address to judge by; ``None`` where there is none to believe."""
+        """The client's address; None where it is unknown or not credible."""
         peer = _address(scope["client"][0]) if scope.get("client") else None
         if peer is None or not any(name.lower() in _FORWARDED for name, _ in scope["headers"]):
             return peer
-        if not _lies_in(peer, self._proxies):
+        if not _is_in(peer, self._proxies):
             return None
         hops = b",".join(value for name, value in scope["headers"] if name.lower() == _FORWARDED_FOR)
         client = None
         for hop in reversed(hops.decode("latin-1").split(",")):
             client = _address(hop.strip())
-            if client is None or not _lies_in(client, self._proxies):
+            if client is None or not _is_in(client, self._proxies):
                 return client
         return client
 
 
-def _bearer(scope: Scope) -> bytes:
-    """The token that the request brings; empty, which no token is, where there is none or more than one header."""
+def _bearer_token(scope: Scope) -> bytes:
+    """The request's token. Empty, which is never valid, without exactly one ``Authorization: Bearer`` header."""
     given: list[bytes] = [value for name, value in scope["headers"] if name.lower() == b"authorization"]
     if len(given) != 1 or given[0][: len(_SCHEME)].lower() != _SCHEME:
         return b""
@@ -106,17 +213,17 @@ def _address(text: str) -> Address | None:
     except ValueError:
         return None
     if isinstance(found, IPv6Address):
-        return found.ipv4_mapped or IPv6Address(int(found))  # without the zone: a link-local address is what it is
+        return found.ipv4_mapped or IPv6Address(int(found))  # without the zone, which no network contains
     return found
 
 
-def _lies_in(address: Address, networks: Collection[Network]) -> bool:
+def _is_in(address: Address, networks: Collection[Network]) -> bool:
     return any(address in network for network in networks)
 
 
 async def _refuse(scope: Scope, send: Send, reason: str) -> None:
     if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008})  # before it was accepted: the server answers 403
+        await send({"type": "websocket.close", "code": 1008})  # before it is accepted: the server answers 403
         return
     status, body, headers = _REFUSALS[reason]
     plain = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]

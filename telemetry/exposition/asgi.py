@@ -1,6 +1,6 @@
 """``metrics_app``: an ASGI application that serves one reader.
 
-It asks nobody who they are: wrap it, as any ASGI application, in what should guard it.
+It answers every client: wrap it in ``AccessMiddleware`` to restrict access.
 """
 
 from __future__ import annotations
@@ -26,17 +26,20 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = Mapping[str, str]
 
-_PIECE = 1 << 16
+_PIECE_BYTES = 1 << 16
 _logger = logging.getLogger(__name__)
 
 
 def metrics_app(reader: PrometheusReader, *, compress: bool = True) -> ASGIApp:
-    """An ASGI application for ``/metrics``; the path is the mount's business.
+    """Returns an ASGI application for ``/metrics``, to be mounted at any path.
 
-    ``GET`` and ``HEAD``; 405 for other methods. Rendering happens in a thread that steps aside for the event loop
-    every few hundred series. ``Accept`` decides the format, ``Accept-Encoding`` whether gzip is used (never with
-    ``compress=False``), ``name[]`` parameters restrict the body to these samples. A scrape that cannot be answered in
-    time, or after shutdown, gets 503 with the reason.
+    It answers ``GET`` and ``HEAD``, and 405 to other methods. ``Accept`` decides the format, ``Accept-Encoding`` the
+    compression, and ``name[]`` parameters restrict the body to these samples. A scrape that cannot be answered in time, or
+    after shutdown, gets 503 with the reason. A thread renders the body and yields to the event loop every few hundred series.
+
+    Args:
+        reader: The reader; its ``diagnostics`` count refused scrapes.
+        compress: Whether gzip may be used.
     """
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
@@ -72,7 +75,7 @@ def _render(reader: PrometheusReader, scope: Scope, compress: bool) -> tuple[Hea
 
 
 def _header(scope: Scope, name: bytes) -> str | None:
-    """All values of a header, as one list."""
+    """All values of a header, joined by commas."""
     values = [value.decode("latin-1") for key, value in scope["headers"] if key.lower() == name]
     return ",".join(values) if values else None
 
@@ -82,9 +85,9 @@ async def _answer(send: Send, status: int, headers: Headers, body: bytes, method
     raw = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     if method != "HEAD":
-        # In pieces: the server never has the whole body to copy at once, and other tasks run in between.
-        for start in range(0, len(body) - _PIECE, _PIECE):
-            await send({"type": "http.response.body", "body": body[start : start + _PIECE], "more_body": True})
+        # In pieces: the server never copies the whole body at once, and other tasks run in between.
+        for start in range(0, len(body) - _PIECE_BYTES, _PIECE_BYTES):
+            await send({"type": "http.response.body", "body": body[start : start + _PIECE_BYTES], "more_body": True})
             await asyncio.sleep(0)
-        body = body[max(0, (len(body) - 1) // _PIECE * _PIECE) :]
+        body = body[max(0, (len(body) - 1) // _PIECE_BYTES * _PIECE_BYTES) :]
     await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})

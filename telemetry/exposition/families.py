@@ -1,37 +1,29 @@
-"""Streams -> Prometheus families: one name, type and help each, and what to do where two streams want the same.
+"""Streams -> Prometheus families: one name, type and help each, and one stream where two have the same series.
 
-https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/#metric-metadata-1: of two types
-under one name the later metric is left out; of two helps or units the first is shown and the points stay. Who came
-first is remembered for as long as the reader lives, so a name does not change hands between two scrapes.
+https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/#metric-metadata-1: of two types under one
+name the later metric is left out; of two helps or units the first is shown, with the points of both. A family keeps its name
+for as long as the reader lives, so a name has the same type in every scrape.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from opentelemetry.sdk.resources import Resource
 
 from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition.labels import Pairs, label_text, pairs_of, resource_items, scope_items
 from telemetry.metric import telemetry_metrics
-from telemetry.metric.naming import Translation, is_plain, metric_name, unit_word
+from telemetry.metric.naming import FamilyType, Translation, family_name, is_plain
 from telemetry.metricdata.stream import Snapshot, Stream, StreamKind
 
 __all__ = ["Families", "Family", "FamilyStream", "NamingConfig"]
 
-_SUFFIXES = {
-    "counter": ("", "_total", "_created"),
-    "gauge": ("",),
-    "histogram": ("", "_bucket", "_sum", "_count", "_created"),
-    "info": ("", "_info"),
-}
-
 
 @dataclass(frozen=True, slots=True)
 class NamingConfig:
-    """How names and labels are made, as the reader's constructor takes it."""
+    """How names and labels are made; the fields are arguments of ``PrometheusReader``."""
 
     prefix: str = ""
     scope_labels: bool = True
@@ -43,17 +35,17 @@ class NamingConfig:
 
 @dataclass(slots=True, eq=False)
 class FamilyStream:
-    """A stream in its family, with the label text of each of its series; None: a duplicate, left out."""
+    """A stream in its family, with the label text of each of its series; None for a duplicate, which is left out."""
 
     family: Family
     stream: Stream
-    constant: Sequence[tuple[str, Any]]
+    constant: Sequence[tuple[str, object]]
     texts: list[str | None] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
 class Family:
-    """What stands under one HELP and TYPE. ``name`` is OpenMetrics' family name, without ``_total`` or ``_info``."""
+    """The samples of one HELP and TYPE. ``name`` is OpenMetrics' family name, without ``_total`` or ``_info``."""
 
     name: str
     type: str
@@ -61,14 +53,22 @@ class Family:
     unit: str
     text_name: str
     """Name in the text format: of the samples, where there is one sample a series."""
+    samples: tuple[str, ...]
+    """Every name that belongs to the family."""
     members: list[FamilyStream] = field(default_factory=list)
     seen: set[Pairs] | None = None
-    """Label sets so far, kept only where two of them could be equal."""
-    templates: dict[Any, str] = field(default_factory=dict)
+    """Label sets so far; None where no two of them can be equal."""
+    templates: dict[tuple[object, ...], str] = field(default_factory=dict)
 
 
 class Families:
-    """All families of one reader in one spelling of names. Not thread-safe: the reader's lock guards it."""
+    """All families of one reader in one spelling of names. Not thread-safe: the reader's lock guards it.
+
+    Args:
+        rules: How names and labels are made.
+        diagnostics: Counts series and metrics that are left out as ``agentos.telemetry.clashes``.
+        utf8: Whether names may have any UTF-8 characters.
+    """
 
     def __init__(self, rules: NamingConfig, diagnostics: Diagnostics, *, utf8: bool = False) -> None:
         self.rules = rules
@@ -78,13 +78,13 @@ class Families:
         self._owners: dict[str, Family] = {}
         self._members: dict[Stream, FamilyStream | None] = {}
         self._resource: Resource | None = None
-        self._constant: Sequence[tuple[str, Any]] = ()
+        self._constant: Sequence[tuple[str, object]] = ()
         self.target = self._new(_target()) if rules.target_info else None
 
     def update(self, snapshot: Snapshot) -> list[Family]:
-        """Take in what is new since the last reading; the families in the order in which they are written."""
+        """Adds the snapshot's new streams and series; returns the families in the order in which they are written."""
         if snapshot.resource is not self._resource:
-            self._take_resource(snapshot.resource)
+            self._set_resource(snapshot.resource)
         for stream in snapshot.streams:
             if stream not in self._members:
                 self._members[stream] = self._place(stream)
@@ -94,15 +94,15 @@ class Families:
         return list(self._by_name.values())
 
     def labels(self, member: FamilyStream, index: int) -> Pairs:
-        """The label pairs of one series."""
+        """Returns the label pairs of one series."""
         return pairs_of([*member.constant, *member.stream.attributes[index].items()], utf8=self.utf8)
 
     def target_labels(self) -> Pairs:
-        """The resource as labels of ``target_info``."""
+        """Returns the resource as labels of ``target_info``."""
         return pairs_of(resource_items(self._resource, None), utf8=self.utf8)
 
-    def _take_resource(self, resource: Resource | None) -> None:
-        """A changed resource (after a fork, say) changes every label text that holds a part of it."""
+    def _set_resource(self, resource: Resource | None) -> None:
+        """Makes all label texts again for a changed resource, for example after a fork."""
         self._resource = resource
         if self.rules.resource_filter is None:
             return
@@ -116,11 +116,11 @@ class Families:
             if member is not None:
                 self._add_series(member)
 
-    def _constant_of(self, stream: Stream) -> Sequence[tuple[str, Any]]:
+    def _constant_of(self, stream: Stream) -> Sequence[tuple[str, object]]:
         return [*self._constant, *(scope_items(stream.scope) if self.rules.scope_labels else ())]
 
     def _place(self, stream: Stream) -> FamilyStream | None:
-        """The stream's place in an old or new family; None where its name is taken."""
+        """Adds the stream to its family; None where another type has the name."""
         wanted = self._describe(stream)
         family = self._by_name.get(wanted.name)
         if family is not None and family.type == wanted.type:
@@ -131,7 +131,7 @@ class Families:
                     *(wanted.name, (family.help, family.unit), (wanted.help, wanted.unit), stream.scope.name),
                 )
         else:
-            taken = [self._owners[n] for n in _sample_names(wanted) if n in self._owners]
+            taken = [self._owners[n] for n in wanted.samples if n in self._owners]
             if taken:
                 self._clash(wanted, stream, f"{taken[0].name} is a {taken[0].type} already")
                 return None
@@ -142,36 +142,26 @@ class Families:
 
     def _new(self, family: Family) -> Family:
         self._by_name[family.name] = family
-        for name in _sample_names(family):
+        for name in family.samples:
             self._owners[name] = family
         return family
 
     def _describe(self, stream: Stream) -> Family:
         rules = self.rules
-        name = f"{rules.prefix}_{stream.name}" if rules.prefix else stream.name
-        counter = stream.kind is StreamKind.COUNTER
-        base = metric_name(name, stream.unit, rules.translation, utf8=self.utf8, counter=counter)
-        if stream.name in rules.info and stream.kind is StreamKind.GAUGE:
-            base = base.removesuffix("_info").removesuffix(".info") or base
-            return Family(base, "info", stream.description, "", f"{base}_info")
-        unit = unit_word(stream.unit)
-        unit = unit if unit and is_plain(unit) and base.endswith("_" + unit) else ""
-        if counter:
-            whole = f"{base}_total"
-            if not rules.translation.suffixes and not metric_name(
-                name, "", rules.translation, utf8=self.utf8, counter=False
-            ).endswith("_total"):
-                whole = base
-            return Family(base, "counter", stream.description, unit, whole)
-        return Family(base, "gauge" if stream.kind is StreamKind.GAUGE else "histogram", stream.description, unit, base)
+        type_: FamilyType = "histogram"
+        if stream.kind in (StreamKind.COUNTER, StreamKind.GAUGE):
+            type_ = "counter" if stream.kind is StreamKind.COUNTER else "info" if stream.name in rules.info else "gauge"
+        instrument = f"{rules.prefix}_{stream.name}" if rules.prefix else stream.name
+        name = family_name(instrument, stream.unit, type_, rules.translation, utf8=self.utf8)
+        return Family(name.family, type_, stream.description, name.unit, name.text, name.samples)
 
     def _add_series(self, member: FamilyStream) -> None:
-        """Label texts of new series, and whether another series of the family has the same."""
+        """Adds the label texts of new series, and None for each whose labels another series of the family has."""
         stream = member.stream
         family = member.family
         for index in range(len(member.texts), len(stream.attributes)):
             pairs = self.labels(member, index)
-            if family.seen is None and (len(family.members) > 1 or not self._faithful(member, index, pairs)):
+            if family.seen is None and (len(family.members) > 1 or not self._is_unique(member, index, pairs)):
                 family.seen = self._seen_so_far(family)
             if family.seen is not None:
                 shown = tuple(pair for pair in pairs if pair[1])
@@ -182,8 +172,8 @@ class Families:
                 family.seen.add(shown)
             member.texts.append(label_text(pairs))
 
-    def _faithful(self, member: FamilyStream, index: int, pairs: Pairs) -> bool:
-        """Whether no other attribute set of this stream can have become the same labels."""
+    def _is_unique(self, member: FamilyStream, index: int, pairs: Pairs) -> bool:
+        """Whether no other attribute set of this stream can have the same labels."""
         attributes = member.stream.attributes[index]
         return len(pairs) == len(attributes) + len(member.constant) and all(
             type(value) is str
@@ -216,8 +206,4 @@ class Families:
 
 
 def _target() -> Family:
-    return Family("target", "info", "Target metadata", "", "target_info")
-
-
-def _sample_names(family: Family) -> list[str]:
-    return [family.name + suffix for suffix in _SUFFIXES[family.type]]
+    return Family("target", "info", "Target metadata", "", "target_info", ("target", "target_info"))

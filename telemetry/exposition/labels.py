@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from json import dumps
-from typing import Any
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -16,10 +15,8 @@ __all__ = ["Pairs", "escape", "label_text", "pairs_of", "quoted", "resource_item
 Pairs = Sequence[tuple[str, str]]
 
 
-def value_text(value: Any) -> str:
-    """An attribute's value as a label value: strings as they are, all else as JSON; what UTF-8 cannot carry becomes
-    ``?``.
-    """
+def value_text(value: object) -> str:
+    """An attribute's value as a label value: strings as they are, others as JSON; ``?`` for what UTF-8 cannot encode."""
     text = str.__str__(value) if isinstance(value, str) else dumps(value, default=str)
     if text.isascii():
         return text.replace("\0", "?") if "\0" in text else text
@@ -27,7 +24,7 @@ def value_text(value: Any) -> str:
 
 
 def escape(value: str) -> str:
-    """A label value between its quotes, the same in both formats."""
+    """Escapes a label value, the same in both formats."""
     if "\\" in value:
         value = value.replace("\\", "\\\\")
     if '"' in value:
@@ -40,8 +37,8 @@ def quoted(name: str) -> str:
     return f'"{escape(name)}"'
 
 
-def pairs_of(items: Iterable[tuple[str, Any]], *, utf8: bool) -> Pairs:
-    """Sorted label pairs. An original key given twice: the last wins. Keys that become one: values joined with ``;``.
+def pairs_of(items: Iterable[tuple[str, object]], *, utf8: bool) -> Pairs:
+    """Returns sorted label pairs. The last value of a key counts; values of keys that become equal are joined by ``;``.
 
     https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/#metric-attributes
     """
@@ -56,13 +53,13 @@ def pairs_of(items: Iterable[tuple[str, Any]], *, utf8: bool) -> Pairs:
 
 
 def label_text(pairs: Pairs) -> str:
-    """``a="1",b="2"``, without the braces."""
+    """Returns ``a="1",b="2"``, without the braces."""
     return ",".join(f'{key if is_plain(key, label=True) else quoted(key)}="{escape(value)}"' for key, value in pairs)
 
 
-def scope_items(scope: InstrumentationScope) -> list[tuple[str, Any]]:
-    """``otel_scope_*`` labels, in the parent reader's spelling."""
-    attributes: Mapping[str, Any] = scope.attributes or {}
+def scope_items(scope: InstrumentationScope) -> list[tuple[str, object]]:
+    """Returns the ``otel_scope_*`` labels, in the parent reader's spelling."""
+    attributes: Mapping[str, object] = scope.attributes or {}
     return [
         *((f"otel_scope_{key}", value) for key, value in attributes.items()),
         ("otel_scope_name", scope.name or ""),
@@ -71,7 +68,7 @@ def scope_items(scope: InstrumentationScope) -> list[tuple[str, Any]]:
     ]
 
 
-def resource_items(resource: Resource | None, chosen: Callable[[str], bool] | None) -> list[tuple[str, Any]]:
-    """The resource attributes that a filter lets through; all of them without one."""
-    attributes: Mapping[str, Any] = resource.attributes if resource is not None else {}
-    return [(key, value) for key, value in attributes.items() if chosen is None or chosen(key)]
+def resource_items(resource: Resource | None, selected: Callable[[str], bool] | None) -> list[tuple[str, object]]:
+    """Returns the resource attributes that the filter selects; all of them without a filter."""
+    attributes: Mapping[str, object] = resource.attributes if resource is not None else {}
+    return [(key, value) for key, value in attributes.items() if selected is None or selected(key)]

@@ -1,7 +1,6 @@
-"""Content negotiation by RFC 9110: which of the two text formats, and whether compressed.
+"""Content negotiation by RFC 9110: which of the two text formats, and whether gzip.
 
-Whatever the client sends, the answer is one of a few fixed strings. A header that cannot be read means the default:
-text 0.0.4, not compressed.
+The answer is always one of a few fixed strings. A header that cannot be parsed means the default: text 0.0.4, not compressed.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from typing import NamedTuple
 
 __all__ = ["Choice", "Format", "accepts_gzip", "choose"]
 
-_LONGEST_HEADER = 8192
+_MAX_HEADER = 8192
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-# A quote that is not closed runs to the end: looked at once, not from each of its characters again.
+# An unclosed quote runs to the end. The possessive quantifiers read it once, not again from each of its characters.
 _ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*+(?:"|\\?\Z))++', re.DOTALL)
 _RANGE = re.compile(rf"\s*({_WORD})/({_WORD})\s*(;.*)?", re.DOTALL)
 _PARAMETER = re.compile(rf'\s*;\s*(?:({_WORD})\s*=\s*("(?:[^"\\]|\\.)*"|{_WORD})\s*|(?=;|$))')
@@ -30,16 +29,17 @@ class Format(Enum):
 
 
 class Choice(NamedTuple):
-    """What the client gets."""
+    """The negotiated format."""
 
     format: Format = Format.TEXT
     utf8: bool = False
-    """The client said that it takes UTF-8 names in this format."""
+    """Whether the client accepts UTF-8 names in this format."""
 
-    def content_type(self, utf8: bool = False) -> str:
-        """The header's value; ``utf8`` where such names are indeed served."""
+    @property
+    def content_type(self) -> str:
+        """The header's value."""
         media_type, version = self.format.value
-        return f"{media_type}; version={version}; charset=utf-8{'; escaping=allow-utf-8' if utf8 else ''}"
+        return f"{media_type}; version={version}; charset=utf-8{'; escaping=allow-utf-8' if self.utf8 else ''}"
 
 
 class _Range(NamedTuple):
@@ -49,20 +49,20 @@ class _Range(NamedTuple):
 
 
 def choose(accept: str | None) -> Choice:
-    """The format for an ``Accept`` header: the highest weight wins; of equals, the one named exactly, then OpenMetrics.
+    """Returns the format for an ``Accept`` header: the highest weight; of equal ones the exactly named, then OpenMetrics.
 
-    Wildcards and no header mean text 0.0.4. A range with a version that is not served does not match.
+    Wildcards and no header mean text 0.0.4. A range with another version than the one served does not match.
     """
     best = Choice()
     best_rank = (0.0, 0)
-    if accept is None or len(accept) > _LONGEST_HEADER:
+    if accept is None or len(accept) > _MAX_HEADER:
         return best
     elements = [element for element in _ELEMENT.findall(accept) if element.strip()]
     for format_ in (Format.TEXT, Format.OPENMETRICS):
         matching = [found for found in (_match(element, format_) for element in elements) if found is not None]
         if not matching:
             continue
-        # The most specific range that matches says the weight (RFC 9110, 12.5.1); of two alike the better one.
+        # The most specific range that matches has the weight (RFC 9110, 12.5.1); of two equally specific ones the higher.
         closest = max(matching, key=lambda found: (found.specificity, found.weight))
         rank = (closest.weight, min(closest.specificity, 3))
         named = closest.specificity >= 3
@@ -97,7 +97,7 @@ def _match(element: str, format_: Format) -> _Range | None:
 
 
 def _parameters(text: str) -> dict[str, str] | None:
-    """Parameters by lower-case name; None where they cannot be read. What follows ``q`` is no part of the range."""
+    """Parameters by lower-case name; None where they cannot be parsed. Parameters after ``q`` are not part of the range."""
     found: dict[str, str] = {}
     position = 0
     while position < len(text):
@@ -112,8 +112,8 @@ def _parameters(text: str) -> dict[str, str] | None:
 
 
 def accepts_gzip(header: str | None) -> bool:
-    """Whether to compress, by ``Accept-Encoding``: gzip must be acceptable, and not weigh less than ``identity``."""
-    if header is None or len(header) > _LONGEST_HEADER:
+    """Whether ``Accept-Encoding`` accepts gzip, with at least the weight of ``identity``."""
+    if header is None or len(header) > _MAX_HEADER:
         return False
     weights: dict[str, float] = {}
     for element in header.split(","):

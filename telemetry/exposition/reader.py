@@ -1,13 +1,19 @@
-"""``PrometheusReader``: a metric reader whose state is served as Prometheus text."""
+"""``PrometheusReader``: a metric reader whose state is served as Prometheus text.
+
+A scrape goes ``expose`` -> ``SnapshotSource`` (or the workers) -> ``Families`` -> ``render``. A snapshot's streams read the
+SDK's state while they are rendered. So a snapshot is used under a lock, and rendered again from the SDK's own collect where the
+state turns out to be unexpected halfway.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from threading import Lock, local
 from time import perf_counter
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricsData
@@ -16,20 +22,17 @@ from prometheus_client.core import Metric
 
 from telemetry._base.diagnostics import Diagnostics
 from telemetry._base.fork import register_after_fork
-from telemetry._sdk.callbacks import CallbackExecutor
+from telemetry._sdk.direct import UnexpectedSDKError, is_attached
 from telemetry._sdk.fork import start_empty
 from telemetry.exposition.families import Families, NamingConfig
-from telemetry.exposition.negotiation import Format, choose
-from telemetry.exposition.registry import metrics, shared_collector
-from telemetry.exposition.source import ScrapeRefusedError, SnapshotSource
+from telemetry.exposition.negotiation import Choice, Format, choose
+from telemetry.exposition.registry import ReadersCollector, metrics
+from telemetry.exposition.source import ScrapeRefusedError, SharedSnapshots, SnapshotSource
 from telemetry.exposition.text import Style, render
+from telemetry.metric.definition import MultiprocessMode
+from telemetry.metric.label_values import Domain
 from telemetry.metric.naming import Translation
 from telemetry.metricdata.stream import Snapshot
-
-if TYPE_CHECKING:
-    from telemetry.metric.definition import MultiprocessMode
-    from telemetry.metric.label_values import Domain
-    from telemetry.prefork import Workers
 
 __all__ = ["Exposition", "PrometheusReader"]
 
@@ -44,30 +47,34 @@ class Exposition(NamedTuple):
 
 
 class LastScrape(NamedTuple):
-    """What the last answer cost: seconds to collect and render it, and its bytes before compression."""
+    """The cost of the last answer: seconds to collect and render it, and its bytes before compression."""
 
     seconds: float
     size: int
 
 
 class PrometheusReader(PrometheusMetricReader):
-    """A ``PrometheusMetricReader`` that is exact, complete and cheap; goes into any
-    ``MeterProvider(metric_readers=[...])``.
+    """An exact, complete and cheap ``PrometheusMetricReader`` for any ``MeterProvider(metric_readers=[...])``.
 
-    The parent's arguments keep their names, defaults and meaning. Beside them:
+    The parent's arguments keep their names, defaults and meaning. Exponential histograms are written with explicit buckets (see
+    ``metricdata/exponential.py``). Minimum and maximum of histograms are not written. Delta points raise ``DeltaError``.
 
-    ``exemplars``: show exemplars in OpenMetrics. ``info``: names of instruments (gauges) that are written as
-    OpenMetrics *info*. ``select(scope_name, instrument_name)``: False leaves the metric out of this reader; others
-    keep it. ``created``: write each series' start as ``_created`` in OpenMetrics; off, because a Prometheus without
-    the feature flag ``created-timestamp-zero-ingestion`` stores each as one more series. ``translation``: how names
-    are spelled. ``diagnostics``: where clashes, failing callbacks and refused scrapes are counted. ``callback_timeout``:
-    seconds that one callback of an observable instrument may take before its series are left out. ``scrape_timeout``:
-    seconds that a scrape waits for an earlier one and, on the public path, for the SDK's collect; less than the
-    scraper's own limit (10 seconds by default), so that it gets the reason. ``direct``: read the SDK's aggregations
-    directly where they are as expected; False: only by ``MetricReader.collect``.
+    Args:
+        exemplars: Whether OpenMetrics shows exemplars.
+        info: Names of instruments (gauges) that are written as OpenMetrics *info*.
+        select: ``select(scope_name, instrument_name)`` is False for a metric that this reader leaves out; others keep it.
+        created: Whether OpenMetrics shows each series' start as ``_created``. Off, because a Prometheus without the feature
+            flag ``created-timestamp-zero-ingestion`` stores each as one more series.
+        translation: How names are spelled.
+        diagnostics: Counts clashes, failing callbacks and refused scrapes.
+        callback_timeout: Seconds that one callback of an observable instrument may take before its series are left out.
+        scrape_timeout: Seconds that a scrape waits for an earlier one and, on the public path, for the SDK's collect. Keep it
+            below the scraper's own limit (10 seconds by default), so that the scraper gets the reason.
+        direct: Whether to read the SDK's aggregations directly where they are as expected; False: by ``MetricReader.collect``.
 
-    Exponential histograms are written with explicit buckets (see ``exponential.py``), minimum and maximum of
-    histograms not at all, delta points are refused with ``DeltaError``.
+    Attributes:
+        closed: Whether the reader is shut down.
+        last_scrape: The cost of the last answer; None before the first.
     """
 
     def __init__(
@@ -89,105 +96,128 @@ class PrometheusReader(PrometheusMetricReader):
         scrape_timeout: float = 9.0,
         direct: bool = True,
     ) -> None:
-        for name, value in (("callback_timeout", callback_timeout), ("scrape_timeout", scrape_timeout)):
-            if not value > 0:
-                raise ValueError(f"{name} must be above 0 seconds, it is {value!r}")
-        # The parent registers a collector of its own kind: it gets a registry to do so where nobody looks.
+        # The parent registers a collector of its own: it gets a registry that is not served.
         super().__init__(registry=CollectorRegistry(), cardinality_limits=cardinality_limits)
         self.diagnostics = diagnostics or Diagnostics(logging.getLogger("telemetry.exposition"))
+        self.closed = False
+        self.last_scrape: LastScrape | None = None
+        self._workers: SharedSnapshots | None = None
         self._style = Style(exemplars=exemplars, created=created)
-        self._timeout = scrape_timeout
-        self._rules = NamingConfig(
-            prefix,
-            scope_info_enabled,
-            not disable_target_info,
-            resource_attribute_filter,
-            frozenset(name.lower() for name in info),
-            Translation(translation),
+        info = frozenset(name.lower() for name in info)
+        self._naming = NamingConfig(
+            prefix, scope_info_enabled, not disable_target_info, resource_attribute_filter, info, Translation(translation)
         )
-        self._new_source: Callable[[], SnapshotSource] = lambda: SnapshotSource(
-            self,
-            CallbackExecutor(callback_timeout, self.diagnostics),
-            self.diagnostics,
-            select,
-            direct=direct,
-            exemplars=exemplars,
-            limit=scrape_timeout,
-            changed=self._families.clear,
-        )
-        self._start()
+        self._select = select
+        self._direct = direct
+        self._callback_timeout = _positive("callback_timeout", callback_timeout)
+        self._scrape_timeout = _positive("scrape_timeout", scrape_timeout)
+        self._reset()
         register_after_fork(self._after_fork_in_child)
-        self._served, self._shared = registry, shared_collector(registry)
-        self._shared.add(self, registry)
+        self._readers_collector = ReadersCollector.serve(self, registry)
 
-    closed = False
-    """Whether the reader was shut down."""
-    last_scrape: LastScrape | None = None
-    _workers: Workers | None = None
-
-    def _start(self) -> None:
-        self._lock = Lock()
-        self._local = Lock()
+    def _reset(self) -> None:
+        """Starts with no state, and with locks that no thread holds."""
+        self._scrape_lock = Lock()
+        self._local_lock = Lock()
         self._delivered = local()
         self._families: dict[bool, Families] = {}
-        self._source = self._new_source()
+        self._source = SnapshotSource(
+            self,
+            self.diagnostics,
+            select=self._select,
+            direct=self._direct,
+            exemplars=self._style.exemplars,
+            callback_timeout=self._callback_timeout,
+            collect_timeout=self._scrape_timeout,
+        )
 
     def _after_fork_in_child(self) -> None:
-        """A forked child starts empty: what its parent counted is the parent's."""
-        self._start()
+        """A forked child starts empty: its parent shows what the parent has counted."""
+        self._reset()
         if not start_empty(self):
             self.diagnostics.log_once("fork", "this forked process goes on with its parent's numbers: the SDK is another one")
 
     def share(
         self,
-        workers: Workers,
+        workers: SharedSnapshots,
         *,
         domains: Iterable[Domain] = (),
         multiprocess_modes: Mapping[str, MultiprocessMode] = MappingProxyType({}),
     ) -> None:
-        """Show the totals of all workers of a run from now on. Raises ``StateDirectoryError``.
+        """Shows the totals of all workers of a run from now on.
 
-        ``domains``: labels whose admitted values the workers share. ``multiprocess_modes``: instrument name -> rule for
-        gauges of several workers; they are summed where it names none.
+        Args:
+            workers: The run, ``telemetry.prefork.Workers``.
+            domains: Labels whose admitted values the workers share.
+            multiprocess_modes: Instrument name -> how the gauges of several workers are combined; others are summed.
+
+        Raises:
+            StateDirectoryError: The run's directory cannot be used.
         """
-        workers.join(self, self.diagnostics, domains=domains, multiprocess_modes=multiprocess_modes)
+        workers.join(self.read_local, self.diagnostics, domains=domains, multiprocess_modes=multiprocess_modes)
         self._workers = workers
+
+    def content_type(self, accept: str | None = None) -> str:
+        """Returns the content type that ``expose(accept)`` answers with; nothing is collected."""
+        return self._choose(accept).content_type
 
     def expose(
         self, accept: str | None = None, names: Collection[str] = (), *, yield_gil: Callable[[], None] | None = None
     ) -> Exposition:
-        """The current state, in the format that the ``Accept`` header asks for. Thread-safe; never partial, empty or
-        doubled.
+        """Returns the current state, whole and once, in the format that the ``Accept`` header asks for. Thread-safe.
 
-        ``names`` restricts the body to these sample names. ``yield_gil`` is called between pieces of the body. Raises
-        ``ScrapeRefusedError`` after shutdown, or when the time for it is up.
+        Args:
+            accept: The header's value.
+            names: Restricts the body to these sample names; empty: all.
+            yield_gil: Called between pieces of the body.
+
+        Raises:
+            ScrapeRefusedError: The reader is shut down, or the scrape took too long.
         """
-        choice = choose(accept)
-        utf8 = choice.utf8 and self._rules.translation.utf8
-        openmetrics = choice.format is Format.OPENMETRICS
-        style = self._style._replace(openmetrics=openmetrics, names=frozenset(names))
+        choice = self._choose(accept)
+        style = self._style._replace(openmetrics=choice.format is Format.OPENMETRICS, names=frozenset(names))
+
+        def body_of(snapshot: Snapshot) -> bytes:
+            return render(self._families_for(utf8=choice.utf8), snapshot, style, yield_gil)
+
         start = perf_counter()
-        body = self._read(lambda snapshot: render(self._spelled(utf8), snapshot, style, yield_gil), exemplars=openmetrics)
+        body = self._read(body_of, exemplars=style.openmetrics)
         self.last_scrape = LastScrape(perf_counter() - start, len(body))
-        return Exposition(body, choice.content_type(utf8))
+        return Exposition(body, choice.content_type)
 
     def metrics(self) -> list[Metric]:
-        """The current state as objects of ``prometheus_client``: what its registry collects."""
-        return self._read(lambda snapshot: metrics(self._spelled(False), snapshot, self._style), exemplars=True)
+        """Returns the current state as objects of ``prometheus_client``, for its registry. Raises ``ScrapeRefusedError``."""
+        return self._read(lambda snapshot: metrics(self._families_for(utf8=False), snapshot, self._style), exemplars=True)
 
     def state(self) -> MetricsData | None:
-        """The current state in OpenTelemetry's data model, by the SDK's own collect; exemplars stay visible in
-        scrapes.
-        """
+        """Returns the SDK's own collect, in OpenTelemetry's data model; scrapes still show its exemplars."""
         self._delivered.data = None
         self.collect()
         data: MetricsData | None = self._delivered.data
         return data
 
+    def read_local(self, use: Callable[[Snapshot], T], *, exemplars: bool = True) -> T:
+        """Calls ``use`` with the snapshot of this process alone, which is valid during the call, and returns its result.
+
+        ``use`` is called a second time, with a snapshot from the SDK's own collect, where it raises ``UnexpectedSDKError``.
+        Raises ``ScrapeRefusedError``.
+        """
+        with _held(self._local_lock, self._scrape_timeout, "the last reading"):
+            if not is_attached(self):
+                return use(Snapshot(None, ()))
+            if self._source.direct:
+                try:
+                    return use(self._source.read_directly(exemplars=exemplars))
+                except UnexpectedSDKError as error:
+                    self._source.stop_reading_directly(error)
+                    self._families.clear()  # their direct streams would clash with the same ones of a collect
+            with self._source.collect() as snapshot:
+                return use(snapshot)
+
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: object) -> None:  # the parent's signature
-        """Leave the registry and answer no more scrapes. A second call does nothing."""
+        """Leaves the registry and refuses later scrapes. A second call does nothing."""
         self.closed = True
-        self._shared.remove(self, self._served)
+        self._readers_collector.remove(self)
 
     def _receive_metrics(
         self,
@@ -195,37 +225,42 @@ class PrometheusReader(PrometheusMetricReader):
         timeout_millis: float = 10_000,  # the parent's signature
         **kwargs: object,  # as above
     ) -> None:
-        """What ``collect`` delivers: on the public path our own, on the direct path that of ``force_flush`` and
-        others.
-        """
+        """The SDK calls this with the result of each collect, also with that of ``force_flush`` and of other callers."""
         self._delivered.data = metrics_data
         self._source.receive(metrics_data)
 
-    def _spelled(self, utf8: bool) -> Families:
+    def _choose(self, accept: str | None) -> Choice:
+        choice = choose(accept)
+        return choice if self._naming.translation.utf8 else choice._replace(utf8=False)
+
+    def _families_for(self, *, utf8: bool) -> Families:
         if utf8 not in self._families:
-            # Clashes are the same in both spellings or nearly so: they are reported for the first one made.
+            # Both spellings have nearly the same clashes: they are counted for the spelling that is served first.
             diagnostics = Diagnostics(None) if self._families else self.diagnostics
-            self._families[utf8] = Families(self._rules, diagnostics, utf8=utf8)
+            self._families[utf8] = Families(self._naming, diagnostics, utf8=utf8)
         return self._families[utf8]
 
-    def _read(self, show: Callable[[Snapshot], T], *, exemplars: bool) -> T:
-        """Collect, and let ``show`` have the reading before the next scrape changes it."""
+    def _read(self, use: Callable[[Snapshot], T], *, exemplars: bool) -> T:
+        """Calls ``use`` with the snapshot that scrapes show: that of this process, or of all workers."""
         if self.closed:
             raise ScrapeRefusedError("shutdown", "the metric reader has been shut down")
-        if not self._lock.acquire(timeout=self._timeout):
-            raise ScrapeRefusedError("timeout", f"an earlier scrape did not end within {self._timeout:g} s")
-        try:
+        with _held(self._scrape_lock, self._scrape_timeout, "an earlier scrape"):
             if self._workers is not None:
-                return show(self._workers.snapshot())
-            return self.local(show, exemplars=exemplars)
-        finally:
-            self._lock.release()
+                return use(self._workers.snapshot())
+            return self.read_local(use, exemplars=exemplars)
 
-    def local(self, show: Callable[[Snapshot], T], *, exemplars: bool = True) -> T:
-        """What this process alone has: ``show`` looks at it before it changes. Raises ``ScrapeRefusedError``."""
-        if not self._local.acquire(timeout=self._timeout):
-            raise ScrapeRefusedError("timeout", f"the last reading did not end within {self._timeout:g} s")
-        try:
-            return self._source.use(show, exemplars=exemplars)
-        finally:
-            self._local.release()
+
+def _positive(name: str, seconds: float) -> float:
+    if not seconds > 0:
+        raise ValueError(f"{name} must be above 0 seconds, it is {seconds!r}")
+    return seconds
+
+
+@contextmanager
+def _held(lock: Lock, timeout: float, holder: str) -> Iterator[None]:
+    if not lock.acquire(timeout=timeout):
+        raise ScrapeRefusedError("timeout", f"{holder} did not end within {timeout:g} s")
+    try:
+        yield
+    finally:
+        lock.release()

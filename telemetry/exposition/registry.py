@@ -1,7 +1,7 @@
-"""The bridge to ``prometheus_client``: one collector a registry, for all readers that serve it.
+"""The bridge to ``prometheus_client``: one collector in a registry, for all readers that serve this registry.
 
-``generate_latest(registry)`` shows what ``PrometheusReader.expose`` shows, sample by sample. Readers of several
-providers on one registry become one set of families: of two types under one name the first reader's stays.
+``generate_latest(registry)`` shows the samples that ``PrometheusReader.expose`` shows. Readers of several providers on one
+registry become one set of families: of two types under one name, the first reader's is shown.
 """
 
 from __future__ import annotations
@@ -9,72 +9,67 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from threading import Lock
-from typing import TYPE_CHECKING, Any
-from weakref import ReferenceType, WeakKeyDictionary, ref
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.samples import Exemplar, Sample, Timestamp
 
-from telemetry.exposition.exemplars import exemplar_labels, newest_by_bucket
+from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition.families import Families, FamilyStream
-from telemetry.exposition.numbers import bound_text
-from telemetry.exposition.text import Style, shows_sum
+from telemetry.exposition.text import Style, bound_text, exemplar_labels, newest_by_bucket, shows_sum
 from telemetry.metric import telemetry_metrics
 from telemetry.metricdata.exponential import explicit
 from telemetry.metricdata.stream import ExemplarPoint, Snapshot, StreamKind
 
-if TYPE_CHECKING:
-    from telemetry.exposition.reader import PrometheusReader
+__all__ = ["ReadersCollector", "metrics"]
 
-__all__ = ["RegistryCollector", "metrics", "shared_collector"]
-
-Marks = Sequence[ExemplarPoint | None]
-
-# A collector lives by its registry and its readers, not by this: values that knew their keys would never go.
-_collectors: WeakKeyDictionary[CollectorRegistry, ReferenceType[RegistryCollector]] = WeakKeyDictionary()
 _lock = Lock()
 
 
-def shared_collector(registry: CollectorRegistry) -> RegistryCollector:
-    """The registry's collector, made at first use."""
-    with _lock:
-        known = _collectors.get(registry)
-        found = known() if known is not None else None
-        if found is None:
-            found = RegistryCollector()
-            _collectors[registry] = ref(found)
-    return found
+class ServedReader(Protocol):
+    """A reader as its collector uses it."""
+
+    diagnostics: Diagnostics
+
+    def metrics(self) -> list[Metric]:
+        """Returns the current state as objects of ``prometheus_client``."""
 
 
-class RegistryCollector:
-    """Collects all readers of a registry. Registered while it has one."""
+class ReadersCollector:
+    """Collects all readers of one registry; it is registered while it has any."""
 
-    def __init__(self) -> None:
-        self._readers: list[PrometheusReader] = []
-        self._lock = Lock()
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._readers: list[ServedReader] = []
 
-    def add(self, reader: PrometheusReader, registry: CollectorRegistry) -> None:
-        """Serve one more reader."""
-        with self._lock:
-            self._readers.append(reader)
-            if len(self._readers) == 1:
-                registry.register(self)
+    @classmethod
+    def serve(cls, reader: ServedReader, registry: CollectorRegistry) -> ReadersCollector:
+        """Adds ``reader`` to the registry's collector, which is registered for the first one; returns the collector."""
+        with _lock:
+            # A registry has no public list of its collectors. Without this one each reader gets a collector of its own.
+            registered = list(getattr(registry, "_collector_to_names", ()))
+            collector = next((each for each in registered if isinstance(each, cls)), None)
+            if collector is None:
+                collector = cls(registry)
+                registry.register(collector)
+            collector._readers.append(reader)
+        return collector
 
-    def remove(self, reader: PrometheusReader, registry: CollectorRegistry) -> None:
-        """Serve this reader no more; quiet where it is not served."""
-        with self._lock:
+    def remove(self, reader: ServedReader) -> None:
+        """Leaves ``reader`` out from now on. A second call does nothing."""
+        with _lock:
             if reader in self._readers:
                 self._readers.remove(reader)
                 if not self._readers:
-                    registry.unregister(self)
+                    self._registry.unregister(self)
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing is known before a collect; a registry with ``auto_describe`` must not collect to find out."""
+        """Returns nothing: a registry with ``auto_describe`` would collect to learn the names."""
         return []
 
     def collect(self) -> Iterable[Metric]:
-        """All families of all readers, each name once."""
+        """Returns the families of all readers, each name once."""
         merged: dict[str, Metric] = {}
         for reader in list(self._readers):
             for metric in reader.metrics():
@@ -93,7 +88,7 @@ class RegistryCollector:
 
 
 def metrics(families: Families, snapshot: Snapshot, style: Style) -> list[Metric]:
-    """The families as objects of ``prometheus_client``."""
+    """Returns the families as objects of ``prometheus_client``; those without samples are left out."""
     found = []
     for family in families.update(snapshot):
         metric = Metric(family.name, family.help, family.type, family.unit)
@@ -102,44 +97,46 @@ def metrics(families: Families, snapshot: Snapshot, style: Style) -> list[Metric
                 metric.add_sample("target_info", dict(pairs), 1)
         else:
             for member in family.members:
-                states, exemplars = member.stream.slice(0, len(member.texts), exemplars=style.exemplars)
-                for index, state in enumerate(states):
-                    if state is not None and member.texts[index] is not None:
+                values, exemplars = member.stream.slice(0, len(member.texts), exemplars=style.exemplars)
+                for index, value in enumerate(values):
+                    if value is not None and member.texts[index] is not None:
                         labels = dict(families.labels(member, index))
-                        marks = exemplars.get(index, ())
-                        metric.samples += _samples(member, labels, state, marks, style, member.stream.starts[index])
+                        start = member.stream.starts[index] if style.created else None
+                        metric.samples += _samples(member, labels, value, exemplars.get(index, ()), start)
         if metric.samples:
             found.append(metric)
     return found
 
 
 def _samples(
-    member: FamilyStream, labels: dict[str, str], state: Any, exemplars: Marks, style: Style, start: int | None
+    member: FamilyStream, labels: dict[str, str], value: Any, exemplars: Sequence[ExemplarPoint | None], start: int | None
 ) -> Iterable[Sample]:
     family, name = member.family, member.family.name
     if family.type == "histogram":
-        yield from _histogram(member, labels, state, exemplars)
+        yield from _histogram(member, labels, value, exemplars)
     elif family.type == "counter":
-        yield Sample(f"{name}_total", labels, state, None, _exemplar(exemplars[0]) if exemplars else None)
+        yield Sample(f"{name}_total", labels, value, None, _exemplar(exemplars[0]) if exemplars else None)
     elif family.type == "info":
         yield Sample(f"{name}_info", labels, 1)
     else:
-        yield Sample(name, labels, state)
-    if style.created and family.type in ("counter", "histogram") and start is not None:
+        yield Sample(name, labels, value)
+    if family.type in ("counter", "histogram") and start is not None:
         yield Sample(f"{name}_created", labels, start / 10**9)
 
 
-def _histogram(member: FamilyStream, labels: dict[str, str], state: Any, exemplars: Marks) -> Iterable[Sample]:
+def _histogram(
+    member: FamilyStream, labels: dict[str, str], value: Any, exemplars: Sequence[ExemplarPoint | None]
+) -> Iterable[Sample]:
     name, bounds = member.family.name, member.stream.bounds
     if member.stream.kind is StreamKind.EXPONENTIAL:
-        bounds, counts = explicit(state)
-        total = state.sum
+        bounds, counts = explicit(value)
+        total = value.sum
     else:
-        counts, total = state
-    shown = newest_by_bucket(exemplars, bounds)
+        counts, total = value
+    by_bucket = newest_by_bucket(exemplars, bounds)
     les = [bound_text(float(bound)) for bound in bounds] + ["+Inf"]
     count = 0
-    for le, count, point in zip(les, accumulate(counts), shown, strict=True):
+    for le, count, point in zip(les, accumulate(counts), by_bucket, strict=True):
         yield Sample(f"{name}_bucket", {**labels, "le": le}, count, None, _exemplar(point))
     if shows_sum(bounds, total):
         yield Sample(f"{name}_count", labels, count)

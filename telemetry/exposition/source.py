@@ -1,102 +1,157 @@
-"""Where readings come from: the SDK's state read directly, or else the public ``MetricReader.collect``."""
+"""Where snapshots come from: this process's SDK state, read directly or by ``MetricReader.collect``, or all workers'."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from threading import Lock
-from typing import TypeVar
+from typing import Protocol
 
 from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 from opentelemetry.sdk.resources import Resource
 
 from telemetry._base.diagnostics import Diagnostics
 from telemetry._sdk.callbacks import Callback, CallbackExecutor
-from telemetry._sdk.direct import Direct, UnexpectedSDKError, is_attached
+from telemetry._sdk.direct import Direct, UnexpectedSDKError
+from telemetry.metric.definition import MultiprocessMode
+from telemetry.metric.label_values import Domain
 from telemetry.metricdata.convert import MetricsDataConverter, exemplar_point, keep_newest
 from telemetry.metricdata.stream import ExemplarPoint, Snapshot, Stream
 
-__all__ = ["ScrapeRefusedError", "SnapshotSource"]
+__all__ = ["ReadLocal", "ScrapeRefusedError", "SharedSnapshots", "SnapshotSource"]
 
-T = TypeVar("T")
-_MOST_WAITING = 64
+_MAX_PENDING = 64
+"""Exemplars of one series that are kept between another collect and the next scrape."""
 
 
 class ScrapeRefusedError(Exception):
-    """A scrape that got no answer. ``reason`` is a label value of ``agentos_telemetry_refused_scrapes_total``."""
+    """A scrape that is not answered.
+
+    Args:
+        reason: A label value of ``agentos_telemetry_refused_scrapes_total``.
+        message: One sentence for the scraper.
+    """
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
 
+ReadLocal = Callable[[Callable[[Snapshot], bytes]], bytes]
+"""Encodes the snapshot of this process with the given function and returns the bytes."""
+
+
+class SharedSnapshots(Protocol):
+    """The snapshots of several processes as one; ``telemetry.prefork.Workers`` is the implementation."""
+
+    def join(
+        self,
+        read_local: ReadLocal,
+        diagnostics: Diagnostics,
+        *,
+        domains: Iterable[Domain],
+        multiprocess_modes: Mapping[str, MultiprocessMode],
+    ) -> None:
+        """Adds this process, whose own snapshot ``read_local`` encodes."""
+
+    def snapshot(self) -> Snapshot:
+        """Returns the totals of all processes. Raises ``ScrapeRefusedError``."""
+
+
 class SnapshotSource:
-    """Makes readings for one reader. Calls of ``use`` must not overlap; ``receive`` may come from any thread at any
-    time.
+    """Makes the snapshots of one reader's process.
+
+    Calls of ``read_directly`` and ``collect`` must not overlap. ``receive`` may be called by any thread at any time.
+
+    Args:
+        reader: The reader whose provider is read.
+        diagnostics: Counts failing callbacks.
+        select: False for a scope and an instrument name leaves that instrument out.
+        direct: Whether to read the SDK's aggregations directly.
+        exemplars: Whether exemplars are kept.
+        callback_timeout: Seconds for one callback of an observable instrument, on the direct path.
+        collect_timeout: Seconds for the SDK's own collect.
     """
 
     def __init__(
         self,
         reader: MetricReader,
-        executor: CallbackExecutor,
         diagnostics: Diagnostics,
-        select: Callable[[str, str], bool] | None,
         *,
+        select: Callable[[str, str], bool] | None,
         direct: bool,
         exemplars: bool,
-        limit: float,
-        changed: Callable[[], object],
+        callback_timeout: float,
+        collect_timeout: float,
     ) -> None:
-        """``changed`` is called when the streams of earlier readings are replaced by others that mean the same."""
         self._reader = reader
-        self._executor = executor
         self._diagnostics = diagnostics
+        self._executor = CallbackExecutor(callback_timeout, diagnostics)
         self._select = select
+        self._selected_streams: dict[Stream, bool] = {}
         self._exemplars = exemplars
-        self._limit = limit
-        self._changed = changed
-        self._direct = Direct(reader, self._selected, executor) if direct else None
-        self._observed = MetricsDataConverter()  # of the observable instruments, on the direct path
-        self._public = MetricsDataConverter()
-        self._public_lock = Lock()
-        self._arrived = False
-        self._choices: dict[Stream, bool] = {}
-        self._waiting: dict[tuple[str, int], tuple[object, list[ExemplarPoint]]] = {}
+        self._collect_timeout = collect_timeout
+        self._direct = Direct(reader, self._selected, self._executor) if direct else None
+        self._observed = MetricsDataConverter()  # observable instruments, on the direct path
+        self._collected = MetricsDataConverter()
+        self._collected_lock = Lock()
+        self._received = False
+        self._pending: dict[tuple[str, int], tuple[object, list[ExemplarPoint]]] = {}
 
-    def use(self, show: Callable[[Snapshot], T], *, exemplars: bool) -> T:
-        """Make a reading and have ``show`` look at it. ``exemplars``: whether they are wanted."""
-        if not is_attached(self._reader):
-            return show(Snapshot(None, ()))
-        if self._direct is not None:
-            try:
-                return show(self._read_directly(self._direct, exemplars and self._exemplars))
-            except UnexpectedSDKError as error:
-                self._diagnostics.log_once("direct", "the SDK's state cannot be read directly, scrapes cost more: %s", error)
-                self._direct = None
-                self._changed()  # what is known of the direct streams would clash with the public ones
-        self._collect()
-        with self._public_lock:
-            return show(self._snapshot(self._public.resource, self._public.streams))
+    @property
+    def direct(self) -> bool:
+        """Whether the SDK's aggregations are read directly."""
+        return self._direct is not None
+
+    def read_directly(self, *, exemplars: bool) -> Snapshot:
+        """Returns a snapshot whose streams read the SDK's aggregations when they are sliced.
+
+        Raises ``UnexpectedSDKError``, as slicing does, where the SDK's state is not as expected.
+        """
+        if self._direct is None:
+            raise UnexpectedSDKError("the SDK's state is not read directly")
+        observed = self._observed.update(self._direct.observe(), exemplars and self._exemplars)
+        recorded = self._direct.streams()
+        if self._pending:
+            self._merge_pending(recorded)
+        return self._snapshot(self._direct.resource, [*recorded, *observed])
+
+    def stop_reading_directly(self, error: UnexpectedSDKError) -> None:
+        """Uses the SDK's own collect from now on."""
+        self._diagnostics.log_once("direct", "the SDK's state cannot be read directly, scrapes cost more: %s", error)
+        self._direct = None
+
+    @contextmanager
+    def collect(self) -> Iterator[Snapshot]:
+        """Yields what the SDK's own collect delivers; it does not change until the block ends.
+
+        Raises ``ScrapeRefusedError`` where a callback raises or hangs. The SDK holds its lock while it runs callbacks, so a
+        thread of its own calls it.
+        """
+        self._received = False
+        callback = Callback("collect", "collect", lambda _: self._reader.collect(timeout_millis=self._collect_timeout * 1000))
+        result = self._executor.attempt(callback, self._collect_timeout)
+        if result is None:
+            message = f"a callback held up the collection for more than {self._collect_timeout:g} s"
+            raise ScrapeRefusedError("timeout", message)
+        if result.error is not None:
+            raise ScrapeRefusedError("failed", f"{type(result.error).__name__}: {result.error}") from result.error
+        with self._collected_lock:
+            if not self._received:
+                self._collected.update(None)
+            yield self._snapshot(self._collected.resource, self._collected.streams)
 
     def receive(self, data: MetricsData) -> None:
-        """Take what a public collect delivered, ours or somebody else's."""
-        with self._public_lock:
-            self._arrived = True
+        """Takes what a collect delivers: that of ``collect``, of ``force_flush`` or of another caller."""
+        with self._collected_lock:
+            self._received = True
             if self._direct is None:
-                self._public.update(data, self._exemplars)
+                self._collected.update(data, self._exemplars)
             elif self._exemplars:
-                self._keep_for_later(data)
-
-    def _read_directly(self, direct: Direct, exemplars: bool) -> Snapshot:
-        observed = self._observed.update(direct.observe(), exemplars)
-        recorded = direct.streams()
-        if self._waiting:
-            self._merge_waiting(recorded)
-        return self._snapshot(direct.resource, [*recorded, *observed])
+                self._keep_exemplars(data)
 
     def _snapshot(self, resource: Resource | None, streams: Sequence[Stream]) -> Snapshot:
-        """The streams that are shown, those of one scope together: in the order in which the SDK's own collect has
-        them.
-        """
+        """The selected streams, grouped by scope: the order of the SDK's own collect."""
         by_scope: dict[object, list[Stream]] = {}
         for stream in streams:
             if self._selected(stream):
@@ -106,43 +161,30 @@ class SnapshotSource:
     def _selected(self, stream: Stream) -> bool:
         if self._select is None:
             return True
-        choice = self._choices.get(stream)
-        if choice is None:
-            choice = self._choices[stream] = self._select(stream.scope.name, stream.name)
-        return choice
+        selected = self._selected_streams.get(stream)
+        if selected is None:
+            selected = self._selected_streams[stream] = self._select(stream.scope.name, stream.name)
+        return selected
 
-    def _collect(self) -> None:
-        """The SDK's own collect, in a thread of its own: it holds the SDK's lock for as long as a callback hangs."""
-        self._arrived = False
-        job = Callback("collect", "collect", lambda _: self._reader.collect(timeout_millis=self._limit * 1000))
-        done = self._executor.attempt(job, self._limit)
-        if done is None:
-            raise ScrapeRefusedError("timeout", f"a callback held up the collection for more than {self._limit:g} s")
-        if done.error is not None:
-            raise ScrapeRefusedError("failed", f"{type(done.error).__name__}: {done.error}") from done.error
-        if not self._arrived:
-            with self._public_lock:
-                self._public.update(None)
-
-    def _keep_for_later(self, data: MetricsData) -> None:
-        """Somebody else's collect has emptied the exemplar reservoirs: what they held is ours to show still."""
+    def _keep_exemplars(self, data: MetricsData) -> None:
+        """Keeps the exemplars of another caller's collect, which has emptied the reservoirs, for the next scrape."""
         for resource_metrics in data.resource_metrics:
             for scope_metrics in resource_metrics.scope_metrics:
                 for metric in scope_metrics.metrics:
                     for point in metric.data.data_points:
                         if point.exemplars:
                             key = (metric.name, id(point.attributes))
-                            kept = self._waiting.setdefault(key, (point.attributes, []))[1]
+                            _, kept = self._pending.setdefault(key, (point.attributes, []))
                             kept += map(exemplar_point, point.exemplars)
-                            del kept[:-_MOST_WAITING]
+                            del kept[:-_MAX_PENDING]
 
-    def _merge_waiting(self, streams: Sequence[Stream]) -> None:
-        with self._public_lock:
-            waiting, self._waiting = self._waiting, {}
-        names = {name for name, _ in waiting}
+    def _merge_pending(self, streams: Sequence[Stream]) -> None:
+        with self._collected_lock:
+            pending, self._pending = self._pending, {}
+        names = {name for name, _ in pending}
         for stream in streams:
             if stream.name in names:
                 for index, attributes in enumerate(stream.attributes):
-                    found = waiting.get((stream.name, id(attributes)))
+                    found = pending.get((stream.name, id(attributes)))
                     if found is not None:
                         keep_newest(stream, index, found[1])

@@ -1,35 +1,43 @@
-"""Families -> bytes, in text 0.0.4 or OpenMetrics 1.0.
+"""Families -> bytes, in text 0.0.4 or OpenMetrics 1.0: lines, numbers and exemplars.
 
-A histogram's lines are one template per family: only the numbers are formatted in, and the series' label text,
-cached, replaces its placeholders in one go. Text goes out in pieces of a few hundred series, so that a scrape needs
-little more memory than its body and other threads get their turn.
+A histogram has one template per family: the numbers are formatted into it, and the series' cached label text replaces its
+placeholders in one step. The text is encoded every few hundred series, so that a scrape needs little more memory than its body
+and other threads run in between.
+
+https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from io import BytesIO
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from telemetry.exposition.exemplars import exemplar_texts, newest_by_bucket
+from prometheus_client.utils import floatToGoString
+
 from telemetry.exposition.families import Families, Family, FamilyStream
-from telemetry.exposition.labels import escape, label_text, quoted
-from telemetry.exposition.numbers import bound_text, number, seconds
-from telemetry.metric.naming import is_plain
+from telemetry.exposition.labels import escape, label_text, quoted, value_text
+from telemetry.metric.naming import is_plain, label_key
 from telemetry.metricdata.exponential import explicit
-from telemetry.metricdata.stream import Snapshot, StreamKind
+from telemetry.metricdata.stream import ExemplarPoint, Snapshot, StreamKind
 
-__all__ = ["Style", "render", "shows_sum"]
+__all__ = ["Style", "bound_text", "exemplar_labels", "newest_by_bucket", "render", "shows_sum"]
 
-_LABELS = "\0"  # stands for the label text in a template; label values never hold it
+_LABELS = "\0"  # stands for the label text in a template; label values never contain it
 _SAMPLE_NAME = re.compile(r'\{"((?:[^"\\]|\\.)*)"|([^{ ]+)')
-_SERIES_A_PIECE = 128
+_SERIES_PER_PIECE = 128
+_SPECIAL_NUMBERS = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}
+_EXEMPLAR_LIMIT = 128
+"""Characters that keys and values of one exemplar may have together."""
+_PLAIN_NUMBERS = (float, int)
+_SECOND = 1_000_000_000
 
 
 class Style(NamedTuple):
-    """What one body shows."""
+    """Options of one body."""
 
     openmetrics: bool = False
     exemplars: bool = True
@@ -39,7 +47,7 @@ class Style(NamedTuple):
 
 
 class _Body:
-    """The growing body. ``parts`` takes text; ``flush`` encodes it and lets other threads run."""
+    """The growing body. The renderer appends text to ``parts``; ``flush`` encodes it and lets other threads run."""
 
     def __init__(self, yield_gil: Callable[[], None] | None) -> None:
         self.parts: list[str] = []
@@ -47,9 +55,9 @@ class _Body:
         self._yield_gil = yield_gil
 
     def flush(self) -> None:
-        if len(self.parts) < _SERIES_A_PIECE:
+        if len(self.parts) < _SERIES_PER_PIECE:
             return
-        self._out()
+        self._encode_parts()
         if self._yield_gil is not None:
             self._yield_gil()
 
@@ -58,16 +66,16 @@ class _Body:
         return self._buffer.tell(), len(self.parts)
 
     def finish(self) -> bytes:
-        self._out()
+        self._encode_parts()
         return self._buffer.getvalue()
 
-    def _out(self) -> None:
+    def _encode_parts(self) -> None:
         self._buffer.write("".join(self.parts).encode())
         self.parts.clear()
 
 
 def render(families: Families, snapshot: Snapshot, style: Style, yield_gil: Callable[[], None] | None = None) -> bytes:
-    """One body. ``yield_gil`` is called between pieces."""
+    """Returns one body. ``yield_gil`` is called between pieces."""
     body = _Body(yield_gil)
     for family in families.update(snapshot):
         if style.names and not _sample_names(family, style).intersection(style.names):
@@ -92,7 +100,7 @@ def _sample_names(family: Family, style: Style) -> set[str]:
 
 
 def _restricted(text: str, names: Collection[str]) -> list[str]:
-    """The comment lines, and of the samples only those asked for."""
+    """The comment lines and the samples with these names."""
     kept = []
     for line in text.splitlines(keepends=True):
         match = _SAMPLE_NAME.match(line)
@@ -140,13 +148,13 @@ def _family(family: Family, body: _Body, style: Style) -> None:
 
 
 def _series(member: FamilyStream, body: _Body, style: Style) -> Iterator[tuple[int, str, Any, Any]]:
-    """Position, label text, state and exemplars of each series that is shown; the body goes out piece by piece."""
-    wants = style.exemplars and style.openmetrics and member.family.type in ("counter", "histogram")
-    # With exemplars a piece is shorter: so few new objects at a time do not wake the garbage collector.
-    size = _SERIES_A_PIECE // 4 if wants else _SERIES_A_PIECE
+    """Yields position, label text, value and exemplars of each series that is shown; encodes the body piece by piece."""
+    with_exemplars = style.exemplars and style.openmetrics and member.family.type in ("counter", "histogram")
+    # Shorter pieces with exemplars: so few new objects at a time do not start the garbage collector.
+    size = _SERIES_PER_PIECE // 4 if with_exemplars else _SERIES_PER_PIECE
     for start in range(0, len(member.texts), size):
         texts = member.texts[start : start + size]
-        values, exemplars = member.stream.slice(start, start + len(texts), exemplars=wants)
+        values, exemplars = member.stream.slice(start, start + len(texts), exemplars=with_exemplars)
         get = exemplars.get
         for index, text, value in zip(range(start, start + len(texts)), texts, values, strict=True):
             if value is not None and text is not None:
@@ -156,35 +164,35 @@ def _series(member: FamilyStream, body: _Body, style: Style) -> Iterator[tuple[i
 
 
 def _heads(name: str) -> tuple[str, str]:
-    """What stands before the labels of a sample that has some, and before the value of one that has none."""
+    """The beginning of a sample with labels, and of a sample without."""
     return (name + "{", name) if is_plain(name) else ("{" + quoted(name) + ",", "{" + quoted(name) + "}")
 
 
 def _numbers(member: FamilyStream, body: _Body, style: Style) -> None:
-    """Counters, gauges and infos: one sample a series, and a counter's ``_created``."""
+    """Counters, gauges and infos: one sample for each series, and a counter's ``_created``."""
     family, starts, parts = member.family, member.stream.starts, body.parts
     head, bare = _heads(_sample_name(family, style))
     created_head, created_bare = _heads(f"{family.name}_created")
     with_created = style.created and style.openmetrics and family.type == "counter"
     info = family.type == "info"
     for index, text, value, exemplars in _series(member, body, style):
-        shown = "1" if info else number(value)
+        shown = "1" if info else _number_text(value)
         if exemplars:
-            shown += exemplar_texts(exemplars)[0]
+            shown += _exemplar_texts(exemplars)[0]
         parts.append(f"{head}{text}}} {shown}\n" if text else f"{bare} {shown}\n")
         if with_created and (start := starts[index]) is not None:
-            parts.append(f"{created_head}{text}}} {seconds(start)}\n" if text else f"{created_bare} {seconds(start)}\n")
+            parts.append(
+                f"{created_head}{text}}} {_seconds_text(start)}\n" if text else f"{created_bare} {_seconds_text(start)}\n"
+            )
 
 
 def shows_sum(bounds: Sequence[float], total: float) -> bool:
-    """Whether a histogram has ``_sum`` and ``_count``: only where no value can have been negative, so that they never
-    fall.
-    """
+    """Whether a histogram has ``_sum`` and ``_count``: only if no value can be negative, so that the sum never falls."""
     return (not bounds or bounds[0] >= 0) and total >= 0
 
 
 def _template(family: Family, bounds: Sequence[float], labels: bool, total: bool, exemplars: bool, created: bool) -> str:
-    """A series' lines with ``%d`` for counts, ``%s`` for what is text already, and ``_LABELS`` for its labels."""
+    """A series' lines with ``%d`` for counts, ``%s`` for texts, and ``_LABELS`` for its labels."""
     head, bare = _heads(f"{family.name}_bucket")
     head = f"{head}{_LABELS}," if labels else f"{head}"
     mark = "%s" if exemplars else ""
@@ -222,16 +230,16 @@ def _histograms(member: FamilyStream, body: _Body, style: Style) -> None:
                 values = _interleaved(values, exemplars)
         if summed:
             values.append(count)
-            values.append(number(total))
+            values.append(_number_text(total))
         if created:
-            values.append(seconds(starts[index] or 0))
+            values.append(_seconds_text(starts[index] or 0))
         parts.append((template % tuple(values)).replace(_LABELS, text))
 
 
-def _interleaved(counts: Sequence[int], exemplars: Sequence[Any]) -> list[Any]:
-    both: list[Any] = [None] * (2 * len(counts))
+def _interleaved(counts: Sequence[int], exemplars: Sequence[ExemplarPoint | None]) -> list[int | str | None]:
+    both: list[int | str | None] = [None] * (2 * len(counts))
     both[::2] = counts
-    both[1::2] = exemplar_texts(exemplars)
+    both[1::2] = _exemplar_texts(exemplars)
     return both
 
 
@@ -242,9 +250,85 @@ def _exponentials(member: FamilyStream, body: _Body, style: Style) -> None:
         bounds, counts = explicit(state)
         values: list[Any] = list(accumulate(counts))
         summed = shows_sum(bounds, state.sum)
-        tail = [values[-1], number(state.sum)] if summed else []
+        tail = [values[-1], _number_text(state.sum)] if summed else []
         if exemplars:
             values = _interleaved(values, newest_by_bucket(exemplars, bounds))
-        tail += [seconds(starts[index] or 0)] if created else []
+        tail += [_seconds_text(starts[index] or 0)] if created else []
         template = _template(family, bounds, bool(text), summed, bool(exemplars), created)
         body.parts.append((template % (*values, *tail)).replace(_LABELS, text))
+
+
+def _number_text(value: Any) -> str:
+    """The shortest text that reads back as the same number; integers without a point."""
+    if type(value) is int:
+        return str(value)
+    if type(value) is not float:
+        # bool, and scalars of numeric libraries: their repr() is not a number
+        if isinstance(value, int):
+            return str(int(value))
+        value = float(value)
+    text = repr(value)
+    return _SPECIAL_NUMBERS.get(text, text)
+
+
+def bound_text(bound: float) -> str:
+    """Returns a bucket bound as Prometheus writes it in ``le``: ``0.01``, ``1.0``, ``1e+06``, ``+Inf``."""
+    return str(floatToGoString(bound))  # type: ignore[no-untyped-call]  # prometheus_client has no types for it
+
+
+def _seconds_text(unix_nano: int) -> str:
+    """Unix time in seconds, exact to the nanosecond."""
+    return f"{unix_nano // _SECOND}.{unix_nano % _SECOND:09d}"
+
+
+def exemplar_labels(point: ExemplarPoint) -> list[tuple[str, str]]:
+    """Returns trace and span, then the filtered attributes by key, except those that exceed ``_EXEMPLAR_LIMIT``.
+
+    https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md#exemplars
+    """
+    pairs = []
+    if point.trace_id:
+        pairs.append(("trace_id", f"{point.trace_id:032x}"))
+    if point.span_id:
+        pairs.append(("span_id", f"{point.span_id:016x}"))
+    if point.attributes:
+        left = _EXEMPLAR_LIMIT - sum(len(key) + len(value) for key, value in pairs)
+        taken = {key for key, _ in pairs}
+        for original in sorted(point.attributes):
+            key, value = label_key(original, utf8=False), value_text(point.attributes[original])
+            if key not in taken and len(key) + len(value) <= left:
+                taken.add(key)
+                left -= len(key) + len(value)
+                pairs.append((key, value))
+    return pairs
+
+
+def _exemplar_texts(points: Iterable[ExemplarPoint | None]) -> list[str]:
+    """The text after each sample's value: `` # {trace_id="...",span_id="..."} value time``, or nothing."""
+    texts = []
+    for point in points:
+        if point is None:
+            texts.append("")
+            continue
+        value, time, trace_id, span_id, attributes = point
+        if trace_id and span_id and not attributes and type(value) in _PLAIN_NUMBERS and time > _SECOND:
+            # The usual case, for every bucket of every series: recorded values are finite.
+            nanos = str(time)
+            trace, span = trace_id.to_bytes(16, "big").hex(), span_id.to_bytes(8, "big").hex()
+            texts.append(f' # {{trace_id="{trace}",span_id="{span}"}} {value!r} {nanos[:-9]}.{nanos[-9:]}')
+        else:
+            texts.append(f" # {{{label_text(exemplar_labels(point))}}} {_number_text(value)} {_seconds_text(time)}")
+    return texts
+
+
+def newest_by_bucket(points: Iterable[ExemplarPoint | None], bounds: Sequence[float]) -> list[ExemplarPoint | None]:
+    """Returns each bucket's newest exemplar: its value is above the previous bound and not above the bucket's own."""
+    newest: list[ExemplarPoint | None] = [None] * (len(bounds) + 1)
+    for point in points:
+        if point is None:
+            continue
+        bucket = bisect_left(bounds, point.value)
+        known = newest[bucket]
+        if known is None or known.time_unix_nano <= point.time_unix_nano:
+            newest[bucket] = point
+    return newest

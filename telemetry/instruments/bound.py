@@ -1,94 +1,135 @@
-"""Bound handles: one label set of one instrument, with prometheus_client's words, fed at the price of the aggregation.
+"""Bound series: one label set of one instrument, recorded in prometheus_client's words at the price of the aggregation.
 
-A handle finds the SDK's aggregations of its series once and feeds them straight while nothing has changed; ``record()`` or
-``add()`` of the OpenTelemetry instrument is the fall-back with equal results (``_sdk/record.py`` says when).
+A bound series finds the SDK's aggregations once and feeds them directly while readers, Views and meter stay the same.
+Otherwise it calls ``record()`` or ``add()`` of the OpenTelemetry instrument, with equal results (``_sdk/aggregation.py``
+lists the cases). A series that stands for label values that were wrong or over a limit also counts each measurement.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ContextDecorator
 from math import inf, isfinite
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any, Protocol
 
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
+from telemetry._base.diagnostics import Diagnostics
 from telemetry._sdk.aggregation import Aggregations, InstrumentSource, feed_histogram, feed_sum, offer
 from telemetry._sdk.context import current_context, sampled_span
 from telemetry._sdk.reservoir import pack_span_reference
-from telemetry.instruments.blocks import InprogressTracker, Timer
+from telemetry.metric.definition import Metric
+from telemetry.metric.label_values import LabelProblems
 
-if TYPE_CHECKING:
-    from telemetry.instruments.instrument import Instrument
+__all__ = [
+    "BoundCounter",
+    "BoundGauge",
+    "BoundHistogram",
+    "BoundInstrument",
+    "InprogressTracker",
+    "OverflowCounting",
+    "OverflowCountingCounter",
+    "OverflowCountingGauge",
+    "OverflowCountingHistogram",
+    "OverflowCountingInstrument",
+    "Owner",
+    "Timer",
+]
 
-__all__ = ["BoundCounter", "BoundGauge", "BoundHistogram", "BoundInstrument"]
-
-_NOWHERE = Context()
-_PLAIN = frozenset({int, float})
+_NO_SPAN = Context()
+_NUMBER_TYPES = frozenset({int, float})
 _UNBOUND = (object(), None)
 
 
-class BoundInstrument:
-    """What the kinds share: binding, checking and falling back. Never raises into the measured code."""
+class Owner(Protocol):
+    """What a bound series needs of the instrument that it belongs to."""
 
-    __slots__ = ("_bound", "_instrument", "values")
+    metric: Metric
+    source: InstrumentSource
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Reads the time in seconds, for ``BoundHistogram.time``."""
+
+    def refuse(self, reason: str, what: object) -> None:
+        """Counts and logs a measurement that was not recorded."""
+
+    def rebind(self, values: tuple[str, ...]) -> tuple[str, ...]:
+        """Returns the label values that a series binds to, given those it had."""
+
+
+class BoundInstrument:
+    """One series of an instrument. Recording never raises into the measured code.
+
+    Args:
+        owner: The instrument that the series belongs to.
+        values: The bounded label values, in the metric's key order.
+    """
+
+    __slots__ = ("_bound", "_owner", "values")
 
     _feed: Callable[[Any, float, bytes | None], bool]
     _minimum: float = 0.0
 
-    def __init__(self, instrument: Instrument[Any], values: tuple[str, ...]) -> None:
-        self._instrument = instrument
+    def __init__(self, owner: Owner, values: tuple[str, ...]) -> None:
+        self._owner = owner
         self.values = values
-        """The bounded label values, in the metric's key order."""
-        # The readers that were seen, and their aggregations: one object, so that no thread sees half of a change.
+        # The set of readers and the aggregations found for it: one object, so that no thread sees half of a change.
         self._bound: tuple[object, Aggregations | None] = _UNBOUND
 
     @property
     def source(self) -> InstrumentSource:
-        """Where the series is recorded, and what its exemplar filter takes."""
-        return self._instrument.source
+        """The SDK instrument that the series is recorded by."""
+        return self._owner.source
 
     def matches(self, attributes: Mapping[str, object]) -> bool:
-        """Whether these attributes have all of the series' labels, with the same values."""
+        """Returns whether a span with these attributes carries all of the series' labels, with the same values."""
         values = self.values
-        for index, key in enumerate(self._instrument.metric.keys):
-            if attributes.get(key) != values[index] and self._instrument.metric.labels[index].on_span:
+        for index, key in enumerate(self._owner.metric.keys):
+            if attributes.get(key) != values[index] and self._owner.metric.labels[index].on_span:
                 return False
         return True
 
     @property
     def attributes(self) -> dict[str, str]:
-        """The series' labels."""
-        return self._instrument.metric.attributes(self.values)
+        """The series' labels as OpenTelemetry attributes."""
+        return self._owner.metric.attributes(self.values)
 
     def record_with_exemplar(self, value: float, reference: bytes | None) -> None:
-        """Records with the exemplar of ``reference``, a sampled span; None for no exemplar."""
+        """Records a measurement whose exemplar the caller has decided.
+
+        Args:
+            value: The measurement, in the metric's unit.
+            reference: The sampled span to name (``pack_span_reference``); None for no exemplar.
+        """
         try:
             seen, aggregations = self._bound
             if (
                 aggregations is None
-                or value.__class__ not in _PLAIN
-                or not self._instrument.source.direct(seen)
+                or value.__class__ not in _NUMBER_TYPES
+                or not self._owner.source.is_current(seen)
                 or not self._minimum <= value < inf
             ):
-                self._record_slow(value, None if reference is not None else _NOWHERE)
+                self._record_slow(value, None if reference is not None else _NO_SPAN)
                 return
             for aggregation in aggregations:
                 if not self._feed(aggregation, value, reference):
-                    offer(aggregation, value, reference, current_context())  # type: ignore[arg-type]  # False only with ids
+                    offer(aggregation, value, reference, current_context())  # type: ignore[arg-type]  # False only with a reference
         except Exception as error:
             self.record_failure(error)
 
     def _record(self, value: float) -> None:
-        """Record; the provider's exemplar filter decides."""
+        """Records a measurement; the provider's exemplar filter decides about the exemplar."""
         try:
-            source = self._instrument.source
+            source = self._owner.source
             seen, aggregations = self._bound
             if (
                 aggregations is None
-                or value.__class__ not in _PLAIN
-                or not source.direct(seen)
+                or value.__class__ not in _NUMBER_TYPES
+                or not source.is_current(seen)
                 or not self._minimum <= value < inf
             ):
                 self._record_slow(value, None)
@@ -97,20 +138,20 @@ class BoundInstrument:
             reference = self._sample(value, context) if context or not source.trace_based else None
             for aggregation in aggregations:
                 if not self._feed(aggregation, value, reference):
-                    offer(aggregation, value, reference, context)  # type: ignore[arg-type]  # False only with ids
+                    offer(aggregation, value, reference, context)  # type: ignore[arg-type]  # False only with a reference
         except Exception as error:
             self.record_failure(error)
 
-    def record_in(self, value: float, context: Context) -> None:
-        """Record through the SDK's own door, with the exemplar of ``context``."""
+    def record_in_context(self, value: float, context: Context) -> None:
+        """Records a measurement through the SDK, with the exemplar of ``context``."""
         try:
             self._record_slow(value, context)
         except Exception as error:
             self.record_failure(error)
 
     def _sample(self, value: float, context: Context) -> bytes | None:
-        """The exemplar's part of the current span where the filter wants one."""
-        source = self._instrument.source
+        """Returns the reference of the current span where the exemplar filter takes the measurement."""
+        source = self._owner.source
         span = sampled_span(context)
         if source.trace_based and span is None:
             return None
@@ -120,106 +161,209 @@ class BoundInstrument:
         return pack_span_reference(now, INVALID_SPAN_CONTEXT if span is None else span.get_span_context())
 
     def _record_slow(self, value: float, context: Context | None) -> None:
-        """Whatever the straight way does not do: refuse, bind, or take the SDK's own door."""
-        if value.__class__ not in _PLAIN:
-            value = float(value)  # a Decimal or a number of numpy's would change the type of the sum
+        """Validates the value, binds the series, or records through the SDK."""
+        if value.__class__ not in _NUMBER_TYPES:
+            value = float(value)  # a Decimal or a number of numpy would change the type of the sum
         if not self._minimum <= value < inf:
-            reason = "negative" if isfinite(value) else "not_finite"
-            self._instrument.refuse(reason, value)
+            self._owner.refuse("negative" if isfinite(value) else "not_finite", value)
             return
-        source = self._instrument.source
+        source = self._owner.source
         seen, aggregations = self._bound
-        if not source.direct(seen):
+        if not source.is_current(seen):
             seen, aggregations = self._bind(source)
-        straight = aggregations is not None and source.direct(seen)
-        if straight and context is None:
+        direct = aggregations is not None and source.is_current(seen)
+        # By class: a subclass that counts overflow has counted this measurement, or is about to.
+        if direct and context is None:
             BoundInstrument._record(self, value)
-        elif straight and context is _NOWHERE:
+        elif direct and context is _NO_SPAN:
             BoundInstrument.record_with_exemplar(self, value, None)
         else:
             self._record_via_sdk(value, context)
 
     def _bind(self, source: InstrumentSource) -> tuple[object, Aggregations | None]:
-        self.values = self._instrument.rebind(self.values)
-        seen = source.storages  # before the aggregations: where readers change meanwhile it is out of date at once
+        self.values = self._owner.rebind(self.values)
+        seen = source.storages  # before the aggregations: if readers change meanwhile, the binding is out of date at once
         self._bound = bound = (seen, source.aggregations(self.attributes))
         return bound
 
     def start(self) -> None:
-        """Make the series exist at 0, so that a rate sees its first event. A histogram starts so on the straight way only."""
+        """Makes the series exist at 0, so that ``rate`` sees its first event."""
         BoundInstrument.record_with_exemplar(self, 0, None)
 
     def _record_via_sdk(self, value: float, context: Context | None) -> None:
-        """``add()`` or ``record()`` of the OpenTelemetry instrument."""
-        self._instrument.source.instrument.add(value, self.attributes, context)
+        self._owner.source.instrument.add(value, self.attributes, context)
 
     def record_failure(self, error: Exception) -> None:
-        """Count a failure of the telemetry itself."""
-        self._instrument.refuse("failed", error)
+        """Counts and logs a measurement that was lost because recording failed."""
+        self._owner.refuse("failed", error)
 
 
 class BoundCounter(BoundInstrument):
-    """A counter's series."""
+    """One series of a counter."""
 
     __slots__ = ()
     _feed = staticmethod(feed_sum)
 
     def inc(self, amount: float = 1, exemplar: object = None) -> None:
-        """Add ``amount`` (finite, not negative). Exemplars come from the current span: ``exemplar`` is taken and ignored."""
+        """Adds to the counter.
+
+        Args:
+            amount: What to add, finite and not negative; other values are counted as dropped.
+            exemplar: Accepted for prometheus_client's signature and ignored: exemplars come from the current span.
+        """
         self._record(amount)
 
 
 class BoundGauge(BoundInstrument):
-    """An up-down counter's series."""
+    """One series of an up-down counter."""
 
     __slots__ = ()
     _feed = staticmethod(feed_sum)
     _minimum = -1.7976931348623157e308
 
     def inc(self, amount: float = 1) -> None:
-        """Add ``amount``."""
+        """Adds ``amount``, which is finite."""
         self._record(amount)
 
     def dec(self, amount: float = 1) -> None:
-        """Subtract ``amount``."""
+        """Subtracts ``amount``, which is finite."""
         self._record(-amount)
 
     def set(self, value: float) -> None:
-        """Not for an up-down counter: always raises ``TypeError``."""
+        """Not supported by an up-down counter.
+
+        Raises:
+            TypeError: Always.
+        """
         raise TypeError(
-            f"{self._instrument.metric.prometheus_name} is an up-down counter: it is the sum of what was added, "
+            f"{self._owner.metric.prometheus_name} is an up-down counter: it is the sum of what was added, "
             "so that it can be summed over workers; use inc() and dec()"
         )
 
     def track_inprogress(self) -> InprogressTracker:
-        """A context manager and decorator: up at the start, down at the end, whatever happens."""
+        """Returns a context manager and decorator: plus 1 at the start, minus 1 at the end, also after an exception."""
         return InprogressTracker(self)
 
 
 class BoundHistogram(BoundInstrument):
-    """A histogram's series."""
+    """One series of a histogram."""
 
     __slots__ = ()
     _feed = staticmethod(feed_histogram)
 
     def observe(self, amount: float, exemplar: object = None) -> None:
-        """Record ``amount`` in the metric's unit (finite, not negative); ``exemplar`` is taken and ignored."""
+        """Records one observation.
+
+        Args:
+            amount: The observation in the metric's unit, finite and not negative; other values are counted as dropped.
+            exemplar: Accepted for prometheus_client's signature and ignored: exemplars come from the current span.
+        """
         self._record(amount)
 
     def time(self) -> Timer:
-        """A context manager and decorator that observes how long the block takes, in seconds. No span: see RequestTimer."""
-        return Timer(self, self._instrument.runtime.clock)
+        """Returns a context manager and decorator that observes how long the block takes, in seconds.
+
+        It opens no span; ``telemetry.RequestTimer`` does.
+        """
+        return Timer(self, self._owner.clock)
 
     def start(self) -> None:
-        """See ``BoundInstrument.start``."""
+        """Makes the series exist without an observation, where the SDK's aggregations can be fed directly."""
         try:
-            self._bind(self._instrument.source)
+            self._bind(self._owner.source)
         except Exception as error:
             self.record_failure(error)
 
     def aggregations(self) -> Aggregations | None:
-        """The SDK's aggregations of this series, None where only ``record()`` reaches them."""
-        return self._instrument.source.aggregations(self.attributes)
+        """Returns the SDK's aggregations of this series; None where only ``record()`` reaches them."""
+        return self._owner.source.aggregations(self.attributes)
 
     def _record_via_sdk(self, value: float, context: Context | None) -> None:
-        self._instrument.source.instrument.record(value, self.attributes, context)
+        self._owner.source.instrument.record(value, self.attributes, context)
+
+
+class InprogressTracker(ContextDecorator):
+    """Counts the blocks that are running; see ``BoundGauge.track_inprogress``."""
+
+    def __init__(self, gauge: BoundGauge) -> None:
+        self._gauge = gauge
+
+    def __enter__(self) -> None:
+        self._gauge.inc()
+
+    def __exit__(self, *_: object) -> None:
+        self._gauge.dec()
+
+
+class Timer(ContextDecorator):
+    """Observes how long a block takes; see ``BoundHistogram.time``."""
+
+    def __init__(self, histogram: BoundHistogram, clock: Callable[[], float]) -> None:
+        self._histogram = histogram
+        self._clock = clock
+
+    def _recreate_cm(self) -> Timer:
+        return Timer(self._histogram, self._clock)
+
+    def __enter__(self) -> Timer:
+        self._start = self._clock()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self._histogram.observe(self._clock() - self._start)
+
+
+class OverflowCounting(BoundInstrument):
+    """Series of label values that were wrong or over a limit: each measurement is counted in the diagnostics as well.
+
+    The counts are looked up once: in a flood of labels every measurement comes here.
+    """
+
+    _increments: tuple[Callable[[], int], ...]
+
+    def count_problems_in(self, diagnostics: Diagnostics, problems: LabelProblems) -> None:
+        """Counts each measurement from now on under these keys of ``diagnostics``."""
+        self._increments = tuple([diagnostics.counter_of(key).increment for key in problems])
+
+    def record_with_exemplar(self, value: float, reference: bytes | None) -> None:
+        """See ``BoundInstrument.record_with_exemplar``."""
+        BoundInstrument.record_with_exemplar(self, value, reference)
+        if self._accepts(value):
+            for increment in self._increments:
+                increment()
+
+    def record_in_context(self, value: float, context: Context) -> None:
+        """See ``BoundInstrument.record_in_context``."""
+        BoundInstrument.record_in_context(self, value, context)
+        if self._accepts(value):
+            for increment in self._increments:
+                increment()
+
+    def _record(self, value: float) -> None:
+        BoundInstrument._record(self, value)
+        if self._accepts(value):
+            for increment in self._increments:
+                increment()
+
+    def _accepts(self, value: float) -> bool:
+        """Returns whether the value is recorded: a refused one is counted as dropped only."""
+        try:
+            return self._minimum <= value < inf
+        except TypeError:  # not a number
+            return False
+
+
+class OverflowCountingInstrument(OverflowCounting):
+    """Series of a kind that adds no methods."""
+
+
+class OverflowCountingCounter(OverflowCounting, BoundCounter):
+    """Series of a counter."""
+
+
+class OverflowCountingGauge(OverflowCounting, BoundGauge):
+    """Series of an up-down counter."""
+
+
+class OverflowCountingHistogram(OverflowCounting, BoundHistogram):
+    """Series of a histogram."""

@@ -1,4 +1,4 @@
-"""Catalogue row + Meter -> instrument."""
+"""Making the instrument of a metric."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ __all__ = ["create_instrument"]
 
 
 def create_instrument(metric: Metric, meter: Meter, runtime: Runtime) -> Instrument[Any]:
-    """The metric's instrument on ``meter``."""
+    """Returns the instrument of a metric.
+
+    Args:
+        metric: The metric's definition.
+        meter: Creates the OpenTelemetry instrument.
+        runtime: What the instruments of one telemetry share.
+    """
     about = (metric.unit, metric.help)
     match metric.kind:
         case Kind.COUNTER:
@@ -26,23 +32,23 @@ def create_instrument(metric: Metric, meter: Meter, runtime: Runtime) -> Instrum
             return Histogram(metric, meter.create_histogram(metric.name, *about), runtime)
         case Kind.INFO:
             facts: dict[str, str] = {}
-            known = meter.create_observable_gauge(metric.name, [_reads_facts(facts)], *about)
-            return Info(metric, known, runtime, facts)
+            return Info(metric, meter.create_observable_gauge(metric.name, [_observe_facts(facts)], *about), runtime, facts)
         case Kind.OBSERVABLE_COUNTER:
-            kept: list[ObservableCallback] = [lambda: runtime.diagnostics.values(metric.name)]
-            counter = meter.create_observable_counter(metric.name, [_reads(metric, kept)], *about)
-            return Observed(metric, counter, runtime, kept)
+            # Counts of failures are observable counters too: those of this metric's name are always read.
+            callbacks: list[ObservableCallback] = [lambda: runtime.diagnostics.values(metric.name)]
+            counter = meter.create_observable_counter(metric.name, [_observe(metric, callbacks)], *about)
+            return Observed(metric, counter, runtime, callbacks)
         case Kind.OBSERVABLE_GAUGE:
-            read: list[ObservableCallback] = []
-            gauge = meter.create_observable_gauge(metric.name, [_reads(metric, read)], *about)
-            return Observed(metric, gauge, runtime, read)
+            callbacks = []
+            gauge = meter.create_observable_gauge(metric.name, [_observe(metric, callbacks)], *about)
+            return Observed(metric, gauge, runtime, callbacks)
 
 
-def _reads_facts(facts: Mapping[str, str]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+def _observe_facts(facts: Mapping[str, str]) -> Callable[[CallbackOptions], Iterable[Observation]]:
     return lambda _: [Observation(1, dict(facts))] if facts else []
 
 
-def _reads(metric: Metric, callbacks: Sequence[ObservableCallback]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+def _observe(metric: Metric, callbacks: Sequence[ObservableCallback]) -> Callable[[CallbackOptions], Iterable[Observation]]:
     def observe(_: CallbackOptions) -> Iterable[Observation]:
         for callback in tuple(callbacks):
             for values, number in callback().items():

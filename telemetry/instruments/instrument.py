@@ -1,4 +1,4 @@
-"""Catalogue + Meter -> instruments: OpenTelemetry's ``record``/``add`` beside prometheus_client's ``labels``."""
+"""Instruments of a catalogue: OpenTelemetry's ``record`` and ``add`` beside prometheus_client's ``labels``."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from opentelemetry.trace import Tracer
 
 from telemetry._base.diagnostics import Diagnostics
 from telemetry._sdk.aggregation import source_of
-from telemetry.instruments.blocks import InprogressTracker, Timer
-from telemetry.instruments.bound import BoundCounter, BoundGauge, BoundHistogram, BoundInstrument
-from telemetry.instruments.counted import (
+from telemetry.instruments.bound import (
+    BoundCounter,
+    BoundGauge,
+    BoundHistogram,
+    BoundInstrument,
+    InprogressTracker,
     OverflowCounting,
     OverflowCountingCounter,
     OverflowCountingGauge,
     OverflowCountingHistogram,
     OverflowCountingInstrument,
+    Timer,
 )
 from telemetry.metric import telemetry_metrics
 from telemetry.metric.definition import Metric
@@ -28,12 +32,19 @@ from telemetry.metric.label_values import Domains, LabelProblems
 
 __all__ = ["Counter", "Histogram", "Instrument", "Runtime", "UpDownCounter"]
 
-H = TypeVar("H", bound=BoundInstrument)
+B = TypeVar("B", bound=BoundInstrument)
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What all instruments of one telemetry share."""
+    """What all instruments of one telemetry share.
+
+    Attributes:
+        domains: Bounds the label values.
+        diagnostics: Counts what is refused or over a limit.
+        tracer: Opens the spans of ``RequestTimer``.
+        clock: Reads the time in seconds, for durations.
+    """
 
     domains: Domains
     diagnostics: Diagnostics
@@ -41,154 +52,182 @@ class Runtime:
     clock: Callable[[], float] = time.perf_counter
 
 
-class Instrument(Generic[H]):
-    """One metric of the catalogue, ready to record. ``labels()`` gives the handle of one series."""
+class Instrument(Generic[B]):
+    """One metric of the catalogue, ready to record. ``labels()`` returns the bound series of a label set.
 
-    _handle: type[H]
-    _counting: type[OverflowCounting] = OverflowCountingInstrument
+    Args:
+        metric: The metric's definition.
+        otel: The OpenTelemetry instrument that it is recorded by.
+        runtime: What it shares with the telemetry's other instruments.
+    """
+
+    _bound_class: type[B]
+    _overflow_class: type[OverflowCounting] = OverflowCountingInstrument
 
     def __init__(self, metric: Metric, otel: Any, runtime: Runtime) -> None:
         self.metric = metric
         self.source = source_of(otel)
         self.runtime = runtime
         self._lock = Lock()
-        self._handles: dict[tuple[str, ...], H] = {}
-        self._counted: dict[tuple[tuple[str, ...], LabelProblems], Any] = {}
+        self._bound: dict[tuple[str, ...], B] = {}
+        self._overflowing: dict[tuple[tuple[str, ...], LabelProblems], Any] = {}
         self._retargeted = False
 
-    def labels(self, *values: object, **labels: object) -> H:
-        """The handle bound to these label values, given in key order or by key.
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The runtime's clock, in seconds."""
+        return self.runtime.clock
 
-        Values are bounded (``labels.Domains``); in strict mode wrong ones raise ``LabelError``. What is recorded with a
-        handle of labels that were wrong or over a limit is counted, each time, as trouble.
+    def labels(self, *values: object, **labels: object) -> B:
+        """Returns the bound series of a label set. The same values give the same object.
+
+        Args:
+            *values: Label values in the metric's key order.
+            **labels: Label values by key, for those that are not given by position.
+
+        Returns:
+            The series of the bounded values (``metric.label_values.Domains``). Where a value was wrong or over a limit, the
+            returned series also counts each measurement in the diagnostics.
+
+        Raises:
+            LabelError: A label is missing, unknown or outside its domain, and the telemetry is strict.
         """
         metric = self.metric
         try:
             raw = values or tuple([labels[key] for key in metric.keys])
             if len(raw) == len(metric.keys) and len(labels) == (0 if values else len(raw)):
-                handle = self._handles.get(raw)  # type: ignore[arg-type]  # anything hashable may be looked up
-                return handle if handle is not None else self._series(*self.runtime.domains.resolve_values(metric, raw))
+                bound = self._bound.get(raw)  # type: ignore[arg-type]  # anything hashable may be looked up
+                return bound if bound is not None else self._series(*self.runtime.domains.resolve_values(metric, raw))
         except KeyError:
             pass
-        except TypeError:
+        except TypeError:  # a value that cannot be hashed
             return self._series(*self.runtime.domains.resolve_values(metric, raw))
         keys = (*metric.keys, *(f"#{n}" for n in range(len(metric.keys), len(values))))
         return self._series(*self.runtime.domains.resolve(metric, dict(zip(keys, values, strict=False)) | labels))
 
-    def _series(self, values: tuple[str, ...], problems: LabelProblems) -> H:
-        handle: Any = self._counted.get((values, problems)) if problems else self._handles.get(values)
-        if handle is None:
+    def _series(self, values: tuple[str, ...], problems: LabelProblems) -> B:
+        bound: Any = self._overflowing.get((values, problems)) if problems else self._bound.get(values)
+        if bound is None:
             with self._lock:
-                handle = self._handles.setdefault(values, self._handle(self, values))
+                bound = self._bound.setdefault(values, self._bound_class(self, values))
                 if problems:
-                    counted = self._counting(self, values)
-                    counted.count_problems_in(self.runtime.diagnostics, problems)
-                    handle = self._counted.setdefault((values, problems), counted)
-        return handle  # type: ignore[no-any-return]  # _counting makes handles of the same kind as _handle
+                    counting = self._overflow_class(self, values)
+                    counting.count_problems_in(self.runtime.diagnostics, problems)
+                    bound = self._overflowing.setdefault((values, problems), counting)
+        return bound  # type: ignore[no-any-return]  # _overflow_class is a subclass of _bound_class
 
-    def series(self) -> list[H]:
-        """A handle of each series so far."""
+    def series(self) -> list[B]:
+        """Returns all bound series so far."""
         with self._lock:
-            return list(self._handles.values())
+            return list(self._bound.values())
 
     def reset_after_fork(self) -> None:
-        """In a forked child: the series that were there start at 0."""
+        """Starts the known series at 0 in a forked child, with a new lock."""
         self._lock = Lock()
-        for handle in list(self._handles.values()):
-            handle.start()
+        for bound in list(self._bound.values()):
+            bound.start()
 
     def measure(self, value: float, attributes: Mapping[str, object] | None, context: Context | None) -> None:
-        """Record as ``add`` and ``record`` of OpenTelemetry do; a ``context`` of one's own goes through the SDK's door."""
-        handle = self.labels(**attributes or {})
+        """Records as OpenTelemetry's ``add`` and ``record`` do; with a ``context``, through the SDK."""
+        bound = self.labels(**attributes or {})
         if context is None:
-            handle._record(value)
+            bound._record(value)
         else:
-            handle.record_in(value, context)
+            bound.record_in_context(value, context)
 
     def refuse(self, reason: str, what: object) -> None:
-        """Count and log once a measurement that was not recorded: ``negative``, ``not_finite`` or ``failed``."""
+        """Counts a measurement that was not recorded, and logs the first one of each reason.
+
+        Args:
+            reason: ``negative``, ``not_finite`` or ``failed``.
+            what: The value or the exception, for the log.
+        """
         self.runtime.diagnostics.count(telemetry_metrics.DROPPED.name, self.metric.prometheus_name, reason)
         self.runtime.diagnostics.log_once(
             (self.metric.name, reason), "%s: a measurement was refused (%s): %r", self.metric.prometheus_name, reason, what
         )
 
-    def retarget(self, to: Instrument[H]) -> None:
-        """Let every handle made here record into ``to`` from now on."""
+    def retarget(self, to: Instrument[B]) -> None:
+        """Makes every bound series of this instrument record into ``to`` from now on."""
         self.runtime = to.runtime
         self._retargeted = True
         self.source = to.source
         with self._lock:
-            for (_, problems), handle in self._counted.items():
-                handle.count_problems_in(to.runtime.diagnostics, problems)
+            for (_, problems), counting in self._overflowing.items():
+                counting.count_problems_in(to.runtime.diagnostics, problems)
 
     def rebind(self, values: tuple[str, ...]) -> tuple[str, ...]:
-        """Label values of a handle that binds anew: bounded once more where another telemetry has taken over."""
+        """Returns the label values that a series binds to: after ``retarget``, bounded by the other telemetry's domains."""
         if not self._retargeted:
             return values
-        return self.runtime.domains.bound(self.metric, dict(zip(self.metric.keys, values, strict=True)))
+        return self.runtime.domains.admit(self.metric, dict(zip(self.metric.keys, values, strict=True)))
 
 
 class Counter(Instrument[BoundCounter]):
     """A monotonic sum."""
 
-    _handle = BoundCounter
-    _counting = OverflowCountingCounter
+    _bound_class = BoundCounter
+    _overflow_class = OverflowCountingCounter
 
     def add(self, amount: float, attributes: Mapping[str, object] | None = None, context: Context | None = None) -> None:
-        """Add ``amount`` to the series of ``attributes``."""
+        """Adds ``amount`` to the series of ``attributes``; see ``opentelemetry.metrics.Counter.add``."""
         self.measure(amount, attributes, context)
 
     def inc(self, amount: float = 1, exemplar: object = None) -> None:
-        """Add to a counter without labels."""
+        """Adds to a counter without labels; see ``BoundCounter.inc``."""
         self.labels().inc(amount)
 
 
 class UpDownCounter(Instrument[BoundGauge]):
     """A sum that goes up and down."""
 
-    _handle = BoundGauge
-    _counting = OverflowCountingGauge
+    _bound_class = BoundGauge
+    _overflow_class = OverflowCountingGauge
 
     def add(self, amount: float, attributes: Mapping[str, object] | None = None, context: Context | None = None) -> None:
-        """Add ``amount``, which may be negative, to the series of ``attributes``."""
+        """Adds ``amount``, which may be negative; see ``opentelemetry.metrics.UpDownCounter.add``."""
         self.measure(amount, attributes, context)
 
     def inc(self, amount: float = 1) -> None:
-        """Add to an up-down counter without labels."""
+        """Adds to an up-down counter without labels."""
         self.labels().inc(amount)
 
     def dec(self, amount: float = 1) -> None:
-        """Subtract from an up-down counter without labels."""
+        """Subtracts from an up-down counter without labels."""
         self.labels().dec(amount)
 
     def set(self, value: float) -> None:
-        """Not for an up-down counter: always raises ``TypeError``."""
+        """Not supported; see ``BoundGauge.set``.
+
+        Raises:
+            TypeError: Always.
+        """
         BoundGauge(self, ()).set(value)
 
     def track_inprogress(self) -> InprogressTracker:
-        """Of an up-down counter without labels."""
+        """Tracks blocks in an up-down counter without labels; see ``BoundGauge.track_inprogress``."""
         return self.labels().track_inprogress()
 
 
 class Histogram(Instrument[BoundHistogram]):
     """A histogram with the catalogue's bounds."""
 
-    _handle = BoundHistogram
-    _counting = OverflowCountingHistogram
+    _bound_class = BoundHistogram
+    _overflow_class = OverflowCountingHistogram
 
     def __init__(self, metric: Metric, otel: Any, runtime: Runtime) -> None:
         super().__init__(metric, otel, runtime)
         self.timers: dict[tuple[object, ...], Any] = {}
-        """What ``RequestTimer`` prepared, by its labels; bounded as the labels are."""
+        """What ``RequestTimer`` prepares once for each label set; as bounded as the labels."""
 
     def record(self, amount: float, attributes: Mapping[str, object] | None = None, context: Context | None = None) -> None:
-        """Record ``amount`` in the series of ``attributes``."""
+        """Records ``amount`` in the series of ``attributes``; see ``opentelemetry.metrics.Histogram.record``."""
         self.measure(amount, attributes, context)
 
     def observe(self, amount: float, exemplar: object = None) -> None:
-        """Record in a histogram without labels."""
+        """Records in a histogram without labels; see ``BoundHistogram.observe``."""
         self.labels().observe(amount)
 
     def time(self) -> Timer:
-        """Of a histogram without labels."""
+        """Times blocks in a histogram without labels; see ``BoundHistogram.time``."""
         return self.labels().time()

@@ -1,4 +1,4 @@
-"""Catalogue -> Views: explicit buckets, label keys, exemplar reservoirs and cardinality limits for the SDK."""
+"""Views of a catalogue: explicit buckets, label keys, exemplar reservoirs and cardinality limits for the SDK."""
 
 from __future__ import annotations
 
@@ -13,30 +13,36 @@ from telemetry.metric.label_values import Domains
 __all__ = ["MAX_SERIES", "views"]
 
 MAX_SERIES = 500_000
-"""How many series one metric may have at the most, unless set otherwise."""
+"""How many series one metric may have, unless set otherwise."""
 _HTTP_SERVER = "http.server.*"
-"""The metrics of OpenTelemetry's instrumentation of HTTP servers, where they are switched on."""
+"""Names of the metrics that OpenTelemetry's instrumentation of HTTP servers records."""
 _HTTP_KEYS = {
     *("http.method", "http.scheme", "http.status_code", "http.target"),  # http.target: the route's template, in metrics
     *("http.request.method", "url.scheme", "http.response.status_code", "http.route", "error.type"),
 }
-"""Their attributes that no client can write at will, by the older and the newer conventions."""
+"""Their attributes whose values a client cannot choose, by the older and the newer conventions."""
 
 
 def views(
     catalogue: Catalogue, domains: Domains | None = None, *, scope: str | None = None, max_series: int = MAX_SERIES
 ) -> list[View]:
-    """One View a metric, for ``MeterProvider(views=...)``; a host with a provider of its own adds them to its list.
+    """Returns one View for each metric, for ``MeterProvider(views=...)``.
 
-    ``domains`` bounds the label values; the SDK's own limit follows from it, so that its overflow series is never reached.
-    ``scope`` restricts the Views to instruments of that meter. Raises ``CatalogueError`` where a metric could have more than
-    ``max_series`` series.
+    One more View keeps what a client can choose (``Host``, for example) out of the metrics of the HTTP server, and drops their
+    exemplars.
 
-    One more View keeps what a client writes (``Host``, for one) out of the HTTP server's own metrics, and their exemplars.
+    Args:
+        catalogue: The metrics.
+        domains: Bounds the label values. The SDK's cardinality limits follow from it, so that its overflow series stays empty.
+        scope: Restricts the Views to instruments of the meter with this name.
+        max_series: How many series one metric may have.
+
+    Raises:
+        CatalogueError: A metric could have more than ``max_series`` series.
     """
     domains = domains or Domains(catalogue, Diagnostics())
-    ours = [_view(metric, metric.cardinality_limit or domains.series(metric), scope, max_series) for metric in catalogue]
-    # What a View leaves out of the labels would come back in the exemplars.
+    ours = [_view(metric, metric.cardinality_limit or domains.series_limit(metric), scope, max_series) for metric in catalogue]
+    # Attributes that a View leaves out of the labels would show in the exemplars.
     server = View(instrument_name=_HTTP_SERVER, attribute_keys=_HTTP_KEYS, exemplar_reservoir_factory=reservoir_for(False))
     return [*ours, server]
 

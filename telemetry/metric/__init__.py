@@ -1,4 +1,4 @@
-"""The types of a catalogue: labels with their domains, metrics as frozen definitions, and the list that holds them."""
+"""Metrics as data: labels with their domains, definitions of metrics, and the catalogue that holds them."""
 
 from telemetry.metric.definition import (
     Catalogue,

@@ -1,7 +1,7 @@
-"""The types of the catalogue: labels with their domains, metrics as frozen definitions, and the list that holds them.
+"""Definitions of metrics, and the catalogue that holds them.
 
-Nothing here records anything. ``views.py`` and ``instruments.py`` turn definitions into OpenTelemetry Views and instruments,
-the dashboards and the metric reference are derived from the same objects.
+Nothing here records anything: ``telemetry.instruments`` makes OpenTelemetry Views and instruments of the definitions, and the
+dashboards and the reference of metrics are derived from them too.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import overload
 
 from telemetry.metric.label import CatalogueError, Label
+from telemetry.metric.naming import FamilyType, family_name
 
 __all__ = [
     "Catalogue",
@@ -30,15 +31,12 @@ __all__ = [
 
 # https://opentelemetry.io/docs/specs/otel/metrics/api/#instrument-name-syntax
 _INSTRUMENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./-]{0,254}")
-# https://prometheus.io/docs/concepts/data_model/#metric-names-and-labels
-_LABEL_KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.]*")  # with the dots of OpenTelemetry's attributes
-
-# The unit's word in a Prometheus name, as OpenTelemetry's compatibility text spells it; "{...}" annotations have none.
-_UNIT_WORDS = {"s": "seconds", "By": "bytes", "1": "ratio", "USD": "USD"}
+# https://prometheus.io/docs/concepts/data_model/#metric-names-and-labels, and the dots of OpenTelemetry's attributes
+_LABEL_KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.]*")
 
 
 class Kind(Enum):
-    """How a metric is recorded, in OpenTelemetry's words."""
+    """The OpenTelemetry instrument that records a metric; an info is an observable gauge of 1."""
 
     COUNTER = "counter"
     UP_DOWN_COUNTER = "up-down counter"
@@ -48,8 +46,16 @@ class Kind(Enum):
     OBSERVABLE_GAUGE = "observable gauge"
 
 
+_TYPES: dict[Kind, FamilyType] = {
+    Kind.COUNTER: "counter",
+    Kind.OBSERVABLE_COUNTER: "counter",
+    Kind.HISTOGRAM: "histogram",
+    Kind.INFO: "info",
+}
+
+
 class MultiprocessMode(Enum):
-    """What the values of several workers make together: the rule for gauges in a merged scrape."""
+    """How the values of several workers' gauges are merged into one."""
 
     SUM = "sum"
     MAX = "max"
@@ -58,7 +64,27 @@ class MultiprocessMode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric: the instrument's name and unit in OpenTelemetry's terms, and what Prometheus shows of it."""
+    """One metric, in OpenTelemetry's terms and with its names in Prometheus.
+
+    ``counter``, ``histogram`` and the other functions of this module build it.
+
+    Attributes:
+        name: The OpenTelemetry instrument's name, such as ``http.server.request.duration``.
+        kind: The instrument's kind.
+        unit: The unit (UCUM), such as ``s``, ``By`` or ``{request}``.
+        help: What the metric counts or measures.
+        labels: Its labels, in the order in which values are given by position.
+        bounds: Upper bounds of a histogram's buckets, in ``unit``, without infinity.
+        multiprocess_mode: How several workers' gauges are merged.
+        cardinality_limit: How many series the SDK keeps apart; 0: as many as the labels allow.
+        recorded_in: Where the metric is recorded, for the reference.
+        keys: The labels' keys.
+        prometheus_name: The name in a query, with unit and a counter's ``_total``; of a histogram, without ``_bucket``.
+        prometheus_samples: Every name that the metric uses in Prometheus.
+
+    Raises:
+        CatalogueError: A name, key or bound cannot be used.
+    """
 
     name: str
     kind: Kind
@@ -68,49 +94,51 @@ class Metric:
     bounds: tuple[float, ...] = ()
     multiprocess_mode: MultiprocessMode = MultiprocessMode.SUM
     cardinality_limit: int = 0
-    """How many series it may have at the most; 0: as many as its labels allow. The SDK keeps what is beyond in one."""
     recorded_in: str = ""
-    """Where it is recorded, for the reference in the docs."""
     keys: tuple[str, ...] = field(init=False, default=())
-    _plain: bool = field(init=False, default=True, repr=False)
     prometheus_name: str = field(init=False, default="")
-    """The family's name with unit and, for a counter, ``_total``: what a query names (a histogram: less ``_bucket``)."""
+    prometheus_samples: tuple[str, ...] = field(init=False, default=(), repr=False)
+    _text_only: bool = field(init=False, default=True, repr=False)
 
     def __post_init__(self) -> None:
+        name = family_name(self.name.lower(), self.unit, self.prometheus_type)  # the SDK keeps names in lower case
         object.__setattr__(self, "keys", tuple(label.key for label in self.labels))
-        object.__setattr__(self, "_plain", not any(label.optional or label.number for label in self.labels))
-        object.__setattr__(self, "prometheus_name", _prometheus_name(self))
+        object.__setattr__(self, "prometheus_name", name.text)
+        object.__setattr__(self, "prometheus_samples", name.samples)
+        object.__setattr__(self, "_text_only", not any(label.optional or label.number for label in self.labels))
         _check(self)
 
     @property
+    def prometheus_type(self) -> FamilyType:
+        """The type that /metrics shows."""
+        return _TYPES.get(self.kind, "gauge")
+
+    @property
     def is_counter(self) -> bool:
+        """Whether it is a monotonic sum."""
         return self.kind in (Kind.COUNTER, Kind.OBSERVABLE_COUNTER)
 
     @property
     def is_observable(self) -> bool:
-        """Read by a callback when collected, not recorded."""
+        """Whether a callback returns its values at each collect."""
         return self.kind in (Kind.INFO, Kind.OBSERVABLE_COUNTER, Kind.OBSERVABLE_GAUGE)
 
     def attributes(self, values: Sequence[str]) -> dict[str, str]:
-        """A series' attributes by its values in key order: an optional label without a value is left out."""
-        if self._plain:
+        """Returns a series' attributes from its label values in key order. Optional labels without a value are left out."""
+        if self._text_only:
             return dict(zip(self.keys, values, strict=True))
         return {label.key: label.attribute(value) for label, value in zip(self.labels, values, strict=True) if value}
 
     def label(self, key: str) -> Label:
-        """The label of that key; ``KeyError`` where the metric has none such."""
+        """Returns the label of a key.
+
+        Raises:
+            KeyError: The metric has no such label.
+        """
         for label in self.labels:
             if label.key == key:
                 return label
         raise KeyError(f"{self.prometheus_name} has no label {key!r}, it has {', '.join(self.keys) or 'none'}")
-
-
-def _prometheus_name(metric: Metric) -> str:
-    base = re.sub(r"_+", "_", re.sub(r"[^a-zA-Z0-9_:]", "_", metric.name))
-    word = _UNIT_WORDS.get(metric.unit, "")
-    if word and not base.endswith(f"_{word}"):
-        base = f"{base}_{word}"
-    return f"{base}_total" if metric.is_counter else base
 
 
 def _check(metric: Metric) -> None:
@@ -128,7 +156,7 @@ def _check(metric: Metric) -> None:
 
 
 def counter(name: str, unit: str, help: str, *labels: Label, recorded_in: str = "") -> Metric:
-    """A monotonic sum."""
+    """Defines a monotonic sum."""
     return Metric(name, Kind.COUNTER, unit, help, labels, recorded_in=recorded_in)
 
 
@@ -140,24 +168,28 @@ def up_down_counter(
     multiprocess_mode: MultiprocessMode = MultiprocessMode.SUM,
     recorded_in: str = "",
 ) -> Metric:
-    """A sum that goes up and down; a gauge in Prometheus."""
+    """Defines a sum that goes up and down; a gauge in Prometheus."""
     return Metric(name, Kind.UP_DOWN_COUNTER, unit, help, labels, multiprocess_mode=multiprocess_mode, recorded_in=recorded_in)
 
 
 def histogram(name: str, unit: str, help: str, *labels: Label, bounds: Sequence[float], recorded_in: str = "") -> Metric:
-    """A histogram with explicit upper bounds, in ``unit``."""
+    """Defines a histogram with explicit upper bounds, in ``unit``."""
     return Metric(name, Kind.HISTOGRAM, unit, help, labels, tuple(float(b) for b in bounds), recorded_in=recorded_in)
 
 
 def info(name: str, help: str, *labels: Label, recorded_in: str = "") -> Metric:
-    """Facts about the service: an OpenMetrics info, a gauge of 1 elsewhere. The instrument's name ends in ``.info``."""
+    """Defines facts about the service: an OpenMetrics info, a gauge of 1 elsewhere.
+
+    Raises:
+        CatalogueError: ``name`` does not end in ``.info``.
+    """
     if not name.endswith(".info"):
         raise CatalogueError(f"{name}: the name of an info ends in .info")
     return Metric(name, Kind.INFO, "", help, labels, multiprocess_mode=MultiprocessMode.FIRST, recorded_in=recorded_in)
 
 
 def observable_counter(name: str, unit: str, help: str, *labels: Label, recorded_in: str = "") -> Metric:
-    """A monotonic sum that is kept elsewhere and read when collected."""
+    """Defines a monotonic sum that callbacks return at each collect."""
     return Metric(name, Kind.OBSERVABLE_COUNTER, unit, help, labels, recorded_in=recorded_in)
 
 
@@ -169,12 +201,22 @@ def observable_gauge(
     multiprocess_mode: MultiprocessMode = MultiprocessMode.SUM,
     recorded_in: str = "",
 ) -> Metric:
-    """A value that is kept elsewhere and read when collected."""
+    """Defines a value that callbacks return at each collect."""
     return Metric(name, Kind.OBSERVABLE_GAUGE, unit, help, labels, multiprocess_mode=multiprocess_mode, recorded_in=recorded_in)
 
 
 class Catalogue(Sequence[Metric]):
-    """The list: every metric once. Building it raises ``CatalogueError`` where two entries clash."""
+    """A sequence of metrics that do not clash.
+
+    Args:
+        metrics: Each metric once.
+
+    Attributes:
+        by_name: The metrics by instrument name in lower case.
+
+    Raises:
+        CatalogueError: Two metrics have one instrument name, or share a name in Prometheus.
+    """
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
         self._metrics = tuple(metrics)
@@ -188,7 +230,7 @@ class Catalogue(Sequence[Metric]):
             if by_name.setdefault(metric.name.lower(), metric) is not metric:
                 first = by_name[metric.name.lower()]
                 raise CatalogueError(f"{metric.name} stands twice in the catalogue ({first.kind.value}, {metric.kind.value})")
-            for sample in _sample_names(metric):
+            for sample in metric.prometheus_samples:
                 if samples.setdefault(sample, metric) is not metric:
                     raise CatalogueError(f"{metric.name} and {samples[sample].name} both become {sample} in Prometheus")
         return by_name
@@ -205,14 +247,3 @@ class Catalogue(Sequence[Metric]):
     def __getitem__(self, index: slice) -> tuple[Metric, ...]: ...
     def __getitem__(self, index: int | slice) -> Metric | tuple[Metric, ...]:
         return self._metrics[index]
-
-
-def _sample_names(metric: Metric) -> Iterator[str]:
-    name = metric.prometheus_name
-    if metric.kind is Kind.HISTOGRAM:
-        yield from (name, f"{name}_bucket", f"{name}_sum", f"{name}_count")
-    elif metric.is_counter:
-        # The family's own name (without _total) is taken as well: no gauge may share it.
-        yield from (name, name.removesuffix("_total"))
-    else:
-        yield name

@@ -1,43 +1,96 @@
 """Label values made safe: closed domains checked, open ones bounded, the same for series and spans.
 
-A ``Domain`` is the live side of a ``metric.Label``: it remembers which values of an open label were admitted. It belongs to
-the label and not to one metric, so that every metric that uses the label, and the span beside it, agree on the value.
+A ``Domain`` belongs to a label and not to one metric, so that all metrics that use the label, and the span beside them, agree
+on the value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
 from math import prod
 from threading import Lock
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from telemetry._base.diagnostics import Diagnostics
 from telemetry.metric import telemetry_metrics
 from telemetry.metric.definition import Catalogue, Metric
 from telemetry.metric.label import INVALID, OTHER, CatalogueError, Label
-from telemetry.metric.label_text import shown, text_of
 
-__all__ = ["Domain", "Domains", "LabelError"]
+__all__ = ["Domain", "Domains", "LabelError", "LabelProblems", "SharedPlaces", "text_of"]
 
 _RESERVED = (OTHER, INVALID)
-UNKNOWN_KEY = "unknown"
-"""What stands for a label key that the metric does not have."""
+_UNKNOWN_KEY = "unknown"
+"""Stands in the diagnostics for label keys that the metric does not have."""
+
+LabelProblems = tuple[tuple[str, ...], ...]
+"""What was wrong with a label set, or over a limit: for each problem the key of its count (``Diagnostics.counter_of``)."""
 
 
 class LabelError(ValueError):
     """A label that is missing, unknown or outside its domain. Raised in strict mode only (tests, development)."""
 
 
-class Shared(Protocol):
-    """Gives out the places of a label for several workers (``prefork/admission.py``)."""
+def text_of(value: object) -> str | None:
+    """Returns the label value that ``value`` stands for.
+
+    Strings stand for themselves, enum members for their value, numbers and booleans for their JSON spelling, bytes for their
+    UTF-8 text.
+
+    Returns:
+        The text; None for None and for everything that has no UTF-8 text.
+    """
+    if type(value) is str and value.isascii():
+        return value
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "surrogateescape")
+    if isinstance(value, int | float):
+        try:
+            return str(value)
+        except ValueError:  # more digits than Python spells out
+            return None
+    if not isinstance(value, str):
+        return None
+    if not value.isascii():
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            return None
+    return str(value)
+
+
+def _shown(value: object) -> str:
+    """Returns at most 80 characters of the value's repr, for an error message."""
+    try:
+        text = repr(value)
+    except Exception as error:  # a label value may be any object
+        text = f"a {type(value).__name__} without a repr ({type(error).__name__})"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+class SharedPlaces(Protocol):
+    """Decides which values of a label several workers admit together (``prefork.shared_labels``)."""
 
     def reserve(self, domain: Domain, values: Iterable[str]) -> None:
-        """Ask for places for these values; those that got one are in the domain afterwards. Raises ``OSError``."""
+        """Asks for a place for each value; those that got one are in ``domain.admitted`` afterwards. Raises ``OSError``."""
 
 
 class Domain:
-    """The values of one label. ``known`` values never use up the limit of an open label."""
+    """The values of one label.
+
+    Args:
+        label: The label's definition.
+        known: Configured values of an open label; they are always admitted and do not count towards the limit.
+        limit: How many other values an open label admits; by default the label's own limit.
+
+    Raises:
+        CatalogueError: The limit is below 1.
+    """
 
     def __init__(self, label: Label, *, known: Collection[str] = (), limit: int | None = None) -> None:
         self.label = label
@@ -48,10 +101,11 @@ class Domain:
         self._match = label.pattern.fullmatch if label.pattern is not None else None
         self.known = frozenset(known if label.is_open else label.values) | ({""} if label.optional else frozenset())
         self.admitted = set(self.known)
-        """The values that keep series of their own now: the known ones and those that took a place under the limit."""
+        """The values that have series of their own: the known ones, and others up to the limit."""
         self.capacity = len(self.known) + (self.limit if label.is_open else 0)
-        self.shared: Shared | None = None
-        """Who gives out the places where several workers share them."""
+        """How many values can be admitted."""
+        self.shared: SharedPlaces | None = None
+        """Set where several workers admit values together."""
 
     @property
     def size(self) -> int:
@@ -60,11 +114,11 @@ class Domain:
 
     @property
     def discovered(self) -> frozenset[str]:
-        """The values that took a place under the limit so far."""
+        """The admitted values that are not known ones."""
         return frozenset(self.admitted) - self.known
 
     def admit(self, value: object) -> str:
-        """The value's bounded form: itself, ``other`` (the limit is reached) or ``invalid`` (outside the domain)."""
+        """Returns the value itself, ``other`` (the limit is reached) or ``invalid`` (outside the domain)."""
         text = value if value.__class__ is str and value.isascii() else text_of(value)
         if text is None or text == INVALID:
             return INVALID
@@ -74,12 +128,12 @@ class Domain:
             return INVALID
         if text == OTHER or len(self.admitted) >= self.capacity:
             return OTHER
-        return self._place(text)
+        return self._admit_new(text)
 
     def overflows(self, value: object) -> bool:
-        """Whether ``value`` is text of the domain that finds no room: the quick question of a flood of labels.
+        """Returns whether ``value`` certainly becomes ``other`` because the limit is reached.
 
-        What is asked here may also be left to ``admit``; False says nothing.
+        This is cheaper than ``admit`` in a flood of new values. False says nothing: ``admit`` decides.
         """
         return (
             value.__class__ is str
@@ -91,46 +145,56 @@ class Domain:
             and self._match(value) is not None
         )
 
-    def _place(self, text: str) -> str:
+    def _admit_new(self, text: str) -> str:
         if self.shared is None:
             self.admit_all([text])
         else:
             try:
                 self.shared.reserve(self, [text])
-            except OSError:  # nobody can tell whether there is a place left
+            except OSError:  # whether a place is left is not known
                 return OTHER
         return text if text in self.admitted else OTHER
 
     def admit_all(self, values: Iterable[str]) -> None:
-        """Give these values places, in their order, as far as there is room."""
+        """Admits these values in their order, up to the capacity."""
         with self._lock:
             for value in values:
                 if self._match is not None and self._match(value) and len(self.admitted) < self.capacity:
                     self.admitted.add(value)
 
     def reset_after_fork(self) -> None:
-        """In a forked child: no lock of a thread that is not here any more."""
+        """Replaces the lock in a forked child: a thread that is not there may have held it."""
         self._lock = Lock()
 
     def allowed(self) -> str:
-        """What the domain takes, for an error message."""
+        """Returns a description of the domain for an error message."""
         if not self.label.is_open:
             return f"one of {', '.join(self.label.values)}"
         return f"text that matches {self.label.pattern.pattern}" if self.label.pattern else "text"
 
 
-LabelProblems = tuple[tuple[str, ...], ...]
-"""What was wrong with a set of labels, or over a limit: for each the key of its counter (``Diagnostics.counter_of``)."""
+class _Slot(NamedTuple):
+    """A label of a metric, with what ``resolve_values`` needs of it."""
 
-_Place = tuple[int, set[str], Domain, LabelProblems, LabelProblems]
-"""A label of a metric: its position, the values taken, their domain, and its troubles: over the limit, invalid."""
+    position: int
+    admitted: set[str]
+    domain: Domain
+    overflow: LabelProblems
+    invalid: LabelProblems
 
 
 class Domains:
-    """The domains of a catalogue's labels, and the one place that turns given labels into bounded ones.
+    """The domains of a catalogue's labels; turns the labels that a caller gives into bounded ones.
 
-    ``known``: label key -> configured values. ``limits``: label key -> how many other values keep a series. ``strict``: wrong
-    labels raise ``LabelError``; else they are logged once, counted, and kept under ``invalid``.
+    Args:
+        catalogue: The metrics whose labels are bounded.
+        diagnostics: Counts and logs wrong labels.
+        known: Configured values by label key.
+        limits: How many other values an open label admits, by label key.
+        strict: Wrong labels raise ``LabelError``. Otherwise they are logged once, counted, and recorded under ``invalid``.
+
+    Raises:
+        CatalogueError: ``known`` or ``limits`` names a label that the catalogue does not have, or a limit is below 1.
     """
 
     def __init__(
@@ -153,35 +217,38 @@ class Domains:
             for label in metric.labels:
                 if label not in self._domains:
                     self._domains[label] = Domain(label, known=known.get(label.key, ()), limit=limits.get(label.key))
-        # By the metric's name, since hashing a whole definition for each measurement is dear.
-        self._of_metric = {m.name: tuple(self._place_of(m, n) for n in range(len(m.labels))) for m in catalogue}
+        # By the metric's name: hashing a whole definition for each measurement is expensive.
+        self._slots = {m.name: tuple(self._slot(m, n) for n in range(len(m.labels))) for m in catalogue}
 
-    def _place_of(self, metric: Metric, position: int) -> _Place:
+    def _slot(self, metric: Metric, position: int) -> _Slot:
         domain = self._domains[metric.labels[position]]
-        counted = (metric.prometheus_name, domain.label.key)
-        return (
-            position,
-            domain.admitted,
-            domain,
-            ((telemetry_metrics.OVERFLOW.name, *counted),),
-            ((telemetry_metrics.INVALID.name, *counted),),
-        )
+        labels = (metric.prometheus_name, domain.label.key)
+        overflow, invalid = telemetry_metrics.OVERFLOW.name, telemetry_metrics.INVALID.name
+        return _Slot(position, domain.admitted, domain, ((overflow, *labels),), ((invalid, *labels),))
 
     def __iter__(self) -> Iterator[Domain]:
         return iter(self._domains.values())
 
     def of(self, label: Label) -> Domain:
-        """The domain of one of the catalogue's labels."""
+        """Returns the domain of one of the catalogue's labels."""
         return self._domains[label]
 
-    def series(self, metric: Metric) -> int:
-        """How many series the metric can have."""
-        return prod(place[2].size for place in self._of_metric[metric.name])
+    def series_limit(self, metric: Metric) -> int:
+        """Returns how many series the metric can have."""
+        return prod(slot.domain.size for slot in self._slots[metric.name])
 
     def resolve(self, metric: Metric, given: Mapping[str, object]) -> tuple[tuple[str, ...], LabelProblems]:
-        """The bounded values in the metric's key order, and what to count for each measurement that is kept under them.
+        """Bounds the labels of a metric's series.
 
-        Raises ``LabelError`` in strict mode; else what is wrong is logged once.
+        Args:
+            metric: One of the catalogue's metrics.
+            given: Label values by key.
+
+        Returns:
+            The bounded values in the metric's key order, and what to count for each measurement recorded under them.
+
+        Raises:
+            LabelError: A label is missing, unknown or outside its domain, in strict mode.
         """
         given = {label.key: "" for label in metric.labels if label.optional} | dict(given)
         wrong = self.check_keys(metric, given)
@@ -189,41 +256,48 @@ class Domains:
         return values, wrong + problems
 
     def resolve_values(self, metric: Metric, given: Sequence[object]) -> tuple[tuple[str, ...], LabelProblems]:
-        """``resolve`` for values that stand in the metric's key order already, one a key."""
+        """Does the same as ``resolve`` for one value a key, in the metric's key order."""
         values: list[Any] = list(given)
         problems: LabelProblems = ()
-        for position, admitted, domain, over, wrong in self._of_metric[metric.name]:
+        for position, admitted, domain, overflow, invalid in self._slots[metric.name]:
             raw = given[position]
             if raw.__class__ is str and raw in admitted:
                 continue
             if domain.overflows(raw):
                 values[position] = OTHER
-                problems += over
+                problems += overflow
                 continue
             values[position] = value = domain.admit(raw)
             if value is OTHER and raw != OTHER:
-                problems += over
+                problems += overflow
             elif value is INVALID and raw != INVALID:
                 key = domain.label.key
-                self._complain(metric, key, f"{key} must be {domain.allowed()}; it is {shown(raw)}")
-                problems += wrong
+                self._complain(metric, key, f"{key} must be {domain.allowed()}; it is {_shown(raw)}")
+                problems += invalid
         return tuple(values), problems
 
-    def bound(self, metric: Metric, given: Mapping[str, object]) -> tuple[str, ...]:
-        """The values of ``resolve`` for one measurement, its troubles counted."""
+    def admit(self, metric: Metric, given: Mapping[str, object]) -> tuple[str, ...]:
+        """Returns the values of ``resolve`` for one measurement, and counts its problems."""
         return self._counted(*self.resolve(metric, given))
 
-    def bound_values(self, metric: Metric, given: Sequence[object]) -> tuple[str, ...]:
-        """``bound`` for values that stand in the metric's key order already, one a key."""
+    def admit_values(self, metric: Metric, given: Sequence[object]) -> tuple[str, ...]:
+        """Does the same as ``admit`` for one value a key, in the metric's key order."""
         return self._counted(*self.resolve_values(metric, given))
 
     def _counted(self, values: tuple[str, ...], problems: LabelProblems) -> tuple[str, ...]:
-        for diagnostics in problems:
-            self._diagnostics.counter_of(diagnostics).increment()
+        for problem in problems:
+            self._diagnostics.counter_of(problem).increment()
         return values
 
     def check_keys(self, metric: Metric, given: Mapping[str, object]) -> LabelProblems:
-        """A trouble for each key that is missing, and one for those that the metric does not have. Raises in strict mode."""
+        """Compares the given keys with the metric's.
+
+        Returns:
+            One problem for each missing key, and one for all keys that the metric does not have.
+
+        Raises:
+            LabelError: A key is missing or unknown, in strict mode.
+        """
         if len(given) == len(metric.keys) and all(key in metric.keys for key in given):
             return ()
         wanted = f"the label keys are {', '.join(metric.keys) or 'none'}"
@@ -234,8 +308,8 @@ class Domains:
                 problems.append((telemetry_metrics.INVALID.name, metric.prometheus_name, key))
         if any(key not in metric.keys for key in given):
             extra = ", ".join(sorted(str(key) for key in given if key not in metric.keys))
-            self._complain(metric, UNKNOWN_KEY, f"no label {extra}; {wanted}")
-            problems.append((telemetry_metrics.INVALID.name, metric.prometheus_name, UNKNOWN_KEY))
+            self._complain(metric, _UNKNOWN_KEY, f"no label {extra}; {wanted}")
+            problems.append((telemetry_metrics.INVALID.name, metric.prometheus_name, _UNKNOWN_KEY))
         return tuple(problems)
 
     def _complain(self, metric: Metric, key: str, message: str) -> None:

@@ -1,5 +1,6 @@
-"""Names: OpenTelemetry's instrument names, units and attribute keys as Prometheus spells them.
+"""Names in Prometheus: of metrics, from their OpenTelemetry name and unit, and of label keys.
 
+Catalogue, dashboards and exposition all name their metrics here, so that a query names what /metrics shows.
 https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/#metric-metadata-1
 """
 
@@ -8,25 +9,25 @@ from __future__ import annotations
 import re
 from enum import Enum
 from functools import lru_cache
+from typing import Literal, NamedTuple
 
-__all__ = ["Translation", "is_plain", "label_key", "metric_name", "unit_word"]
+__all__ = ["UNIT_WORDS", "FamilyName", "FamilyType", "Translation", "family_name", "is_plain", "label_key", "unit_word"]
+
+FamilyType = Literal["counter", "gauge", "histogram", "info"]
+"""Type of a metric in Prometheus."""
 
 
 class Translation(Enum):
     """How names are translated. The values are those of OpenTelemetry's ``translation_strategy``."""
 
     UNDERSCORES = "UnderscoreEscapingWithSuffixes"
-    """Underscores for what Prometheus did not always allow, unit and ``_total`` appended. Whatever the scraper would
-    accept.
-    """
+    """Underscores for other characters than letters, digits and ``_:``; unit and ``_total`` appended; for every scraper."""
     UNDERSCORES_WITHOUT_SUFFIXES = "UnderscoreEscapingWithoutSuffixes"
-    """Underscores, but neither unit nor ``_total`` (OpenMetrics demands ``_total``: there a counter keeps it)."""
+    """Underscores, but neither unit nor ``_total`` (a counter keeps ``_total`` in OpenMetrics, which demands it)."""
     UTF8 = "NoUTF8EscapingWithSuffixes"
-    """Names as they are, with suffixes, for a scraper that accepts ``escaping=allow-utf-8``; as ``UNDERSCORES`` for
-    others.
-    """
+    """Unchanged names with suffixes for a scraper that accepts ``escaping=allow-utf-8``; ``UNDERSCORES`` for others."""
     NONE = "NoTranslation"
-    """Names as they are, without suffixes, where accepted; as ``UNDERSCORES_WITHOUT_SUFFIXES`` for others."""
+    """Unchanged names without suffixes where accepted; ``UNDERSCORES_WITHOUT_SUFFIXES`` for others."""
 
     @property
     def suffixes(self) -> bool:
@@ -39,7 +40,7 @@ class Translation(Enum):
         return self in (Translation.UTF8, Translation.NONE)
 
 
-_UNITS = {
+UNIT_WORDS = {
     "d": "days",
     "h": "hours",
     "min": "minutes",
@@ -68,37 +69,80 @@ _UNITS = {
     "1": "ratio",
     "%": "percent",
 }
+"""Word in a Prometheus name by UCUM unit. Other units are spelled as they are, without special characters."""
 _PER = {"s": "second", "m": "minute", "min": "minute", "h": "hour", "d": "day", "w": "week", "mo": "month", "y": "year"}
 
+_SUFFIXES: dict[FamilyType, tuple[str, ...]] = {
+    "counter": ("", "_total", "_created"),
+    "gauge": ("",),
+    "histogram": ("", "_bucket", "_sum", "_count", "_created"),
+    "info": ("", "_info"),
+}
 _ANNOTATION = re.compile(r"\{[^}]*\}")
 _PLAIN_METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _PLAIN_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
-def is_plain(name: str, *, label: bool = False) -> bool:
-    """Whether every Prometheus ever accepts the name without quotes."""
-    return (_PLAIN_LABEL if label else _PLAIN_METRIC).fullmatch(name) is not None
+class FamilyName(NamedTuple):
+    """What a metric is called in Prometheus.
+
+    Attributes:
+        family: Name of the family in OpenMetrics, without ``_total`` and ``_info``.
+        text: Name of the family in the text format 0.0.4, and of its samples (a histogram's have a suffix).
+        unit: OpenMetrics unit; empty where ``family`` does not end in it, as OpenMetrics demands.
+        samples: Every name that belongs to the family: no other family may use one of them.
+    """
+
+    family: str
+    text: str
+    unit: str
+    samples: tuple[str, ...]
 
 
-def _underscores(name: str, keep: str = "") -> str:
-    """Other characters become ``_``, several in a row one, and a digit in front gets one before it."""
-    name = re.sub(rf"[^a-zA-Z0-9{keep}]+", "_", name)
-    return f"_{name}" if not name or name[0].isdigit() else name
+def family_name(
+    name: str, unit: str, type_: FamilyType, translation: Translation = Translation.UNDERSCORES, *, utf8: bool = False
+) -> FamilyName:
+    """Returns what a metric is called in Prometheus.
+
+    Args:
+        name: The OpenTelemetry instrument's name, in lower case as the SDK keeps it.
+        unit: The instrument's unit (UCUM), such as ``s``, ``By/s`` or ``{request}``.
+        type_: The family's type.
+        translation: How names are translated.
+        utf8: Whether the scraper accepts UTF-8 names.
+    """
+    if not utf8:
+        name = _underscores(name, keep=":")
+    total = name.endswith("_total")
+    base = (name.removesuffix("_total") or name) if type_ == "counter" else name
+    word = unit_word(unit)
+    if translation.suffixes and word and not _ends_in(base, word):
+        base = f"{base.removesuffix('_')}_{word}"
+    text = base
+    if type_ == "info":
+        base = base.removesuffix("_info").removesuffix(".info") or base
+        text = f"{base}_info"
+    elif type_ == "counter" and (translation.suffixes or total):
+        text = f"{base}_total"
+    shown_unit = word if type_ != "info" and word and is_plain(word) and base.endswith(f"_{word}") else ""
+    return FamilyName(base, text, shown_unit, tuple(base + suffix for suffix in _SUFFIXES[type_]))
+
+
+def _ends_in(name: str, word: str) -> bool:
+    return name == word or name.endswith(("_" + word, "." + word))
 
 
 @lru_cache(maxsize=1024)
 def unit_word(unit: str) -> str:
-    """The unit's word in a name: ``s`` -> ``seconds``, ``By/s`` -> ``bytes_per_second``, ``1`` -> ``ratio``,
-    ``{call}`` -> nothing.
-    """
+    """Returns the unit's word in a name: ``s`` -> ``seconds``, ``By/s`` -> ``bytes_per_second``, ``{call}`` -> nothing."""
     unit = _ANNOTATION.sub("", unit).strip()
-    if unit in _UNITS:
-        return _UNITS[unit]
+    if unit in UNIT_WORDS:
+        return UNIT_WORDS[unit]
     top, slash, bottom = unit.partition("/")
     if not slash:
         return _bare(unit)
     below = _PER.get(bottom, _bare(bottom))
-    above = "" if top == "1" else _UNITS.get(top, _bare(top))
+    above = "" if top == "1" else UNIT_WORDS.get(top, _bare(top))
     return "_".join(part for part in (above, f"per_{below}" if below else "") if part)
 
 
@@ -106,25 +150,20 @@ def _bare(text: str) -> str:
     return re.sub(r"[^a-zA-Z0-9]+", "_", text).strip("_")
 
 
-def metric_name(name: str, unit: str, translation: Translation, *, utf8: bool, counter: bool) -> str:
-    """The family's name, unit suffix included; ``_total`` of a counter is left off, for its samples to carry."""
-    if not utf8:
-        name = _underscores(name, keep=":")
-    if not translation.suffixes:
-        return name.removesuffix("_total") if counter else name
-    if counter:
-        name = name.removesuffix("_total") or name
-    word = unit_word(unit)
-    return f"{name.removesuffix('_')}_{word}" if word and not _has(name, word) else name
+def _underscores(name: str, keep: str = "") -> str:
+    """Turns each run of other characters into one ``_``, and puts one before a leading digit."""
+    name = re.sub(rf"[^a-zA-Z0-9{keep}]+", "_", name)
+    return f"_{name}" if not name or name[0].isdigit() else name
 
 
-def _has(name: str, word: str) -> bool:
-    return name == word or name.endswith(("_" + word, "." + word))
+def is_plain(name: str, *, label: bool = False) -> bool:
+    """Returns whether every version of Prometheus accepts the name of a metric or label without quotes."""
+    return (_PLAIN_LABEL if label else _PLAIN_METRIC).fullmatch(name) is not None
 
 
 @lru_cache(maxsize=4096)
 def label_key(key: str, *, utf8: bool) -> str:
-    """The label's key; ``le``, which the buckets need, becomes ``exported_le``."""
+    """Returns an attribute's key as a label key; ``le``, which the buckets need, becomes ``exported_le``."""
     if not utf8 or not key:
         key = _underscores(key)
     return f"exported_{key}" if key in ("le", "__name__") else key

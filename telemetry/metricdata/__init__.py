@@ -1,1 +1,1 @@
-"""Streams of series with their states: what the SDK has recorded, as a scrape or a worker's snapshot reads it."""
+"""Streams of series with their states: what a scrape, or the snapshot of a worker, shows of the SDK's data."""

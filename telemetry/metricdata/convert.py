@@ -1,4 +1,4 @@
-"""The public way in: ``MetricsData``, as ``MetricReader.collect`` delivers it, as streams."""
+"""The SDK's public ``MetricsData``, as ``MetricReader.collect`` delivers it, as streams."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, Stream,
 
 __all__ = ["DeltaError", "MetricsDataConverter", "exemplar_point", "exponential_state", "keep_newest"]
 
-_MOST_EXPONENTIAL_EXEMPLARS = 40
+_MAX_EXPONENTIAL_EXEMPLARS = 40
 
 
 class DeltaError(ValueError):
-    """A point with delta temporality: Prometheus wants totals since the start, and these are differences."""
+    """A point has delta temporality: Prometheus needs totals since the start, and these are differences."""
 
     def __init__(self, metric: str) -> None:
         super().__init__(f"{metric} has delta temporality; a Prometheus reader needs cumulative points")
 
 
 def exemplar_point(exemplar: Exemplar) -> ExemplarPoint:
-    """The SDK's exemplar, without what a series has anyway."""
+    """Returns the SDK's exemplar without the attributes that its series has."""
     return ExemplarPoint(
         exemplar.value, exemplar.time_unix_nano, exemplar.trace_id, exemplar.span_id, exemplar.filtered_attributes or None
     )
 
 
 def exponential_state(point: ExponentialHistogramDataPoint) -> ExponentialState:
-    """The point's state; minimum and maximum have no place in Prometheus."""
+    """Returns the point's state. Minimum and maximum are left out: Prometheus has no samples for them."""
     return ExponentialState(
         point.scale,
         point.sum,
@@ -55,13 +55,19 @@ def exponential_state(point: ExponentialHistogramDataPoint) -> ExponentialState:
 
 
 def keep_newest(stream: Stream, index: int, points: Iterable[ExemplarPoint]) -> None:
-    """Put exemplars in their buckets, each staying until a newer one takes its place. Streams of gauges keep none."""
+    """Puts exemplars of a series into its buckets, each until a newer one replaces it. Gauges keep none.
+
+    Args:
+        stream: The stream whose ``exemplars`` change.
+        index: Position of the series in the stream.
+        points: The new exemplars, in any order.
+    """
     if stream.kind is StreamKind.GAUGE:
         return
     if stream.kind is StreamKind.EXPONENTIAL:
         known = [point for point in stream.exemplars.get(index, ()) if point is not None]
         known = sorted({*map(_hashable, (*known, *points))}, key=lambda point: point.time_unix_nano)
-        stream.exemplars[index] = known[-_MOST_EXPONENTIAL_EXEMPLARS:]
+        stream.exemplars[index] = known[-_MAX_EXPONENTIAL_EXEMPLARS:]
         return
     kept = list(stream.exemplars.get(index) or [None] * (len(stream.bounds) + 1))
     for point in points:
@@ -77,20 +83,32 @@ def _hashable(point: ExemplarPoint) -> ExemplarPoint:
 
 
 class MetricsDataConverter:
-    """The streams of one source of ``MetricsData``, kept from one collect to the next. The reader's lock guards it."""
+    """Keeps the streams of one source of ``MetricsData`` from one collect to the next. The caller serializes the calls.
+
+    Attributes:
+        resource: The resource of the last data.
+        streams: All streams so far: those of the last data in their order, then the others.
+    """
 
     def __init__(self) -> None:
         self.resource: Resource | None = None
         self.streams: list[Stream] = []
-        self._found: dict[tuple[Any, ...], Stream] = {}
+        self._by_identity: dict[tuple[Any, ...], Stream] = {}
         self._positions: dict[Stream, dict[Any, int]] = {}
         self._latest = 0
 
     def update(self, data: MetricsData | None, exemplars: bool = True) -> list[Stream]:
-        """Take over the numbers of ``data``; what it does not hold is not there this time. Streams in the order of
-        ``data``.
+        """Takes over the states of newer data. A series that the data do not have has no state until it comes back.
 
-        Raises ``DeltaError`` for a point that is no total. Data older than the last are not shown.
+        Args:
+            data: What the SDK collected. Data older than the last are ignored, so that no counter falls.
+            exemplars: Whether to take over exemplars.
+
+        Returns:
+            ``streams``.
+
+        Raises:
+            DeltaError: A point has delta temporality.
         """
         metrics = list(_metrics(data))
         time = max((point.time_unix_nano for _, metric in metrics for point in metric.data.data_points), default=self._latest)
@@ -112,12 +130,12 @@ class MetricsDataConverter:
         points = metric.data.data_points
         bounds = tuple(points[0].explicit_bounds) if kind is StreamKind.HISTOGRAM and points else ()  # type: ignore[union-attr]
         key = (scope, metric.name, metric.description, metric.unit, kind, bounds)
-        # Two Views may make two streams that are alike in all of this: the n-th is the n-th in the next data, too.
+        # Two Views may make two streams with the same key: the n-th of them is the n-th in the next data as well.
         seen[key] = seen.get(key, 0) + 1
-        stream = self._found.get((*key, seen[key]))
+        stream = self._by_identity.get((*key, seen[key]))
         if stream is None:
             stream = Stream(scope, metric.name, metric.description or "", metric.unit or "", kind, bounds)
-            self._found[(*key, seen[key])] = stream
+            self._by_identity[(*key, seen[key])] = stream
         positions = self._positions.setdefault(stream, {})
         for point in points:
             index = _position(stream, positions, point)
@@ -154,7 +172,10 @@ def _state(point: Any, kind: StreamKind) -> Any:
 
 
 def _position(stream: Stream, positions: dict[Any, int], point: Any) -> int:
-    """The series' place in its stream. The SDK hands out the same attributes object each time; others need not."""
+    """Returns the position of the point's series in the stream; adds the series if it is new.
+
+    The SDK delivers the same attributes object each time; other producers need not.
+    """
     attributes: Mapping[str, Any] = point.attributes or {}
     index = positions.get(id(attributes))
     if index is not None and stream.attributes[index] is attributes:
@@ -170,7 +191,7 @@ def _position(stream: Stream, positions: dict[Any, int], point: Any) -> int:
 
 
 def _identity(value: Any) -> Any:
-    """Equal for equal attributes only: ``1``, ``1.0`` and ``True`` are three."""
+    """Returns a key that is equal for equal attributes only: ``1``, ``1.0`` and ``True`` differ."""
     if isinstance(value, Mapping):
         return tuple(sorted((str(key), _identity(item)) for key, item in value.items()))
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):

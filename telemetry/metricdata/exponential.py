@@ -1,9 +1,8 @@
-"""Exponential histograms as explicit buckets, for the two text formats that have no others.
+"""Exponential histograms as explicit buckets, the only ones that the text formats have.
 
-Bucket ``i`` of scale ``s`` ends at ``2**((i+1) * 2**-s)``. That bound is computed to the last bit: the float nearest
-to the real number. A negative bucket excludes its upper end, ``le`` includes it: a value that lies exactly on a
-negative bound is counted one bucket further up. Bounds change when the SDK rescales; what never changes is the sum,
-the count and ``+Inf``.
+Bucket ``i`` of scale ``s`` ends at ``2**((i+1) * 2**-s)``. The bound is the float nearest to that real number. A negative
+bucket excludes its upper end, while ``le`` includes it: a value exactly on a negative bound is counted one bucket further up.
+Bounds change when the SDK rescales; sum, count and ``+Inf`` do not.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _EXACT = Context(prec=60)
 
 @lru_cache(maxsize=8192)
 def upper_bound(index: int, scale: int) -> float:
-    """``2**((index+1) * 2**-scale)``, correctly rounded; infinity where it is larger than every float."""
+    """Returns ``2**((index+1) * 2**-scale)``, correctly rounded; infinity where it is larger than every float."""
     exponent = index + 1
     if scale <= 0:
         whole, root = exponent << -scale, Decimal(1)
@@ -42,26 +41,26 @@ def upper_bound(index: int, scale: int) -> float:
 
 
 def explicit(state: ExponentialState) -> tuple[list[float], list[int]]:
-    """Upper bounds (without infinity) and counts per bucket, one more than there are bounds."""
+    """Returns the upper bounds (without infinity) and the counts of the buckets, one more than there are bounds."""
     bounds: list[float] = []
     counts: list[int] = []
-    waiting = 0
+    pending = 0
     for bound, count in _buckets(state):
-        waiting += count
+        pending += count
         if bound == inf or (bounds and bound <= bounds[-1]):
-            # Two ends so near that they are one float: their counts belong to the same bucket.
+            # Two bounds are the same float: their counts belong to the same bucket.
             if bound != inf:
-                counts[-1] += waiting
-                waiting = 0
+                counts[-1] += pending
+                pending = 0
             continue
         bounds.append(bound)
-        counts.append(waiting)
-        waiting = 0
-    return bounds, [*counts, waiting]
+        counts.append(pending)
+        pending = 0
+    return bounds, [*counts, pending]
 
 
 def add_exponential(first: ExponentialState, second: ExponentialState) -> ExponentialState:
-    """Both in one, at the coarser of their scales: a bucket of a scale is two of the next finer one, exactly.
+    """Returns the sum of two histograms at the coarser of their scales: one bucket is exactly two of the next finer scale.
 
     https://opentelemetry.io/docs/specs/otel/metrics/data-model/#exponentialhistogram
     """
@@ -70,16 +69,16 @@ def add_exponential(first: ExponentialState, second: ExponentialState) -> Expone
         scale,
         first.sum + second.sum,
         first.zero_count + second.zero_count,
-        *_joined(scale, *((s.scale, s.positive_offset, s.positive) for s in (first, second))),
-        *_joined(scale, *((s.scale, s.negative_offset, s.negative) for s in (first, second))),
+        *_added(scale, *((s.scale, s.positive_offset, s.positive) for s in (first, second))),
+        *_added(scale, *((s.scale, s.negative_offset, s.negative) for s in (first, second))),
     )
 
 
-def _joined(scale: int, *sides: tuple[int, int, Sequence[int]]) -> tuple[int, Sequence[int]]:
-    """Offset and counts of these (scale, offset, counts) at ``scale``."""
+def _added(scale: int, *sides: tuple[int, int, Sequence[int]]) -> tuple[int, Sequence[int]]:
+    """Returns offset and counts, at ``scale``, of the sum of these (scale, offset, counts)."""
     counts: dict[int, int] = {}
-    for finer, offset, given in sides:
-        for i, count in enumerate(given):
+    for finer, offset, side in sides:
+        for i, count in enumerate(side):
             if count:
                 index = (offset + i) >> (finer - scale)
                 counts[index] = counts.get(index, 0) + count
@@ -90,6 +89,7 @@ def _joined(scale: int, *sides: tuple[int, int, Sequence[int]]) -> tuple[int, Se
 
 
 def _buckets(state: ExponentialState) -> Iterator[tuple[float, int]]:
+    """Yields upper bound and count of each bucket, in rising order."""
     first, negative = _trim(state.negative_offset, state.negative)
     for i in range(len(negative) - 1, -1, -1):
         yield -upper_bound(first + i - 1, state.scale) or 0.0, negative[i]
@@ -103,7 +103,7 @@ def _buckets(state: ExponentialState) -> Iterator[tuple[float, int]]:
 
 
 def _trim(offset: int, counts: Sequence[int]) -> tuple[int, Sequence[int]]:
-    """Without the empty buckets at either end."""
+    """Drops the empty buckets at either end."""
     filled = [i for i, count in enumerate(counts) if count]
     if not filled:
         return offset, ()

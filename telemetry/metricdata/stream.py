@@ -1,9 +1,9 @@
-"""The seam between collecting and encoding: streams of series with their states, free of both SDK objects and text.
+"""Streams of series with their states: the data between collecting and encoding.
 
-``collect -> Snapshot -> families -> text``. Whatever can make a ``Snapshot`` is rendered by the same encoder: the SDK's
-state read directly (``telemetry._sdk.direct``), the public ``MetricsData`` (``points.py``), or the merged states of
-several processes. Whoever makes readings keeps one ``Stream`` object per stream for as long as it lives and only ever
-appends series to it: the encoder caches label text by stream and position.
+``collect -> Snapshot -> families -> text``. One encoder renders every ``Snapshot``: of the SDK's state read directly
+(``telemetry._sdk.direct``), of the public ``MetricsData`` (``convert``), and of the merged states of several processes. A
+producer of snapshots keeps one ``Stream`` object for each stream and only appends series to it: the encoder caches label text
+by stream and position.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ Exemplars = Mapping[int, Sequence["ExemplarPoint | None"]]
 
 
 class StreamKind(Enum):
-    """What the numbers of a stream are, which decides their type in Prometheus."""
+    """What the values of a stream are; decides their type in Prometheus."""
 
     COUNTER = "counter"
     """A monotonic cumulative sum."""
     GAUGE = "gauge"
-    """A last value, or a sum that also falls."""
+    """A last value, or a sum that goes up and down."""
     HISTOGRAM = "histogram"
     """Explicit buckets: states are ``HistogramState``."""
     EXPONENTIAL = "exponential histogram"
@@ -36,14 +36,21 @@ class StreamKind(Enum):
 
 
 class ExemplarPoint(NamedTuple):
-    """One measurement that stands for its bucket."""
+    """One measurement of a bucket, with its trace.
+
+    Attributes:
+        value: The measurement.
+        time_unix_nano: When it was made, in Unix nanoseconds.
+        trace_id: Its trace.
+        span_id: Its span.
+        attributes: The attributes of the measurement that the series does not have.
+    """
 
     value: float
     time_unix_nano: int
     trace_id: int | None
     span_id: int | None
     attributes: Attributes | None
-    """Attributes of the measurement that the series does not have."""
 
 
 HistogramState = tuple[Sequence[int], float]
@@ -51,8 +58,9 @@ HistogramState = tuple[Sequence[int], float]
 
 
 class ExponentialState(NamedTuple):
-    """An exponential histogram; ``positive[i]`` counts values in (base**(offset+i), base**(offset+i+1)], base =
-    2**2**-scale.
+    """An exponential histogram: ``positive[i]`` counts values in (base**(offset+i), base**(offset+i+1)].
+
+    The base is ``2**2**-scale``.
     """
 
     scale: int
@@ -69,8 +77,19 @@ State = float | HistogramState | ExponentialState
 
 @dataclass(slots=True, eq=False)
 class Stream:
-    """One metric of one scope as one View shows it. ``attributes``, ``starts`` and ``values`` run in parallel, a
-    series each.
+    """One metric of one scope as one View shows it.
+
+    Attributes:
+        scope: The instrumentation scope.
+        name: The metric's name.
+        description: Its help text.
+        unit: Its unit.
+        kind: What the values are.
+        bounds: Upper bounds of a ``HISTOGRAM``'s buckets, without infinity.
+        attributes: The attributes of each series.
+        starts: When each series began, in Unix nanoseconds.
+        values: The ``State`` of each series; None where the series has none at this collect.
+        exemplars: By position of the series, one exemplar a bucket (counters: one; exponential histograms: any number).
     """
 
     scope: InstrumentationScope
@@ -79,27 +98,27 @@ class Stream:
     unit: str
     kind: StreamKind
     bounds: Sequence[float] = ()
-    """Upper bounds of a ``HISTOGRAM``'s buckets, without infinity."""
     attributes: list[Attributes] = field(default_factory=list)
     starts: list[int | None] = field(default_factory=list)
-    """When each series began, in Unix nanoseconds."""
     values: list[Any] = field(default_factory=list)
-    """Each series' ``State`` at this reading; None: not there this time."""
     exemplars: dict[int, Sequence[ExemplarPoint | None]] = field(default_factory=dict)
-    """Position of the series -> one exemplar a bucket (a counter: one; exponential: any number, in any order)."""
 
     def slice(self, start: int, stop: int, *, exemplars: bool) -> tuple[Sequence[Any], Exemplars]:
-        """The states of some series, and the exemplars of (at least) these. The encoder asks for each series once a
-        scrape.
+        """Returns the states of some series, and the exemplars of at least these.
 
-        A stream may read its states only here (``telemetry._sdk.direct`` does): so a scrape of many series never
-        holds them all at once.
+        The encoder calls it once a scrape for each series. A stream may read its states here and not before
+        (``telemetry._sdk.live`` does), so that a scrape of many series never holds them all at once.
+
+        Args:
+            start: Position of the first series.
+            stop: Position after the last series.
+            exemplars: Whether exemplars are wanted.
         """
         return self.values[start:stop], self.exemplars if exemplars else {}
 
 
 class Snapshot(NamedTuple):
-    """Everything one scrape shows: the resource and the streams, in the order in which they are written."""
+    """Everything that one scrape shows: the resource, and the streams in the order in which they are written."""
 
     resource: Resource | None
     streams: Sequence[Stream]

@@ -1,4 +1,4 @@
-"""One line when a destination of pushed telemetry goes away and one when it is back, instead of the SDK's many."""
+"""Outages of a push destination: two log lines each, where the SDK's exporters log every failed try."""
 
 from __future__ import annotations
 
@@ -9,115 +9,98 @@ from threading import Event, local
 from typing import Any
 from weakref import WeakSet
 
-__all__ = ["Outage", "capture_logs"]
+__all__ = ["Outage"]
 
 _log = logging.getLogger(__name__)
 _EXPORTER_LOGGERS = (
     "opentelemetry.exporter.otlp.proto.grpc.exporter",
     "opentelemetry.exporter.otlp.proto.http.metric_exporter",
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "opentelemetry.sdk._shared_internal",  # the batch processor, whose queue is full during an outage
 )
-_QUEUE_LOGGER = "opentelemetry.sdk._shared_internal"
 _RETRY_NOTE = re.compile(r",? retrying in [\d.]+s\.?")
 _LONGEST_PAUSE = 5.0
-"""Seconds. While it lasts the queue must not overflow: 2,048 spans are ten seconds of twenty calls a second."""
+"""Seconds. The queue must not overflow during a pause: 2,048 spans are ten seconds of twenty calls a second."""
 
 
 class Outage:
-    """What is known of one destination: whether it takes what is sent, and what was lost while it did not."""
+    """Whether one destination takes a signal, and what was lost while it does not.
 
-    def __init__(self, what: str, endpoint: str) -> None:
-        self._what = what
+    Args:
+        signal: What is pushed, for the log: ``traces`` or ``metrics``.
+        endpoint: The destination's URL, for the log.
+        longest_pause: Seconds that ``back_off`` waits at most.
+    """
+
+    def __init__(self, signal: str, endpoint: str, longest_pause: float = _LONGEST_PAUSE) -> None:
+        self._signal = signal
         self._endpoint = endpoint
+        self._longest_pause = longest_pause
         self._failures = 0
         self._lost = 0
-        self.under_way = False
         self._stop = Event()
+        self.under_way = False
         _outages.add(self)
+        for name in _EXPORTER_LOGGERS:
+            logging.getLogger(name).addFilter(_capture)  # a logger takes the same filter once
 
     def run_export(self, export: Callable[[], Any], items: int) -> Any:
-        """Runs one export, takes the SDK's log lines about it, and tells the outage's beginning and end."""
-        _hearing.outage = self
+        """Runs one export of ``items`` and returns its result; the SDK's log lines about it become the outage's reason."""
+        _thread.outage = self
         try:
             result = export()
         except Exception as error:
-            self.begin(repr(error))
-            self._failed(items)
+            self._fail(items, repr(error))
             raise
         finally:
-            _hearing.outage = None
-        if getattr(result, "name", "") == "SUCCESS":
-            self._worked()
-        else:
-            self.begin("the export failed")
-            self._failed(items)
+            _thread.outage = None
+        if result.name != "SUCCESS":
+            self._fail(items, "the export failed")
+        elif self.under_way:
+            message = "%s reach %s again, %d were lost after %d failed exports"
+            _log.warning(message, self._signal, self._endpoint, self._lost, self._failures)
+            self.under_way = False
+            self._failures = 0
+            self._lost = 0
         return result
 
     def begin(self, reason: str) -> None:
-        """The destination did not take something; said once an outage."""
+        """Logs the beginning of an outage, once, for this reason."""
         if not self.under_way:
             self.under_way = True
-            text = _RETRY_NOTE.sub("", reason)
-            _log.warning("%s do not reach %s, trying on with growing pauses: %s", self._what, self._endpoint, text)
+            message = "%s do not reach %s, trying on with growing pauses: %s"
+            _log.warning(message, self._signal, self._endpoint, _RETRY_NOTE.sub("", reason))
 
     def back_off(self) -> None:
-        """Waits as long as the failures in a row ask for; at once when nothing failed or everything stops."""
+        """Waits before the next try: longer after each failure in a row, not at all after a success or ``stop_backoff``."""
         if self._failures:
-            self._stop.wait(min(2.0**self._failures, _LONGEST_PAUSE))
+            self._stop.wait(min(2.0 ** min(self._failures, 10), self._longest_pause))  # 2.0**1024 is no float any more
+
+    def stop_backoff(self) -> None:
+        """Ends the pause that is under way and lets no other begin: the process shuts down."""
+        self._stop.set()
 
     @property
     def given_up(self) -> bool:
-        """Whether everything stops while the destination is away: nothing more need be tried."""
+        """Whether the process shuts down during an outage: further tries would only hold it up."""
         return self.under_way and self._stop.is_set()
 
-    def stop_backoff(self) -> bool:
-        """From now on nothing waits; whether the destination is away."""
-        self._stop.set()
-        return self.under_way
-
-    def _failed(self, items: int) -> None:
+    def _fail(self, items: int, reason: str) -> None:
+        self.begin(reason)
         self._failures += 1
         self._lost += items
 
-    def _worked(self) -> None:
-        if self.under_way:
-            _log.warning(
-                "%s reach %s again, %d were lost after %d failed exports",
-                self._what,
-                self._endpoint,
-                self._lost,
-                self._failures,
-            )
-        self.under_way, self._failures, self._lost = False, 0, 0
 
-
-class _Hearing(local):
-    """The outage whose export runs in this thread."""
-
-    outage: Outage | None = None
-
-
-_hearing = _Hearing()
+_thread = local()
+"""Its ``outage`` is that of the export which runs in the thread."""
 _outages: WeakSet[Outage] = WeakSet()
 
 
 def _capture(record: logging.LogRecord) -> bool:
-    """A filter for the exporters' loggers: what they say of an export of ours becomes the outage's reason."""
-    outage = _hearing.outage
+    """Filter of the exporters' loggers: drops what they log about an export of ours, and a full queue in an outage."""
+    outage: Outage | None = getattr(_thread, "outage", None)
     if outage is None:
-        return True
+        return not (str(record.msg).startswith("Queue full") and any(each.under_way for each in list(_outages)))
     if record.levelno >= logging.WARNING:
         outage.begin(record.getMessage())
     return False
-
-
-def _capture_queue(record: logging.LogRecord) -> bool:
-    """A filter for the batch processor's logger: that its queue is full goes without saying during an outage."""
-    return not (str(record.msg).startswith("Queue full") and any(outage.under_way for outage in list(_outages)))
-
-
-def capture_logs() -> None:
-    """Hears the exporters from now on; again and again is no more than once."""
-    for name in _EXPORTER_LOGGERS:
-        logging.getLogger(name).addFilter(_capture)
-    logging.getLogger(_QUEUE_LOGGER).addFilter(_capture_queue)

@@ -1,4 +1,4 @@
-"""Series of each metric, and time and size of the last scrape, for a catalogue that has the rows ``DESCRIPTIVE``."""
+"""Metrics of the telemetry itself: the series of each metric, and time and size of the last scrape."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ __all__ = ["observe_self"]
 
 
 def observe_self(instruments: Mapping[str, Instrument[Any]], reader: PrometheusReader) -> None:
-    """Lets the descriptive instruments among ``instruments`` (by name) read from the others and from ``reader``."""
+    """Adds the callbacks of the rows ``DESCRIPTIVE``, as far as the catalogue has them.
+
+    Args:
+        instruments: All instruments of the catalogue, by their OpenTelemetry names.
+        reader: The reader whose scrapes are measured.
+    """
 
     def series() -> dict[tuple[str, ...], float]:
-        recorded = (i for i in instruments.values() if not isinstance(i, Info | Observed))
-        return {(i.metric.prometheus_name,): len(i.series()) for i in recorded}
+        recorded = (each for each in instruments.values() if not isinstance(each, Info | Observed))
+        return {(each.metric.prometheus_name,): len(each.series()) for each in recorded}
 
     callbacks: dict[str, ObservableCallback] = {
         telemetry_metrics.SERIES.name: series,

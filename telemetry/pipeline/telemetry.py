@@ -1,4 +1,4 @@
-"""One object a process: providers, readers, resource, instruments; started when it is built, ended by ``shutdown``."""
+"""``Telemetry``: one object a process with its providers, readers, resource and instruments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from threading import Lock
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from opentelemetry import trace
 from opentelemetry.metrics import MeterProvider as APIMeterProvider
@@ -36,16 +36,30 @@ __all__ = ["SCOPE", "Telemetry"]
 
 SCOPE = "agentos.telemetry"
 """Name of the meter and the tracer."""
+P = TypeVar("P", MeterProvider, TracerProvider)
 
 
 class Telemetry:
-    """The metrics of a catalogue, recorded through OpenTelemetry and served to Prometheus.
+    """The metrics of a catalogue, recorded through OpenTelemetry and served to Prometheus. It works from its construction on.
 
-    ``known`` and ``limits`` bound the open labels, by label key; ``max_series`` is how many series one metric may have at the
-    most. ``strict``: wrong labels raise. ``span_processors`` switch tracing on; without them, and without a ``tracer_provider``
-    of the host's, spans have ids but are not sampled. ``metric_readers`` are added beside the Prometheus reader, which shows
-    what ``select(scope name, instrument name)`` lets through. A host with a ``meter_provider`` of its own gives it, and adds
-    ``views(catalogue)`` and ``reader`` to it itself. With ``workers`` a scrape shows the totals of all workers of a run.
+    A host with a ``meter_provider`` of its own gives it, and adds ``views(catalogue)`` and ``reader`` to it itself.
+
+    Args:
+        catalogue: The metrics.
+        resource: What the process is; by default what ``OTEL_RESOURCE_ATTRIBUTES`` and ``OTEL_SERVICE_NAME`` say.
+        strict: Whether wrong labels raise ``LabelError``; otherwise they are counted and logged once.
+        known: Values that an open label has beside its limit, by label key.
+        limits: How many other values an open label may take, by label key; by default as its definition says.
+        max_series: How many series one metric may have at most.
+        span_processors: Switch tracing on. Without them, and without a ``tracer_provider``, spans have ids but are not sampled.
+        metric_readers: Readers beside the Prometheus reader.
+        sampler: Chooses the spans that are recorded; by default the SDK's, as ``OTEL_TRACES_SAMPLER`` says.
+        tracer_provider: The host's own, used in place of a new one.
+        meter_provider: The host's own, used in place of a new one.
+        created: Whether OpenMetrics shows when each series began (``_created``).
+        select: ``select(scope name, instrument name)`` says whether ``/metrics`` shows an instrument.
+        workers: The workers of a run; a scrape then shows the totals of all of them.
+        clock: Seconds from an arbitrary start, for durations.
     """
 
     def __init__(
@@ -71,51 +85,52 @@ class Telemetry:
         self.diagnostics = Diagnostics()
         self.resource = resource or Resource.create()
         self.domains = Domains(catalogue, self.diagnostics, known=known, limits=limits, strict=strict)
-        self.reader = self._new_reader(created, select)
+        self.registry = CollectorRegistry(auto_describe=False)
+        self.reader = _prometheus_reader(self.registry, catalogue, self.diagnostics, created, select)
+        self._owned: list[MeterProvider | TracerProvider] = []
+        """The providers made here, which ``shutdown`` stops."""
         shown = views(catalogue, self.domains, max_series=max_series)
-        self.meter_provider = meter_provider or MeterProvider(
-            [self.reader, *metric_readers], self.resource, shutdown_on_exit=False, views=shown
+        self.meter_provider = meter_provider or self._own(
+            MeterProvider([self.reader, *metric_readers], self.resource, shutdown_on_exit=False, views=shown)
         )
-        self.tracer_provider = tracer_provider or _tracer_provider(self.resource, span_processors, sampler)
+        self.tracer_provider = tracer_provider or self._own(_tracer_provider(self.resource, span_processors, sampler))
         self.tracer = self.tracer_provider.get_tracer(SCOPE)
         self.runtime = Runtime(self.domains, self.diagnostics, self.tracer, clock)
         meter = self.meter_provider.get_meter(SCOPE)
         self._instruments = {metric.name: create_instrument(metric, meter, self.runtime) for metric in catalogue}
         observe_self(self._instruments, self.reader)
-        providers = ((self.meter_provider, meter_provider), (self.tracer_provider, tracer_provider))
-        self._owned = [provider for provider, given in providers if given is None]
-        self._lock, self.workers = Lock(), workers
+        self.workers = workers
+        self._lock = Lock()
+        self._is_shut_down = False
         register_after_fork(self._after_fork_in_child)
         if workers is not None:
-            self.reader.share(
-                workers, domains=self.domains, multiprocess_modes={m.name: m.multiprocess_mode for m in catalogue}
-            )
+            modes = {metric.name: metric.multiprocess_mode for metric in catalogue}
+            self.reader.share(workers, domains=self.domains, multiprocess_modes=modes)
 
-    _down = False
-
-    def _new_reader(self, created: bool, select: Callable[[str, str], bool] | None) -> PrometheusReader:
-        self.registry = CollectorRegistry(auto_describe=False)
-        info = {metric.name for metric in self.catalogue if metric.kind is Kind.INFO}
-        return PrometheusReader(
-            scope_info_enabled=False,
-            registry=self.registry,
-            info=info,
-            created=created,
-            select=select,
-            diagnostics=self.diagnostics,
-        )
+    def _own(self, provider: P) -> P:
+        self._owned.append(provider)
+        return provider
 
     def _after_fork_in_child(self) -> None:
-        """A forked child has the series of its parent, at 0, and none of the locks of threads that are not here."""
+        """A forked child keeps its parent's series, at 0, and replaces locks that a thread of the parent may have held."""
         self._lock = Lock()
         for domain in self.domains:
             domain.reset_after_fork()
-        for one in self.instruments:
-            one.reset_after_fork()
+        for instrument in self.instruments:
+            instrument.reset_after_fork()
 
     @classmethod
     def from_environment(cls, catalogue: Catalogue, *, service_name: str = "unknown_service", **options: Any) -> Self:
-        """As the standard ``OTEL_*`` variables say: resource, sampler, OTLP push. Raises ``ExportSettingsError``."""
+        """Returns a telemetry as the standard ``OTEL_*`` variables describe it: resource, sampler, OTLP push.
+
+        Args:
+            catalogue: The metrics.
+            service_name: The service's name where no variable gives one.
+            **options: Further arguments of the constructor.
+
+        Raises:
+            ExportSettingsError: A variable has a value that is not allowed.
+        """
         return cls(
             catalogue,
             resource=otlp.resource(service_name, options.get("workers")),
@@ -125,7 +140,7 @@ class Telemetry:
         )
 
     def __getitem__(self, metric: Metric) -> Any:
-        """The metric's instrument; ``KeyError`` where the catalogue has none such."""
+        """Returns the metric's instrument. Raises ``KeyError`` for a metric that the catalogue lacks."""
         found = self._instruments.get(metric.name)
         if found is None:
             raise KeyError(f"{metric.prometheus_name} is not recorded here")
@@ -137,7 +152,12 @@ class Telemetry:
         return list(self._instruments.values())
 
     def start_at_zero(self, metric: Metric, **open_labels: str) -> None:
-        """Start the metric's series at 0 for the closed values of its other labels: ``increase`` then sees the first event."""
+        """Starts the metric's series at 0 for the closed values of its other labels, so that ``increase`` sees the first event.
+
+        Args:
+            metric: A counter, histogram or up-down counter of the catalogue.
+            **open_labels: The values of its open labels, by label key.
+        """
         combinations: list[dict[str, str]] = [dict(open_labels)]
         for label in metric.labels:
             if label.key not in open_labels:
@@ -146,33 +166,50 @@ class Telemetry:
             self[metric].labels(**labels).start()
 
     def offer_globally(self) -> None:
-        """Become OpenTelemetry's global tracer provider where nobody has set one: spans of other libraries join our traces.
+        """Sets OpenTelemetry's global tracer provider to this one if none is set: spans of other libraries join our traces.
 
-        The meter provider stays our own: what other libraries would record has no place on /metrics.
+        The global meter provider stays as it is: measurements of other libraries have no place on ``/metrics``.
         """
         if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
             trace.set_tracer_provider(self.tracer_provider)
 
     def shutdown(self, timeout_millis: float = 30_000) -> None:
-        """Flush and stop what this object made, once; never raises. What is recorded afterwards is kept by nobody."""
+        """Flushes and stops the providers made here, once; never raises. Measurements after shutdown are dropped.
+
+        Args:
+            timeout_millis: Milliseconds for the last export of the metric readers.
+        """
         with self._lock:
-            if self._down:
+            if self._is_shut_down:
                 return
-            self._down = True
+            self._is_shut_down = True
         if self.workers is not None:
             self.workers.close()
         for provider in self._owned:
             try:
-                _shut_down(provider, timeout_millis)
+                if isinstance(provider, MeterProvider):
+                    provider.shutdown(timeout_millis=timeout_millis)
+                else:
+                    provider.shutdown()
             except Exception as error:
                 self.diagnostics.log_once(("shutdown", type(error)), "telemetry: shutdown failed: %r", error)
 
 
-def _shut_down(provider: Any, timeout_millis: float) -> None:
-    if isinstance(provider, MeterProvider):
-        provider.shutdown(timeout_millis=timeout_millis)
-    else:
-        provider.shutdown()
+def _prometheus_reader(
+    registry: CollectorRegistry,
+    catalogue: Catalogue,
+    diagnostics: Diagnostics,
+    created: bool,
+    select: Callable[[str, str], bool] | None,
+) -> PrometheusReader:
+    return PrometheusReader(
+        scope_info_enabled=False,
+        registry=registry,
+        info={metric.name for metric in catalogue if metric.kind is Kind.INFO},
+        created=created,
+        select=select,
+        diagnostics=diagnostics,
+    )
 
 
 def _tracer_provider(resource: Resource, processors: Sequence[SpanProcessor], sampler: Sampler | None) -> TracerProvider:

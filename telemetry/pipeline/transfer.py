@@ -1,4 +1,4 @@
-"""Carrying the numbers of one telemetry over into another."""
+"""Transfers the numbers of one telemetry to another."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["transfer"]
 
 
 def transfer(old: Telemetry, new: Telemetry) -> None:
-    """Redirect every handle of ``old`` into ``new``, then add the numbers that ``old`` has.
+    """Makes every bound instrument of ``old`` record into ``new``, then adds the numbers of ``old`` to those of ``new``.
 
-    Metrics that ``new`` does not have stay behind. A measurement that another thread is in the middle of while the handles
-    are redirected can stay behind too: install the configured telemetry before the load starts.
+    Metrics that ``new`` lacks are not transferred. A measurement that another thread makes meanwhile can be lost: transfer
+    before the load starts.
     """
-    targets = {i.metric.name: i for i in new.instruments}
+    targets = {instrument.metric.name: instrument for instrument in new.instruments}
     for instrument in old.instruments:
         target = targets.get(instrument.metric.name)
         if target is None or target.metric != instrument.metric:
@@ -52,25 +52,25 @@ def _points(telemetry: Telemetry) -> dict[str, Sequence[Any]]:
 def _add(target: Instrument[Any], point: Any) -> None:
     if isinstance(target, Info | Observed):
         return
-    handle: BoundInstrument = target.labels(**dict(point.attributes))
+    series: BoundInstrument = target.labels(**dict(point.attributes))
     if isinstance(point, NumberDataPoint):
-        handle.record_with_exemplar(point.value, None)
-    elif isinstance(point, HistogramDataPoint) and isinstance(handle, BoundHistogram):
-        _add_histogram(handle, point)
+        series.record_with_exemplar(point.value, None)
+    elif isinstance(point, HistogramDataPoint) and isinstance(series, BoundHistogram):
+        _add_histogram(series, point)
 
 
-def _add_histogram(handle: BoundHistogram, point: HistogramDataPoint) -> None:
-    aggregations = handle.aggregations()
+def _add_histogram(series: BoundHistogram, point: HistogramDataPoint) -> None:
+    aggregations = series.aggregations()
     if aggregations is not None:
         for aggregation in aggregations:
             add_buckets(aggregation, point.bucket_counts, point.sum, point.min, point.max)
         return
     for value in values_like(point):
-        handle.record_with_exemplar(value, None)
+        series.record_with_exemplar(value, None)
 
 
 def values_like(point: HistogramDataPoint) -> list[float]:
-    """Measurements that make the same buckets and, but for rounding, the same sum: for the public way in."""
+    """Returns measurements with the same buckets and, but for rounding, the same sum, to record through the public API."""
     edges = [min(point.min, *point.explicit_bounds[:1]), *point.explicit_bounds, max(point.max, *point.explicit_bounds[-1:])]
     spans = [(edges[i], edges[i + 1], n) for i, n in enumerate(point.bucket_counts) if n]
     least = sum(low * n for low, _, n in spans)

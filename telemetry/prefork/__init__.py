@@ -1,7 +1,7 @@
-"""Several workers behind one /metrics: any of them answers a scrape with the total of all.
+"""Several workers behind one /metrics: any of them answers a scrape with the totals of all.
 
-Nobody is the master and no service stands beside. Each worker keeps its state in a private directory and hands it out over a
-Unix socket there; ``docs/workers.md`` says why it is done so, and what is kept when a worker ends, hangs or is killed.
+There is no master and no extra service. Each worker keeps its state in a private directory and hands it out over a Unix socket
+there. ``docs/workers.md`` has the reasons, and says what is kept when a worker ends, hangs or is killed.
 """
 
 from telemetry.prefork.run import StateDirectoryError, Supervisor, is_worker

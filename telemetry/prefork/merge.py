@@ -1,8 +1,8 @@
-"""The states of several workers as one reading.
+"""The states of several workers as one snapshot.
 
-Sums and histograms add up, exactly: the float that is shown is the one nearest to the sum of all parts, so it never falls
-when parts are put together in another order. Gauges follow the catalogue's rule (``MultiprocessMode``), and those of workers
-that have ended are gone. Exemplars: the newest of each bucket. A series began when the first worker's did.
+Sums and histograms are added exactly: the float that is shown is the one nearest to the sum of all parts, so it never falls
+when the parts are added in another order. Gauges are combined by their ``MultiprocessMode``; those of ended workers are left
+out. Each bucket shows its newest exemplar. A series starts when the first worker's did.
 """
 
 from __future__ import annotations
@@ -21,73 +21,83 @@ from telemetry.metric.definition import MultiprocessMode
 from telemetry.metricdata.convert import keep_newest
 from telemetry.metricdata.exponential import add_exponential
 from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, Snapshot, Stream, StreamKind
-from telemetry.prefork.snapshot import Part, WorkerSnapshot
+from telemetry.prefork.snapshot import Part, StreamIdentity, WorkerSnapshot
 
 __all__ = ["Contribution", "Merger"]
 
 
 class Contribution(NamedTuple):
-    """A state to be merged."""
+    """A state to merge, and whether its worker is alive."""
 
     snapshot: WorkerSnapshot
     alive: bool
 
 
 class Merger:
-    """Keeps its streams and series from one reading to the next, as the encoder wants it. One call at a time.
+    """Merges states. Streams and series keep their places from one snapshot to the next: the encoder caches them.
 
-    ``multiprocess_mode``: instrument name -> rule for gauges; sums where it names none.
+    Calls must not overlap.
+
+    Args:
+        multiprocess_modes: Instrument name -> how gauges are combined; others are summed.
     """
 
-    def __init__(self, add_exponential: Mapping[str, MultiprocessMode]) -> None:
-        self._multiprocess_modes = add_exponential
-        self._streams: dict[tuple[Any, ...], _Merged] = {}
+    def __init__(self, multiprocess_modes: Mapping[str, MultiprocessMode]) -> None:
+        self._multiprocess_modes = multiprocess_modes
+        self._streams: dict[tuple[StreamIdentity, int], _MergedStream] = {}
 
     def merge(self, resource: Resource | None, contributions: Sequence[Contribution], *, exact: bool = False) -> Snapshot:
-        """All of it. With ``exact`` numbers may be lists whose sum is meant: what a state keeps and a body does not."""
+        """Returns the totals.
+
+        Args:
+            resource: The snapshot's resource.
+            contributions: The states.
+            exact: Whether a value may be a list that stands for its exact sum: for a state, not for a body.
+        """
         for merged in self._streams.values():
             merged.clear()
         for snapshot, alive in contributions:
-            seen: Counter[tuple[Any, ...]] = Counter()
+            seen: Counter[StreamIdentity] = Counter()
             for part in snapshot.parts:
-                seen[part.about] += 1
-                if alive or part.about[5] is not StreamKind.GAUGE:
-                    self._stream(part, seen[part.about]).take(snapshot.worker, part)
+                seen[part.identity] += 1
+                if alive or part.identity.kind is not StreamKind.GAUGE:
+                    self._stream(part, seen[part.identity]).add(snapshot.worker, part)
         present = {contribution.snapshot.worker for contribution in contributions}
         for merged in self._streams.values():
             merged.finish(present, exact)
         return Snapshot(resource, [merged.stream for merged in self._streams.values()])
 
-    def _stream(self, part: Part, nth: int) -> _Merged:
-        """Of two streams that are alike within a worker, the n-th is the n-th of the others, too."""
-        key = (*part.about, nth)
+    def _stream(self, part: Part, nth: int) -> _MergedStream:
+        """The stream that the part belongs to; of equal streams in one worker, the n-th belongs to the n-th of the others."""
+        key = (part.identity, nth)
         merged = self._streams.get(key)
         if merged is None:
-            merged = self._streams[key] = _Merged(part, self._multiprocess_modes.get(part.about[4], MultiprocessMode.SUM))
+            mode = self._multiprocess_modes.get(part.identity.name, MultiprocessMode.SUM)
+            merged = self._streams[key] = _MergedStream(part, mode)
         return merged
 
 
-class _Merged:
+class _MergedStream:
     """One stream of all workers."""
 
-    def __init__(self, part: Part, rule: MultiprocessMode) -> None:
-        name, version, schema, attributes, stream, kind, bounds = part.about
-        scope = InstrumentationScope(name, version, schema, dict(json.loads(attributes)))
-        self.stream = Stream(scope, stream, part.description, part.unit, kind, bounds)
-        self._rule = rule
+    def __init__(self, part: Part, mode: MultiprocessMode) -> None:
+        scope_name, version, schema, attributes, name, kind, bounds = part.identity
+        scope = InstrumentationScope(scope_name, version, schema, dict(json.loads(attributes)))
+        self.stream = Stream(scope, name, part.description, part.unit, kind, bounds)
+        self._mode = mode
         self._width = len(bounds) + 1
         self._positions: dict[str, int] = {}
-        self._of_worker: dict[str, list[int]] = {}
+        self._positions_by_worker: dict[str, list[int]] = {}
 
     def clear(self) -> None:
         self.stream.values = [None] * len(self.stream.attributes)
         self.stream.exemplars = {}
 
-    def take(self, worker: str, part: Part) -> None:
-        """Add a worker's numbers."""
-        positions = self._of_worker.setdefault(worker, [])
+    def add(self, worker: str, part: Part) -> None:
+        """Adds a worker's numbers."""
+        positions = self._positions_by_worker.setdefault(worker, [])
         if len(positions) < part.series:
-            self._learn(positions, part)
+            self._add_series(positions, part)
         if self.stream.kind is StreamKind.HISTOGRAM:
             self._histograms(positions, part)
         elif self.stream.kind is StreamKind.EXPONENTIAL:
@@ -98,7 +108,7 @@ class _Merged:
             self._exemplars(positions, part)
 
     def finish(self, present: set[str], exact: bool) -> None:
-        """Make numbers of what was added up, and forget workers that are gone."""
+        """Makes numbers of the lists of summands, and forgets workers that are not ``present``."""
         final = _partials if exact else _total
         values = self.stream.values
         if self.stream.kind is StreamKind.HISTOGRAM:
@@ -109,11 +119,13 @@ class _Merged:
             for index, value in enumerate(values):
                 if type(value) is list:
                     values[index] = final(value)
-        if not present.issuperset(self._of_worker):
-            self._of_worker = {worker: known for worker, known in self._of_worker.items() if worker in present}
+        if not present.issuperset(self._positions_by_worker):
+            self._positions_by_worker = {
+                worker: known for worker, known in self._positions_by_worker.items() if worker in present
+            }
 
-    def _learn(self, positions: list[int], part: Part) -> None:
-        """Where the series of this worker are, for those that came since the last time."""
+    def _add_series(self, positions: list[int], part: Part) -> None:
+        """Finds the positions of the worker's new series."""
         stream = self.stream
         for pairs in json.loads(part.labels)[len(positions) :]:
             key = json.dumps(pairs)
@@ -139,19 +151,20 @@ class _Merged:
             if held is None:
                 values[position] = (counts[start:end], total)
             else:
-                values[position] = (list(map(add, held[0], counts[start:end])), [*_list(held[1]), *_list(total)])
+                summands = [*_summands(held[1]), *_summands(total)]
+                values[position] = (list(map(add, held[0], counts[start:end])), summands)
 
     def _numbers(self, positions: Sequence[int], part: Part) -> None:
-        values, rule = self.stream.values, self._rule
+        values, mode = self.stream.values, self._mode
         for position, value in zip(positions, part.values, strict=False):
             if value is None:
                 continue
             held = values[position]
             if held is None:
                 values[position] = value
-            elif rule is MultiprocessMode.SUM or self.stream.kind is StreamKind.COUNTER:
-                values[position] = [*_list(held), *_list(value)]
-            elif rule is MultiprocessMode.MAX:
+            elif mode is MultiprocessMode.SUM or self.stream.kind is StreamKind.COUNTER:
+                values[position] = [*_summands(held), *_summands(value)]
+            elif mode is MultiprocessMode.MAX:
                 values[position] = max(held, value)
 
     def _exponentials(self, positions: Sequence[int], part: Part) -> None:
@@ -169,15 +182,15 @@ class _Merged:
             if self.stream.kind is StreamKind.EXPONENTIAL:
                 keep_newest(self.stream, position, [point])
                 continue
-            marks: Any = found.get(position)
-            if marks is None:
-                marks = found[position] = [None] * width
-            held = marks[bucket]
+            by_bucket: Any = found.get(position)
+            if by_bucket is None:
+                by_bucket = found[position] = [None] * width
+            held = by_bucket[bucket]
             if held is None or held.time_unix_nano <= point.time_unix_nano:
-                marks[bucket] = point
+                by_bucket[bucket] = point
 
 
-def _list(value: Any) -> Any:
+def _summands(value: Any) -> Any:
     return value if type(value) is list else (value,)
 
 
@@ -191,7 +204,7 @@ def _total(parts: Sequence[Any]) -> Any:
 
 
 def _partials(parts: Sequence[Any]) -> Any:
-    """Numbers that do not overlap with the same exact sum (Shewchuk 1997): what ``fsum`` works with inside."""
+    """Non-overlapping numbers with the same exact sum (Shewchuk 1997), as ``fsum`` uses them."""
     if all(type(part) is int for part in parts):
         return sum(parts)
     kept: list[float] = []

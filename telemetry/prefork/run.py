@@ -1,8 +1,8 @@
 """The run that workers belong to, and its directory.
 
-A run is the life of a supervisor: of uvicorn's or gunicorn's parent process, or of the process that forks. Its directory holds,
-for each worker, a lock (held for as long as the process lives, whatever ends it), a socket and a state; and the folded state of
-the workers that ended. The directory of a run whose supervisor has ended is removed by the next one.
+A run lasts as long as its supervisor: uvicorn's or gunicorn's parent process, or the process that forks. Its directory has, for
+each worker, a lock (held until the process ends, however it ends), a socket and a state; and the folded state of the ended
+workers. The next run removes the directory of a run whose supervisor has ended.
 """
 
 from __future__ import annotations
@@ -21,54 +21,55 @@ from typing import NamedTuple, Self
 
 __all__ = ["StateDirectoryError", "Supervisor", "default_directory", "is_worker", "open_run"]
 
-_UNJUDGED_SECONDS = 3600.0
-"""Idle time after which the run of a supervisor that cannot be seen from here (another container's) counts as ended."""
+_IDLE_SECONDS = 3600.0
+"""Idle time after which a run counts as ended whose supervisor this process cannot see, because it is in another container."""
 
 
 class StateDirectoryError(ValueError):
-    """The state directory cannot be used; one sentence with its path and what is needed."""
+    """The state directory cannot be used; the message names its path and the reason."""
 
 
 class Supervisor(NamedTuple):
-    """A process and when it started: a process id alone comes again."""
+    """A process, and when and where it started: process ids are reused."""
 
     pid: int
     started: str
 
     @classmethod
     def of(cls, pid: int) -> Self | None:
-        """The process with this id, None where there is none."""
+        """Returns the process with this id, or None."""
         try:
             # The name in parentheses may hold spaces; the start is the 20th field behind it (proc_pid_stat(5)).
             started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
         except FileNotFoundError:
             if Path("/proc/self/stat").exists():
                 return None
-            started = "0"  # no /proc on this system: the id has to do
+            started = "0"  # without /proc the id has to suffice
         return cls(pid, f"{started}-{_place()}")
 
     @classmethod
     def of_this_process(cls) -> Self:
-        """The parent where it is one that starts workers, else this process: what it forks are its workers."""
+        """Returns the parent of a worker; else this process, whose forked children are workers."""
         found = cls.of(os.getppid()) if is_worker() else cls.of(os.getpid())
         return found or cls(os.getpid(), f"0-{_place()}")
 
     @property
     def run(self) -> str:
-        """The name of its run."""
+        """The name of its run's directory."""
         return f"{self.pid}-{self.started}"
 
 
 def is_worker() -> bool:
-    """Whether another process started this one as one of several: by ``multiprocessing``, as servers with ``--workers`` do,
-    or by forking itself, as gunicorn does: then both have the same command line.
+    """Whether this process is one of several that a parent started.
+
+    The parent uses ``multiprocessing``, as servers with ``--workers`` do, or forks itself, as gunicorn does: then both have the
+    same command line.
     """
     if multiprocessing.parent_process() is not None:
         return True
-    mine, parents = _command(os.getpid()), _command(os.getppid())
-    return bool(mine) and (
-        mine == parents or (mine.startswith(b"gunicorn: worker") and parents.startswith(b"gunicorn: master"))
-    )
+    own, parents = _command(os.getpid()), _command(os.getppid())
+    forked_by_gunicorn = own.startswith(b"gunicorn: worker") and parents.startswith(b"gunicorn: master")
+    return bool(own) and (own == parents or forked_by_gunicorn)
 
 
 def _command(pid: int) -> bytes:
@@ -79,7 +80,7 @@ def _command(pid: int) -> bytes:
 
 
 def _place() -> str:
-    """This boot of this machine, and this container."""
+    """Identifies this boot of this machine, and this container."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
         return f"{boot}-{Path('/proc/self/ns/pid').stat().st_ino}"
@@ -88,15 +89,16 @@ def _place() -> str:
 
 
 def default_directory() -> Path:
-    """Where this user's states are kept unless set otherwise."""
+    """Returns the default directory of this user's states."""
     base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
     return Path(base) / f"agentos-telemetry-{os.getuid()}"
 
 
 def open_run(directory: Path, supervisor: Supervisor) -> Path:
-    """The run's own directory, made where it is not there yet; directories of ended runs are removed.
+    """Returns the run's own directory, which is made if it is missing; removes the directories of ended runs.
 
-    Raises ``StateDirectoryError`` unless ``directory`` is, or can become, one that only this user can enter.
+    Raises:
+        StateDirectoryError: ``directory`` cannot be used, or other users could enter it.
     """
     if sys.platform == "win32":
         raise StateDirectoryError("several workers behind one /metrics need Unix sockets and file locks")
@@ -119,14 +121,14 @@ def open_run(directory: Path, supervisor: Supervisor) -> Path:
 
 
 def _has_ended(run: Path) -> bool:
-    """Whether this is the directory of a run whose supervisor is gone."""
-    pid, _, place = run.name.partition("-")
-    _, _, where = place.partition("-")
-    if not pid.isdigit() or not where:
+    """Whether this is the directory of a run whose supervisor has ended."""
+    pid, _, started = run.name.partition("-")
+    _, _, place = started.partition("-")
+    if not pid.isdigit() or not place:
         return False
-    if where == _place():
-        alive = Supervisor.of(int(pid))
-        return alive is None or alive.run != run.name
+    if place == _place():
+        supervisor = Supervisor.of(int(pid))
+        return supervisor is None or supervisor.run != run.name
     with suppress(OSError):
-        return time.time() - max(file.stat().st_mtime for file in (run, *run.iterdir())) > _UNJUDGED_SECONDS
+        return time.time() - max(file.stat().st_mtime for file in (run, *run.iterdir())) > _IDLE_SECONDS
     return False

@@ -1,7 +1,7 @@
-"""Label values that all workers of a run admit: the first so many that any of them saw.
+"""Label values that all workers of a run admit: the first ones that any of them recorded, up to the label's limit.
 
-A file that is only appended to, one line a value: whose line comes first was first, without any lock, so a worker that hangs
-holds up nobody. It is asked when a worker meets a value that is new to it while there is room; once a label is full it is not.
+They are in a file that is only appended to, one line for each value. The order of the lines decides, without a lock, so that a
+worker that hangs does not block the others. A worker reads the file when it meets a new value while the label has room.
 """
 
 from __future__ import annotations
@@ -18,13 +18,21 @@ __all__ = ["SharedLabelValues"]
 
 
 class SharedLabelValues:
-    """The shared list, as the domains of one process use it."""
+    """The shared file, as the domains of one process use it.
+
+    Args:
+        path: The file.
+        domains: All domains of the process; those of open labels share their values until ``leave``.
+
+    Raises:
+        OSError: The file cannot be used.
+    """
 
     def __init__(self, path: Path, domains: Iterable[Domain]) -> None:
         self._domains: Mapping[str, Domain] = _named(domains)
         self._names = {id(domain): name for name, domain in self._domains.items()}
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        self._read = 0
+        self._offset = 0
         self._lock = Lock()
         for domain in self._domains.values():
             if domain.discovered:
@@ -32,7 +40,7 @@ class SharedLabelValues:
             domain.shared = self
 
     def reserve(self, domain: Domain, values: Iterable[str]) -> None:
-        """Ask for places in the domain for these values; those that got one are in it afterwards. Raises ``OSError``."""
+        """Asks for places for these values, and admits those that get one. Raises ``OSError``."""
         name = self._names[id(domain)]
         lines = "".join(f"{json.dumps([name, value])}\n" for value in values)
         with self._lock:
@@ -40,31 +48,31 @@ class SharedLabelValues:
             self._catch_up()
 
     def catch_up(self) -> None:
-        """Take over what other workers admitted. Raises ``OSError``."""
+        """Admits the values that other workers have added. Raises ``OSError``."""
         with self._lock:
             self._catch_up()
 
     def leave(self) -> None:
-        """The domains decide for themselves again."""
+        """Lets each domain decide alone again, and closes the file."""
         for domain in self._domains.values():
             domain.shared = None
         os.close(self._file)
 
     def _catch_up(self) -> None:
-        new = os.pread(self._file, os.fstat(self._file).st_size - self._read, self._read)
-        whole = new[: new.rfind(b"\n") + 1]
-        self._read += len(whole)
-        for line in whole.splitlines():
+        new = os.pread(self._file, os.fstat(self._file).st_size - self._offset, self._offset)
+        lines = new[: new.rfind(b"\n") + 1]
+        self._offset += len(lines)
+        for line in lines.splitlines():
             try:
                 name, value = json.loads(line)
-            except ValueError:  # a line that a full disk cut off, and the one that was glued to it
+            except ValueError:  # a full disk cut a line off, and the next one was appended to it
                 continue
             if isinstance(value, str) and (domain := self._domains.get(name)) is not None:
                 domain.admit_all([value])
 
 
 def _named(domains: Iterable[Domain]) -> dict[str, Domain]:
-    """Open domains by their label's key; of two with one key the second has a number."""
+    """Open domains by their label's key; a second one with the same key gets a ``'`` appended."""
     named: dict[str, Domain] = {}
     for domain in domains:
         if domain.label.is_open:

@@ -1,7 +1,7 @@
-"""One worker's state as bytes: what is saved, handed out, folded and merged.
+"""One worker's state as bytes, to be saved, handed out, folded and merged.
 
-``version line | digest | length of the head | head (JSON) | blocks``. The digest covers all behind it, so what was torn or
-changed is never read as numbers. Label texts are apart from the numbers: whoever knows a worker's series reads those only.
+``version line | digest | length of the head | head (JSON) | blocks``. The digest covers everything after it, so torn or changed
+bytes are never read as numbers. Labels have blocks of their own: a merger that knows a worker's series reads only the numbers.
 """
 
 from __future__ import annotations
@@ -19,26 +19,43 @@ from telemetry.metricdata.stream import ExemplarPoint, Snapshot, Stream, StreamK
 __all__ = ["Encoder", "Part", "StateError", "WorkerSnapshot", "decode"]
 
 _VERSION = b"agentos-telemetry-state 1\n"
-_DIGEST = 16
+_DIGEST_BYTES = 16
 _LENGTH = struct.Struct("<I")
-_HEAD = len(_VERSION) + _DIGEST + _LENGTH.size
-_PIECE = 128
+_HEAD_OFFSET = len(_VERSION) + _DIGEST_BYTES + _LENGTH.size
+_SERIES_PER_PIECE = 128
 _NO_START = -1
 
 
 class StateError(ValueError):
-    """Bytes that are no state of ours. ``reason``: ``torn``, or ``foreign`` for what another version or program wrote."""
+    """Bytes that are not a valid state.
+
+    Args:
+        reason: ``torn``, or ``foreign`` where another version or program wrote the bytes.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"a worker's state is {reason}")
         self.reason = reason
 
 
-class Part(NamedTuple):
-    """One stream of one worker; what is said of series runs in parallel."""
+class StreamIdentity(NamedTuple):
+    """The scope and the stream that a part belongs to."""
 
-    about: tuple[Any, ...]
-    """What makes it the same stream in another worker: scope, name, kind and bounds."""
+    scope_name: str
+    scope_version: str | None
+    scope_schema_url: str | None
+    scope_attributes: bytes
+    """JSON list of pairs."""
+    name: str
+    kind: StreamKind
+    bounds: tuple[float, ...]
+
+
+class Part(NamedTuple):
+    """One stream of one worker. ``starts`` and ``values`` have one item for each series."""
+
+    identity: StreamIdentity
+    """Equal for the same stream of another worker."""
     description: str
     unit: str
     series: int
@@ -46,25 +63,25 @@ class Part(NamedTuple):
     """JSON list of the series' attributes, each a list of pairs."""
     starts: Sequence[int]
     values: Sequence[Any]
-    """Numbers (a histogram: its sum); a list of numbers stands for their exact sum, None for a series that is not there."""
+    """Numbers, for a histogram its sum; a list of numbers stands for their exact sum, None for a series without a value."""
     counts: Sequence[int]
-    """Of a histogram: its buckets, one series after the other."""
+    """A histogram's buckets, one series after the other."""
     exemplars: Sequence[Sequence[Any]]
     """Series, bucket, and the fields of ``ExemplarPoint``."""
 
 
 class WorkerSnapshot(NamedTuple):
-    """The state of one worker, or the folded one of those that ended."""
+    """The state of one worker, or the folded one of the workers that ended."""
 
     run: str
     worker: str
     absorbed: Sequence[str]
-    """Workers whose states are part of this one although their files may still be there."""
+    """Workers whose states are part of this one, although their files may still exist."""
     parts: Sequence[Part]
 
 
 class Encoder:
-    """Readings -> bytes. Keeps the label texts of the streams it has seen."""
+    """Snapshots -> bytes. Caches the labels of the streams that it has encoded."""
 
     def __init__(self, run: str) -> None:
         self._run = run
@@ -73,7 +90,7 @@ class Encoder:
     def encode(
         self, snapshot: Snapshot, worker: str, *, absorbed: Sequence[str] = (), yield_gil: Callable[[], None] = lambda: None
     ) -> bytes:
-        """The state of ``worker``; ``yield_gil`` is called between the pieces of long streams."""
+        """Returns the state of ``worker``; ``yield_gil`` is called between the pieces of long streams."""
         heads: list[Any] = []
         blocks: list[bytes] = []
         for stream in snapshot.streams:
@@ -82,20 +99,20 @@ class Encoder:
             blocks += new
         text = _json([self._run, worker, list(absorbed), heads])
         body = b"".join((_LENGTH.pack(len(text)), text, *blocks))
-        return b"".join((_VERSION, blake2b(body, digest_size=_DIGEST).digest(), body))
+        return b"".join((_VERSION, blake2b(body, digest_size=_DIGEST_BYTES).digest(), body))
 
     def _stream(self, stream: Stream, yield_gil: Callable[[], None]) -> tuple[list[Any], list[bytes]]:
         scope, series = stream.scope, len(stream.attributes)
         values: list[Any] = []
         counts = array("Q")
         exemplars: list[Any] = []
-        for start in range(0, series, _PIECE):
+        for start in range(0, series, _SERIES_PER_PIECE):
             if start:
                 yield_gil()
-            states, marks = stream.slice(start, min(start + _PIECE, series), exemplars=True)
+            states, marks = stream.slice(start, min(start + _SERIES_PER_PIECE, series), exemplars=True)
             if stream.kind is StreamKind.HISTOGRAM:
-                nothing = (bytes(len(stream.bounds) + 1), None)
-                for buckets, total in (nothing if state is None else state for state in states):
+                absent = (bytes(len(stream.bounds) + 1), None)
+                for buckets, total in (absent if state is None else state for state in states):
                     counts.extend(buckets)
                     values.append(total)
             else:
@@ -103,8 +120,8 @@ class Encoder:
             if marks:
                 exemplars += _rows(marks, start, start + len(states))
         starts = array("q", [_NO_START if start is None else start for start in stream.starts[:series]])
-        about = [scope.name, scope.version, scope.schema_url, _pairs(scope.attributes), stream.name, stream.kind.name]
-        head = [about, list(stream.bounds), stream.description, stream.unit, series]
+        identity = [scope.name, scope.version, scope.schema_url, _pairs(scope.attributes), stream.name, stream.kind.name]
+        head = [identity, list(stream.bounds), stream.description, stream.unit, series]
         return head, [self._labels(stream, series), starts.tobytes(), _json(values), counts.tobytes(), _json(exemplars)]
 
     def _labels(self, stream: Stream, series: int) -> bytes:
@@ -114,15 +131,15 @@ class Encoder:
 
 
 def decode(data: bytes) -> WorkerSnapshot:
-    """The state in these bytes. Raises ``StateError``."""
+    """Returns the state in these bytes. Raises ``StateError``."""
     if not data.startswith(_VERSION):
         raise StateError("torn" if _VERSION.startswith(data[: len(_VERSION)]) else "foreign")
-    body = memoryview(data)[len(_VERSION) + _DIGEST :]
-    if blake2b(body, digest_size=_DIGEST).digest() != data[len(_VERSION) : len(_VERSION) + _DIGEST]:
+    body = memoryview(data)[len(_VERSION) + _DIGEST_BYTES :]
+    if blake2b(body, digest_size=_DIGEST_BYTES).digest() != data[len(_VERSION) : len(_VERSION) + _DIGEST_BYTES]:
         raise StateError("torn")
     try:
-        end = _HEAD + _LENGTH.unpack_from(body)[0]
-        run, worker, absorbed, heads = json.loads(data[_HEAD:end])
+        end = _HEAD_OFFSET + _LENGTH.unpack_from(body)[0]
+        run, worker, absorbed, heads = json.loads(data[_HEAD_OFFSET:end])
         parts = []
         for head in heads:
             blocks = []
@@ -136,12 +153,11 @@ def decode(data: bytes) -> WorkerSnapshot:
 
 
 def _part(head: Sequence[Any], blocks: Sequence[bytes]) -> Part:
-    about, bounds, description, unit, series, _ = head
-    name, version, schema, attributes, stream, kind = about
+    (name, version, schema, attributes, stream, kind), bounds, description, unit, series, _ = head
     labels, starts, values, counts, exemplars = blocks
-    key = (name, version, schema, _json(attributes), stream, StreamKind[kind], tuple(bounds))
+    identity = StreamIdentity(name, version, schema, _json(attributes), stream, StreamKind[kind], tuple(bounds))
     times, buckets = array("q", starts), array("Q", counts)
-    return Part(key, description, unit, series, labels, times, json.loads(values), buckets, json.loads(exemplars))
+    return Part(identity, description, unit, series, labels, times, json.loads(values), buckets, json.loads(exemplars))
 
 
 def _rows(marks: Mapping[int, Sequence[ExemplarPoint | None]], start: int, stop: int) -> list[Any]:
@@ -154,16 +170,16 @@ def _rows(marks: Mapping[int, Sequence[ExemplarPoint | None]], start: int, stop:
 
 
 def _pairs(attributes: Mapping[str, Any] | None) -> list[Any]:
-    """Sorted, so that the same labels are the same text in every worker."""
+    """Sorted pairs: the same labels are the same text in every worker."""
     return sorted((attributes or {}).items())
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":"), default=_plain).encode()
+    return json.dumps(value, separators=(",", ":"), default=_json_value).encode()
 
 
-def _plain(value: Any) -> Any:
-    """Attributes are mappings of the SDK's own; numbers may be those of a numeric library."""
+def _json_value(value: Any) -> Any:
+    """Converts the SDK's own mappings, and scalars of numeric libraries."""
     if isinstance(value, Mapping):
         return dict(value)
     try:

@@ -1,9 +1,8 @@
-"""The files of a run: who is alive, what each has saved, and the folded state of those that ended."""
+"""The files of a run: each worker's lock and state, and the folded state of the workers that ended."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,30 +10,25 @@ from pathlib import Path
 from uuid import uuid4
 
 from telemetry._base.diagnostics import Diagnostics
+from telemetry._base.file_lock import FileLock, lock_file
 from telemetry.metric import telemetry_metrics
 from telemetry.prefork.run import Supervisor
 from telemetry.prefork.snapshot import StateError, WorkerSnapshot, decode
 
-__all__ = ["FOLDED", "Lock", "StateDirectory"]
+__all__ = ["FOLDED", "StateDirectory"]
 
 FOLDED = "folded"
 _FOLD_LOCK = "fold.lock"
 _CORRUPT_LIMIT = 10
 
 
-class Lock:
-    """A lock that is held, for as long as its file is open."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def release(self) -> None:
-        """Let go."""
-        os.close(self._descriptor)
-
-
 class StateDirectory:
-    """One run's directory. Failures are counted and logged once; what cannot be read does not count."""
+    """One run's directory. Failures are counted and logged once; a state that cannot be read is not shown.
+
+    Args:
+        folder: The directory, whose name is the run's.
+        diagnostics: Counts failures as ``agentos.telemetry.state_failures``.
+    """
 
     def __init__(self, folder: Path, diagnostics: Diagnostics) -> None:
         self.folder = folder
@@ -43,60 +37,60 @@ class StateDirectory:
 
     @property
     def run(self) -> str:
-        """The run's name, which every state of it bears."""
+        """The run's name, which is part of each of its states."""
         return self.folder.name
 
-    def new_worker(self) -> tuple[str, Lock]:
-        """A name for this worker, and its lock: held before ``publish`` gives its file the name that others look for."""
+    def new_worker(self) -> tuple[str, FileLock]:
+        """Returns a name for this worker, and its lock, which is held before ``publish`` makes it visible."""
         worker = f"{os.getpid()}-{uuid4().hex[:8]}"
-        held = _locked(self.folder / f"{worker}.{os.getpid()}.young")
-        if held is None:
+        lock = lock_file(self._temporary(worker))
+        if lock is None:
             raise BlockingIOError(errno.EAGAIN, "a new lock is taken")
-        return worker, held
+        return worker, lock
 
     def publish(self, worker: str) -> None:
-        """Let others see the worker."""
-        (self.folder / f"{worker}.{os.getpid()}.young").rename(self.folder / f"{worker}.lock")
+        """Makes the worker visible to the others."""
+        self._temporary(worker).rename(self.folder / f"{worker}.lock")
 
     def remove_stale(self) -> None:
-        """Remove what processes that were killed had half written."""
-        for temporary in self.folder.glob("*.young"):
+        """Removes temporary files of processes that were killed."""
+        for temporary in self.folder.glob("*.tmp"):
             with suppress(OSError, ValueError):
                 if Supervisor.of(int(temporary.stem.rpartition(".")[2])) is None:
                     temporary.unlink()
 
     def workers(self) -> list[str]:
-        """All whose files are there, alive or not, in a stable order."""
+        """Returns the workers that have files here, alive or not, in a stable order."""
         return sorted(lock.stem for lock in self.folder.glob("*.lock") if lock.name != _FOLD_LOCK)
 
     def has_ended(self, worker: str) -> bool:
-        """Whether the process of this worker is gone: nobody holds its lock."""
+        """Whether the worker's process has ended, which releases its lock."""
         try:
-            # A shared lock: those who look at the same time do not take each other for the worker.
-            held = _locked(self.folder / f"{worker}.lock", os.O_RDONLY, fcntl.LOCK_SH)
+            # A shared lock: two workers that check at the same time do not take each other for the worker.
+            lock = lock_file(self.folder / f"{worker}.lock", shared=True)
         except FileNotFoundError:
             return True
-        if held is not None:
-            held.release()
-        return held is not None
+        if lock is not None:
+            lock.release()
+        return lock is not None
 
     @contextmanager
     def folding(self) -> Iterator[bool]:
-        """Yields whether it is this process's turn to fold."""
-        held = None
+        """Yields whether this process may fold: it holds the lock for that."""
+        lock = None
         with suppress(OSError):
-            held = _locked(self.folder / _FOLD_LOCK)
+            lock = lock_file(self.folder / _FOLD_LOCK)
         try:
-            yield held is not None
+            yield lock is not None
         finally:
-            if held is not None:
-                held.release()
+            if lock is not None:
+                lock.release()
 
     def save(self, name: str, data: bytes) -> bool:
-        """Put a state in its place in one step; whether that could be done."""
-        temporary = self.folder / f"{name}.{os.getpid()}.young"
+        """Replaces a state in one step. Returns whether that succeeded."""
+        temporary = self._temporary(name)
         try:
-            with open(temporary, "wb", opener=_privately) as file:
+            with open(temporary, "wb", opener=_open_private) as file:
                 file.write(data)
             temporary.replace(self.folder / f"{name}.state")
         except OSError as error:
@@ -107,7 +101,7 @@ class StateDirectory:
         return True
 
     def load(self, name: str) -> WorkerSnapshot | None:
-        """A saved state; None where there is none, or none of ours: that is set aside."""
+        """Returns a saved state, or None. A file without a valid state of this run is marked as corrupt."""
         path = self.folder / f"{name}.state"
         try:
             snapshot = decode(path.read_bytes())
@@ -125,47 +119,40 @@ class StateDirectory:
         return snapshot
 
     def folded(self) -> WorkerSnapshot | None:
-        """The folded state, read again when it has changed."""
+        """Returns the folded state, read again when its file has changed."""
         try:
             found = (self.folder / f"{FOLDED}.state").stat()
         except OSError:
             return None
-        mark = (found.st_ino, found.st_mtime_ns, found.st_size)
-        if self._folded[0] != mark:
-            self._folded = (mark, self.load(FOLDED))
+        stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
+        if self._folded[0] != stamp:
+            self._folded = (stamp, self.load(FOLDED))
         return self._folded[1]
 
     def remove(self, worker: str) -> None:
-        """Forget a worker: its lock last, so that whoever sees that sees all of it."""
+        """Removes a worker's files, the lock last: a worker with a lock file has its other files, too."""
         for suffix in (".sock", ".state", ".lock"):
             with suppress(OSError):
                 (self.folder / f"{worker}{suffix}").unlink()
 
     def failed(self, reason: str, message: str) -> None:
-        """Count and log once what went wrong with a state."""
+        """Counts a failure with a state; logs the first one of each reason."""
         self._diagnostics.count(telemetry_metrics.STATE_FAILURES.name, reason)
         self._diagnostics.log_once(("state", reason), "several workers: %s", message)
+
+    def _temporary(self, name: str) -> Path:
+        """A file that is renamed once it is complete; the process id says whose it is."""
+        return self.folder / f"{name}.{os.getpid()}.tmp"
 
     def _mark_corrupt(self, path: Path, reason: str) -> None:
         self.failed(reason, f"{path} is {reason} and was set aside")
         with suppress(OSError):
-            corrupt = len(list(self.folder.glob("*.aside")))
+            corrupt = len(list(self.folder.glob("*.corrupt")))
             if corrupt < _CORRUPT_LIMIT:
-                path.replace(self.folder / f"{path.name}.{uuid4().hex[:8]}.aside")
+                path.replace(self.folder / f"{path.name}.{uuid4().hex[:8]}.corrupt")
             else:
                 path.unlink()
 
 
-def _privately(path: str, flags: int) -> int:
+def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-
-
-def _locked(path: Path, flags: int = os.O_RDWR | os.O_CREAT, kind: int = fcntl.LOCK_EX) -> Lock | None:
-    """A lock on the file, None while somebody else has it."""
-    descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return Lock(descriptor)

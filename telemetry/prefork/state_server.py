@@ -1,4 +1,4 @@
-"""The Unix socket at which a worker hands out its state, and the way to ask several of them at once."""
+"""The Unix socket at which a worker hands out its state, and a request to several workers at once."""
 
 from __future__ import annotations
 
@@ -15,14 +15,23 @@ from threading import Thread
 __all__ = ["StateServer", "request_states"]
 
 _LENGTH = struct.Struct("<Q")
-_MOST = 1 << 32
+_MAX_BYTES = 1 << 32
 _BACKLOG = 64
 
 
 class StateServer:
-    """A thread that answers who rings with ``answer()``, and calls ``tick()`` every ``every`` seconds in between.
+    """A thread that answers clients, one at a time, and calls ``tick()`` in between.
 
-    Neither may raise. Whoever rings and does not read is hung up on after ``timeout`` seconds.
+    Args:
+        folder: Descriptor of the directory in which the socket is made.
+        name: The worker's name.
+        answer: Returns the state. Must not raise.
+        tick: Called every ``every`` seconds. Must not raise.
+        every: Seconds between two calls of ``tick``.
+        timeout: Seconds after which the connection of a client that does not read its answer is closed.
+
+    Raises:
+        OSError: The socket cannot be made.
     """
 
     def __init__(
@@ -36,96 +45,103 @@ class StateServer:
         self._listener.setblocking(False)
         self._listener.bind(_address(folder, name))
         self._listener.listen(_BACKLOG)
-        self._woken, self._wake = os.pipe()
+        self._stop_reader, self._stop_writer = os.pipe()
         self._thread = Thread(target=self._run, name="telemetry-workers", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, and be gone for those who ring."""
+        """Ends the thread and closes the socket."""
         with suppress(OSError):
-            os.write(self._wake, b"x")
+            os.write(self._stop_writer, b"x")
         self._thread.join(self._timeout + 1)
         self.close_inherited()
 
     def close_inherited(self) -> None:
-        """Close what a forked child has inherited of its parent's; the thread is not there."""
+        """Closes the descriptors alone: a forked child has its parent's, but not the thread."""
         self._listener.close()
-        for end in (self._woken, self._wake):
+        for end in (self._stop_reader, self._stop_writer):
             with suppress(OSError):
                 os.close(end)
 
     def _run(self) -> None:
         poll = select.poll()
         poll.register(self._listener, select.POLLIN)
-        poll.register(self._woken, select.POLLIN)
+        poll.register(self._stop_reader, select.POLLIN)
         due = time.monotonic() + self._every
         while True:
             ready = {descriptor for descriptor, _ in poll.poll(max(0.0, due - time.monotonic()) * 1000)}
-            if self._woken in ready:
+            if self._stop_reader in ready:
                 return
             if ready:
-                self._open()
+                self._serve_client()
             if time.monotonic() >= due:
                 due = time.monotonic() + self._every
                 self._tick()
 
-    def _open(self) -> None:
+    def _serve_client(self) -> None:
         with suppress(OSError):
-            caller, _ = self._listener.accept()
-            with caller:
-                caller.settimeout(self._timeout)
+            client, _ = self._listener.accept()
+            with client:
+                client.settimeout(self._timeout)
                 data = self._answer()
-                caller.sendall(_LENGTH.pack(len(data)))
-                caller.sendall(data)
+                client.sendall(_LENGTH.pack(len(data)))
+                client.sendall(data)
 
 
 def request_states(folder: int, names: Iterable[str], timeout: Callable[[str], float]) -> Mapping[str, bytes]:
-    """What those of these workers handed out who did so in time; they work at it side by side."""
-    callers: dict[str, socket.socket] = {}
+    """Asks all workers at the same time; returns the answers that came in time, by worker.
+
+    Args:
+        folder: Descriptor of the run's directory.
+        names: The workers.
+        timeout: Seconds to wait for a worker, counted from the beginning for all of them.
+    """
+    sockets: dict[str, socket.socket] = {}
     start = time.monotonic()
     try:
         for name in names:
-            caller = callers[name] = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            caller.setblocking(False)  # a full queue of callers means: not in time
+            client = sockets[name] = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            client.setblocking(False)  # a worker whose backlog is full counts as one that does not answer
             with suppress(OSError):
-                caller.connect(_address(folder, name))
-        found: dict[str, bytes] = {}
-        for name, caller in callers.items():
+                client.connect(_address(folder, name))
+        answers: dict[str, bytes] = {}
+        for name, client in sockets.items():
             with suppress(OSError, ValueError):
-                found[name] = _read(caller, start + timeout(name))
-        return found
+                answers[name] = _read_answer(client, start + timeout(name))
+        return answers
     finally:
-        for caller in callers.values():
-            caller.close()
+        for client in sockets.values():
+            client.close()
 
 
-def _read(caller: socket.socket, until: float) -> bytes:
-    (length,) = _LENGTH.unpack(_exactly(caller, _LENGTH.size, until))
-    if length > _MOST:
+def _read_answer(client: socket.socket, deadline: float) -> bytes:
+    (length,) = _LENGTH.unpack(_read_exactly(client, _LENGTH.size, deadline))
+    if length > _MAX_BYTES:
         raise ValueError("no worker's answer is that long")
-    return bytes(_exactly(caller, length, until))
+    return bytes(_read_exactly(client, length, deadline))
 
 
-def _exactly(caller: socket.socket, length: int, until: float) -> bytearray:
-    """That many bytes. Raises ``OSError`` where they do not come in time."""
+def _read_exactly(client: socket.socket, length: int, deadline: float) -> bytearray:
+    """Raises ``OSError`` where fewer bytes come before the deadline."""
     data = bytearray(length)
-    view, at = memoryview(data), 0
-    while at < length:
-        caller.settimeout(max(0.001, until - time.monotonic()))
-        got = caller.recv_into(view[at:])
-        if not got:
-            raise ConnectionError("the worker hung up")
-        at += got
+    view = memoryview(data)
+    received = 0
+    while received < length:
+        client.settimeout(max(0.001, deadline - time.monotonic()))
+        count = client.recv_into(view[received:])
+        if not count:
+            raise ConnectionError("the worker closed the connection")
+        received += count
     return data
 
 
 def _address(folder: int, name: str) -> str:
-    """The socket's path by the folder's descriptor where that works: a Unix socket's path has room for 107 bytes only."""
+    """The socket's path, by the folder's descriptor where /proc has it: a Unix socket's path has at most 107 bytes."""
     short = f"/proc/self/fd/{folder}"
-    return f"{short if Path(short).exists() else os.fspath(_named(folder))}/{name}.sock"
+    return f"{short if Path(short).exists() else os.fspath(_path_of(folder))}/{name}.sock"
 
 
-def _named(folder: int) -> str:
+def _path_of(folder: int) -> str:
     import fcntl
 
     return fcntl.fcntl(folder, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0").decode()  # type: ignore[attr-defined]  # macOS

@@ -1,4 +1,4 @@
-"""``Workers``: this process as one of several whose numbers any of them can show together."""
+"""``Workers``: this process as one of several, any of which shows the totals of all."""
 
 from __future__ import annotations
 
@@ -9,43 +9,49 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 from uuid import NAMESPACE_OID, uuid5
 
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 
 from telemetry._base.diagnostics import Diagnostics
+from telemetry._base.file_lock import FileLock
 from telemetry._base.fork import register_after_fork
 from telemetry._base.threads import yield_gil
-from telemetry.exposition.source import ScrapeRefusedError
+from telemetry.exposition.source import ReadLocal, ScrapeRefusedError
 from telemetry.metric.definition import MultiprocessMode
 from telemetry.metric.label_values import Domain
+from telemetry.metricdata.stream import Snapshot
 from telemetry.prefork.merge import Contribution, Merger
 from telemetry.prefork.run import StateDirectoryError, Supervisor, default_directory, open_run
 from telemetry.prefork.shared_labels import SharedLabelValues
 from telemetry.prefork.snapshot import Encoder, StateError, WorkerSnapshot, decode
 from telemetry.prefork.state_directory import FOLDED, StateDirectory
-from telemetry.prefork.state_directory import Lock as FileLock
 from telemetry.prefork.state_server import StateServer, request_states
-
-if TYPE_CHECKING:
-    from telemetry.exposition.reader import PrometheusReader
-    from telemetry.metricdata.stream import Snapshot
 
 __all__ = ["Workers"]
 
-_HUNG_SECONDS = 0.05
-"""How long a worker that did not answer the last time is waited for."""
-_TRIES = 10
+_UNRESPONSIVE_SECONDS = 0.05
+"""Timeout of a worker that did not answer the last request."""
+_MAX_TRIES = 10
 
 
 class Workers:
-    """The workers of one run, seen from one of them. ``PrometheusReader.share`` lets it show the totals of all.
+    """The workers of one run, seen from one of them. ``PrometheusReader.share`` makes it show the totals of all.
 
-    ``directory`` is private to the user (mode 0700; by default below ``XDG_RUNTIME_DIR`` or the temporary directory) and may
-    be shared by several services. ``supervisor`` is the process whose life is the run's. Each worker saves its state every
-    ``save_every`` seconds and before each scrape that shows it; one that does not answer within ``timeout`` seconds counts
-    with what it saved last. Raises ``StateDirectoryError``.
+    Args:
+        directory: Private to the user (mode 0700), by default below ``XDG_RUNTIME_DIR`` or the temporary directory. Several
+            services may share it.
+        supervisor: The process whose life is the run's; by default this process or its parent.
+        save_every: Seconds between two saves of this worker's state. It is also saved before each scrape that shows it.
+        timeout: Seconds that a scrape waits for another worker; after that it shows that worker's last saved state.
+
+    Attributes:
+        folder: The run's directory.
+        worker: This worker's name; a forked child gets another one.
+        instance: ``service.instance.id`` of the run, which merged scrapes show.
+
+    Raises:
+        StateDirectoryError: The directory cannot be used.
     """
 
     def __init__(
@@ -56,78 +62,79 @@ class Workers:
         save_every: float = 1.0,
         timeout: float = 1.0,
     ) -> None:
-        supervisor = supervisor or Supervisor.of_this_process()
-        self._folder = open_run(directory or default_directory(), supervisor)
-        self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._every = save_every
-        self._timeout = timeout
-        self._saving = Lock()
-        self._joined = self._left = False
-        self._own: Resource | None = None
-        self._whole: tuple[Resource, Resource] | None = None
+        self.folder = open_run(directory or default_directory(), supervisor or Supervisor.of_this_process())
         self.worker = ""
-        """This worker's name; another one in a forked child."""
-        self.instance = str(uuid5(NAMESPACE_OID, self._folder.name))
-        """``service.instance.id`` of the run, which merged scrapes show."""
+        self.instance = str(uuid5(NAMESPACE_OID, self.folder.name))
+        self._descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._save_every = save_every
+        self._timeout = timeout
+        self._save_lock = Lock()
+        self._joined = False
+        self._left = False
+        self._own_resource: Resource | None = None
+        self._shown_resource: tuple[Resource, Resource] | None = None
 
     def join(
         self,
-        reader: PrometheusReader,
+        read_local: ReadLocal,
         diagnostics: Diagnostics,
         *,
         domains: Iterable[Domain] = (),
         multiprocess_modes: Mapping[str, MultiprocessMode] = MappingProxyType({}),
     ) -> None:
-        """Become a worker whose numbers are those of ``reader``. ``domains`` share their admitted values with other workers.
+        """Makes this process a worker that other workers see.
 
-        ``multiprocess_mode``: instrument name -> what the gauges of several workers make. Raises ``StateDirectoryError``.
+        Args:
+            read_local: Encodes the snapshot of this process with the function that it gets, and returns the bytes.
+            diagnostics: Counts and logs what goes wrong with states.
+            domains: Labels whose admitted values all workers share.
+            multiprocess_modes: Instrument name -> how the gauges of several workers are combined; others are summed.
+
+        Raises:
+            StateDirectoryError: The directory cannot be used.
         """
-        self._reader = reader
+        self._read_local = read_local
         self._multiprocess_modes = multiprocess_modes
         self._domains = tuple(domains)
-        self._files = StateDirectory(self._folder, diagnostics)
+        self._files = StateDirectory(self.folder, diagnostics)
         try:
             self._start()
         except OSError as error:
-            raise StateDirectoryError(f"{self._folder} cannot be used: {error.strerror}") from None
+            raise StateDirectoryError(f"{self.folder} cannot be used: {error.strerror}") from None
         atexit.register(self.close)
         register_after_fork(self._after_fork_in_child)
 
-    @property
-    def folder(self) -> Path:
-        """The run's directory."""
-        return self._folder
-
     def snapshot(self) -> Snapshot:
-        """The numbers of all workers, those that ended included. What it shows is saved first.
+        """Returns the totals of all workers, ended ones included. This worker's part is saved first.
 
-        Raises ``ScrapeRefusedError`` once this worker has left: others show its numbers then.
+        Raises ``ScrapeRefusedError`` after ``close``: then the other workers show this worker's totals.
         """
         if self._left:
             raise ScrapeRefusedError("shutdown", "this worker has left")
         own = decode(self._save())
         responses: dict[str, WorkerSnapshot] = {}
-        for _ in range(_TRIES):
+        for _ in range(_MAX_TRIES):
             folded = self._files.folded()
             others = self._others(responses, folded)
             if self._files.folded() is folded:
-                break  # else some were folded meanwhile: they would count twice, or not at all
-        before = [] if folded is None else [Contribution(folded, alive=False)]
-        return self._merger.merge(self._resource(), [*before, *others, Contribution(own, alive=True)])
+                break  # else a worker was folded meanwhile: it would count twice, or not at all
+        ended = [] if folded is None else [Contribution(folded, alive=False)]
+        return self._merger.merge(self._resource(), [*ended, *others, Contribution(own, alive=True)])
 
     def close(self) -> None:
-        """Save for the last time and leave: others count on with that. A second call does nothing."""
+        """Saves the last state, which the other workers count on with, and leaves. A second call does nothing."""
         if not self._joined:
             return
-        self._joined, self._left = False, True
+        self._joined = False
+        self._left = True
         atexit.unregister(self.close)
         self._server.stop()
-        with suppress(Exception):  # a reader that is shut down has nothing to add
+        with suppress(Exception):  # the reader may be shut down: then the last save is the state
             self._save()
         self._shared_labels.leave()
         self._lock.release()
         with suppress(OSError):
-            (self._folder / f"{self.worker}.sock").unlink()
+            (self.folder / f"{self.worker}.sock").unlink()
         os.close(self._descriptor)
 
     def _start(self) -> None:
@@ -136,37 +143,37 @@ class Workers:
         self._unresponsive: set[str] = set()
         self._lock: FileLock
         self.worker, self._lock = self._files.new_worker()
-        self._shared_labels = SharedLabelValues(self._folder / "labels", self._domains)
+        self._shared_labels = SharedLabelValues(self.folder / "labels", self._domains)
         self._server = StateServer(
-            self._descriptor, self.worker, self._answer, self._tick, every=self._every, timeout=self._timeout
+            self._descriptor, self.worker, self._answer, self._tick, every=self._save_every, timeout=self._timeout
         )
-        self._files.publish(self.worker)  # from now on others see it, and it answers
+        self._files.publish(self.worker)  # from now on other workers see this one, and it answers
         self._joined = True
 
     def _after_fork_in_child(self) -> None:
         """A forked child is a worker of its own."""
         if not self._joined:
             return
-        self._saving = Lock()
+        self._save_lock = Lock()
         self._joined = False
         self._server.close_inherited()
-        self._lock.release()  # of this process's descriptor; the parent keeps its lock
+        self._lock.release()
         self._shared_labels.leave()
-        self.worker = f"{os.getpid()}-alone"  # never the parent's name, should it not get one of its own
+        self.worker = f"{os.getpid()}-alone"  # a child that cannot join must not save under its parent's name
         try:
             self._start()
         except OSError as error:
             self._files.failed("unwritable", f"a forked worker cannot join: {error.strerror}")
 
     def _save(self) -> bytes:
-        """The state of this process, in its place. One at a time: an older one never takes a newer one's place."""
-        with self._saving:
-            data = self._reader.local(self._encoded)
+        """Saves and returns this worker's state. The lock keeps an older state from replacing a newer one."""
+        with self._save_lock:
+            data = self._read_local(self._encode)
             self._files.save(self.worker, data)
             return data
 
-    def _encoded(self, snapshot: Snapshot) -> bytes:
-        self._own = snapshot.resource
+    def _encode(self, snapshot: Snapshot) -> bytes:
+        self._own_resource = snapshot.resource
         return self._encoder.encode(snapshot, self.worker, yield_gil=yield_gil)
 
     def _answer(self) -> bytes:
@@ -180,13 +187,13 @@ class Workers:
         try:
             self._shared_labels.catch_up()
             self._save()
-            os.utime(self._folder / f"{self.worker}.lock")  # whoever tidies up temporary files sees that it is in use
+            os.utime(self.folder / f"{self.worker}.lock")  # a cleaner of temporary files sees that the file is in use
             self._fold()
         except Exception as error:
             self._files.failed("unwritable", f"this worker's state cannot be kept: {error!r}")
 
     def _others(self, responses: dict[str, WorkerSnapshot], folded: WorkerSnapshot | None) -> list[Contribution]:
-        """The states of the other workers: asked for, or the last ones that were saved."""
+        """The other workers' states: their answers, or the last saved ones. New answers are added to ``responses``."""
         absorbed = () if folded is None else folded.absorbed
         names = [name for name in self._files.workers() if name != self.worker and name not in absorbed]
         alive = {name: not self._files.has_ended(name) for name in names}
@@ -196,7 +203,7 @@ class Workers:
 
     def _request(self, names: Sequence[str], responses: dict[str, WorkerSnapshot]) -> None:
         answers = request_states(
-            self._descriptor, names, lambda name: _HUNG_SECONDS if name in self._unresponsive else self._timeout
+            self._descriptor, names, lambda name: _UNRESPONSIVE_SECONDS if name in self._unresponsive else self._timeout
         )
         unresponsive = set()
         for name in names:
@@ -210,32 +217,32 @@ class Workers:
         self._unresponsive = unresponsive
 
     def _fold(self) -> None:
-        """Put the totals of workers that have ended into one state, and their files away."""
-        with self._files.folding() as mine:
-            if not mine:
+        """Adds the states of ended workers to the folded one and removes their files."""
+        with self._files.folding() as locked:
+            if not locked:
                 return
             self._files.remove_stale()
             folded = self._files.folded()
             ended = [name for name in self._files.workers() if name != self.worker and self._files.has_ended(name)]
             absorbed = set(() if folded is None else folded.absorbed)
-            fresh = [name for name in ended if name not in absorbed]
-            states = [state for name in fresh if (state := self._files.load(name)) is not None]
-            if states and not self._files.save(FOLDED, self._together_with(folded, states, fresh)):
+            new = [name for name in ended if name not in absorbed]
+            states = [state for name in new if (state := self._files.load(name)) is not None]
+            if states and not self._files.save(FOLDED, self._encode_folded(folded, states, new)):
                 return
             for name in ended:
                 self._files.remove(name)
 
-    def _together_with(self, folded: WorkerSnapshot | None, states: Sequence[WorkerSnapshot], names: Sequence[str]) -> bytes:
-        every = [*([] if folded is None else [folded]), *states]
-        snapshot = Merger({}).merge(None, [Contribution(state, alive=False) for state in every], exact=True)
+    def _encode_folded(self, folded: WorkerSnapshot | None, states: Sequence[WorkerSnapshot], names: Sequence[str]) -> bytes:
+        contributions = [Contribution(state, alive=False) for state in (folded, *states) if state is not None]
+        snapshot = Merger({}).merge(None, contributions, exact=True)
         return Encoder(self._files.run).encode(snapshot, FOLDED, absorbed=names)
 
     def _resource(self) -> Resource | None:
-        """The service as a whole: its instance is the run, not a worker."""
-        own = self._own
+        """This worker's resource with the run's instance id."""
+        own = self._own_resource
         if own is None:
             return None
-        if self._whole is None or self._whole[0] is not own:
-            merged = Resource({**own.attributes, SERVICE_INSTANCE_ID: self.instance}, own.schema_url)
-            self._whole = (own, merged)
-        return self._whole[1]
+        if self._shown_resource is None or self._shown_resource[0] is not own:
+            shown = Resource({**own.attributes, SERVICE_INSTANCE_ID: self.instance}, own.schema_url)
+            self._shown_resource = (own, shown)
+        return self._shown_resource[1]

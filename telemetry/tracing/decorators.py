@@ -1,126 +1,109 @@
-"""One decorator for functions and generators, sync and async, around a span that is opened a call.
+"""One decorator for functions and generators, sync and async, that runs each call inside a timed block of its own.
 
-A generator shares its caller's context: the span is current only while the generator itself runs, so that it never leaks
-into the consumer between two items.
+A generator shares its caller's context: the span is current only while the generator itself runs, so that the consumer never
+sees it between two items.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator
-from functools import wraps
+from functools import partial, wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from typing import Any, ParamSpec, TypeVar
+from types import TracebackType
+from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 from telemetry.tracing.span import SpanScope
 
-__all__ = ["decorated"]
+__all__ = ["TimedBlock", "decorated"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Open = Callable[[], tuple[SpanScope | None, Callable[[BaseException | None], None]]]
 
 
-def decorated(function: Callable[P, R], begin: Open) -> Callable[P, R]:
-    """``function`` with ``begin()`` before each call, and what it returned called at the end with the exception or None."""
-    wrapper: Any
+class TimedBlock(Protocol):
+    """A context manager around one call, with the span that it opens."""
+
+    scope: SpanScope | None
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+
+def decorated(function: Callable[P, R], new_block: Callable[[], TimedBlock]) -> Callable[P, R]:
+    """Returns ``function`` with each call inside a block of its own, which ``new_block`` makes."""
     if isasyncgenfunction(function):
-        wrapper = _async_generator(function, begin)
+        wrapper: Any = _async_generator
     elif isgeneratorfunction(function):
-        wrapper = _generator(function, begin)
+        wrapper = _generator
     elif iscoroutinefunction(function):
-        wrapper = _coroutine(function, begin)
+        wrapper = _coroutine
     else:
-        wrapper = _function(function, begin)
-    return wraps(function)(wrapper)
+        wrapper = _function
+    decorate: Callable[[Callable[P, R]], Callable[P, R]] = wraps(function)
+    return decorate(wrapper(function, new_block))
 
 
-def _function(function: Callable[..., Any], begin: Open) -> Callable[..., Any]:
+def _function(function: Callable[..., Any], new_block: Callable[[], TimedBlock]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        _, end = begin()
-        try:
-            result = function(*args, **kwargs)
-        except BaseException as error:
-            end(error)
-            raise
-        end(None)
-        return result
+        with new_block():
+            return function(*args, **kwargs)
 
     return call
 
 
-def _coroutine(function: Callable[..., Any], begin: Open) -> Callable[..., Any]:
+def _coroutine(function: Callable[..., Any], new_block: Callable[[], TimedBlock]) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> Any:
-        _, end = begin()
-        try:
-            result = await function(*args, **kwargs)
-        except BaseException as error:
-            end(error)
-            raise
-        end(None)
-        return result
+        with new_block():
+            return await function(*args, **kwargs)
 
     return call
 
 
-def _generator(function: Callable[..., Any], begin: Open) -> Callable[..., Any]:
+def _generator(function: Callable[..., Any], new_block: Callable[[], TimedBlock]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        scope, end = begin()
-        inner = function(*args, **kwargs)
-        step: Callable[[], Any] = inner.__next__
-        while True:
-            try:
-                item = step()
-            except StopIteration as stop:
-                end(None)
-                return stop.value
-            except BaseException as error:
-                end(error)
-                raise
-            if scope is not None:
-                scope.leave()
-            try:
-                sent = yield item
-            except BaseException as thrown:
-                step = _throwing(inner.throw, thrown)
-            else:
-                step = _sending(inner.send, sent)
-            if scope is not None:
-                scope.enter()
+        with new_block() as block:
+            inner = function(*args, **kwargs)
+            step: Callable[[], Any] = inner.__next__
+            while True:
+                try:
+                    item = step()
+                except StopIteration as stop:
+                    return stop.value
+                if block.scope is not None:
+                    block.scope.leave()
+                try:
+                    sent = yield item
+                except BaseException as thrown:
+                    step = partial(inner.throw, thrown)
+                else:
+                    step = partial(inner.send, sent)
+                if block.scope is not None:
+                    block.scope.enter()
 
     return call
 
 
-def _async_generator(function: Callable[..., Any], begin: Open) -> Callable[..., Any]:
+def _async_generator(function: Callable[..., Any], new_block: Callable[[], TimedBlock]) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        scope, end = begin()
-        inner = function(*args, **kwargs)
-        step: Callable[[], Any] = inner.__anext__
-        while True:
-            try:
-                item = await step()
-            except StopAsyncIteration:
-                end(None)
-                return
-            except BaseException as error:
-                end(error)
-                raise
-            if scope is not None:
-                scope.leave()
-            try:
-                sent = yield item
-            except BaseException as thrown:
-                step = _throwing(inner.athrow, thrown)
-            else:
-                step = _sending(inner.asend, sent)
-            if scope is not None:
-                scope.enter()
+        with new_block() as block:
+            inner = function(*args, **kwargs)
+            step: Callable[[], Any] = inner.__anext__
+            while True:
+                try:
+                    item = await step()
+                except StopAsyncIteration:
+                    return
+                if block.scope is not None:
+                    block.scope.leave()
+                try:
+                    sent = yield item
+                except BaseException as thrown:
+                    step = partial(inner.athrow, thrown)
+                else:
+                    step = partial(inner.asend, sent)
+                if block.scope is not None:
+                    block.scope.enter()
 
     return call
-
-
-def _throwing(throw: Callable[[BaseException], Any], error: BaseException) -> Callable[[], Any]:
-    return lambda: throw(error)
-
-
-def _sending(send: Callable[[Any], Any], value: Any) -> Callable[[], Any]:
-    return lambda: send(value)

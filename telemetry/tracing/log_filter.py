@@ -1,4 +1,4 @@
-"""The trace in the logs: ``trace_id`` and ``span_id`` of the current span on every record."""
+"""The ids of the current trace and span on log records."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ __all__ = ["TraceIds"]
 
 
 class TraceIds(logging.Filter):
-    """Puts the ids on a record, in hex; ``-`` where no span is current. Add it to a handler, and both to its format."""
+    """Sets ``trace_id`` and ``span_id`` of a record, in hex; ``-`` where no span is current.
+
+    Add the filter to a handler, and both names to the handler's format.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Takes every record."""
+        """Returns True: every record is logged."""
         context = get_current_span().get_span_context()
         record.trace_id = format_trace_id(context.trace_id) if context.is_valid else "-"
         record.span_id = format_span_id(context.span_id) if context.is_valid else "-"

@@ -1,8 +1,7 @@
-"""The span of a measured block: opened, made current, labelled, ended. Nothing here raises into the block."""
+"""The span of a measured block: opened, made current, labelled, ended. No failure of these reaches the block."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextvars import Token
@@ -14,27 +13,19 @@ from telemetry._sdk.context import attach, attributes_of, current_context, detac
 from telemetry._sdk.reservoir import pack_span_reference
 from telemetry.instruments.bound import BoundInstrument
 
-__all__ = ["SpanScope", "error_type_of", "matching_span_reference", "span_reference_of"]
-
-ERROR_TYPES = frozenset({"timeout", "unreachable", "protocol", "agent", "cancelled", "internal"})
-
-
-def error_type_of(error: BaseException) -> str:
-    """The ``error_type`` label of an exception: its own ``error_type`` attribute if it has one, else by its class."""
-    own = getattr(error, "error_type", None)
-    if isinstance(own, str) and own in ERROR_TYPES:
-        return own
-    if isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt):
-        return "cancelled"
-    if isinstance(error, TimeoutError):
-        return "timeout"
-    if isinstance(error, OSError):
-        return "unreachable"
-    return "internal"
+__all__ = ["SpanScope", "matching_span_reference", "span_reference_of"]
 
 
 class SpanScope:
-    """A span that is current from the start until ``close``."""
+    """A span that is current until ``close``.
+
+    Args:
+        tracer: Starts the span.
+        name: The span's name.
+        attributes: The span's first attributes.
+        failed: Called with an exception of a span processor, sampler or exporter, which is not raised.
+        kind: The span's kind.
+    """
 
     __slots__ = ("_failed", "_token", "span")
 
@@ -53,21 +44,21 @@ class SpanScope:
             context = current_context()
             self.span = tracer.start_span(name, context, kind, attributes)
             self._token = attach(self.span, context)
-        except Exception as error:  # a span processor or sampler of the host's
+        except Exception as error:  # of a span processor or sampler
             failed(error)
 
     def enter(self) -> None:
-        """Make the span current again, for a block that was left with ``leave``."""
+        """Makes the span current again after ``leave``."""
         if self.span is not INVALID_SPAN:
             self._token = attach(self.span, current_context())
 
     def leave(self) -> None:
-        """Go back to what was current before, without ending the span."""
+        """Makes the span current that was before, without ending this one."""
         token, self._token = self._token, None
         detach(token)
 
     def label(self, attributes: Mapping[str, str], error_type: str | None) -> None:
-        """Put the labels that are known now on the span; ``error_type`` marks it as failed."""
+        """Sets attributes on the span; an ``error_type`` marks it as failed."""
         span = self.span
         if type(span) is NonRecordingSpan or not span.is_recording():
             return
@@ -81,29 +72,36 @@ class SpanScope:
             self._failed(error)
 
     def span_reference(self, takes_sampled: bool) -> bytes | None:
-        """What an exemplar needs of this span, None where it is not sampled or no exemplars are taken."""
+        """Returns what an exemplar needs of this span.
+
+        Args:
+            takes_sampled: Whether the exemplar filter takes measurements of sampled spans.
+
+        Returns:
+            The reference for ``record_with_exemplar``; None where the span is not sampled or its exemplars are not taken.
+        """
         if not takes_sampled or type(self.span) is NonRecordingSpan:
             return None
         return span_reference_of(self.span)
 
     def close(self) -> None:
-        """End the span and go back to what was current before."""
+        """Ends the span and makes the one current that was before."""
         try:
             self.leave()
             if type(self.span) is not NonRecordingSpan:
                 self.span.end()
-        except Exception as error:  # a span processor or exporter of the host's
+        except Exception as error:  # of a span processor or exporter
             self._failed(error)
 
 
 def span_reference_of(span: Span) -> bytes | None:
-    """What an exemplar needs of a span, None where it is not sampled."""
+    """Returns what an exemplar needs of a span; None where the span is not sampled."""
     context = span.get_span_context()
     return pack_span_reference(time.time_ns(), context) if context.trace_flags & 1 else None
 
 
 def matching_span_reference(series: BoundInstrument) -> bytes | None:
-    """What an exemplar needs of the current span, None unless it is sampled and carries all labels of ``series``."""
+    """Returns what an exemplar needs of the current span; None unless it is sampled and carries the labels of ``series``."""
     span = sampled_span(current_context())
     if span is None or not series.matches(attributes_of(span)):
         return None

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from agents.settings import Settings
-from tests.helpers.running import Service, Start, running_service
 from tests.helpers.scripted_agent import Reply, ScriptedAgent
+from tests.helpers.service import RunningService, StartService, running_service
 
 
 @pytest.fixture
-def start() -> Iterator[Start]:
+def start() -> Iterator[StartService]:
     """Starts services with the given settings and stops them after the test."""
     with ExitStack() as stack:
 
-        def started(**settings: Any) -> Service:
+        def started(**settings: Any) -> RunningService:
             return stack.enter_context(running_service(Settings(**settings)))
 
         yield started

@@ -10,15 +10,15 @@ from starlette.responses import JSONResponse, Response
 
 from telemetry.agentos.catalogue_models import PROTOCOL_CODES as CODES
 from telemetry.agentos.catalogue_models import TASK_STATE
-from tests.helpers.running import Service, Start
 from tests.helpers.scripted_agent import artifact, replying, status, task
+from tests.helpers.service import RunningService, StartService
 
 
-def recorded(service: Service, name: str) -> dict[str, float]:
+def recorded(service: RunningService, name: str) -> dict[str, float]:
     return service.counted(name)
 
 
-def started(start: Start, agent: Any, reply: Any, *, streaming: bool = True) -> tuple[Service, Any]:
+def started(start: StartService, agent: Any, reply: Any, *, streaming: bool = True) -> tuple[RunningService, Any]:
     one = agent(reply)
     one.streaming = streaming
     return start(agents={"peer": one.url}, model_metrics=True), one

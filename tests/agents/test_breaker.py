@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agents.services.breaker import Breaker
-from tests.helpers.model_server import Clock
+from tests.helpers.clock import Clock
 
 
 def breaker() -> tuple[Breaker, Clock, list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.helpers.serving import closed_port
+from tests.helpers.asgi_server import closed_port
 
 
 def test_navi_caches_its_answers(start):

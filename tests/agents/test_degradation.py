@@ -17,7 +17,7 @@ import pytest
 
 from stack.servers.process import free_port, until
 from stack.servers.service import ROOT
-from tests.helpers.serving import PATIENCE, closed_port
+from tests.helpers.asgi_server import TIMEOUT, closed_port
 
 GUIDE = (ROOT / "docs" / "operations.md").read_text()
 
@@ -50,12 +50,12 @@ def test_a_full_disk_stops_log_lines_and_nothing_else():
     away = f"http://127.0.0.1:{closed_port()}"  # makes the export's threads log as well
     with logging_to("/dev/full", OTEL_EXPORTER_OTLP_ENDPOINT=away, AGENTOS_SHUTDOWN_TIMEOUT="2") as (server, url):
         for _ in range(3):
-            answer = httpx.post(f"{url}/agents/navi/runs", json={"input": "hi"}, timeout=PATIENCE)
+            answer = httpx.post(f"{url}/agents/navi/runs", json={"input": "hi"}, timeout=TIMEOUT)
             assert answer.json()["status"] == "success"
         assert 'a2a_requests_total{agent="navi",operation="query",status="success"} 3' in httpx.get(f"{url}/metrics").text
         server.send_signal(signal.SIGTERM)
         # 120 is the interpreter's status for output that it could not flush at its exit.
-        assert server.wait(PATIENCE) in (0, 120)
+        assert server.wait(TIMEOUT) in (0, 120)
 
 
 @pytest.mark.parametrize("jump", [-3600.0, 3600.0], ids=["back", "forth"])

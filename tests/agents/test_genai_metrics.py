@@ -18,7 +18,8 @@ from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_genai import LATEST, V1_36
 from telemetry.agentos.catalogue_models import PROTOCOL_CODES, ROWS
 from telemetry.metric import Catalogue
-from tests.helpers.model_server import ASKED, DONE, Bench, Clock, Gate, ModelServer, bench, refusal, says, used
+from tests.helpers.clock import Clock
+from tests.helpers.model_server import ASKED, DONE, Bench, Gate, ModelServer, bench, refusal, says, used
 
 LATEST_OPT_IN = {"OTEL_SEMCONV_STABILITY_OPT_IN": "http, gen_ai_latest_experimental"}
 

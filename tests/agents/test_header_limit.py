@@ -13,7 +13,7 @@ import pytest
 
 from agents.middleware.header_limit import TARGET_LIMIT, HeaderLimit
 from stack.servers.service import Service
-from tests.helpers.serving import PATIENCE, closed_port
+from tests.helpers.asgi_server import TIMEOUT, closed_port
 
 LIMIT = 4096
 ALWAYS = b"Host: test\r\nConnection: close\r\n"
@@ -23,7 +23,7 @@ HOST_BYTES = len(ALWAYS)
 def answer(url: str, pieces: Iterable[bytes]) -> tuple[int, bytes]:
     """Sends the pieces one by one; returns status and body of the answer, status 0 if the connection was reset."""
     parts = urlsplit(url)
-    with socket.create_connection((parts.hostname, parts.port), PATIENCE) as connection:
+    with socket.create_connection((parts.hostname, parts.port), TIMEOUT) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             for piece in pieces:

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
+from tests.helpers.asgi_server import TIMEOUT, ask
 from tests.helpers.scripted_agent import artifact, replying, stalling, status, task
-from tests.helpers.serving import PATIENCE, ask
 
 BEGUN = (task("TASK_STATE_SUBMITTED"), artifact("half "))
 
@@ -32,7 +32,7 @@ def test_caller_who_leaves_cancels_the_run(start, agent, accept):
     if accept == "text/event-stream":
         read_until(connection, b"half ")
     else:
-        assert peer.arrived.wait(PATIENCE)
+        assert peer.arrived.wait(TIMEOUT)
     assert service.value("a2a_active_tasks", agent="peer") == 1
     connection.close()
     service.spans.wait("a2a.request")
@@ -40,7 +40,7 @@ def test_caller_who_leaves_cancels_the_run(start, agent, accept):
     assert service.counted("a2a_errors_total") == {"peer/cancelled/query": 1}
     assert service.value("a2a_active_tasks", agent="peer") == 0
     if accept == "text/event-stream":  # the task's id was known: the first event had come
-        assert peer.cancelled.wait(PATIENCE)
+        assert peer.cancelled.wait(TIMEOUT)
     release.set()
 
 
@@ -61,7 +61,7 @@ def test_caller_who_leaves_after_the_final_event_is_a_success(start, agent):
 
 def test_builtin_agent_stops_when_its_caller_leaves(start):
     """A caller who leaves herald in mid-stream also ends the model call behind it, which counts as one error."""
-    service = start(providers={"slow": {"latency": 3 * PATIENCE}}, agent_timeout=3 * PATIENCE)
+    service = start(providers={"slow": {"latency": 3 * TIMEOUT}}, agent_timeout=3 * TIMEOUT)
     connection = ask(service.url, "text/event-stream", agent="herald")
     read_until(connection, b"event: started")
     connection.close()

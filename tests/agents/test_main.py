@@ -20,8 +20,8 @@ from agents.main import app, create_app
 from agents.settings import Settings, SettingsError
 from stack.servers.process import until
 from telemetry import current
-from tests.helpers.running import running_service
-from tests.helpers.serving import PATIENCE, closed_port, serving
+from tests.helpers.asgi_server import TIMEOUT, closed_port, serving
+from tests.helpers.service import running_service
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,12 +51,12 @@ def test_runs_under_way_end_before_the_service_does(tmp_path):
         until("the service to be ready", lambda: _is_ready(port))
         stream = {"Accept": "text/event-stream"}
         url = f"http://127.0.0.1:{port}/agents/herald/runs"
-        with httpx.stream("POST", url, json={"input": "hi"}, headers=stream, timeout=PATIENCE) as answer:
+        with httpx.stream("POST", url, json={"input": "hi"}, headers=stream, timeout=TIMEOUT) as answer:
             lines = answer.iter_lines()
             assert next(lines) == "event: started"
             server.send_signal(signal.SIGTERM)
             assert "event: done" in list(lines)
-        server.wait(PATIENCE)
+        server.wait(TIMEOUT)
     finally:
         server.kill()
         server.wait()
@@ -92,7 +92,7 @@ record_a2a_request("navi", "query", "success", 0.2, 300)
 CACHE_OPERATIONS.labels("get", "hit").inc(2)
 print(get_metrics().decode().count('a2a_requests_total{agent="navi",operation="query",status="success"} 1\\n'))
 from agents.main import app
-from tests.helpers.serving import serving
+from tests.helpers.asgi_server import serving
 with serving(app) as url:
     assert httpx.post(f"{url}/agents/navi/runs", json={"input": "hello"}, timeout=20).status_code == 200
     record_a2a_request("navi", "query", "success", 0.2, 300)
@@ -117,7 +117,7 @@ def test_counts_from_before_the_app_are_served_by_it():
 def test_uvicorn_target_serves():
     """agents.main:app serves runs of the built-in agents and its metrics with the default settings."""
     with serving(app) as url:
-        answer = httpx.post(f"{url}/agents/navi/runs", json={"input": "hello"}, timeout=PATIENCE)
+        answer = httpx.post(f"{url}/agents/navi/runs", json={"input": "hello"}, timeout=TIMEOUT)
         assert answer.json()["status"] == "success"
         assert 'agentos_info{environment="production"' in httpx.get(f"{url}/metrics").text
 

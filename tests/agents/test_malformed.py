@@ -14,8 +14,8 @@ from agents.main import _App
 from benchmarks.malformed import SETTINGS, series, tracebacks, warm_up
 from stack.load.malformed import flood, requests
 from stack.servers.service import Service
+from tests.helpers.asgi_server import TIMEOUT, ask, serving
 from tests.helpers.scripted_agent import replying, stalling, status, task
-from tests.helpers.serving import PATIENCE, ask, serving
 
 ANSWER = (task("TASK_STATE_SUBMITTED"), status("TASK_STATE_COMPLETED", "done"))
 
@@ -23,7 +23,7 @@ ANSWER = (task("TASK_STATE_SUBMITTED"), status("TASK_STATE_COMPLETED", "done"))
 def exchange(url: str, request: bytes) -> bytes:
     """The whole answer to these bytes."""
     parts = urlsplit(url)
-    with socket.create_connection((parts.hostname, parts.port), PATIENCE) as connection:
+    with socket.create_connection((parts.hostname, parts.port), TIMEOUT) as connection:
         connection.sendall(request)
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
@@ -64,7 +64,7 @@ def test_leaving_while_a_known_card_is_fetched_again_is_no_call(start, agent, mo
     before = service.client.get("/metrics").text
     peer.card_reply = card = HangingReply()
     connection = ask(service.url, "application/json", operation="nonsense")
-    assert card.asked.wait(PATIENCE)
+    assert card.asked.wait(TIMEOUT)
     connection.close()
     service.spans.wait("POST /agents/{agent}/runs")
     after = service.client.get("/metrics").text

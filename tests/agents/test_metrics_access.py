@@ -17,7 +17,7 @@ import pytest
 
 from agents.settings import Settings, SettingsError
 from stack.servers.process import until
-from tests.helpers.serving import PATIENCE, closed_port
+from tests.helpers.asgi_server import TIMEOUT, closed_port
 
 TOKEN = "right-token-0123456789"
 RIGHT = {"Authorization": f"Bearer {TOKEN}"}
@@ -26,7 +26,7 @@ RIGHT = {"Authorization": f"Bearer {TOKEN}"}
 def status_of(url: str, request_line: str, *headers: str) -> int:
     """The status of a request that no client library has normalised; 0 for a connection that is closed without an answer."""
     parts = urlsplit(url)
-    with socket.create_connection((parts.hostname, parts.port), PATIENCE) as connection:
+    with socket.create_connection((parts.hostname, parts.port), TIMEOUT) as connection:
         lines = [request_line, "Host: test", "Connection: close", *headers, "", ""]
         connection.sendall("\r\n".join(lines).encode("latin-1"))
         answer = connection.makefile("rb").readline().split()
@@ -107,7 +107,7 @@ def test_a_port_of_its_own(start):
 
 
 def unix_client(path: Path) -> httpx.Client:
-    return httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://metrics", timeout=PATIENCE)
+    return httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://metrics", timeout=TIMEOUT)
 
 
 def test_a_unix_socket_of_its_own(start, tmp_path):
@@ -174,12 +174,12 @@ def test_another_worker_takes_over(tmp_path, kind):
         first = until("an answer", lambda: answer_from(place))
         victim = workers[0] if first == "a" else workers[1]
         victim.send_signal(signal.SIGKILL)
-        victim.wait(PATIENCE)
+        victim.wait(TIMEOUT)
         assert until("another answer", lambda: answer_from(place)) == ("b" if first == "a" else "a")
     finally:
         for worker in workers:
             worker.kill()
-            worker.wait(PATIENCE)
+            worker.wait(TIMEOUT)
             worker.stdout.close()
 
 

@@ -9,9 +9,9 @@ import pytest
 from opentelemetry.trace import StatusCode
 
 from agents.services.ccr_router import RouterError
+from tests.helpers.asgi_server import closed_port
 from tests.helpers.model_answers import ANSWER, answered, calls
 from tests.helpers.model_server import ASKED, CUT, DONE, Gate, ModelServer, bench, refusal, says, usage, whole
-from tests.helpers.serving import closed_port
 
 
 async def test_answer_with_usage():

@@ -13,32 +13,32 @@ from schemathesis import GenerationMode
 from schemathesis.schemas import APIOperation
 
 from agents.settings import Settings
-from tests.helpers.running import Service, running_service
+from tests.helpers.service import RunningService, running_service
 
 OPERATIONS = [("post", "/agents/{agent}/runs"), ("get", "/agents"), ("get", "/health/live"), ("get", "/health/ready")]
 QUICK = {"providers": {"quick": {"latency": 0.001}}, "rate_limit": "off", "client_rate_limit": "off"}
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
+def service() -> Iterator[RunningService]:
     with running_service(Settings(**QUICK)) as running:
         for agent in ("navi", "herald"):
             assert running.run(agent).status_code == 200
         yield running
 
 
-def series(service: Service) -> set[str]:
+def series(service: RunningService) -> set[str]:
     """Every sample's name and labels."""
     return {line.rpartition(" ")[0] for line in service.client.get("/metrics").text.splitlines() if line[0] != "#"}
 
 
-def of(service: Service, method: str, path: str) -> APIOperation:
+def of(service: RunningService, method: str, path: str) -> APIOperation:
     """One operation of the document."""
     document = schemathesis.openapi.from_url(f"{service.url}/openapi.json")
     return document[path][method]
 
 
-def test_the_document_has_these_operations(service: Service) -> None:
+def test_the_document_has_these_operations(service: RunningService) -> None:
     """The tests below cover all operations of the document."""
     paths = service.client.get("/openapi.json").json()["paths"]
     assert [(method, path) for path, methods in paths.items() for method in methods] == OPERATIONS
@@ -49,7 +49,7 @@ def test_the_document_has_these_operations(service: Service) -> None:
     # A GET without parameters has no wrong form.
     [(*OPERATIONS[0], GenerationMode.NEGATIVE), *((*operation, GenerationMode.POSITIVE) for operation in OPERATIONS)],
 )
-def test_answers_are_as_the_document_says(service: Service, method: str, path: str, mode: GenerationMode) -> None:
+def test_answers_are_as_the_document_says(service: RunningService, method: str, path: str, mode: GenerationMode) -> None:
     """Good and bad requests made from the document get answers that are in it, never a 5xx, and make no series."""
     before = series(service)
     statuses: Counter[int] = Counter()

@@ -9,8 +9,8 @@ import threading
 import httpx
 import pytest
 
+from tests.helpers.asgi_server import closed_port
 from tests.helpers.scripted_agent import replying, stalling, status, task
-from tests.helpers.serving import closed_port
 
 ANSWER = (task("TASK_STATE_SUBMITTED"), status("TASK_STATE_COMPLETED", "done"))
 RUNS = "/agents/{agent}/runs"

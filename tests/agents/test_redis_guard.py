@@ -8,7 +8,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from agents.services.storage.redis_guard import RedisGuard, RedisUnavailable
-from tests.helpers.model_server import Clock
+from tests.helpers.clock import Clock
 
 
 async def fail(guard: RedisGuard) -> None:

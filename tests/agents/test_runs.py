@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from tests.helpers.asgi_server import TIMEOUT, closed_port
 from tests.helpers.scripted_agent import ScriptedAgent, artifact, replying, stalling, status, task
-from tests.helpers.serving import PATIENCE, closed_port
 
 ANSWER = (task("TASK_STATE_SUBMITTED"), artifact("good "), artifact("morning"), status("TASK_STATE_COMPLETED"))
 
@@ -79,10 +79,10 @@ def test_active_tasks_is_one_during_the_call_and_zero_after_it(start, agent, the
     """While an agent works its active tasks are 1, and 0 again however the run ends."""
     release = threading.Event()
     peer = agent(stalling(release, ANSWER[0], then=then or ()))
-    service = start(agents={"peer": peer.url}, agent_timeout=2 if then is None else PATIENCE)
+    service = start(agents={"peer": peer.url}, agent_timeout=2 if then is None else TIMEOUT)
     with ThreadPoolExecutor() as pool:
         answer = pool.submit(service.run)
-        assert peer.arrived.wait(PATIENCE)
+        assert peer.arrived.wait(TIMEOUT)
         assert service.value("a2a_active_tasks", agent="peer") == 1
         if then is not None:
             release.set()

@@ -17,8 +17,8 @@ import pytest
 
 from stack.servers.process import free_port, until
 from stack.servers.service import ROOT, Service
+from tests.helpers.asgi_server import TIMEOUT
 from tests.helpers.otlp_receiver import receiving
-from tests.helpers.serving import PATIENCE
 
 SLOW = {"AGENTOS_PROVIDERS": '{"slow": {"latency": 1.5}}'}
 ENDLESS = {"AGENTOS_PROVIDERS": '{"slow": {"latency": 600}}', "AGENTOS_AGENT_TIMEOUT": "600"}
@@ -43,7 +43,7 @@ def stream(service: Service) -> Iterator[Iterator[str]]:
     """The lines of a run that has begun."""
     headers = {"Accept": "text/event-stream"}
     url = f"{service.url}/agents/herald/runs"
-    with httpx.stream("POST", url, json={"input": "hi"}, headers=headers, timeout=PATIENCE) as answer:
+    with httpx.stream("POST", url, json={"input": "hi"}, headers=headers, timeout=TIMEOUT) as answer:
         lines = answer.iter_lines()
         assert next(lines) == "event: started"
         yield lines
@@ -142,10 +142,10 @@ def test_the_command_lines_timeout_takes_precedence(run):
         until("the service to be there", lambda: is_open(port))
         headers = {"Accept": "text/event-stream"}
         url = f"http://127.0.0.1:{port}/agents/herald/runs"
-        with httpx.stream("POST", url, json={"input": "hi"}, headers=headers, timeout=PATIENCE) as answer:
+        with httpx.stream("POST", url, json={"input": "hi"}, headers=headers, timeout=TIMEOUT) as answer:
             assert next(answer.iter_lines()) == "event: started"
             server.send_signal(signal.SIGTERM)
-            assert server.wait(PATIENCE) == 0
+            assert server.wait(TIMEOUT) == 0
     finally:
         server.kill()
         server.wait()
@@ -167,12 +167,12 @@ def test_workers_drain_though_they_are_signalled_twice(run):
         until("a worker to be there", lambda: is_open(port))
         headers = {"Accept": "text/event-stream"}
         url = f"http://127.0.0.1:{port}/agents/herald/runs"
-        with httpx.stream("POST", url, json={"input": "hi"}, headers=headers, timeout=3 * PATIENCE) as answer:
+        with httpx.stream("POST", url, json={"input": "hi"}, headers=headers, timeout=3 * TIMEOUT) as answer:
             lines = answer.iter_lines()
             assert next(lines) == "event: started"
             os.killpg(parent.pid, signal.SIGTERM)  # as systemd does: to all of the service's processes
             assert "event: done" in list(lines)
-        assert parent.wait(PATIENCE) == 0
+        assert parent.wait(TIMEOUT) == 0
     finally:
         parent.kill()
         parent.wait()

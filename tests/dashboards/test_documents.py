@@ -1,4 +1,4 @@
-"""The documents name no metric, label value or panel that does not exist."""
+"""The documents name only metrics, settings, panels and files that exist."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("dashboards/**/*.md")])
 
 PYTHON = {"agentos_telemetry", *(name for name in dir(Recorder) if not name.startswith("_"))}
-"""The wheel's name and the words of the Python interface."""
+"""The wheel's name and the names of the Python interface."""
 
 FAMILIES = re.compile(
     r"(?<![\w.:/-])(?:a2a|agentos|cache|ccr|gen_ai|rate_limit)_(?!latest_experimental)[A-Za-z0-9_]+(?![\w./-]*[/(]|\.py|\w)"
@@ -39,7 +39,7 @@ def _known() -> set[str]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_document_names_no_metric_that_does_not_exist(document: Path) -> None:
-    """Each word that looks like one of our metrics is one, or a rule's record."""
+    """Each word that looks like one of our metrics is a metric, or a recorded rule."""
     rules = yaml.safe_load((ROOT / "dashboards/rules/agentos-recording.yml").read_text())
     records = {rule["record"].split(":")[1] for group in rules["groups"] for rule in group["rules"]}
     text = re.sub(r"\]\(#[^)]*\)", "]", document.read_text())  # a link's target on the page is in small letters
@@ -49,7 +49,7 @@ def test_a_document_names_no_metric_that_does_not_exist(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_document_names_no_instrument_that_does_not_exist(document: Path) -> None:
-    """Each dotted name of ours is an instrument, a label key, or the name of one of our spans or their attributes."""
+    """Each dotted name of ours is an instrument, a label key, or a span."""
     known = {name for metric in EVERY for name in (metric.name, *metric.keys)}
     spans = {"a2a.request", "ccr.request", "ccr.route", "cache.operation", "ccr.attempt"}
     assert set(INSTRUMENTS.findall(document.read_text())) - known - spans == set()
@@ -57,14 +57,14 @@ def test_a_document_names_no_instrument_that_does_not_exist(document: Path) -> N
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_document_names_no_setting_that_does_not_exist(document: Path) -> None:
-    """Each ``AGENTOS_`` variable of a document is one that the settings read."""
+    """The settings read each ``AGENTOS_`` variable of a document."""
     known = set(map(Settings.variable, Settings.model_fields))
     assert set(re.findall(r"AGENTOS_[A-Z_]*[A-Z]", document.read_text())) - known == set()
 
 
 @pytest.mark.parametrize("document", sorted((ROOT / "docs/runbooks").glob("*.md")), ids=lambda path: path.stem)
 def test_a_runbook_names_no_panel_that_does_not_exist(document: Path) -> None:
-    """What a runbook writes in italics is the title of a panel."""
+    """Each text in italics in a runbook is the title of a panel."""
     boards = [json.loads((ROOT / f"dashboards/agentos-{name}.json").read_text()) for name in ("dashboard", "models")]
     titles = {panel["title"] for board in boards for panel in board["panels"]} | {"Request Duration Percentiles"}
     assert set(re.findall(r"(?<![*\w])\*([A-Z][^*\n]+)\*(?!\*)", document.read_text())) - titles == set()

@@ -1,4 +1,4 @@
-"""Queries from catalogue entries."""
+"""Queries from catalogue rows."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ BOARD = Query(job="$job", variables={"agent": "${agent:regex}", "status": "${sta
 
 
 def test_a_selector_names_the_job_and_the_values() -> None:
-    """A counter is selected by its Prometheus name, the job, and each value that is asked for."""
+    """The selector of a counter has its Prometheus name, the job, and each given label value."""
     assert ONE.series(CALLS, status="bad") == 'calls_total{job="one", status="bad"}'
 
 
 def test_a_variable_narrows_open_labels_only() -> None:
-    """The variable of an open label is matched, one that is called like a closed label is not."""
+    """A variable narrows an open label of its name, and not a closed one."""
     assert BOARD.series(CALLS) == 'calls_total{job="$job", agent=~`${agent:regex}`}'
 
 
 def test_several_values_and_exceptions_are_matched() -> None:
-    """Several values become a pattern, an exception an inequality."""
+    """Several values become a pattern, and an exception becomes an inequality."""
     assert ONE.series(CALLS, status=("good", "bad")) == 'calls_total{job="one", status=~"good|bad"}'
     assert ONE.series(CALLS, status=Not("bad")) == 'calls_total{job="one", status!="bad"}'
 
 
-def test_a_value_outside_the_domain_stops_the_build() -> None:
-    """A closed label is not compared with a value it never has."""
+def test_a_value_outside_the_domain_raises() -> None:
+    """A condition on a closed label with a value outside its domain raises."""
     with pytest.raises(ValueError, match="status is never 'ugly'; it is one of good, bad"):
         ONE.series(CALLS, status="ugly")
 
 
-def test_a_label_that_is_not_there_stops_the_build() -> None:
-    """Neither a condition nor a grouping may name a label that the metric has not."""
+def test_an_unknown_label_raises() -> None:
+    """A condition or a grouping by a label that the metric does not have raises."""
     with pytest.raises(KeyError, match="calls_total has no label 'colour', it has agent, status"):
         ONE.series(CALLS, colour="red")
     with pytest.raises(KeyError, match="level has no label 'status', it has agent"):
         ONE.level(LEVEL, "status")
 
 
-def test_a_histogram_is_asked_for_its_parts_only() -> None:
-    """A histogram without a part and a counter with one stop the build."""
+def test_only_a_histogram_has_parts() -> None:
+    """A histogram without a part and a counter with one raise."""
     with pytest.raises(ValueError, match="time is a histogram: it has parts only"):
         ONE.series(TIME)
     with pytest.raises(ValueError, match="calls is a counter: it has no part"):
@@ -56,39 +56,39 @@ def test_a_histogram_is_asked_for_its_parts_only() -> None:
 
 
 def test_a_level_of_several_is_what_the_catalogue_says() -> None:
-    """A gauge is summed up, or its highest is taken where the catalogue's rule for several workers says so."""
+    """A gauge is summed, or its maximum is taken where the catalogue says so."""
     assert ONE.level(LEVEL) == 'sum(level{job="one"})'
     assert ONE.level(WORST, "agent") == 'max by (agent) (worst{job="one"})'
     assert ONE.highest(WORST, "5m", "agent") == 'max by (agent) (max_over_time(worst{job="one"}[5m]))'
     assert ONE.count_at(WORST, 2) == 'sum(worst{job="one"} == bool 2)'
 
 
-def test_a_dotted_key_is_asked_for_as_prometheus_writes_it() -> None:
-    """The catalogue's dots become underscores in matchers and groupings."""
+def test_a_dotted_key_has_its_prometheus_spelling() -> None:
+    """Dots of the catalogue's keys become underscores in matchers and groupings."""
     assert ONE.rate(DOTTED, "5m", "a.state", **{"a.state": "on"}) == (
         'sum by (a_state) (rate(dotted_total{job="one", a_state="on"}[5m]))'
     )
 
 
 def test_a_quantile_keeps_the_bounds_and_drops_nan() -> None:
-    """A quantile sums by le and the given label, and its NaN of no traffic is dropped."""
+    """A quantile sums by le and the given label, and drops the NaN of no traffic."""
     assert ONE.quantile(0.9, TIME, "5m", "agent") == (
         'histogram_quantile(0.9, sum by (le, agent) (rate(time_seconds_bucket{job="one"}[5m]))) >= 0'
     )
 
 
 def test_a_share_is_zero_where_no_part_was_seen() -> None:
-    """The part falls back to zero times the whole, so that a share without bad events is 0 and not missing."""
+    """A missing part counts as zero times the whole, so that a share without bad events is 0."""
     assert ratio("bad", "all") == "(bad or 0 * all) / all >= 0"
 
 
 @pytest.mark.parametrize(("bound", "matcher"), [(2.5, 'le=~"2[.]50*"'), (1, 'le=~"1([.]0*)?"'), (0.5, 'le=~"0[.]50*"')])
-def test_a_bound_is_matched_however_it_is_written(bound: float, matcher: str) -> None:
-    """A bound is matched as a number: 2.5 and 2.50, 1 and 1.0."""
+def test_a_bound_matches_every_spelling(bound: float, matcher: str) -> None:
+    """The matcher of a bound fits 2.5 and 2.50, 1 and 1.0."""
     assert le(TIME, bound) == matcher
 
 
-def test_a_bound_that_is_not_there_stops_the_build() -> None:
-    """Asking below which share of calls a bound is needs that bound among the buckets."""
+def test_an_unknown_bound_raises() -> None:
+    """A share below a bound that is no bucket bound raises."""
     with pytest.raises(ValueError, match=r"time has no bucket bound 2, it has 0.5, 1, 2.5"):
         ONE.at_or_below(TIME, 2, "5m")

@@ -1,4 +1,4 @@
-"""What the demo makes of several scrapes."""
+"""The demo's numbers from several scrapes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def history() -> History:
 
 
 def test_overview_has_the_panels_of_the_dashboards_row(history: History) -> None:
-    """The six tiles carry the titles of the dashboard and the growth between the scrapes."""
+    """The six tiles have the dashboard's titles and the increase between the scrapes."""
     assert overview(history) == {
         "A2A Requests (5m)": "8",
         "A2A p95 Latency": "460 ms",  # 8 observed: 4 up to 0.1 s, 4 up to 0.5 s; rank 7.6 lies 9/10 into the second
@@ -63,26 +63,26 @@ def test_overview_has_the_panels_of_the_dashboards_row(history: History) -> None
 
 
 def test_a_window_reaches_back_no_further_than_its_length(history: History) -> None:
-    """A scrape older than the window is no base for the growth within it."""
+    """The increase over a window starts at the oldest scrape within it, not at an older one."""
     history.add(Scrape.parse(400, SECOND))
     assert history.increase("a2a_requests_total", 300) == 0
     assert history.increase("a2a_requests_total", 400) == 8
 
 
 def test_a_quantile_of_nothing_is_not_a_number(history: History) -> None:
-    """Without an observation in the window there is no percentile."""
+    """Without an observation in the window the quantile is NaN."""
     history.add(Scrape.parse(400, SECOND))
     assert math.isnan(history.quantile(0.95, "a2a_request_duration_seconds", 300))
 
 
 def test_a_quantile_beyond_the_last_bound_is_that_bound(history: History) -> None:
-    """As in PromQL, what lies in the +Inf bucket is reported as the highest finite bound."""
+    """As in PromQL, a quantile in the +Inf bucket is the highest finite bound."""
     slow = SECOND.replace('le="0.5"} 10', 'le="0.5"} 6')
     history.add(Scrape.parse(20, slow))
     assert history.quantile(0.95, "a2a_request_duration_seconds", 300) == 0.5
 
 
-def test_scrapes_older_than_an_hour_are_let_go(history: History) -> None:
-    """The history holds one hour, however long the demo runs."""
+def test_scrapes_older_than_an_hour_are_dropped(history: History) -> None:
+    """The history keeps the scrapes of one hour only."""
     history.add(Scrape.parse(3605, SECOND))
     assert [scrape.at for scrape in history.scrapes] == [10, 3605]

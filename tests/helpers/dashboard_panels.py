@@ -1,4 +1,4 @@
-"""The dashboards' panels as Grafana asks Prometheus for them, and the same numbers worked out from single series."""
+"""The dashboards' panels as Grafana queries them, and the same numbers computed from single series."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 Where = Callable[[dict[str, str]], bool]
 
 RATE_INTERVAL = "60s"
-"""What Grafana writes for $__rate_interval with a scrape interval of 15 s."""
+"""Grafana's value of $__rate_interval for a scrape interval of 15 s."""
 
 
 def _panels(name: str) -> dict[str, dict[str, Any]]:
@@ -57,22 +57,22 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is chosen in the variables; a label that is not named has All."""
+    """The chosen values of the variables; a label without an entry has All."""
 
     name: str
     chosen: Mapping[str, Sequence[str]]
 
     def has(self, labels: Mapping[str, str]) -> bool:
-        """Whether a series with these labels is selected."""
+        """Returns whether a series with these labels is selected."""
         return all(labels.get(key) in values for key, values in self.chosen.items() if key in labels)
 
     def only(self, *keys: str) -> Selection:
-        """The same for these labels, All for the others."""
+        """Returns the selection for these labels, with All for the others."""
         return Selection(self.name, {key: values for key, values in self.chosen.items() if key in keys})
 
 
 def interpolated(expr: str, selection: Selection) -> str:
-    """The query with the variables filled in as Grafana does: All as ``.*``, else the values as a regular expression."""
+    """Returns the query with the variables filled in as Grafana does: All as ``.*``, else the values as a pattern."""
     filled = expr.replace("$__rate_interval", RATE_INTERVAL).replace("$job", "agentos")
     for name in ("workspace_id", "operation", "provider", "agent", "model"):
         values = [re.sub(r"([\\^$*+?.()|\[\]{}/])", r"\\\1", value) for value in selection.chosen.get(name, ())]
@@ -83,7 +83,7 @@ def interpolated(expr: str, selection: Selection) -> str:
 
 
 def asked(store: Prometheus, title: str, selection: Selection, at: float) -> dict[str, float]:
-    """What a panel shows at a time: legend -> value, over all of its queries."""
+    """Returns what a panel shows at a time, over all of its queries: legend -> value."""
     found: dict[str, float] = {}
     for target in (PANELS | MODEL_PANELS)[title]["targets"]:
         for series in store.get("query", query=interpolated(target["expr"], selection), time=str(at))["result"]:
@@ -96,9 +96,12 @@ def asked(store: Prometheus, title: str, selection: Selection, at: float) -> dic
 
 
 def grew(measured: Measured, series: str, *, from_nothing: bool = False) -> float:
-    """The difference of a counter's last and first sample, over all instances.
+    """Returns the difference of a counter's last and first sample, over all instances.
 
-    ``from_nothing``: its first sample need not be its zero.
+    Args:
+        measured: The Prometheus and the time of its last sample.
+        series: Name and labels of the counter.
+        from_nothing: Whether the counter counts from 0 even if its first sample is above 0.
     """
     name, _, labels = series.partition("{")
     query = f'{name}{{job="agentos",{labels}[5m]'
@@ -109,21 +112,21 @@ def grew(measured: Measured, series: str, *, from_nothing: bool = False) -> floa
 
 
 def every(_: dict[str, str]) -> bool:
-    """Every series."""
+    """Accepts every series."""
     return True
 
 
 class Raw:
-    """Single series, selected and summed up here and not by Prometheus."""
+    """Single series, selected and summed here instead of by Prometheus."""
 
     def __init__(self, store: Prometheus, at: float, selection: Selection) -> None:
         self._store, self._at, self._selection = store, at, selection
 
-    def by(self, metric: str, function: str, *keys: str, where: Where = every) -> dict[Any, float]:
-        """Sums by label values of a function over every series, such as ``rate[5m]``; ``""`` for the samples themselves."""
+    def by(self, metric: str, function: str, *keys: str, where: Where = every) -> dict[tuple[str, ...], float]:
+        """Returns sums by label values of a function of each series, such as ``rate[5m]``; ``""`` for the samples."""
         name, _, window = function.partition("[")
         query = f"{name}({metric}[{window})" if window else metric
-        sums: dict[Any, float] = defaultdict(float)
+        sums: dict[tuple[str, ...], float] = defaultdict(float)
         for series in self._store.get("query", query=query, time=str(self._at))["result"]:
             labels = series["metric"]
             if labels["job"] == "agentos" and self._selection.has(labels) and where(labels):
@@ -131,12 +134,12 @@ class Raw:
         return dict(sums)
 
     def total(self, metric: str, function: str, where: Where = every) -> float:
-        """The sum of all selected series."""
+        """Returns the sum of all selected series."""
         return sum(self.by(metric, function, where=where).values())
 
 
 def quantile(q: float, buckets: Mapping[float, float]) -> float:
-    """A quantile of cumulative bucket rates, interpolated within its bucket as Prometheus documents it."""
+    """Returns a quantile of cumulative bucket rates, interpolated within its bucket as Prometheus documents it."""
     bounds = sorted(buckets)
     rank = q * buckets[bounds[-1]]
     index = next(n for n, bound in enumerate(bounds) if buckets[bound] >= rank)
@@ -147,7 +150,7 @@ def quantile(q: float, buckets: Mapping[float, float]) -> float:
 
 
 def quantiles(raw: Raw, metric: str, window: str, *keys: str) -> dict[tuple[str, ...], dict[float, float]]:
-    """The buckets of each group: upper bound -> rate."""
+    """Returns the buckets of each group: upper bound -> rate."""
     groups: dict[tuple[str, ...], dict[float, float]] = {}
     for (bound, *group), rate in raw.by(f"{metric}_bucket", f"rate[{window}]", "le", *keys).items():
         groups.setdefault(tuple(group), {})[float(bound)] = rate
@@ -155,7 +158,7 @@ def quantiles(raw: Raw, metric: str, window: str, *keys: str) -> dict[tuple[str,
 
 
 def distribution(raw: Raw, metric: str, key: str) -> dict[str, float]:
-    """p95 and mean by a label, as a panel shows them."""
+    """Returns p95 and mean by a label, as a panel shows them."""
     window = f"rate[{RATE_INTERVAL}]"
     total, count = (raw.by(f"{metric}_{part}", window, key) for part in ("sum", "count"))
     found = {f"{group[0]} p95": quantile(0.95, b) for group, b in quantiles(raw, metric, RATE_INTERVAL, key).items()}
@@ -163,11 +166,11 @@ def distribution(raw: Raw, metric: str, key: str) -> dict[str, float]:
 
 
 def rates(raw: Raw, metric: str, *keys: str, where: Where = every, times: float = 1) -> dict[str, float]:
-    """Events a second, or as many ``times`` that, by labels."""
+    """Returns events per second by labels, multiplied by ``times``."""
     found = raw.by(metric, f"rate[{RATE_INTERVAL}]", *keys, where=where)
     return {" ".join(group): times * rate for group, rate in found.items()}
 
 
 def now(value: float) -> dict[str, float]:
-    """A number as of now."""
+    """Returns a number as its panel shows it."""
     return {"now": value}

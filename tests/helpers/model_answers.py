@@ -1,4 +1,4 @@
-"""A streamed answer with its usage, and what it counts."""
+"""A streamed answer with its usage, and the samples it is counted in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ANSWERED = {
     "ccr_cost_USD_total/m/{}": 0.000059,
     "ccr_time_to_first_token_seconds_count/{}": 1,
 }
-"""8 x 2 + 3 x 1 + 5 x 8 = 59 dollars for a million."""
+"""Cost: 8 x 2 + 3 x 1 + 5 x 8 = 59 dollars for a million tokens."""
 
 
 def answered(provider: str) -> dict[str, float]:
@@ -25,7 +25,7 @@ def answered(provider: str) -> dict[str, float]:
 
 
 def calls(task: str = "question", *, attempts: int, status: str = "success", **counts: float) -> dict[str, float]:
-    """What the router counts: ``main_error=2`` is two failed calls of main."""
+    """Returns the router's samples for these counts: ``main_error=2`` means two failed calls of provider main."""
     found = {f"ccr_attempts_count/{status}/{task}": 1.0}
     if attempts:
         found[f"ccr_attempts_sum/{status}/{task}"] = float(attempts)

@@ -1,4 +1,4 @@
-"""A real HTTP server that speaks the OpenAI chat-completions protocol as a test scripts it, and a router that asks it."""
+"""A scripted HTTP server that speaks the OpenAI chat-completions protocol, and a router that calls it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from telemetry import AgentOSTelemetry
 from telemetry.agentos.catalogue_genai import LATEST
 from telemetry.agentos.catalogue_models import MODELS
 from telemetry.metric import Catalogue
-from tests.helpers.serving import PATIENCE, serving
+from tests.helpers.asgi_server import TIMEOUT, serving
+from tests.helpers.clock import Clock
 
 ASKED = ModelRequest("question", "how are you?")
 HEAD: dict[str, Any] = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m-2026"}
@@ -46,14 +47,14 @@ def used(read: int, written: int, cached: int = 0, reasoning: int = 0) -> dict[s
 
 
 def usage(read: int, written: int, cached: int = 0, reasoning: int = 0) -> dict[str, Any]:
-    """The usage as any chunk may carry it."""
+    """The usage, as a field that any chunk may carry."""
     tokens = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
     details = {"prompt_tokens_details": {"cached_tokens": cached}, "completion_tokens_details": {"reasoning_tokens": reasoning}}
     return {"usage": {**tokens, **details}}
 
 
 def whole(text: str, **more: Any) -> JSONResponse:
-    """An answer in one piece."""
+    """An answer that is not streamed."""
     message = {"role": "assistant", "content": text}
     choices = [{"index": 0, "finish_reason": "stop", "message": message}]
     return JSONResponse({**HEAD, "object": "chat.completion", "choices": choices, **more})
@@ -65,7 +66,7 @@ def refusal(status: int, **headers: str) -> JSONResponse:
 
 
 class Gate:
-    """Holds a stream back until the test opens it; the test can wait until the stream stands before it."""
+    """Blocks a stream until the test sets ``opened``; the test can wait until the stream has reached the gate."""
 
     def __init__(self) -> None:
         self.reached = threading.Event()
@@ -73,20 +74,20 @@ class Gate:
 
     async def passing(self) -> None:
         self.reached.set()
-        assert await asyncio.to_thread(self.opened.wait, PATIENCE)
+        assert await asyncio.to_thread(self.opened.wait, TIMEOUT)
 
     async def wait_until_reached(self) -> None:
-        assert await asyncio.to_thread(self.reached.wait, PATIENCE)
+        assert await asyncio.to_thread(self.reached.wait, TIMEOUT)
 
 
 CUT = object()
-"""In a stream: the connection ends here, in the middle."""
+"""In a stream: the server breaks the connection here."""
 
 Stream = Sequence[dict[str, Any] | bytes | Gate | object]
 
 
 class ModelServer:
-    """``POST /v1/chat/completions``: one scripted reply a request, the last one for all that follow."""
+    """Answers each ``POST /v1/chat/completions`` with the next scripted reply, and further ones with the last."""
 
     def __init__(self, *replies: Response | Stream) -> None:
         self.replies = list(replies)
@@ -119,18 +120,8 @@ class ModelServer:
                         gate.opened.set()
 
 
-class Clock:
-    """Stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Bench:
-    """A router over scripted servers, with its metrics and spans in reach."""
+    """A router over scripted servers, with its clock, metrics and spans."""
 
     def __init__(self, urls: dict[str, str], options: dict[str, Any], catalogue: Catalogue) -> None:
         self.clock = Clock()
@@ -152,7 +143,7 @@ class Bench:
         self.clock.now += seconds
 
     async def read_into(self, queue: asyncio.Queue[str]) -> None:
-        """Reads an answer, piece by piece."""
+        """Puts each piece of an answer into the queue."""
         async with aclosing(self.router.stream(ASKED)) as pieces:
             async for piece in pieces:
                 queue.put_nowait(piece)
@@ -162,7 +153,7 @@ class Bench:
             return "".join([piece async for piece in pieces])
 
     def recorded(self, *prefixes: str) -> dict[str, float]:
-        """Every sample above 0 of these families but the buckets, as name/label values."""
+        """Returns the samples above 0 of these families, without buckets, by name/label values."""
         families = text_string_to_metric_families(self.telemetry.reader.expose().body.decode())
         samples = [s for family in families for s in family.samples if s.value and s.name.startswith(prefixes or "ccr_")]
         return {
@@ -172,7 +163,7 @@ class Bench:
         }
 
     def attempts(self) -> list[ReadableSpan]:
-        """The spans of the attempts, all of them in the one trace of the route's span."""
+        """Returns the spans of the attempts; asserts that all are children of the route's span."""
         ended = self.spans.get_finished_spans()
         (route,) = [span for span in ended if span.name == "ccr.route"]
         attempts = [span for span in ended if span.name == "ccr.request"]
@@ -188,7 +179,7 @@ EVERYTHING = Catalogue([*MODELS, *LATEST.rows])
 
 @asynccontextmanager
 async def bench(catalogue: Catalogue = EVERYTHING, **servers_and_options: Any) -> AsyncIterator[Bench]:
-    """A router that asks these servers in their order; other keywords are settings, ``each`` those of providers by name."""
+    """Yields a router that calls these servers in order. Other keywords are settings; ``each`` has the providers', by name."""
     servers = {name: one for name, one in servers_and_options.items() if isinstance(one, ModelServer)}
     options = {name: one for name, one in servers_and_options.items() if name not in servers}
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Two services under scripted model servers and agents, and the calls whose numbers the tests know."""
+"""Two services with scripted model servers and agents, and the calls whose numbers the tests know."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from starlette.responses import JSONResponse, Response
 
 from stack.load.traffic import Call
 from stack.servers.service import Service
+from tests.helpers.asgi_server import closed_port
 from tests.helpers.model_server import DONE, Gate, ModelServer, Stream, refusal, says, used
 from tests.helpers.scripted_agent import ScriptedAgent, replying, status, task
-from tests.helpers.serving import closed_port
 
 __all__ = ["PEERS", "QUESTIONS", "SUMMARIES", "instances"]
 
@@ -64,7 +64,7 @@ _COMMON = {
 
 
 def _strict() -> ScriptedAgent:
-    """An agent that answers with errors: twice that it failed inside, then that there is no such task."""
+    """An agent that answers with an internal error twice, then with an unknown task."""
     codes = iter([-32603, -32603, -32001])
 
     async def reply(call: dict[str, Any]) -> Response:
@@ -76,7 +76,7 @@ def _strict() -> ScriptedAgent:
 
 
 def instances(stack: ExitStack, folder: Path) -> tuple[Service, Service]:
-    """One service with its own agents and scripted model servers, one with scripted agents."""
+    """Starts a service with built-in agents and scripted model servers, and one with scripted agents."""
     servers = {"main.v1": ModelServer(*MAIN), "backup": ModelServer(*BACKUP), "narrow": ModelServer([Gate(), *ANSWER])}
     urls = {name: stack.enter_context(server.running()) for name, server in servers.items()}
     urls["down"] = f"http://127.0.0.1:{closed_port()}/v1"

@@ -1,6 +1,6 @@
-"""``python -m tests.helpers.mutation``: changes each row of the catalogue in every way, and says which change nobody noticed.
+"""``python -m tests.helpers.mutation``: changes each row of the catalogue in every way and lists the unnoticed changes.
 
-A change is noticed when the generated files cannot be built from it, or one differs from the committed one.
+A change is noticed if the build of the generated files fails, or if a file differs from the committed one.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from telemetry.metric import Catalogue, Label, Metric, MultiprocessMode, telemet
 
 __all__ = ["EVERY", "mutants", "noticed"]
 
-MODULES = (catalogue, catalogue_models, catalogue_genai)
+MODULES = (catalogue, catalogue_models, catalogue_genai, telemetry_metrics)
 
 EVERY = (*catalogue.AGENTOS, *telemetry_metrics.DESCRIPTIVE, *catalogue_models.ROWS, *LATEST.rows, *V1_36.rows)
-"""Every row of the list and its parts."""
+"""Every row of every catalogue."""
 
 
 def mutants(metric: Metric) -> Iterator[tuple[str, Metric]]:
-    """A row with its name or its rule for workers changed, each label dropped or renamed, each value and bound dropped."""
+    """Yields the row with a new name or rule for workers, without or with renamed labels, without a value or bound."""
     yield (
         "renamed",
         _changed(metric, name=metric.name.replace(".info", "2.info") if metric.name.endswith(".info") else f"{metric.name}2"),
@@ -43,7 +43,7 @@ def mutants(metric: Metric) -> Iterator[tuple[str, Metric]]:
             less = dataclasses.replace(label, values=tuple(other for other in label.values if other != value) or ("none",))
             yield f"without {label.key}={value}", _changed(metric, labels=_replaced(metric.labels, label, less))
     if metric.multiprocess_mode is MultiprocessMode.MAX:
-        yield "together summed up", _changed(metric, multiprocess_mode=MultiprocessMode.SUM)
+        yield "multiprocess mode summed", _changed(metric, multiprocess_mode=MultiprocessMode.SUM)
     for bound in metric.bounds:
         yield f"without bound {bound:g}", _changed(metric, bounds=tuple(other for other in metric.bounds if other != bound))
 
@@ -57,8 +57,8 @@ def _replaced(labels: tuple[Label, ...], old: Label, new: Label) -> tuple[Label,
 
 
 def noticed(original: Metric, changed: Metric) -> str:
-    """What notices the change first, empty if nothing does."""
-    # The modules take the rows when they are imported: they are imported anew, and put back afterwards.
+    """Returns the file or error that first shows the change, or an empty string."""
+    # The modules read the rows at import, so they are imported again for each change and restored afterwards.
     kept = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "dashboards"}
     try:
         with ExitStack() as patches:
@@ -74,9 +74,9 @@ def noticed(original: Metric, changed: Metric) -> str:
 
 
 def _with(module: ModuleType, original: Metric, changed: Metric) -> dict[str, object]:
-    """The names of a module that hold the row, or a list with it, with the changed one in its place."""
+    """The module's names that hold the row, or a collection with it, with the changed row in its place."""
 
-    def replaced(value: Any) -> Any:
+    def replaced(value: Any) -> Any:  # the type stays that of the value
         match value:
             case Metric():
                 return changed if value is original else value
@@ -94,7 +94,7 @@ def _with(module: ModuleType, original: Metric, changed: Metric) -> dict[str, ob
 
 
 def main() -> int:
-    """Prints what was tried and who noticed; 1 if a change survived."""
+    """Prints the number of changes and the unnoticed ones; returns 1 if there are any."""
     survivors, tried, stopped = [], 0, 0
     for metric in EVERY:
         for what, changed in mutants(metric):

@@ -1,4 +1,4 @@
-"""A small OTLP/HTTP receiver in this process: keeps what it is sent, or answers as it is told."""
+"""A small OTLP/HTTP receiver in this process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Receiver", "receiving"]
 
 
 class Receiver:
-    """What came: metrics in their order, and the headers of every request."""
+    """Keeps received metrics in order and the headers of each request; answers with ``status``."""
 
     def __init__(self) -> None:
         self.status = 200
@@ -24,7 +24,7 @@ class Receiver:
         self.url = ""
 
     def take(self, path: str, headers: dict[str, str], body: bytes) -> int:
-        """One request; returns the status of the answer."""
+        """Keeps one request; returns the status of the answer."""
         self.headers.append(headers)
         if self.status == 200 and path == "/v1/metrics":
             plain = gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body
@@ -34,7 +34,7 @@ class Receiver:
 
 @contextmanager
 def receiving() -> Iterator[Receiver]:
-    """A receiver on an ephemeral loopback port."""
+    """Yields a receiver on an ephemeral loopback port."""
     receiver = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -46,7 +46,7 @@ def receiving() -> Iterator[Receiver]:
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
-            """Says nothing."""
+            """Suppresses the server's log."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         receiver.url = f"http://127.0.0.1:{server.server_port}"

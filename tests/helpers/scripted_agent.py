@@ -1,4 +1,4 @@
-"""An A2A agent that does what a test says, over a real socket: answer, stall, cut off, talk nonsense."""
+"""A scripted A2A agent on a real socket: it answers, stalls, breaks the connection or sends invalid data."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tests.helpers.serving import PATIENCE, serving
+from tests.helpers.asgi_server import TIMEOUT, serving
 
 Reply = Callable[[dict[str, Any]], Awaitable[Response]]
 
 
 class ScriptedAgent:
-    """``reply`` answers each message; ``calls`` are the requests it got; ``cancelled`` is set by a CancelTask."""
+    """Answers each message with ``reply``, keeps the requests in ``calls``, and sets ``cancelled`` at a CancelTask."""
 
     def __init__(self, reply: Reply) -> None:
         self.reply = reply
@@ -94,7 +94,7 @@ def artifact(text: str, task_id: str = "t-1") -> dict[str, Any]:
 
 
 def frame(call: dict[str, Any], event: dict[str, Any]) -> bytes:
-    """One event as the JSON-RPC binding streams it."""
+    """Returns one event as the JSON-RPC binding streams it."""
     return b"data: " + json.dumps({"jsonrpc": "2.0", "id": call["id"], "result": event}).encode() + b"\n\n"
 
 
@@ -103,7 +103,7 @@ def streamed(chunks: AsyncIterator[bytes], **headers: str) -> StreamingResponse:
 
 
 def replying(*events: dict[str, Any]) -> Reply:
-    """Streams these events and ends."""
+    """Returns a reply that streams these events and ends."""
 
     async def reply(call: dict[str, Any]) -> Response:
         async def chunks() -> AsyncIterator[bytes]:
@@ -116,13 +116,13 @@ def replying(*events: dict[str, Any]) -> Reply:
 
 
 def stalling(release: threading.Event, *events: dict[str, Any], then: tuple[dict[str, Any], ...] = ()) -> Reply:
-    """Streams ``events``, waits for ``release``, streams ``then``."""
+    """Returns a reply that streams ``events``, waits for ``release``, and streams ``then``."""
 
     async def reply(call: dict[str, Any]) -> Response:
         async def chunks() -> AsyncIterator[bytes]:
             for event in events:
                 yield frame(call, event)
-            await asyncio.to_thread(release.wait, PATIENCE)
+            await asyncio.to_thread(release.wait, TIMEOUT)
             for event in then:
                 yield frame(call, event)
 

@@ -1,4 +1,4 @@
-"""A program in a terminal of its own, as a person starts it."""
+"""Runs a program in a pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Terminal:
-    """``python -m`` of one of the project's modules, and what it shows."""
+    """``python -m`` of one of the project's modules in a pseudo-terminal, and its output."""
 
     def __init__(self, module: str) -> None:
         self._main, child = pty.openpty()
@@ -35,16 +35,16 @@ class Terminal:
         self.seen = ""
 
     def read(self) -> str:
-        """Everything shown so far."""
+        """Returns the whole output so far."""
         try:
             while more := os.read(self._main, 65536):
                 self.seen += more.decode(errors="replace")
-        except OSError:  # nothing there now, or the other side is closed
+        except OSError:  # no output now, or the other side is closed
             pass
         return self.seen
 
     def ended(self) -> bool:
-        """Whether the program has ended; reads on, or it could not write its last words."""
+        """Whether the program has ended. Reads on, because the program blocks while the terminal's buffer is full."""
         self.read()
         return self.process.poll() is not None
 
@@ -57,9 +57,9 @@ class Terminal:
 
 @contextmanager
 def running(module: str) -> Iterator[Terminal]:
-    """The module, killed at the end if it still runs."""
-    open_label = Terminal(module)
+    """Runs the module; kills it at the end if it still runs."""
+    terminal = Terminal(module)
     try:
-        yield open_label
+        yield terminal
     finally:
-        open_label.close()
+        terminal.close()

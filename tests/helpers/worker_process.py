@@ -1,4 +1,4 @@
-"""A worker as a process of its own that does what it is told, a line at a time; and the test's end of it."""
+"""A worker in a process of its own that reads one command a line, and the test's end of it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 from typing import Self
 
-__all__ = ["Process"]
+__all__ = ["WorkerProcess"]
 
 ROOT = Path(__file__).parents[2]
 
 
-class Process:
-    """``Process(folder)`` starts one; its supervisor is this process."""
+class WorkerProcess:
+    """Starts a worker whose supervisor is this process; sends it commands."""
 
     def __init__(self, folder: Path, *, save_every: float = 3600.0, timeout: float = 5.0) -> None:
         self._process = subprocess.Popen(
@@ -30,23 +30,23 @@ class Process:
         self._answer()
 
     def tell(self, *words: object) -> str:
-        """Tell it to do something; its answer."""
+        """Sends a command and returns the answer."""
         assert self._process.stdin is not None
         self._process.stdin.write(" ".join(map(str, words)) + "\n")
         self._process.stdin.flush()
         return self._answer()
 
     def hits(self) -> dict[str, float]:
-        """What its scrape shows of ``hits_total``, by ``who``."""
+        """Scrapes the worker and returns ``hits_total`` by ``who``."""
         pairs = (pair.split("=") for pair in self.tell("scrape").split())
         return {who: float(value) for who, value in pairs}
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Sends the process a signal."""
         self._process.send_signal(number)
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kills the process and waits for its end."""
         self._process.kill()
         self._process.wait()
 
@@ -65,8 +65,8 @@ class Process:
 def main() -> None:
     from telemetry import Telemetry
     from telemetry.prefork import Supervisor, Workers
-    from tests.helpers.readings import above_zero
-    from tests.helpers.run import HITS, catalogue
+    from tests.helpers.samples import above_zero
+    from tests.helpers.workers import HITS, catalogue
 
     folder, save_every, timeout, supervisor = sys.argv[1:]
     workers = Workers(

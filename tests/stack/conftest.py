@@ -1,4 +1,4 @@
-"""The real servers as fixtures."""
+"""Fixtures that start the real servers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stack.servers.prometheus import Prometheus
 from stack.servers.redis import Redis
 from stack.servers.service import Service
 from stack.servers.victoria import VictoriaMetrics
-from tests.helpers.needs import packaged, part
+from tests.helpers.required_servers import built_server, packaged_server
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,7 +35,7 @@ def started(tmp_path: Path) -> Iterator[Callable[[Server], Server]]:
 
 @pytest.fixture(scope="session")
 def promtool() -> Path:
-    return part("promtool")
+    return built_server("promtool")
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def service(started: Callable[[Service], Service], tmp_path: Path) -> Callable[.
 @pytest.fixture
 def prometheus(started: Callable[[Prometheus], Prometheus], tmp_path: Path) -> Callable[..., Prometheus]:
     """Starts a Prometheus with the given scrape jobs."""
-    program = part("prometheus")
+    program = built_server("prometheus")
 
     def start(jobs: Sequence[Mapping[str, object]] = (), *, name: str = "prometheus", **options: Any) -> Prometheus:
         return started(Prometheus(program, tmp_path / name, jobs, **options))
@@ -57,24 +57,24 @@ def prometheus(started: Callable[[Prometheus], Prometheus], tmp_path: Path) -> C
 
 @pytest.fixture
 def jaeger(started: Callable[[Jaeger], Jaeger], tmp_path: Path) -> Jaeger:
-    """A running trace store."""
-    return started(Jaeger(part("jaeger"), tmp_path / "jaeger"))
+    """A running Jaeger."""
+    return started(Jaeger(built_server("jaeger"), tmp_path / "jaeger"))
 
 
 @pytest.fixture
 def collector(started: Callable[[Collector], Collector], tmp_path: Path) -> Callable[..., Collector]:
     """Starts a Collector with the given environment."""
-    program = part("otelcol")
+    program = built_server("otelcol")
     return lambda environment=None: started(Collector(program, tmp_path / "collector", environment))
 
 
 @pytest.fixture
 def victoria(started: Callable[[VictoriaMetrics], VictoriaMetrics], tmp_path: Path) -> VictoriaMetrics:
     """A running VictoriaMetrics."""
-    return started(VictoriaMetrics(packaged("victoria-metrics", "victoria-metrics"), tmp_path / "victoria"))
+    return started(VictoriaMetrics(packaged_server("victoria-metrics", "victoria-metrics"), tmp_path / "victoria"))
 
 
 @pytest.fixture
 def redis_server(started: Callable[[Redis], Redis], tmp_path: Path) -> Redis:
     """A running Redis; ``redis_server.url`` is its address."""
-    return started(Redis(packaged("redis-server", "redis-server"), tmp_path / "redis"))
+    return started(Redis(packaged_server("redis-server", "redis-server"), tmp_path / "redis"))

@@ -1,4 +1,4 @@
-"""From failing calls to the pager and back: the real service, Prometheus with a minute as a second, and Alertmanager."""
+"""Alerts from failing calls to the pager: the real service, Alertmanager, and Prometheus with each minute cut to a second."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stack.servers.alertmanager import Alertmanager
 from stack.servers.process import until
 from stack.servers.prometheus import Prometheus, scrape_job
 from stack.servers.service import Service
-from tests.helpers.needs import packaged, part
+from tests.helpers.required_servers import built_server, packaged_server
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {
@@ -30,7 +30,7 @@ SETTINGS = {
 
 
 class Webhook:
-    """Takes what Alertmanager sends."""
+    """An HTTP server that keeps the alerts which Alertmanager sends."""
 
     def __init__(self) -> None:
         self.alerts: list[tuple[str, dict[str, Any]]] = []
@@ -45,14 +45,14 @@ class Webhook:
                 self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:
-                """Says nothing."""
+                """Suppresses the server's log."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     @contextmanager
     def listening(self) -> Iterator[Webhook]:
-        """Between these it answers."""
+        """Serves while the block runs."""
         thread = threading.Thread(target=self._server.serve_forever)
         thread.start()
         try:
@@ -63,7 +63,7 @@ class Webhook:
             self._server.server_close()
 
     def said(self, name: str, status: str, **labels: str) -> dict[str, Any] | None:
-        """The first alert of that name in that state with these labels that came to the pager."""
+        """Returns the first alert to the pager with this name, status and labels."""
         for receiver, alert in list(self.alerts):
             wanted = {"alertname": name, **labels}.items()
             if receiver == "pager" and alert["status"] == status and wanted <= alert["labels"].items():
@@ -72,7 +72,7 @@ class Webhook:
 
 
 def shortened(rules: str) -> str:
-    """The rules with a minute as a second: windows, offsets and waits, but not the records' names."""
+    """Returns the rules with each minute of windows, offsets and waits shortened to a second; records keep their names."""
 
     def seconds(found: re.Match[str]) -> str:
         number, unit = int(found[2]), {"m": 1, "h": 60, "d": 1440}[found[3]]
@@ -83,13 +83,13 @@ def shortened(rules: str) -> str:
 
 @pytest.fixture(scope="module")
 def pager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, Prometheus, Webhook]]:
-    """All servers run; nothing has failed yet."""
+    """All servers run; no call has failed yet."""
     folder = tmp_path_factory.mktemp("alerting")
     for file in (ROOT / "dashboards/rules").glob("*.yml"):
         (folder / file.name).write_text(shortened(file.read_text()))
     with ExitStack() as stack:
         webhook = stack.enter_context(Webhook().listening())
-        program = packaged("prometheus-alertmanager", "prometheus-alertmanager")
+        program = packaged_server("prometheus-alertmanager", "prometheus-alertmanager")
         alertmanager = stack.enter_context(Alertmanager(program, folder / "alertmanager", webhook.url))
         service = stack.enter_context(Service(folder / "service", SETTINGS))
         extra = {
@@ -98,13 +98,13 @@ def pager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, P
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager.address]}]}]},
         }
         jobs = [scrape_job("agentos", service.address)]
-        prometheus = stack.enter_context(Prometheus(part("prometheus"), folder / "prometheus", jobs, extra=extra))
+        prometheus = stack.enter_context(Prometheus(built_server("prometheus"), folder / "prometheus", jobs, extra=extra))
         until("the zeros", lambda: prometheus.value('count(a2a_requests_total{job="agentos"})'))
         yield service, prometheus, webhook
 
 
 def test_errors_page_and_their_end_resolves(pager: tuple[Service, Prometheus, Webhook]) -> None:
-    """While calls fail the page arrives with its labels, values and links; when calls succeed again it is resolved."""
+    """While calls fail, the page arrives with its labels, values and links; once calls succeed again, it is resolved."""
     service, prometheus, webhook = pager
     window = {"severity": "page", "window": "1h"}
 
@@ -129,8 +129,8 @@ def test_errors_page_and_their_end_resolves(pager: tuple[Service, Prometheus, We
     assert until("the all-clear", well, timeout=60)["labels"] == alert["labels"]
 
 
-def test_a_service_that_is_gone_pages(pager: tuple[Service, Prometheus, Webhook]) -> None:
-    """When the only target is gone, AgentOSDown arrives; when it is back, it is resolved."""
+def test_a_stopped_service_pages(pager: tuple[Service, Prometheus, Webhook]) -> None:
+    """When the only target stops, AgentOSDown arrives; when it runs again, the alert is resolved."""
     service, _, webhook = pager
     assert webhook.said("AgentOSDown", "firing") is None
     service.stop()

@@ -1,4 +1,4 @@
-"""``otel-collector.yaml`` on the real Collector: what goes in by StatsD and OTLP, what comes out."""
+"""``otel-collector.yaml`` on the real Collector: data sent by StatsD and OTLP, and the data that it passes on."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Start = Callable[..., Collector]
 
 
 def endpoints(prometheus: Prometheus | None = None, jaeger: Jaeger | None = None) -> dict[str, str]:
-    """The Collector's variables for these stores."""
+    """Returns the Collector's variables for these stores."""
     found = {}
     if prometheus is not None:
         found["PROMETHEUS_OTLP_ENDPOINT"] = f"{prometheus.url}/api/v1/otlp"
@@ -43,13 +43,13 @@ def endpoints(prometheus: Prometheus | None = None, jaeger: Jaeger | None = None
 
 
 def test_the_configuration_is_valid_as_it_is(collector: Start) -> None:
-    """`otelcol validate` has no complaint about the file with its defaults."""
+    """`otelcol validate` reports no problem in the file with its defaults."""
     done = subprocess.run([binary("otelcol"), "validate", "--config", CONFIG], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_the_collectors_own_metrics_are_served(collector: Start) -> None:
-    """The Collector counts its own work on a port of its own, without scope labels."""
+    """The Collector serves its own metrics on a separate port, without scope labels."""
     running = collector()
     text = httpx.get(f"http://127.0.0.1:{running.telemetry}/metrics").text
     assert "otelcol_process_uptime" in text
@@ -57,7 +57,7 @@ def test_the_collectors_own_metrics_are_served(collector: Start) -> None:
 
 
 def test_statsd_metrics_arrive_with_their_tags(prometheus: Callable[..., Prometheus], collector: Start) -> None:
-    """A StatsD counter, gauge and timer are series of job statsd, tags as labels, the counter cumulative."""
+    """A StatsD counter, gauge and timer become series of job statsd, with tags as labels and a cumulative counter."""
     store = prometheus()
     running = collector(endpoints(store))
     lines = ["orders:3|c|#shop:north", "orders:4|c|#shop:north", "depth:12|g|#shop:north"]
@@ -90,16 +90,16 @@ KEPT: dict[str, AttributeValue] = {
     "key": "is sk-****",
     "url.full": "https://****@models.example/v1?model=m&api_key=****#top",
 }
-"""What is left of what an application sent."""
+"""The attributes that remain of ``SENT``."""
 
 
 def complaint(values: dict[str, AttributeValue]) -> str:
-    """What an exception might say of them."""
+    """Returns a status message as an exception with these values might give it."""
     return f"refused {values['url.full']!s} {values['key']!s} {values['note']!s}"
 
 
 def test_secrets_do_not_reach_the_trace_store(jaeger: Jaeger, collector: Start) -> None:
-    """Credentials and prompts are removed from spans, events and status, what else they carry stays."""
+    """Credentials and prompts are removed from spans, events and status; all other attributes stay."""
     running = collector(endpoints(jaeger=jaeger))
     provider = TracerProvider(resource=Resource.create({"service.name": "leaky"}))
     exporter = OTLPSpanExporter(endpoint=f"http://127.0.0.1:{running.grpc}", insecure=True)
@@ -119,7 +119,7 @@ def test_secrets_do_not_reach_the_trace_store(jaeger: Jaeger, collector: Start) 
 
 
 def test_secrets_do_not_reach_prometheus(prometheus: Callable[..., Prometheus], collector: Start) -> None:
-    """Of a pushed metric's attributes, and of its resource's, the same is removed."""
+    """The same attributes are removed from a pushed metric and its resource."""
     store = prometheus()
     running = collector(endpoints(store))
     exporter = OTLPMetricExporter(endpoint=f"http://127.0.0.1:{running.grpc}", insecure=True)
@@ -156,8 +156,8 @@ def test_remote_write_carries_the_scraped_series(
     assert len(own) > 150
 
 
-def test_remote_write_carries_what_is_pushed(victoria: VictoriaMetrics, collector: Start) -> None:
-    """What comes by OTLP and by StatsD is in VictoriaMetrics too, under the jobs that Prometheus would have it under."""
+def test_remote_write_carries_the_pushed_series(victoria: VictoriaMetrics, collector: Start) -> None:
+    """Series pushed by OTLP and StatsD are in VictoriaMetrics, under the same jobs as in Prometheus."""
     running = collector({"REMOTE_WRITE": "prometheus_remote_write", "REMOTE_WRITE_ENDPOINT": victoria.write_url})
     exporter = OTLPMetricExporter(endpoint=f"http://127.0.0.1:{running.grpc}", insecure=True)
     provider = MeterProvider([PeriodicExportingMetricReader(exporter)], resource=Resource.create({"service.name": "shop"}))

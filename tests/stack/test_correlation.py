@@ -1,4 +1,4 @@
-"""From a metric to its trace and back: 500 mixed calls, looked at in Prometheus and in Jaeger."""
+"""Metrics and traces of 500 mixed calls agree in Prometheus and in Jaeger."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import pytest
 
 from stack.load import traffic
-from stack.pipeline_checks import MIXED, OURS, PUSHED, SCRAPED, Chain, joined, series
+from stack.pipeline_checks import MIXED, OURS, PUSHED, SCRAPED, Pipeline, running_pipeline, series
 from stack.servers.jaeger import Span
 from stack.servers.process import until
-from tests.helpers.needs import part
+from tests.helpers.required_servers import built_server
 
 CALLS = 500
 A2A = ("agent", "operation", "status")
@@ -24,35 +24,35 @@ TOKENS = {"input": "gen_ai.usage.input_tokens", "output": "gen_ai.usage.output_t
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The chain after the calls, and what the callers saw."""
+    """The pipeline after the calls, and the callers' outcomes."""
 
-    chain: Chain
+    pipeline: Pipeline
     seen: Counter[tuple[str, str, str]]
     started: float
 
     @property
     def called(self) -> Counter[tuple[str, str, str]]:
-        """The calls that reached an agent."""
+        """The calls that reached an agent, by agent, operation and status."""
         return Counter({key: count for key, count in self.seen.items() if key[2] != "denied"})
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
-    """All spans and samples of 500 mixed calls have arrived everywhere."""
-    with joined(tmp_path_factory.mktemp("chain"), MIXED, program=part) as chain:
+    """All spans and samples of 500 mixed calls have arrived in each store."""
+    with running_pipeline(tmp_path_factory.mktemp("chain"), MIXED, program=built_server) as pipeline:
         started = time.time()
-        seen = traffic.tally(traffic.make(chain.service.url, traffic.mixed(CALLS)))
-        found = Measured(chain, seen, started)
-        until("the scrape", lambda: chain.counts("a2a_requests_total", SCRAPED, *A2A) == found.called)
-        until("the push", lambda: series(chain.prometheus, PUSHED) == series(chain.prometheus, SCRAPED))
+        seen = traffic.tally(traffic.make(pipeline.service.url, traffic.mixed(CALLS)))
+        found = Measured(pipeline, seen, started)
+        until("the scrape", lambda: pipeline.counts("a2a_requests_total", SCRAPED, *A2A) == found.called)
+        until("the push", lambda: series(pipeline.prometheus, PUSHED) == series(pipeline.prometheus, SCRAPED))
         spans = 'sum(spans_calls_total{span_name="a2a.request"})'
-        until("span_metrics", lambda: chain.prometheus.value(spans) == found.called.total())
-        until("Jaeger", lambda: len(chain.spans("a2a.request")) == found.called.total())
+        until("span_metrics", lambda: pipeline.prometheus.value(spans) == found.called.total())
+        until("Jaeger", lambda: len(pipeline.spans("a2a.request")) == found.called.total())
         yield found
 
 
 def test_the_calls_were_mixed(measured: Measured) -> None:
-    """Among the 500 are successes and errors of both agents and denied calls, most succeed, and none was broken."""
+    """Both agents have successes, errors and denied calls, most calls succeed, and none was broken."""
     assert measured.seen.total() == CALLS
     ended = Counter(status for *_, status in measured.seen.elements())
     assert ended["success"] > 2 * ended["error"]
@@ -63,10 +63,10 @@ def test_the_calls_were_mixed(measured: Measured) -> None:
 
 @pytest.mark.parametrize("job", [SCRAPED, PUSHED])
 def test_every_exemplar_leads_to_a_span_with_its_series_labels(measured: Measured, job: str) -> None:
-    """C1: each exemplar's span is in Jaeger and carries each label of the series; a direction's token count is above 0."""
-    chain = measured.chain
-    rows = chain.prometheus.exemplars(f'{{job="{job}",{OURS}}}', measured.started, time.time())
-    spans = {(span.trace_id, span.span_id): span for span in chain.jaeger.spans("agentos")}
+    """Each exemplar's span is in Jaeger and carries each label of the series; a direction's token count is above 0."""
+    pipeline = measured.pipeline
+    rows = pipeline.prometheus.exemplars(f'{{job="{job}",{OURS}}}', measured.started, time.time())
+    spans = {(span.trace_id, span.span_id): span for span in pipeline.jaeger.spans("agentos")}
     checked: Counter[str] = Counter()
     for row in rows:
         labels = row["seriesLabels"]
@@ -94,10 +94,10 @@ def test_every_exemplar_leads_to_a_span_with_its_series_labels(measured: Measure
 
 def test_exemplars_of_span_metrics_name_traces_that_are_kept(measured: Measured) -> None:
     """An exemplar of span_metrics leads to a trace in Jaeger that has a span of the series' name."""
-    chain = measured.chain
-    rows = chain.prometheus.exemplars('{__name__=~"spans_.+"}', measured.started, time.time())
+    pipeline = measured.pipeline
+    rows = pipeline.prometheus.exemplars('{__name__=~"spans_.+"}', measured.started, time.time())
     names: dict[str, set[str]] = {}
-    for span in chain.jaeger.spans("agentos"):
+    for span in pipeline.jaeger.spans("agentos"):
         names.setdefault(span.trace_id, set()).add(span.name)
     pairs = [(r["seriesLabels"]["span_name"], e["labels"]["trace_id"]) for r in rows for e in r["exemplars"]]
     assert pairs
@@ -105,50 +105,50 @@ def test_exemplars_of_span_metrics_name_traces_that_are_kept(measured: Measured)
 
 
 def test_calls_counters_spans_and_span_metrics_agree(measured: Measured) -> None:
-    """C2: per label set of A2A, what the callers saw, the counter, the spans and span_metrics are one number."""
-    chain = measured.chain
-    counted = chain.counts("a2a_requests_total", SCRAPED, *A2A)
-    stored = Counter(tuple(span.tags[key] for key in A2A) for span in chain.spans("a2a.request"))
-    derived = chain.counts('spans_calls_total{span_name="a2a.request"}', PUSHED, *A2A)
+    """For each label set of A2A, the callers' outcomes, the counter, the spans and span_metrics have one number."""
+    pipeline = measured.pipeline
+    counted = pipeline.counts("a2a_requests_total", SCRAPED, *A2A)
+    stored = Counter(tuple(span.tags[key] for key in A2A) for span in pipeline.spans("a2a.request"))
+    derived = pipeline.counts('spans_calls_total{span_name="a2a.request"}', PUSHED, *A2A)
     print(f"{measured.called.total()} calls: {dict(measured.called)}")
     assert counted == stored == derived == measured.called
 
 
 def test_model_calls_agree(measured: Measured) -> None:
-    """C2: per label set of model calls, the counter, the spans and span_metrics are one number."""
-    chain = measured.chain
-    counted = chain.counts("ccr_requests_total", SCRAPED, *CCR)
-    stored = Counter(tuple(span.tags[key] for key in CCR) for span in chain.spans("ccr.request"))
-    derived = chain.counts('spans_calls_total{span_name="ccr.request"}', PUSHED, *CCR)
+    """For each label set of model calls, the counter, the spans and span_metrics have one number."""
+    pipeline = measured.pipeline
+    counted = pipeline.counts("ccr_requests_total", SCRAPED, *CCR)
+    stored = Counter(tuple(span.tags[key] for key in CCR) for span in pipeline.spans("ccr.request"))
+    derived = pipeline.counts('spans_calls_total{span_name="ccr.request"}', PUSHED, *CCR)
     assert counted == stored == derived
     assert counted.total() > 0
 
 
-def test_both_ways_at_once_count_nothing_twice(measured: Measured) -> None:
-    """With scrape and push on, the job that dashboards read holds each call once, and the push has a job of its own."""
-    prometheus = measured.chain.prometheus
+def test_scrape_and_push_together_count_nothing_twice(measured: Measured) -> None:
+    """With scrape and push on, the job that dashboards read has each call once, and pushed series have another job."""
+    prometheus = measured.pipeline.prometheus
     assert prometheus.value(f'sum(a2a_requests_total{{job="{SCRAPED}"}})') == measured.called.total()
     jobs = {sample.labels["job"] for sample in prometheus.query("count by (job) (a2a_requests_total)")}
     assert jobs == {SCRAPED, PUSHED}
 
 
 def test_scraped_and_pushed_state_agree(measured: Measured) -> None:
-    """Once the load has stopped, every series has the same value both ways, and neither way has one that the other lacks."""
-    scraped, pushed = (series(measured.chain.prometheus, job) for job in (SCRAPED, PUSHED))
+    """After the load, the scraped and the pushed series are the same and have the same values."""
+    scraped, pushed = (series(measured.pipeline.prometheus, job) for job in (SCRAPED, PUSHED))
     print(f"{len(scraped)} series compared")
     assert scraped == pushed
     assert len(scraped) > 200
 
 
 def test_one_trace_leads_from_the_request_to_the_provider(measured: Measured) -> None:
-    """A call's trace has each hop as the child of the one before, over the agent's HTTP border, and no text of the call."""
-    chain = measured.chain
+    """In a call's trace each hop is the child of the one before, across the agent's HTTP call; no text of the call is in it."""
+    pipeline = measured.pipeline
     calls = [traffic.Call("herald", "announce", f"later-{n}", "one more") for n in range(20)]
-    answered = next(found for found in traffic.make(chain.service.url, calls) if found.status == "success")
+    answered = next(found for found in traffic.make(pipeline.service.url, calls) if found.status == "success")
     hops = ["POST /agents/{agent}/runs", "a2a.request", "POST", "A2A agent", "ccr.route", "ccr.request"]
 
     def whole() -> list[Span]:
-        spans = chain.jaeger.trace(answered.trace_id)
+        spans = pipeline.jaeger.trace(answered.trace_id)
         return spans if {span.name for span in spans} == set(hops) else []
 
     spans = until("the trace", whole)

@@ -1,4 +1,4 @@
-"""Grafana's own code as judge: its variables, its Prometheus data source, its links from exemplars to traces and back."""
+"""The dashboard in Grafana's own code: variables, Prometheus data source, links from exemplars to traces and back."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ import pytest
 import yaml
 
 from stack.load import traffic
-from stack.pipeline_checks import MIXED, SCRAPED, Chain, joined
-from stack.servers.binaries import PartMissingError
+from stack.pipeline_checks import MIXED, SCRAPED, Pipeline, running_pipeline
+from stack.servers.binaries import BinaryMissingError
 from stack.servers.grafana import judge
 from stack.servers.process import until
 from tests.helpers.dashboard_panels import PANELS, Selection, asked
-from tests.helpers.needs import part
+from tests.helpers.required_servers import built_server
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = json.loads((ROOT / "dashboards/agentos-dashboard.json").read_text())
@@ -47,29 +47,29 @@ SEVERAL = Selection(
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The chain after the traffic, and the times that were looked at."""
+    """The pipeline after the traffic, and the time range of the panels."""
 
-    chain: Chain
+    pipeline: Pipeline
     start: float
     end: float
 
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
-    """120 mixed calls have been scraped, their traces stored, and a step of 15 s has passed at their end."""
-    with joined(tmp_path_factory.mktemp("chain"), MIXED, program=part) as chain:
-        until("the zeros", lambda: chain.prometheus.value(f'count(a2a_requests_total{{job="{SCRAPED}"}})'))
+    """120 mixed calls have been scraped, their traces stored, and a whole step of 15 s has passed after them."""
+    with running_pipeline(tmp_path_factory.mktemp("chain"), MIXED, program=built_server) as pipeline:
+        until("the zeros", lambda: pipeline.prometheus.value(f'count(a2a_requests_total{{job="{SCRAPED}"}})'))
         started = time.time()
-        seen = traffic.tally(traffic.make(chain.service.url, traffic.mixed(120)))
+        seen = traffic.tally(traffic.make(pipeline.service.url, traffic.mixed(120)))
         calls = sum(count for (_, _, status), count in seen.items() if status != "denied")
         total = f'sum(a2a_requests_total{{job="{SCRAPED}"}})'
-        until("the scrape", lambda: chain.prometheus.value(total) == calls)
-        until("Jaeger", lambda: len(chain.spans("a2a.request")) == calls)
-        # Grafana looks at whole steps only: the last one must lie behind the traffic.
+        until("the scrape", lambda: pipeline.prometheus.value(total) == calls)
+        until("Jaeger", lambda: len(pipeline.spans("a2a.request")) == calls)
+        # Grafana queries whole steps only: the last one must lie after the traffic.
         step = math.ceil(time.time() / 15) * 15
         until("a whole step", lambda: time.time() > step, timeout=20)
-        until("a sample behind it", lambda: chain.prometheus.value(f'timestamp(up{{job="{SCRAPED}"}}) > {step}'))
-        yield Shown(chain, started, step)
+        until("a sample behind it", lambda: pipeline.prometheus.value(f'timestamp(up{{job="{SCRAPED}"}}) > {step}'))
+        yield Shown(pipeline, started, step)
 
 
 @cache
@@ -77,29 +77,29 @@ def _judged(prometheus: str, start: float, end: float, selection: str) -> dict[s
     values = next(one.chosen for one in (ALL, ONE, SEVERAL) if one.name == selection)
     try:
         return judge(DASHBOARD, DATASOURCES, prometheus, start, end, values)
-    except PartMissingError as reason:
+    except BinaryMissingError as reason:
         if os.environ.get("CI") == "true":
             pytest.fail(str(reason), pytrace=False)
         pytest.skip(str(reason))
 
 
 def _grafana(shown: Shown, selection: Selection = ALL) -> dict[str, Any]:
-    return _judged(shown.chain.prometheus.url, shown.start, shown.end, selection.name)
+    return _judged(shown.pipeline.prometheus.url, shown.start, shown.end, selection.name)
 
 
 @pytest.mark.parametrize("selection", [ALL, ONE, SEVERAL], ids=lambda selection: selection.name)
 @pytest.mark.parametrize("title", PANELS)
-def test_grafana_shows_what_prometheus_says(shown: Shown, title: str, selection: Selection) -> None:
+def test_grafana_shows_the_values_of_prometheus(shown: Shown, title: str, selection: Selection) -> None:
     """With All, one value and several, Grafana's data source shows each panel's series with their names and values."""
     series = _grafana(shown, selection)["panels"][title]["series"]
     at = {points[-1][0] / 1000 for points in series.values()}
     assert len(at) == 1
-    expected = asked(shown.chain.prometheus, title, selection, at.pop())
+    expected = asked(shown.pipeline.prometheus, title, selection, at.pop())
     assert {name: points[-1][1] for name, points in series.items()} == pytest.approx(expected, rel=1e-9)
 
 
 def test_grafana_finds_the_values_of_the_variables(shown: Shown) -> None:
-    """Each variable offers the values that the service has, and the job that is scraped beside others."""
+    """Each variable offers the service's values, and the jobs include the scraped one."""
     options = _grafana(shown)["variables"]
     assert SCRAPED in options.pop("job")
     assert {name: sorted(values) for name, values in options.items()} == {
@@ -111,8 +111,8 @@ def test_grafana_finds_the_values_of_the_variables(shown: Shown) -> None:
 
 
 def test_an_exemplar_leads_to_its_trace(shown: Shown) -> None:
-    """Each exemplar of the latency panels has a link, made from our provisioning, to a trace that Jaeger has."""
-    stored = {span.trace_id for span in shown.chain.jaeger.spans("agentos")}
+    """Each exemplar of the latency panels has a link, built from our provisioning, to a trace in Jaeger."""
+    stored = {span.trace_id for span in shown.pipeline.jaeger.spans("agentos")}
     checked = 0
     for title, panel in _grafana(shown)["panels"].items():
         assert bool(panel["links"]) == any(target.get("exemplar") for target in PANELS[title]["targets"]), title
@@ -137,8 +137,8 @@ def test_a_series_leads_to_its_traces(shown: Shown, title: str) -> None:
             assert pane["datasource"] == query["datasource"]["uid"] == "agentos-jaeger"
             key, _, value = query["tags"].partition("=")
             assert value in name.split()
-            found = shown.chain.jaeger.search(query["service"], {key: value})
-            counted = shown.chain.prometheus.value(f'sum({{job="{SCRAPED}", __name__=~".+_total", {key}="{value}"}})')
+            found = shown.pipeline.jaeger.search(query["service"], {key: value})
+            counted = shown.pipeline.prometheus.value(f'sum({{job="{SCRAPED}", __name__=~".+_total", {key}="{value}"}})')
             assert bool(found) == bool(counted), link
             assert all(any(span.tags.get(key) == value for span in trace) for trace in found)
 
@@ -149,22 +149,24 @@ def test_a_span_leads_to_its_series(shown: Shown, store: str) -> None:
     options = next(source for source in DATASOURCES if source["name"] == store)["jsonData"]["tracesToMetrics"]
     queries = {query["name"]: query["query"] for query in options["queries"]}
     keys = [tag["key"] for tag in options["tags"]]
-    # https://grafana.com/docs/grafana/latest/datasources/jaeger/#trace-to-metrics: the tags that the span has
-    spans = [[f'{key}="{span.tags[key]}"' for key in keys if key in span.tags] for span in shown.chain.jaeger.spans("agentos")]
+    # Only the tags that the span has: https://grafana.com/docs/grafana/latest/datasources/jaeger/#trace-to-metrics
+    spans = [
+        [f'{key}="{span.tags[key]}"' for key in keys if key in span.tags] for span in shown.pipeline.jaeger.spans("agentos")
+    ]
     kinds = Counter(", ".join(labels) for labels in spans if len(labels) > 1)
     for labels, count in kinds.items():
-        assert shown.chain.prometheus.value(queries["Count of this series"].replace("$__tags", labels)) == count
-        assert shown.chain.prometheus.value(queries["Rate of this series"].replace("$__tags", labels)) is not None
-        p95 = shown.chain.prometheus.value(queries["p95 of this series (A2A calls)"].replace("$__tags", labels))
+        assert shown.pipeline.prometheus.value(queries["Count of this series"].replace("$__tags", labels)) == count
+        assert shown.pipeline.prometheus.value(queries["Rate of this series"].replace("$__tags", labels)) is not None
+        p95 = shown.pipeline.prometheus.value(queries["p95 of this series (A2A calls)"].replace("$__tags", labels))
         assert (p95 is not None) == labels.startswith("agent="), labels
     print(f"{len(kinds)} kinds of spans lead to their series")
     assert len(kinds) > 10
 
 
-def test_the_collector_tells_how_full_its_queues_are(shown: Shown) -> None:
-    """The alert about filling queues finds the Collector's own metrics by their names: a share for each exporter."""
+def test_the_collector_shows_how_full_its_queues_are(shown: Shown) -> None:
+    """The alert about filling queues finds the Collector's own metrics: a ratio for each exporter."""
     rules = yaml.safe_load((ROOT / "dashboards/rules/agentos-alerts.yml").read_text())["groups"][0]["rules"]
     expr = next(rule["expr"] for rule in rules if rule["alert"] == "ExporterQueueFilling")
-    samples = shown.chain.prometheus.query(expr.replace("> 0.8", ">= 0"))
+    samples = shown.pipeline.prometheus.query(expr.replace("> 0.8", ">= 0"))
     assert {sample.labels["exporter"] for sample in samples} >= {"otlp_grpc/traces", "otlp_http/prometheus"}
     assert all(0 <= sample.value < 0.8 for sample in samples)

@@ -29,7 +29,7 @@ from tests.helpers.dashboard_panels import (
     quantiles,
     rates,
 )
-from tests.helpers.needs import part
+from tests.helpers.required_servers import built_server
 
 SETTINGS = {
     "AGENTOS_PROVIDERS": '{"swift.v1": {"latency": 0.3}, "broken": {"failure_rate": 1}, "slow": {"latency": 120}}',
@@ -76,11 +76,11 @@ SEVERAL = Selection(
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
-    """The traffic is over, but for one call to herald that runs on."""
+    """The traffic has ended, except for one call to herald that is still running."""
     with ExitStack() as stack:
         service = stack.enter_context(Service(tmp_path_factory.mktemp("service"), SETTINGS))
         jobs = [scrape_job("agentos", service.address), scrape_job("other", service.address)]
-        store = stack.enter_context(Prometheus(part("prometheus"), tmp_path_factory.mktemp("prometheus"), jobs))
+        store = stack.enter_context(Prometheus(built_server("prometheus"), tmp_path_factory.mktemp("prometheus"), jobs))
         zeros = "count(a2a_requests_total == 0)"
         until("the zeros of both agents", lambda: store.value(zeros) == 2 * 8)
         for calls in (ASKED, AGAIN + FAILS + DENIED_LAST):
@@ -94,9 +94,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
 
 
 @pytest.mark.parametrize(("series", "count"), COUNTED.items())
-def test_counters_grew_by_exactly_what_was_sent(measured: Measured, series: str, count: int) -> None:
+def test_counters_grew_by_exactly_the_sent_calls(measured: Measured, series: str, count: int) -> None:
     """The difference of a counter's last and first sample is the number of events."""
-    # A workspace is not known before its first decision: its counters may start in the midst of the traffic.
+    # A workspace is unknown before its first decision, so its counters may start during the traffic.
     assert grew(measured, series, from_nothing=series.startswith("rate_limit_hits_total")) == count
 
 
@@ -141,13 +141,13 @@ EXPECTED: dict[str, Callable[[Raw], dict[str, float]]] = {
     "Cache Latency by Operation": lambda raw: distribution(raw, "cache_latency_seconds", "operation"),
 }
 CACHE = ("Cache Hit/Miss Rate", "Cache Hit Ratio", "Cache Latency by Operation")
-"""Panels that no variable narrows: the cache's operations are not the agents'."""
+"""Panels that no variable filters: the cache's label ``operation`` is not the agents'."""
 
 
 @pytest.mark.parametrize("selection", [ALL, ONE, SEVERAL], ids=lambda selection: selection.name)
 @pytest.mark.parametrize("title", PANELS)
-def test_a_panel_shows_what_the_single_series_say(measured: Measured, title: str, selection: Selection) -> None:
-    """Each panel's values are those worked out from Prometheus' extrapolation of every single series of the job."""
+def test_a_panel_shows_the_values_of_the_single_series(measured: Measured, title: str, selection: Selection) -> None:
+    """Each panel's values equal those computed from Prometheus' extrapolation of every single series of the job."""
     raw = Raw(measured.store, measured.at, ALL if title in CACHE else selection)
     shown = asked(measured.store, title, selection, measured.at)
     assert shown, "the panel is empty"
@@ -156,7 +156,7 @@ def test_a_panel_shows_what_the_single_series_say(measured: Measured, title: str
 
 @pytest.mark.parametrize("title", PANELS)
 def test_a_panel_draws_over_time_without_nan(measured: Measured, title: str) -> None:
-    """Each query yields samples over the time of the traffic, and every one is a number."""
+    """Each query returns samples over the time of the traffic, and each is a number."""
     for target in PANELS[title]["targets"]:
         query = interpolated(target["expr"], ALL)
         times = {"start": str(measured.at - 10), "end": str(measured.at), "step": "1"}
@@ -165,8 +165,8 @@ def test_a_panel_draws_over_time_without_nan(measured: Measured, title: str) -> 
         assert not [value for one in series for _, value in one["values"] if value in ("NaN", "+Inf", "-Inf")]
 
 
-def test_percentiles_lie_in_the_buckets_of_what_happened(measured: Measured) -> None:
-    """24 of 37 calls took the model's 0.3 s or more: no percentile is below their bucket, none above the slowest call's."""
+def test_percentiles_lie_in_the_buckets_of_the_calls(measured: Measured) -> None:
+    """24 of 37 calls took the model's 0.3 s or more: no percentile lies below their bucket or above the slowest call's."""
     counts = {
         float(bound): n for (bound,), n in Raw(measured.store, measured.at, ALL).by(f"{DURATION}_bucket", "", "le").items()
     }

@@ -1,4 +1,4 @@
-"""The big numbers in the hard cases, worked out by hand and put to promtool: restarts, new label sets, no traffic."""
+"""The single numbers in hard cases, computed by hand and checked by promtool: restarts, new label sets, no traffic."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BUCKET = 'a2a_request_duration_seconds_bucket{{job="agentos",agent="navi",operat
 FAST, SLOW, EVERY = BUCKET.format("0.5"), BUCKET.format("1.0"), BUCKET.format("+Inf")
 
 CASES: list[tuple[str, str, Mapping[str, str], float | None]] = [
-    # One call in four fails, before and after the counters start again.
+    # One call in four fails, before and after a restart of the counters.
     ("A2A Error Rate", "a restart", {OK: "0+3x4 0+3x6", BAD: "0+1x4 0+1x6"}, 0.25),
     ("A2A Error Rate", "a first error", {OK: "0+9x10", BAD: "0x7 9 9 9"}, 1 / 6),
     ("A2A Error Rate", "errors never seen", {OK: "0+9x10"}, 0),
@@ -43,17 +43,17 @@ CASES: list[tuple[str, str, Mapping[str, str], float | None]] = [
 def test_a_number_is_right_in_the_hard_cases(
     promtool: Path, tmp_path: Path, title: str, what: str, given: Mapping[str, str], value: float | None
 ) -> None:
-    """After ten minutes of these samples the panel shows the value, or nothing."""
+    """After ten minutes of these samples the panel shows the value, or is empty for None."""
     check(promtool, tmp_path, title, given, value, Selection("all", {}))
 
 
 QUOTED = r"""say "hi".'\now'/1"""
-"""An agent's skill may be called anything; this one has all that regular expressions and PromQL strings know."""
+"""An agent's skill may have any name; this one has the special characters of regular expressions and PromQL strings."""
 
 
 @pytest.mark.parametrize(("chosen", "value"), [([QUOTED], 5), ([QUOTED, "query"], 20), ([], 45)], ids=["one", "several", "all"])
 def test_a_chosen_value_may_have_dots_and_quotes(promtool: Path, tmp_path: Path, chosen: list[str], value: float) -> None:
-    """Chosen alone, with another one, or by All, a value with quotes selects its own series, and none that looks like it."""
+    """Chosen alone, with another value, or by All, a value with quotes selects its own series and no similar one."""
     named = 'a2a_requests_total{{job="agentos",agent="navi",operation={},status="success"}}'
     given = {
         named.format(json.dumps(QUOTED)): "0+1x10",
@@ -66,10 +66,10 @@ def test_a_chosen_value_may_have_dots_and_quotes(promtool: Path, tmp_path: Path,
 def check(
     promtool: Path, tmp_path: Path, title: str, given: Mapping[str, str], value: float | None, selection: Selection
 ) -> None:
-    """Lets promtool compare a panel's value after ten minutes of these samples."""
+    """Asserts by promtool a panel's value after ten minutes of these samples."""
     (target,) = PANELS[title]["targets"]
     query = interpolated(target["expr"], selection)
-    # promtool compares exactly: millionths are enough.
+    # promtool compares exactly, so values are rounded to millionths.
     samples = [] if value is None else [{"labels": "{}", "value": round(value * 1e6)}]
     test = {
         "interval": "1m",

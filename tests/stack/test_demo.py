@@ -1,4 +1,4 @@
-"""`make demo` as a person sees it: in a terminal until Ctrl-C, elsewhere for a while."""
+"""`make demo`: in a terminal it runs until Ctrl-C, elsewhere for a given time."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ OVERVIEW = ("A2A Requests (5m)", "A2A p95 Latency", "A2A Error Rate", "Active Ta
 
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
-    with running("demo") as open_label:
-        yield open_label
+    with running("demo") as terminal:
+        yield terminal
 
 
 def test_ctrl_c_ends_the_demo_with_the_service(terminal: Terminal) -> None:
-    """In a terminal the tiles show up in colour; Ctrl-C ends with status 0 and leaves no service listening."""
+    """In a terminal the tiles are coloured; Ctrl-C ends the demo with status 0 and leaves no service listening."""
     until("a tile with a request", lambda: re.search(r"\b[1-9]\d*\b.*│", terminal.read()) and "\x1b[" in terminal.seen)
     address = re.search(r"http://127\.0\.0\.1:(\d+)", terminal.seen)
     assert address is not None

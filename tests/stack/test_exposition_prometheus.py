@@ -30,7 +30,7 @@ TRACER = TracerProvider(shutdown_on_exit=False).get_tracer("test")
 
 @contextmanager
 def served(reader: PrometheusReader) -> Iterator[str]:
-    """The reader's application on a loopback port."""
+    """Serves the reader's application on a loopback port; yields its address."""
     port = free_port()
     server = uvicorn.Server(
         uvicorn.Config(metrics_app(reader), host="127.0.0.1", port=port, log_level="warning", lifespan="off")
@@ -46,7 +46,7 @@ def served(reader: PrometheusReader) -> Iterator[str]:
 
 
 def everything(**options: Any) -> tuple[MeterProvider, PrometheusReader, str]:
-    """A provider with every kind of metric, its reader, and the trace that the exemplars name."""
+    """Returns a provider with every kind of metric, its reader, and the trace id that the exemplars name."""
     reader = PrometheusReader(registry=CollectorRegistry(), scope_info_enabled=False, info=["about.info"], **options)
     meters = MeterProvider(
         [reader],
@@ -66,13 +66,13 @@ def everything(**options: Any) -> tuple[MeterProvider, PrometheusReader, str]:
 
 
 def arrived(store: Prometheus, expression: str) -> float:
-    """The value of a query as soon as there is one."""
+    """Waits for a query to have a value, and returns it."""
     return until(expression, partial(store.value, expression))
 
 
 @pytest.mark.parametrize("created", [False, True])
-def test_promtool_finds_nothing(promtool: Path, created: bool) -> None:
-    """``promtool check metrics`` reads the text format without an error; what it says is about missing helps only."""
+def test_promtool_finds_no_error(promtool: Path, created: bool) -> None:
+    """``promtool check metrics`` reads the text format without an error, and reports only the missing help text."""
     _, reader, _ = everything(created=created)
     result = subprocess.run(
         [promtool, "check", "metrics"], input=reader.expose().body, capture_output=True, timeout=30, check=False
@@ -109,7 +109,7 @@ def test_both_formats(prometheus: Callable[..., Prometheus]) -> None:
             assert [(row["seriesLabels"]["job"], row["exemplars"][0]["labels"]["trace_id"]) for row in found] == [
                 ("om", trace_id)
             ]
-        # A row per format: text 0.0.4 has no units.
+        # One row for each format: text 0.0.4 has no units.
         rows = store.get("metadata", metric="work_time_seconds")["work_time_seconds"]
         assert {"type": "histogram", "unit": "seconds", "help": "Time"} in rows
         (rows,) = store.get("metadata", metric="work_done_bytes").values()
@@ -117,7 +117,7 @@ def test_both_formats(prometheus: Callable[..., Prometheus]) -> None:
 
 
 def test_created_times(prometheus: Callable[..., Prometheus]) -> None:
-    """With ``created`` and Prometheus' feature flag a counter begins at 0 at its own start, without a series more."""
+    """With ``created`` and Prometheus' feature flag a counter begins at 0 at its created time, without an additional series."""
     _, reader, _ = everything(created=True)
     with served(reader) as target:
         store = prometheus([scrape_job("om", target, **OPENMETRICS)], features=["created-timestamp-zero-ingestion"])
@@ -132,7 +132,7 @@ def test_created_times(prometheus: Callable[..., Prometheus]) -> None:
 
 
 def test_utf8_names(prometheus: Callable[..., Prometheus]) -> None:
-    """With the option a Prometheus that takes UTF-8 names gets them; by default it gets the plain ones."""
+    """With ``Translation.UTF8`` a Prometheus that accepts UTF-8 names gets them; by default it gets names with underscores."""
     for translation, name in (
         (Translation.UTF8, '{"work.done_bytes_total"}'),
         (Translation.UNDERSCORES, "work_done_bytes_total"),

@@ -1,4 +1,4 @@
-"""What an operator starts: `make stack`, the Prometheus configuration, the compose file."""
+"""`make stack`, the Prometheus configuration and the compose file, as an operator uses them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import pytest
 import yaml
 
 from stack.servers.process import until
-from tests.helpers.needs import part
+from tests.helpers.required_servers import built_server
 from tests.helpers.terminal import running
 
 ROOT = Path(__file__).parents[2]
 WELL = re.compile(r"( \x1b\[32mok\x1b\[0m [^\r]*\r\n){5}")
-"""Five hops of the chain in a row, each with a green ok."""
+"""Five consecutive hops of the pipeline, each with a green ok."""
 
 
-def test_make_stack_checks_the_chain_and_stops_cleanly() -> None:
-    """Each hop of the chain is well after some calls, the addresses are shown, and all servers stop with status 0."""
+def test_make_stack_checks_the_pipeline_and_stops_cleanly() -> None:
+    """After some calls each hop of the pipeline is ok, and all servers stop with status 0."""
     for name in ("prometheus", "otelcol", "jaeger"):
-        part(name)
+        built_server(name)
     command = [sys.executable, "-m", "stack", "--seconds", "12"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
@@ -34,9 +34,9 @@ def test_make_stack_checks_the_chain_and_stops_cleanly() -> None:
 
 
 def test_ctrl_c_stops_the_whole_stack() -> None:
-    """In a terminal the check goes on until Ctrl-C, which stops all servers: status 0, and none of them listens any more."""
+    """In a terminal the check runs until Ctrl-C, which ends it with status 0; no server listens afterwards."""
     for name in ("prometheus", "otelcol", "jaeger"):
-        part(name)
+        built_server(name)
     with running("stack") as terminal:
         until(
             "every hop to be well",
@@ -56,7 +56,7 @@ def test_ctrl_c_stops_the_whole_stack() -> None:
 
 
 def test_promtool_accepts_the_prometheus_configuration(promtool: Path) -> None:
-    """`promtool check config` finds no fault in dashboards/prometheus.yml and the rule files it names."""
+    """`promtool check config` accepts dashboards/prometheus.yml and the rule files it names."""
     command = [str(promtool), "check", "config", "dashboards/prometheus.yml"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -71,7 +71,7 @@ def test_the_scrape_job_is_the_contracts() -> None:
 
 
 def test_compose_mounts_files_that_exist() -> None:
-    """Each file that compose.yaml mounts from the project is there."""
+    """Each file that compose.yaml mounts from the project exists."""
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
     mounts = [mount.split(":")[0] for service in compose["services"].values() for mount in service.get("volumes", [])]
     files = [mount for mount in mounts if mount.startswith("./")]

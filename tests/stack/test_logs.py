@@ -1,4 +1,4 @@
-"""What the running service writes to its log."""
+"""The log of the running service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stack.servers.service import Service
 
 
 def test_a_log_line_names_the_trace_of_its_call(service: Callable[..., Service]) -> None:
-    """The line about a failed provider carries the trace id that the caller was answered with, and a span id."""
+    """The line about a failed provider has the trace id of the caller's answer, and a span id."""
     running = service({"AGENTOS_PROVIDERS": '{"broken": {"failure_rate": 1}}'})
     answer = running.run("herald", "hello").json()
     assert answer["status"] == "error"
@@ -22,8 +22,8 @@ def test_a_log_line_names_the_trace_of_its_call(service: Callable[..., Service])
     assert found[1] == answer["trace_id"]
 
 
-def test_a_variable_that_cannot_be_followed_ends_the_start_with_one_sentence(service: Callable[..., Service]) -> None:
-    """The service does not start with a protocol that is none, and says so without a stack trace."""
+def test_an_invalid_variable_prevents_the_start_with_one_sentence(service: Callable[..., Service]) -> None:
+    """With an unknown protocol the service does not start, and gives the reason without a stack trace."""
     with pytest.raises(ServerError) as ended:
         service({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "smoke"})
     assert "OTEL_EXPORTER_OTLP_PROTOCOL is 'smoke': grpc and http/protobuf are allowed." in str(ended.value)

@@ -1,4 +1,4 @@
-"""Prometheus and the Collector bring the token that /metrics asks for, as their configurations show it."""
+"""Prometheus and the Collector send the token that /metrics requires, as their configurations show."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ ASKS = {"AGENTOS_METRICS_TOKENS": f"{TOKEN},next-token-0123456789"}
 CONFIG = ROOT / "dashboards" / "prometheus.yml"
 
 
-def test_prometheus_brings_the_token_of_its_file(
+def test_prometheus_sends_the_token_of_its_file(
     service: Callable[..., Service], prometheus: Callable[..., Prometheus], tmp_path: Path
 ) -> None:
-    """With credentials_file the target is up, without it is down and Prometheus knows the 401."""
+    """With credentials_file the target is up; without it the target is down with status 401."""
     agentos = service(ASKS)
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n")
@@ -38,7 +38,7 @@ def test_prometheus_brings_the_token_of_its_file(
 
 
 def test_the_shown_configuration_is_valid(promtool: Path, tmp_path: Path) -> None:
-    """dashboards/prometheus.yml with its lines about the token taken in passes promtool."""
+    """dashboards/prometheus.yml passes promtool with its commented lines about the token enabled."""
     file = tmp_path / "token"
     file.write_text(TOKEN)
     text = re.sub(r"(?m)^( *)# (authorization:|  credentials_file: )", r"\1\2", CONFIG.read_text())
@@ -49,10 +49,10 @@ def test_the_shown_configuration_is_valid(promtool: Path, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_collector_brings_the_token_of_its_environment(
+def test_the_collector_sends_the_token_of_its_environment(
     service: Callable[..., Service], collector: Callable[..., Collector], victoria: VictoriaMetrics
 ) -> None:
-    """With SCRAPE_TOKEN the Collector may scrape the service, and its samples go on by remote write."""
+    """With SCRAPE_TOKEN the Collector scrapes the service and passes the samples on by remote write."""
     agentos = service(ASKS)
     collector(
         {

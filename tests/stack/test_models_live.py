@@ -29,7 +29,7 @@ from tests.helpers.dashboard_panels import (
     rates,
 )
 from tests.helpers.model_traffic import PEERS, QUESTIONS, SUMMARIES, instances
-from tests.helpers.needs import part
+from tests.helpers.required_servers import built_server
 
 ROOT = Path(__file__).parents[2]
 COUNTED = {
@@ -72,14 +72,14 @@ COUNTED = {
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
-    """The traffic is over, but for one call that runs at a provider with one turn, and one that waits for it."""
+    """The traffic has ended, except for one call at a provider that takes one at a time, and one call queued behind it."""
     folder = tmp_path_factory.mktemp("models")
     with ExitStack() as lasting:
         with ExitStack() as stack:
             one, two = instances(stack, folder)
             targets = [{"targets": [one.address, two.address]}]
             jobs = [scrape_job("agentos", "", static_configs=targets), scrape_job("other", one.address)]
-            store = lasting.enter_context(Prometheus(part("prometheus"), folder / "prometheus", jobs))
+            store = lasting.enter_context(Prometheus(built_server("prometheus"), folder / "prometheus", jobs))
             _wait(store, "the zeros", 'count(a2a_task_state_count_total{job="agentos",a2a_task_state="TASK_STATE_FAILED"})', 4)
             outcomes = traffic.make(one.url, QUESTIONS + SUMMARIES, at_once=1)
             assert [outcome.status for outcome in outcomes] == ["success"] * 13 + ["error"]
@@ -101,8 +101,8 @@ def _wait(store: Prometheus, what: str, query: str, value: float) -> None:
 
 
 @pytest.mark.parametrize(("series", "count"), COUNTED.items())
-def test_metrics_grew_by_exactly_what_happened(measured: Measured, series: str, count: float) -> None:
-    """The difference of the last sample and the first is what the scripted servers and agents made happen."""
+def test_metrics_grew_by_exactly_the_events(measured: Measured, series: str, count: float) -> None:
+    """The difference of the last and the first sample is the number of events that the scripted servers and agents caused."""
     assert grew(measured, series) == count
 
 
@@ -161,7 +161,7 @@ EXPECTED: dict[str, Callable[[Raw], dict[str, float]]] = {
 }
 
 ALL = Selection("all", {})
-# A fall-back is narrowed by the provider that did not answer.
+# Fall-backs are filtered by the provider that did not answer.
 ONE = Selection("one", {"provider": ["main.v1"], "from_provider": ["main.v1"], "model": ["m"], "agent": ["peer"]})
 SEVERAL = Selection(
     "several",
@@ -171,8 +171,8 @@ SEVERAL = Selection(
 
 @pytest.mark.parametrize("selection", [ALL, ONE, SEVERAL], ids=lambda selection: selection.name)
 @pytest.mark.parametrize("title", MODEL_PANELS)
-def test_a_panel_shows_what_the_single_series_say(measured: Measured, title: str, selection: Selection) -> None:
-    """Each panel's values are those worked out from Prometheus' extrapolation of every single series of the job."""
+def test_a_panel_shows_the_values_of_the_single_series(measured: Measured, title: str, selection: Selection) -> None:
+    """Each panel's values equal those computed from Prometheus' extrapolation of every single series of the job."""
     shown = asked(measured.store, title, selection, measured.at)
     assert shown, "the panel is empty"
     assert shown == pytest.approx(EXPECTED[title](Raw(measured.store, measured.at, selection)), rel=1e-9)
@@ -180,7 +180,7 @@ def test_a_panel_shows_what_the_single_series_say(measured: Measured, title: str
 
 @pytest.mark.parametrize("title", MODEL_PANELS)
 def test_a_panel_draws_over_time_without_nan(measured: Measured, title: str) -> None:
-    """Each query yields samples over the time of the traffic, and every one is a number."""
+    """Each query returns samples over the time of the traffic, and each is a number."""
     for target in MODEL_PANELS[title]["targets"]:
         times = {"start": str(measured.at - 5), "end": str(measured.at), "step": "1"}
         series = measured.store.get("query_range", query=interpolated(target["expr"], ALL), **times)["result"]
@@ -189,7 +189,7 @@ def test_a_panel_draws_over_time_without_nan(measured: Measured, title: str) -> 
 
 
 def test_levels_and_shares_are_those_of_the_traffic(measured: Measured) -> None:
-    """One breaker is open, one call runs and one waits; 12 attempts made 8 answers; 1 of 14 requests had none."""
+    """One breaker is open, one call runs and one waits; 12 attempts gave 8 answers; 1 of 14 requests had no answer."""
     shown = {title: asked(measured.store, title, ALL, measured.at) for title in MODEL_PANELS}
     none = {"main.v1": 0, "backup": 0, "down": 0, "builtin": 0}
     assert shown["Breaker State"] == none | {"narrow": 0, "down": 2}
@@ -200,8 +200,8 @@ def test_levels_and_shares_are_those_of_the_traffic(measured: Measured) -> None:
     assert shown["Failed Attempts"]["now"] == pytest.approx(8 / 21, abs=0.03)
 
 
-def test_alerts_can_be_asked_of_these_series(measured: Measured) -> None:
-    """The expressions of the model calls' alerts find the series by their names: the open breaker and the turns are told."""
+def test_alerts_find_these_series(measured: Measured) -> None:
+    """The expressions of the model calls' alerts find the series: the open breaker and the fall-backs fire."""
     rules = yaml.safe_load((ROOT / "dashboards/rules/agentos-alerts.yml").read_text())["groups"][0]["rules"]
     exprs = {rule["alert"]: rule["expr"] for rule in rules}
     found = {

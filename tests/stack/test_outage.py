@@ -1,4 +1,4 @@
-"""A server of the chain goes away under load and comes back. `make bench-outage` measures the same over a minute."""
+"""A server of the pipeline is killed under load and started again. `make bench-outage` measures this over a minute."""
 
 from __future__ import annotations
 
@@ -9,52 +9,52 @@ import pytest
 
 from stack.load import traffic
 from stack.load.outage import STEADY, VICTIMS, lost_traces, outage
-from stack.pipeline_checks import Chain, joined
+from stack.pipeline_checks import Pipeline, running_pipeline
 from stack.servers.process import until
-from tests.helpers.needs import part
+from tests.helpers.required_servers import built_server
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_callers_and_totals_survive_an_outage(tmp_path: Path, victim: str) -> None:
     """No caller sees an error, memory stays bounded, all totals agree afterwards, and no accepted span is lost."""
-    with joined(tmp_path, STEADY, program=part) as chain:
-        result = outage(chain, victim, before=3, away=5, after=2)
+    with running_pipeline(tmp_path, STEADY, program=built_server) as pipeline:
+        result = outage(pipeline, victim, before=3, away=5, after=2)
         assert {outcome.status for outcome in result.outcomes} == {"success"}
         assert all(end - start < 64 for start, end in result.resident_mib.values()), result.resident_mib
-        # Jaeger's store is its memory: what it had is gone with it, what was queued for it must come.
-        # What the service could not hand to an absent Collector waits in the service, which is not asked to keep it.
+        # Jaeger stores spans in memory: a kill loses the stored ones; spans queued for it must arrive afterwards.
+        # Spans that the service could not send to the stopped Collector may be lost.
         kept = {"collector": result.after, "jaeger": [*result.during, *result.after], "prometheus": result.outcomes}
-        assert lost_traces(chain, kept[victim]) == 0
+        assert lost_traces(pipeline, kept[victim]) == 0
         print(f"{victim}: p99 during the outage {result.slower:.2f}x, MiB {result.resident_mib}")
 
 
 def test_the_totals_of_several_workers_survive_an_outage(tmp_path: Path) -> None:
-    """Four workers push through a Collector that goes and comes back: the sum over them is what is scraped of any."""
-    with joined(tmp_path, STEADY, program=part, workers=4) as chain:
-        result = outage(chain, "collector", before=3, away=5, after=2)
+    """With four workers that push through a restarted Collector, the pushed sum equals the scraped total."""
+    with running_pipeline(tmp_path, STEADY, program=built_server, workers=4) as pipeline:
+        result = outage(pipeline, "collector", before=3, away=5, after=2)
         assert {outcome.status for outcome in result.outcomes} == {"success"}
-        assert chain.prometheus.value('count(count by (instance) (a2a_requests_total{job="otlp/agentos"}))') == 4
-        assert lost_traces(chain, result.after) == 0
+        assert pipeline.prometheus.value('count(count by (instance) (a2a_requests_total{job="otlp/agentos"}))') == 4
+        assert lost_traces(pipeline, result.after) == 0
 
 
-def queued(chain: Chain) -> int:
-    """Bytes that wait in the Collector's queue for the trace store."""
-    text = httpx.get(f"http://127.0.0.1:{chain.collector.telemetry}/metrics").text
+def queued(pipeline: Pipeline) -> int:
+    """Returns the bytes in the Collector's queue for the trace store."""
+    text = httpx.get(f"http://127.0.0.1:{pipeline.collector.telemetry}/metrics").text
     sizes = [line for line in text.splitlines() if line.startswith("otelcol_exporter_queue_size{")]
     return sum(int(float(line.rpartition(" ")[2])) for line in sizes if "otlp_grpc/traces" in line)
 
 
 def test_a_queue_on_disk_survives_the_collector(tmp_path: Path) -> None:
-    """With the trace store away, 300 calls' spans wait on disk; the Collector is killed and none of them is lost."""
-    with joined(tmp_path, STEADY, program=part) as chain:
-        chain.jaeger.kill()
-        outcomes = traffic.make(chain.service.url, traffic.mixed(300))
+    """While the trace store is down, the spans of 300 calls wait on disk; a kill of the Collector loses none."""
+    with running_pipeline(tmp_path, STEADY, program=built_server) as pipeline:
+        pipeline.jaeger.kill()
+        outcomes = traffic.make(pipeline.service.url, traffic.mixed(300))
         handed_over = 'sum(spans_calls_total{span_name="a2a.request"})'
-        until("the Collector to have all spans", lambda: chain.prometheus.value(handed_over) == 300)
-        waiting = queued(chain)
+        until("the Collector to have all spans", lambda: pipeline.prometheus.value(handed_over) == 300)
+        waiting = queued(pipeline)
         assert waiting > 100_000
-        chain.collector.kill()
-        chain.collector.start()
-        chain.jaeger.start()
-        assert lost_traces(chain, outcomes) == 0
+        pipeline.collector.kill()
+        pipeline.collector.start()
+        pipeline.jaeger.start()
+        assert lost_traces(pipeline, outcomes) == 0
         print(f"{waiting} bytes waited on disk")

@@ -1,4 +1,4 @@
-"""Limits and cache over a real Redis: shared, and none of its outages holds a request up."""
+"""Limits and cache in a real Redis: they are shared, and no outage of Redis delays a request."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from stack.servers.service import Service
 from stack.servers.slow_proxy import slow_proxy
 
 RUNS = "/agents/{agent}/runs"
-PATIENT = {"AGENTOS_REDIS_TIMEOUT": "1"}  # a busy machine is no outage
+PATIENT = {"AGENTOS_REDIS_TIMEOUT": "1"}  # so that a busy machine does not look like an outage
 
 
 def counted(service: Service, name: str) -> dict[str, float]:
-    """The samples above 0, by their label values in the order of their keys."""
+    """Returns the samples above 0, by their label values in the order of the keys."""
     families = text_string_to_metric_families(service.metrics())
     samples = [one for family in families for one in family.samples if one.name == name and one.value]
     return {"/".join(value for _, value in sorted(one.labels.items())): one.value for one in samples}
 
 
 def command(server: Redis, *words: str) -> bytes:
-    """One command to Redis itself, in its inline form."""
+    """Sends Redis one inline command and returns the reply."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
         connection.sendall(" ".join(words).encode() + b"\r\n")
         return connection.recv(65536)
@@ -47,7 +47,7 @@ def test_two_services_share_their_limits(service: Callable[..., Service], redis_
 
 
 def test_two_services_share_their_answers(service: Callable[..., Service], redis_server: Redis) -> None:
-    """What one process has answered the other one finds, stored as JSON and not as a pickle."""
+    """A second process finds the answer of the first, stored as JSON and not as a pickle."""
     environment = {**PATIENT, "AGENTOS_REDIS_URL": redis_server.url}
     one, two = service(environment, name="one"), service(environment, name="two")
     answer = one.run("navi", "hello").json()["output"]
@@ -59,10 +59,10 @@ def test_two_services_share_their_answers(service: Callable[..., Service], redis
 
 
 @pytest.mark.parametrize("away", ["stopped", "hung"])
-def test_outage_of_redis_is_counted_and_gets_over_by_itself(
+def test_an_outage_of_redis_is_counted_and_ends_by_itself(
     service: Callable[..., Service], redis_server: Redis, away: str
 ) -> None:
-    """While Redis is away each request goes through and counts once as error; when it is back limits hold again."""
+    """While Redis is down each request is allowed and counted once as error; when it is back, limits hold again."""
     agentos = service({**PATIENT, "AGENTOS_REDIS_URL": redis_server.url, "AGENTOS_RATE_LIMIT": "1000/minute"})
     agentos.run("navi", "before", workspace="w")
     _away(redis_server, away)
@@ -80,8 +80,8 @@ def test_outage_of_redis_is_counted_and_gets_over_by_itself(
 
 
 def test_slow_redis_is_an_error_for_each_decision(service: Callable[..., Service], redis_server: Redis) -> None:
-    """A Redis whose answers come 300 ms late, with 50 ms of patience: each request goes through and counts once as error, and
-    limits hold again when it is quick again.
+    """With answers 300 ms late and a timeout of 50 ms each request is allowed and counted once as error; limits hold again
+    when Redis is fast again.
     """
     with slow_proxy(redis_server.port) as proxy:
         url = f"redis://127.0.0.1:{proxy.port}/0"
@@ -100,7 +100,7 @@ def test_slow_redis_is_an_error_for_each_decision(service: Callable[..., Service
 
 
 def test_redis_killed_under_load(service: Callable[..., Service], redis_server: Redis) -> None:
-    """Killed in the middle of 60 requests: all are answered, and each decision is one, allowed before and error after."""
+    """With Redis killed during 60 requests, all are answered and each has one decision: allowed before, error after."""
     agentos = service({**PATIENT, "AGENTOS_REDIS_URL": redis_server.url, "AGENTOS_RATE_LIMIT": "1000/minute"})
     answered = itertools.count(1)
 

@@ -12,9 +12,9 @@ import pytest
 from stack.servers.process import until
 from stack.servers.prometheus import Prometheus, scrape_job
 from stack.servers.service import Service
-from tests.helpers.needs import part
+from tests.helpers.required_servers import built_server
 
-# Type and help as Prometheus must learn them, written down by hand: the contract, not the catalogue.
+# Type and help as Prometheus must receive them, written by hand: the contract, not derived from the catalogue.
 CONTRACT = {
     "a2a_request_duration_seconds": ("histogram", "A2A request duration in seconds"),
     "a2a_requests_total": ("counter", "Total A2A requests"),
@@ -47,7 +47,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def store(measured: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A Prometheus that has scraped the service after its last call."""
     jobs = [scrape_job("agentos", measured.address)]
-    with Prometheus(part("prometheus"), tmp_path_factory.mktemp("prometheus"), jobs) as running:
+    with Prometheus(built_server("prometheus"), tmp_path_factory.mktemp("prometheus"), jobs) as running:
         until("a first scrape", lambda: running.health("agentos") == "up")
         until("the samples", lambda: running.value('sum(a2a_requests_total{job="agentos",agent="herald"})') == CALLS)
         yield running
@@ -59,7 +59,7 @@ def test_the_target_is_up(store: Prometheus) -> None:
 
 
 def test_every_metric_of_the_contract_has_its_type_and_help(store: Prometheus) -> None:
-    """Prometheus knows type and help of each family, by whichever name its format gives a counter."""
+    """Prometheus knows type and help of each family, by the counter name that the scraped format uses."""
     known = store.metadata()
     found = {name: known.get(name) or known.get(name.removesuffix("_total"), {}) for name in CONTRACT}
     assert {name: (about.get("type"), about.get("help")) for name, about in found.items()} == CONTRACT
@@ -75,7 +75,7 @@ def test_each_family_of_the_contract_has_series(store: Prometheus) -> None:
     assert store.query("agentos_info")[0].labels.keys() >= {"version", "service_name", "environment"}
 
 
-def test_p95_lies_in_the_bucket_of_what_happened(store: Prometheus) -> None:
+def test_p95_lies_in_the_bucket_of_the_calls(store: Prometheus) -> None:
     """12 calls of a little over 0.3 s have their 95th percentile between the bounds 0.25 and 0.5."""
     buckets = 'sum by (le) (a2a_request_duration_seconds_bucket{job="agentos",agent="herald"})'
     p95 = store.value(f"histogram_quantile(0.95, {buckets})")
@@ -83,7 +83,7 @@ def test_p95_lies_in_the_bucket_of_what_happened(store: Prometheus) -> None:
     assert 0.25 < p95 <= 0.5
 
 
-def test_promtool_has_no_complaint(measured: Service, promtool: Path) -> None:
-    """`promtool check metrics` accepts the exposition and says nothing."""
+def test_promtool_reports_no_problem(measured: Service, promtool: Path) -> None:
+    """`promtool check metrics` accepts the exposition and reports nothing."""
     done = subprocess.run([promtool, "check", "metrics"], input=measured.metrics(), capture_output=True, text=True)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""The fixtures themselves: what they start is the real thing."""
+"""The fixtures start the real servers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_redis_is_ready_when_the_fixture_returns(redis_server: Redis) -> None:
 
 
 def test_a_server_that_ends_at_once_is_reported_with_its_log(tmp_path: Path) -> None:
-    """Starting a program that exits raises with what it printed, instead of waiting for the timeout."""
+    """Starting a program that exits raises an error with its output, without waiting for the timeout."""
     server = Server("short", ["sh", "-c", "echo out of luck; exit 3"], folder=tmp_path, ready=lambda: False)
     with pytest.raises(ServerError, match="out of luck"):
         server.start()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agents import __version__
 from stack.servers.service import Service
 
 ROOT = Path(__file__).parents[2]
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel that `python -m build` makes of the source."""
+    """Builds the wheel from the source with `python -m build`."""
     folder = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", str(folder), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)
@@ -25,7 +26,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_runs_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
-    """Installed into an environment of its own, away from the source, the service answers a run and shows it."""
+    """Installed into an empty environment outside the source tree, the service answers a run and counts it."""
     uv = shutil.which("uv", path=str(Path(sys.executable).parent))
     assert uv is not None
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, tmp_path / "venv"], check=True)
@@ -34,14 +35,14 @@ def test_the_wheel_runs_in_an_empty_environment(wheel: Path, tmp_path: Path) -> 
     with Service(tmp_path / "elsewhere", python=python) as service:
         assert service.run("navi", "hello").json()["status"] == "success"
         assert 'a2a_requests_total{agent="navi",operation="query",status="success"} 1' in service.metrics()
-        assert 'version="0.1.0"' in service.metrics()
+        assert f'version="{__version__}"' in service.metrics()
 
 
 def test_the_wheel_holds_the_two_packages_and_the_licence(wheel: Path) -> None:
-    """No tests, no dashboards, no tools: the library, the service, and the licence's text."""
+    """The wheel holds the library, the service and the licence, and no tests, dashboards or tools."""
     import zipfile
 
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names} == {"agents", "telemetry", "agentos_telemetry-0.1.0.dist-info"}
-    assert "agentos_telemetry-0.1.0.dist-info/licenses/LICENSE" in names
+    assert {name.split("/")[0] for name in names} == {"agents", "telemetry", f"agentos_telemetry-{__version__}.dist-info"}
+    assert f"agentos_telemetry-{__version__}.dist-info/licenses/LICENSE" in names
     assert {"agents/py.typed", "telemetry/py.typed"} <= set(names)

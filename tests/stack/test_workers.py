@@ -1,4 +1,4 @@
-"""Several workers behind one /metrics, under load: nothing lost, nothing doubled, nothing falls."""
+"""Several workers behind one /metrics, under load: no call is lost or counted twice, and no counter falls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stack.load.wrk import loading
 from stack.servers.jaeger import Jaeger
 from stack.servers.process import until
 from stack.servers.service import GUNICORN, UVICORN, Service
-from tests.helpers.needs import packaged
+from tests.helpers.required_servers import packaged_server
 
 SETTINGS = {"AGENTOS_RATE_LIMIT": "off", "AGENTOS_CLIENT_RATE_LIMIT": "off"}
 Key = tuple[str, tuple[tuple[str, str], ...]]
@@ -28,7 +28,7 @@ SERVERS = pytest.mark.parametrize("server", [UVICORN, GUNICORN], ids=["uvicorn",
 
 
 def counters(body: str) -> Counters:
-    """All samples that may not fall."""
+    """Returns the samples of counters and histograms, which must never fall."""
     families = text_string_to_metric_families(body)  # type: ignore[no-untyped-call]  # prometheus_client leaves it so
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -39,7 +39,7 @@ def counters(body: str) -> Counters:
 
 
 def requests(found: Mapping[Key, float]) -> dict[tuple[str, str], float]:
-    """``a2a_requests_total`` by agent and status, where it counts something."""
+    """Returns ``a2a_requests_total`` by agent and status, without zeros."""
     shown: dict[tuple[str, str], float] = {}
     for (name, labels), value in found.items():
         if name == "a2a_requests_total" and value:
@@ -49,7 +49,7 @@ def requests(found: Mapping[Key, float]) -> dict[tuple[str, str], float]:
 
 
 class Watch:
-    """Scrapes ten times a second, and keeps what fell and what failed."""
+    """Scrapes ten times a second; keeps samples that fell and scrapes that failed."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -63,7 +63,7 @@ class Watch:
         while not self._stop.wait(0.1):
             try:
                 found = scrape(self._url)
-            except httpx.TransportError:  # the worker that had the connection is gone
+            except httpx.TransportError:  # the worker that accepted the connection has ended
                 continue
             except Exception as error:
                 self.failed.append(repr(error))
@@ -77,7 +77,7 @@ class Watch:
 
 
 def scrape(url: str) -> Counters:
-    """One scrape, of whichever worker takes the connection."""
+    """Scrapes the worker that accepts the connection."""
     answer = httpx.get(f"{url}/metrics", headers={"Accept": "application/openmetrics-text"}, timeout=10)
     answer.raise_for_status()
     return counters(answer.text)
@@ -97,7 +97,7 @@ def watching(url: str) -> Iterator[Watch]:
 
 @contextmanager
 def recycling(service: Service, state: Path, how: signal.Signals) -> Iterator[list[int]]:
-    """Ends the oldest worker every two seconds, as long as two others have joined."""
+    """Sends the signal to the oldest worker every two seconds, while two others have joined."""
     stop, ended = Event(), list[int]()
 
     def run() -> None:
@@ -118,7 +118,7 @@ def recycling(service: Service, state: Path, how: signal.Signals) -> Iterator[li
 
 @pytest.fixture
 def wrk() -> Path:
-    return packaged("wrk", "wrk")
+    return packaged_server("wrk", "wrk")
 
 
 Start = Callable[..., Service]
@@ -139,7 +139,7 @@ def workers(service: Start, tmp_path: Path) -> Start:
 
 @SERVERS
 def test_every_answer_is_counted_once(workers: Start, tmp_path: Path, wrk: Path, server: tuple[str, ...]) -> None:
-    """Four workers under load by wrk: no counter falls from scrape to scrape, and in the end all calls are there."""
+    """With four workers under load by wrk no counter falls between scrapes, and at the end every call is counted."""
     service = workers(server)
     with ExitStack() as stack:
         watch = stack.enter_context(watching(service.url))
@@ -154,8 +154,8 @@ def test_every_answer_is_counted_once(workers: Start, tmp_path: Path, wrk: Path,
 
 
 @SERVERS
-def test_workers_that_end_hand_on_what_they_counted(workers: Start, tmp_path: Path, wrk: Path, server: tuple[str, ...]) -> None:
-    """One is ended by SIGTERM every two seconds: every answer is counted, none twice."""
+def test_counts_of_workers_that_end_are_kept(workers: Start, tmp_path: Path, wrk: Path, server: tuple[str, ...]) -> None:
+    """With a worker ended by SIGTERM every two seconds, every answer is counted once."""
     service = workers(server)
     with ExitStack() as stack:
         watch = stack.enter_context(watching(service.url))
@@ -168,8 +168,8 @@ def test_workers_that_end_hand_on_what_they_counted(workers: Start, tmp_path: Pa
     assert (watch.fell, watch.failed) == ([], [])
 
 
-def test_workers_that_are_killed_take_little_with_them(workers: Start, tmp_path: Path, wrk: Path) -> None:
-    """One is killed every two seconds: no counter falls, and each takes at most what a second brings with it."""
+def test_killed_workers_lose_at_most_a_second(workers: Start, tmp_path: Path, wrk: Path) -> None:
+    """With a worker killed every two seconds no counter falls, and each kill loses at most the calls of one second."""
     service = workers()
     with ExitStack() as stack:
         watch = stack.enter_context(watching(service.url))
@@ -179,7 +179,7 @@ def test_workers_that_are_killed_take_little_with_them(workers: Start, tmp_path:
     counted = requests(scrape(service.url))["navi", "success"]
     assert len(ended) >= 2
     a_second = load.answered / 12
-    # A call that was counted may have lost its connection before it was answered: there are four.
+    # Each killed worker may have counted calls on its four connections that wrk never saw answered.
     assert load.answered - len(ended) * a_second <= counted <= load.answered + 4 * len(ended)
     assert (watch.fell, watch.failed) == ([], [])
 
@@ -187,7 +187,7 @@ def test_workers_that_are_killed_take_little_with_them(workers: Start, tmp_path:
 def test_every_exemplar_of_all_workers_leads_to_its_trace(
     workers: Start, jaeger: Jaeger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each names a trace that is in the trace store, whichever worker it came from; the service is named once."""
+    """Each exemplar of each worker names a trace in the trace store, and agentos_info appears once."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{jaeger.otlp}")
     monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
     service = workers()
@@ -202,7 +202,7 @@ def test_every_exemplar_of_all_workers_leads_to_its_trace(
 
 
 def test_totals_outlive_all_workers(workers: Start, tmp_path: Path) -> None:
-    """All are killed at once: their supervisor starts new ones, and the totals go on. A new service starts from zero."""
+    """When all workers are killed, the totals continue in the new ones; a new service starts from zero."""
     service = workers()
     for n in range(20):
         service.run("navi", f"question {n}")

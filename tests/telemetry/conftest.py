@@ -1,4 +1,4 @@
-"""What the tests of the library share: a telemetry with spans in memory, and its samples as plain data."""
+"""What the tests of the library share: telemetries with spans in memory, a clock, and providers."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from telemetry import AgentOSTelemetry, Telemetry
 from telemetry._sdk import aggregation as record
-from telemetry.agentos import catalogue as rows
 from telemetry.instruments.views import views
-from tests.helpers.readings import Clock, Provider
+from tests.helpers.catalogue import CATALOGUE
+from tests.helpers.clock import Clock
+from tests.helpers.providers import HostFactory
 
 
 @pytest.fixture
@@ -28,8 +29,14 @@ def spans() -> InMemorySpanExporter:
 
 @pytest.fixture
 def traced(spans: InMemorySpanExporter) -> AgentOSTelemetry:
-    """A telemetry whose spans are sampled and kept."""
+    """A strict telemetry whose spans are sampled and kept in ``spans``."""
     return AgentOSTelemetry(span_processors=[SimpleSpanProcessor(spans)], strict=True)
+
+
+@pytest.fixture
+def shop(spans: InMemorySpanExporter) -> Telemetry:
+    """A telemetry of the small catalogue whose spans are sampled and kept."""
+    return Telemetry(CATALOGUE, span_processors=[SimpleSpanProcessor(spans)], strict=True)
 
 
 @pytest.fixture
@@ -39,7 +46,7 @@ def clock() -> Clock:
 
 @pytest.fixture(params=["direct", "public", "unknown state"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways into the SDK: straight, and through record(), where names of the SDK or of its aggregations are gone."""
+    """How series are recorded: directly, or through ``record()`` because names of the SDK or of its aggregations are gone."""
     if request.param == "public":
         monkeypatch.setattr(record, "_hash_attributes", None)
     if request.param == "unknown state":
@@ -48,14 +55,15 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def host() -> Iterator[Provider]:
-    """A host's provider with our Views (and others), and a telemetry over it."""
+def host() -> Iterator[HostFactory]:
+    """Makes a provider with the small catalogue's Views (and others), and a telemetry that records into it."""
     made: list[MeterProvider] = []
 
     def build(*readers: MetricReader, more: list[View] | None = None, **options: Any) -> tuple[Telemetry, MeterProvider]:
-        provider = MeterProvider(list(readers), views=[*views(rows.AGENTOS), *(more or [])], shutdown_on_exit=False, **options)
+        provider = MeterProvider(list(readers), views=[*views(CATALOGUE), *(more or [])], shutdown_on_exit=False, **options)
         made.append(provider)
-        return AgentOSTelemetry(meter_provider=provider, tracer_provider=TracerProvider(shutdown_on_exit=False)), provider
+        tracer_provider = TracerProvider(shutdown_on_exit=False)
+        return Telemetry(CATALOGUE, meter_provider=provider, tracer_provider=tracer_provider), provider
 
     yield build
     for provider in made:

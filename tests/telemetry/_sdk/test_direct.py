@@ -37,13 +37,13 @@ VIEWS = [
 
 
 def two_paths(**options: Any) -> tuple[MeterProvider, PrometheusReader, PrometheusReader]:
-    """One provider with a direct and a public reader."""
+    """Returns a provider with a direct and a public reader, and the readers."""
     readers = [PrometheusReader(registry=CollectorRegistry(), direct=direct, **options) for direct in (True, False)]
     return MeterProvider(readers, RESOURCE, shutdown_on_exit=False, views=VIEWS), readers[0], readers[1]
 
 
 def record(meters: MeterProvider, round_: int) -> None:
-    """Something of everything."""
+    """Records measurements of every kind of instrument."""
     for scope in ("one", "two"):
         meter = meters.get_meter(scope, "1")
         for i in range(round_ + 1):
@@ -58,12 +58,12 @@ def record(meters: MeterProvider, round_: int) -> None:
 
 
 def observe(_: CallbackOptions) -> list[Observation]:
-    """Three measurements, of which a View makes two series."""
+    """Returns three observations, of which a View makes two series."""
     return [Observation(2, {"k": "a", "x": 1}), Observation(3, {"k": "a", "x": 2}), Observation(5, {"k": "b"})]
 
 
 def test_direct_equals_public() -> None:
-    """Both paths give the same body, byte for byte, over several scrapes with collects of others in between."""
+    """Both paths give the same body, byte for byte, over several scrapes with other collects in between."""
     meters, direct, public = two_paths()
     meters.get_meter("one", "1").create_observable_gauge("og", [observe])
     for round_ in range(4):
@@ -74,8 +74,8 @@ def test_direct_equals_public() -> None:
         public.collect()
 
 
-def test_observables_equal() -> None:
-    """Observable counters are summed and filtered by Views as on the public path."""
+def test_direct_equals_public_for_observables() -> None:
+    """Views sum and filter observable counters as on the public path."""
     meters, direct, public = two_paths()
     meter = meters.get_meter("m")
     meter.create_observable_counter("oc", [observe])
@@ -84,8 +84,8 @@ def test_observables_equal() -> None:
     assert 'oc_total{k="a",otel_scope_name="m",otel_scope_schema_url="",otel_scope_version=""} 5\n' in text(direct)
 
 
-def test_a_vanished_series() -> None:
-    """A series that its callback reports no more is gone from the next scrape, and comes back."""
+def test_series_that_its_callback_omits() -> None:
+    """A series is in a scrape exactly when its callback reports it."""
     there = [True]
     meters, direct, public = two_paths(disable_target_info=True, scope_info_enabled=False)
     meters.get_meter("m").create_observable_gauge("g", [lambda _: [Observation(1)] if there[0] else []])
@@ -97,7 +97,7 @@ def test_a_vanished_series() -> None:
 
 @pytest.mark.parametrize("direct", [True, False], ids=["direct", "public"])
 def test_registry_agrees(direct: bool) -> None:
-    """generate_latest of the registry shows the same samples, types, helps and units."""
+    """prometheus_client's ``generate_latest`` shows the same samples, types, helps and units."""
     registry = CollectorRegistry()
     meters, reader = provider(
         views=VIEWS, registry=registry, direct=direct, info=["agentos.info"], disable_target_info=False, scope_info_enabled=True
@@ -116,8 +116,8 @@ def test_registry_agrees(direct: bool) -> None:
         assert ours == theirs
 
 
-def test_another_sdk(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the SDK is not as expected the reader says so once and takes the public path, in the same scrape."""
+def test_unexpected_sdk_is_read_on_the_public_path(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the SDK is not as expected, the reader logs it once and takes the public path in the same scrape."""
     meters, reader = provider()
     meters.get_meter("m").create_counter("c").add(1)
 
@@ -134,10 +134,10 @@ def test_another_sdk(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(("name", "first"), [("_read_sums", None), ("_read_histograms", None), ("peek", OPENMETRICS)])
-def test_another_sdk_that_is_noticed_late(
+def test_unexpected_sdk_that_is_noticed_while_encoding(
     name: str, first: str | None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a series' state turns out to be another one while the body is written, the public path serves it, at once."""
+    """Where a state is not as expected while the body is written, the public path serves the same scrape."""
     meters, direct, public = two_paths()
     record(meters, 1)
 
@@ -153,7 +153,7 @@ def test_another_sdk_that_is_noticed_late(
 
 
 def test_delta_is_refused() -> None:
-    """Delta points raise an error that names the metric."""
+    """A point with delta temporality raises an error that names the metric."""
     point = NumberDataPoint({}, 1, 2, 3)
     metric = Metric("c", "", "", Sum([point], AggregationTemporality.DELTA, True))
     data = MetricsData([ResourceMetrics(RESOURCE, [ScopeMetrics(InstrumentationScope("m"), [metric], "")], "")])
@@ -161,8 +161,8 @@ def test_delta_is_refused() -> None:
         MetricsDataConverter().update(data)
 
 
-def test_old_data_are_not_shown() -> None:
-    """Data that arrive after newer ones change nothing: a counter does not fall."""
+def test_older_data_are_ignored() -> None:
+    """Data older than the last change nothing, so that no counter falls."""
     points = MetricsDataConverter()
     for time, total in ((20, 5), (10, 3)):
         point = HistogramDataPoint({}, 1, time, total, total, [total], [], 0, 9)

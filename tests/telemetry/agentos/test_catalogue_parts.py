@@ -1,9 +1,7 @@
-"""The catalogue's further parts: the conventions' names and bounds, labels that may be missing, numbers that are kept."""
+"""The catalogue's further parts: the names and bounds of the GenAI conventions, and their place beside the contract."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,12 +9,10 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
 from opentelemetry.semconv.attributes import error_attributes, server_attributes
 
-from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_genai import LATEST, V1_36, opted_in
-from telemetry.agentos.catalogue_models import BREAKER, COST, MODELS, ROWS
-from telemetry.instruments.kept import ObservableValues
-from telemetry.metric import Catalogue, CatalogueError, Metric, MultiprocessMode, counter, open_label
+from telemetry.agentos.catalogue_models import BREAKER, MODELS, ROWS
+from telemetry.metric import MultiprocessMode
 
 CONVENTION = {
     name: value for name, value in vars(gen_ai_metrics).items() if name.startswith("GEN_AI_") and isinstance(value, str)
@@ -24,15 +20,15 @@ CONVENTION = {
 
 
 class Meter:
-    """Writes down what an instrument of the conventions is made of."""
+    """Returns the arguments with which the conventions' package creates an instrument."""
 
     def create_histogram(self, name: str, description: str = "", unit: str = "") -> tuple[str, str, str]:
         return name, unit, description
 
 
 @pytest.mark.parametrize("row", LATEST.rows, ids=lambda row: row.name)
-def test_row_is_the_conventions(row):
-    """Name, unit and help are those that the conventions' package makes its instrument with."""
+def test_name_unit_and_help_are_the_conventions(row):
+    """Name, unit and help are those with which the conventions' package creates its instrument."""
     (constant,) = (name for name, value in CONVENTION.items() if value == row.name)
     create: Any = getattr(gen_ai_metrics, f"create_{constant.lower()}")
     assert create(Meter()) == (row.name, row.unit, row.help)
@@ -53,7 +49,7 @@ def test_attributes_are_the_conventions(row):
 
 
 def test_bounds_are_the_conventions():
-    """Bucket bounds as the conventions' text has them; their package has none."""
+    """Bucket bounds are those of the conventions' text; their package has none."""
     seconds = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
     tokens = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)
     per_token = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
@@ -82,78 +78,17 @@ def test_bounds_are_the_conventions():
     ],
 )
 def test_opt_in_is_one_of_a_list(value, answer):
-    """The variable is a list of words with commas between; only the conventions' own word opts in."""
+    """The variable is a comma-separated list; only the conventions' own word opts in."""
     environ = {} if value is None else {"OTEL_SEMCONV_STABILITY_OPT_IN": value}
     assert opted_in(environ) is answer
 
 
 def test_contract_is_the_first_part():
-    """The whole list starts with the contract's rows, untouched, and no row of the second part takes a name of theirs."""
+    """The whole catalogue begins with the contract's rows, unchanged, and no row of the second part has a name of theirs."""
     assert list(MODELS)[: len(AGENTOS)] == list(AGENTOS)
     assert not {row.prometheus_name for row in ROWS} & {row.prometheus_name for row in AGENTOS}
 
 
-def exposed(telemetry: Telemetry, name: str) -> list[str]:
-    return [line for line in telemetry.reader.expose().body.decode().splitlines() if line.startswith(name)]
-
-
-@pytest.fixture
-def gauged():
-    one = AgentOSTelemetry(MODELS, strict=True)
-    yield one
-    one.shutdown()
-
-
-def test_kept_level_stays_from_scrape_to_scrape(gauged):
-    """A level that was set once is in every scrape until it is set anew."""
-    level = ObservableValues(gauged[BREAKER])
-    level.set(2, "p")
-    assert [exposed(gauged, "ccr_breaker_state{")] * 2 == [['ccr_breaker_state{provider="p"} 2.0']] * 2
-    level.set(0, "p")
-    assert exposed(gauged, "ccr_breaker_state{") == ['ccr_breaker_state{provider="p"} 0.0']
-
-
-def test_kept_sum_is_exact(gauged):
-    """A thousand tenths are a hundred, where floats would make 99.9999999999986."""
-    cost = ObservableValues(gauged[COST])
-    for _ in range(1000):
-        cost.add(Decimal("0.1"), "p", "m")
-    assert sum([0.1] * 1000) != 100
-    assert exposed(gauged, "ccr_cost_USD_total") == ['ccr_cost_USD_total{model="m",provider="p"} 100.0']
-
-
-def test_workers_breakers_together_are_the_worst():
-    """Two workers' breakers make the worse of the two: a provider that one worker skips is seen."""
+def test_breakers_of_workers_merge_to_the_worst():
+    """A provider that one worker's breaker skips shows as such in the merged scrape of all workers."""
     assert BREAKER.multiprocess_mode is MultiprocessMode.MAX
-
-
-OPTIONAL = replace(open_label("error.type", "why", limit=2), optional=True)
-PORT = replace(open_label("server.port", "port", limit=2, pattern="[0-9]{1,5}"), optional=True, number=True)
-ROW = counter("a.calls", "{call}", "Calls", OPTIONAL, PORT)
-
-
-def attributes(row: Metric, *given: dict[str, Any]) -> list[dict[str, Any]]:
-    telemetry = AgentOSTelemetry(Catalogue([*AGENTOS, row]), strict=True)
-    for one in given:
-        telemetry[row].add(1, one)
-    data = telemetry.reader.state()
-    assert data is not None
-    metrics = [m for rm in data.resource_metrics for sm in rm.scope_metrics for m in sm.metrics if m.name == row.name]
-    telemetry.shutdown()
-    return [dict(point.attributes or {}) for metric in metrics for point in metric.data.data_points]
-
-
-def test_optional_label_may_be_missing():
-    """A series lacks an optional label whose value is empty or not given; a whole number is one to OpenTelemetry."""
-    given = ({}, {"error.type": "500"}, {"error.type": "", "server.port": "8080"}, {"server.port": 8080})
-    assert attributes(ROW, *given) == [{}, {"error.type": "500"}, {"server.port": 8080}]
-
-
-def test_dotted_key_is_a_prometheus_label():
-    """A key with dots is one with underscores in Prometheus, and two keys that become one clash."""
-    telemetry = AgentOSTelemetry(Catalogue([*AGENTOS, ROW]))
-    telemetry[ROW].labels("500", "80").inc()
-    assert exposed(telemetry, "a_calls_total") == ['a_calls_total{error_type="500",server_port="80"} 1']
-    telemetry.shutdown()
-    with pytest.raises(CatalogueError, match="stands twice"):
-        counter("a.b", "1", "x", OPTIONAL, open_label("error_type", "x", limit=1))

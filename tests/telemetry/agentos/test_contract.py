@@ -1,8 +1,9 @@
-"""The contract, written down by hand and kept by plain prometheus_client: the same events give the same samples."""
+"""The contract, written down by hand: plain prometheus_client metrics get the same events and must show the same samples."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -11,14 +12,14 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from telemetry import AgentOSTelemetry, Telemetry
+from telemetry import AgentOSTelemetry
 from telemetry.agentos import catalogue as rows
 
 CALL = ["agent", "operation", "status"]
 
 
 class ByHand:
-    """The metrics of the contract by plain prometheus_client."""
+    """The metrics of the contract as plain prometheus_client metrics."""
 
     def __init__(self) -> None:
         self.registry = r = CollectorRegistry()
@@ -60,7 +61,7 @@ class ByHand:
         self.tokens = Counter("ccr_tokens_total", "CCR tokens used", ["provider", "direction"], registry=r)
 
 
-def a2a(rnd: random.Random, telemetry: Telemetry, hand: ByHand) -> None:
+def a2a(rnd: random.Random, telemetry: AgentOSTelemetry, hand: ByHand) -> None:
     agent, operation = rnd.choice(["navi", "herald"]), rnd.choice(["query", "digest"])
     status, seconds = rnd.choice(["success", "error"]), rnd.choice([rnd.expovariate(1), 0.01, 10, 0])
     size = rnd.choice([None, 0, 100, 100_000, rnd.randrange(200_000)])
@@ -74,13 +75,13 @@ def a2a(rnd: random.Random, telemetry: Telemetry, hand: ByHand) -> None:
         hand.errors.labels(agent, operation, reason or "internal").inc()
 
 
-def tasks(rnd: random.Random, telemetry: Telemetry, hand: ByHand) -> None:
+def tasks(rnd: random.Random, telemetry: AgentOSTelemetry, hand: ByHand) -> None:
     agent, amount = rnd.choice(["navi", "herald"]), rnd.choice([1, -1])
     telemetry[rows.A2A_ACTIVE_TASKS].labels(agent=agent).inc(amount)
     hand.active.labels(agent=agent).inc(amount)
 
 
-def cache(rnd: random.Random, telemetry: Telemetry, hand: ByHand) -> None:
+def cache(rnd: random.Random, telemetry: AgentOSTelemetry, hand: ByHand) -> None:
     operation, result = rnd.choice(["get", "set", "delete"]), rnd.choice(["hit", "miss", "ok", "error"])
     seconds = rnd.choice([None, rnd.expovariate(50)])
     telemetry.recorder.record_cache_operation(operation, result, seconds)
@@ -89,14 +90,14 @@ def cache(rnd: random.Random, telemetry: Telemetry, hand: ByHand) -> None:
         hand.cache_latency.labels(operation).observe(seconds)
 
 
-def limit(rnd: random.Random, telemetry: Telemetry, hand: ByHand) -> None:
+def limit(rnd: random.Random, telemetry: AgentOSTelemetry, hand: ByHand) -> None:
     endpoint, workspace = rnd.choice(["/agents/{agent}/runs", "/agents"]), rnd.choice(["w1", "w.2", "unknown"])
     result = rnd.choice(["allowed", "denied", "error"])
     telemetry.recorder.record_rate_limit_hit(endpoint, result, workspace)
     hand.hits.labels(endpoint, workspace, result).inc()
 
 
-def model(rnd: random.Random, telemetry: Telemetry, hand: ByHand) -> None:
+def model(rnd: random.Random, telemetry: AgentOSTelemetry, hand: ByHand) -> None:
     provider, task = rnd.choice(["builtin", "other-one"]), rnd.choice(["chat", "digest"])
     status, seconds = rnd.choice(["success", "error"]), rnd.choice([None, rnd.expovariate(2)])
     given, made, beyond = rnd.randrange(1000), rnd.randrange(1000), rnd.choice([0, rnd.randrange(50)])
@@ -114,11 +115,11 @@ Described = dict[str, tuple[str, str]]
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
-def parsed(text: str, parse: Any) -> tuple[Described, Samples]:
-    """Family -> (type, help), and all samples but created ones and what describes the target."""
+def parsed(text: str, parse: Any, families: Collection[str] | None = None) -> tuple[Described, Samples]:
+    """Returns family -> (type, help), and the samples above 0 but for created ones: of all families, or of those named."""
     described, samples = {}, {}
     for family in parse(text):
-        if family.name in ("target", "target_info"):
+        if family.name in ("target", "target_info") or (families is not None and family.name not in families):
             continue
         kept = [s for s in family.samples if not s.name.endswith("_created")]
         if kept:
@@ -126,11 +127,11 @@ def parsed(text: str, parse: Any) -> tuple[Described, Samples]:
         for sample in kept:
             assert sample.exemplar is None or set(sample.exemplar.labels) == {"trace_id", "span_id"}
             samples[sample.name, tuple(sorted(sample.labels.items()))] = sample.value
-    return described, samples
+    return described, without_zeros(samples)
 
 
 def without_zeros(samples: Samples) -> Samples:
-    """The samples of series that count something; a histogram's empty buckets belong to it."""
+    """Returns the samples of the series that are not 0, with all buckets of their histograms."""
     empty = {
         (name.removesuffix("_count"), labels) for (name, labels), v in samples.items() if name.endswith("_count") and not v
     }
@@ -144,8 +145,8 @@ def without_zeros(samples: Samples) -> Samples:
 
 
 @pytest.fixture(scope="module")
-def both() -> tuple[Telemetry, ByHand]:
-    """5,000 random events through both."""
+def both() -> tuple[AgentOSTelemetry, ByHand]:
+    """Both, after the same 5,000 random events."""
     rnd, telemetry, hand = random.Random(17), AgentOSTelemetry(strict=True), ByHand()
     facts = {"version": "1.2.3", "service_name": "agentos", "environment": "test"}
     telemetry[rows.AGENTOS_INFO].info(facts)
@@ -155,35 +156,38 @@ def both() -> tuple[Telemetry, ByHand]:
     return telemetry, hand
 
 
-def test_text_is_that_of_plain_prometheus_client(both: tuple[Telemetry, ByHand]) -> None:
-    """Text 0.0.4: the same names, labels, le, values, HELP and TYPE; extra are series at 0 only."""
+def test_text_is_that_of_plain_prometheus_client(both: tuple[AgentOSTelemetry, ByHand]) -> None:
+    """Text 0.0.4 has the same names, labels, le, values, HELP and TYPE; further series are at 0."""
     telemetry, hand = both
-    ours = parsed(telemetry.reader.expose().body.decode(), parse_text)
     theirs = parsed(generate_latest(hand.registry).decode(), parse_text)
-    assert ours[0] == theirs[0]
-    assert without_zeros(ours[1]) == without_zeros(theirs[1])
+    assert parsed(telemetry.reader.expose().body.decode(), parse_text, theirs[0]) == theirs
 
 
-def test_openmetrics_is_that_of_plain_prometheus_client(both: tuple[Telemetry, ByHand]) -> None:
-    """OpenMetrics 1.0: likewise, with agentos as an info."""
+def test_openmetrics_is_that_of_plain_prometheus_client(both: tuple[AgentOSTelemetry, ByHand]) -> None:
+    """OpenMetrics 1.0 has the same too, with agentos as an info."""
     telemetry, hand = both
-    ours = parsed(telemetry.reader.expose("application/openmetrics-text").body.decode(), parse_openmetrics)
     theirs = parsed(openmetrics.generate_latest(hand.registry).decode(), parse_openmetrics)
-    assert ours[0] == theirs[0]
-    assert ours[0]["agentos"] == ("info", "AgentOS service information")
-    assert without_zeros(ours[1]) == without_zeros(theirs[1])
+    body = telemetry.reader.expose("application/openmetrics-text").body.decode()
+    assert parsed(body, parse_openmetrics, theirs[0]) == theirs
+    assert theirs[0]["agentos"] == ("info", "AgentOS service information")
 
 
-def test_le_is_written_as_prometheus_writes_floats(both: tuple[Telemetry, ByHand]) -> None:
-    """0.01, 1.0, 100.0, +Inf."""
+def test_every_family_is_a_row_of_the_catalogue(both: tuple[AgentOSTelemetry, ByHand]) -> None:
+    """/metrics has no family that is not in the catalogue."""
+    described, _ = parsed(both[0].reader.expose().body.decode(), parse_text)
+    assert set(described) <= {row.prometheus_name.removesuffix("_total") for row in rows.AGENTOS}
+
+
+def test_le_is_written_as_prometheus_writes_floats(both: tuple[AgentOSTelemetry, ByHand]) -> None:
+    """Bounds are written as 0.01, 1.0, 100.0 and +Inf."""
     text = both[0].reader.expose().body.decode()
     les = {line.split('le="')[1].split('"')[0] for line in text.splitlines() if "_size_bytes_bucket{" in line}
     assert les == {"100.0", "500.0", "1000.0", "5000.0", "10000.0", "50000.0", "100000.0", "+Inf"}
     assert 'le="0.01"' in text
 
 
-def test_nothing_but_the_application_is_exposed(both: tuple[Telemetry, ByHand]) -> None:
-    """No python_*, process_*, http_* series and no otel_scope_* labels."""
+def test_only_the_application_is_exposed(both: tuple[AgentOSTelemetry, ByHand]) -> None:
+    """/metrics has no python_*, process_* or http_* series, and no otel_scope_* labels."""
     text = both[0].reader.expose().body.decode()
     assert not [line for line in text.splitlines() if line.startswith(("python_", "process_", "http_"))]
     assert "otel_scope" not in text

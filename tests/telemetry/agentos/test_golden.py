@@ -1,6 +1,6 @@
-"""What the AgentOS catalogue looks like on /metrics, to the byte.
+"""AgentOS' /metrics, to the byte.
 
-``EXPOSITION_GOLDEN=write python -m pytest tests/telemetry/agentos/test_golden.py`` writes the files anew; look at the
+``EXPOSITION_GOLDEN=write python -m pytest tests/telemetry/agentos/test_golden.py`` writes the files anew; check the
 difference.
 """
 
@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from opentelemetry.sdk.resources import Resource
 
-from telemetry import AGENTOS, AgentOSTelemetry, Telemetry
+from telemetry import AGENTOS, AgentOSTelemetry
 from tests.helpers.providers import OPENMETRICS
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def agentos() -> Telemetry:
-    """An AgentOS that has seen one of everything."""
+def agentos() -> AgentOSTelemetry:
+    """Returns a telemetry with one event of each kind."""
     telemetry = AgentOSTelemetry(resource=Resource({"service.name": "agentos", "service.version": "1.2.3"}))
     recorder = telemetry.recorder
     telemetry[AGENTOS.by_name["agentos.info"]].info({"version": "1.2.3", "service_name": "agentos", "environment": "test"})
@@ -34,7 +34,7 @@ def agentos() -> Telemetry:
 
 @pytest.mark.parametrize(("file", "accept"), [("agentos.txt", None), ("agentos.openmetrics.txt", OPENMETRICS)])
 def test_golden(file: str, accept: str | None) -> None:
-    """The body is the golden file."""
+    """The body of a scrape is the golden file in its format."""
     body = agentos().reader.expose(accept).body
     if os.environ.get("EXPOSITION_GOLDEN") == "write":
         (GOLDEN / file).write_bytes(body)

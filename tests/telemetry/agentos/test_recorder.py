@@ -1,4 +1,4 @@
-"""The record_* helpers: what each call adds, and when it leaves an exemplar."""
+"""The ``record_*`` methods: what each adds, and when it leaves an exemplar."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from telemetry import LabelError, Telemetry
-from tests.helpers.readings import above_zero, counters, labelled, read
+from telemetry import AgentOSTelemetry, LabelError
+from tests.helpers.samples import above_zero, counters, labelled, read
 
 CALL = {"agent": "navi", "operation": "query", "status": "success"}
 
 
-def test_a2a_request_without_a_size(traced: Telemetry) -> None:
-    """No size given: no size observed."""
+def test_a2a_request_without_a_size(traced: AgentOSTelemetry) -> None:
+    """Without a size none is observed."""
     traced.recorder.record_a2a_request("navi", "query", "success", 0.2)
     assert counters(traced) == {
         labelled("a2a_requests_total", **CALL): 1.0,
@@ -23,21 +23,21 @@ def test_a2a_request_without_a_size(traced: Telemetry) -> None:
 
 
 @pytest.mark.parametrize(("given", "counted"), [(None, "internal"), ("timeout", "timeout")])
-def test_a2a_error_has_a_type(given: str | None, counted: str, traced: Telemetry) -> None:
+def test_a2a_error_has_a_type(given: str | None, counted: str, traced: AgentOSTelemetry) -> None:
     """An error without a type is internal."""
     traced.recorder.record_a2a_request("navi", "query", "error", 0.2, 10, error_type=given)
     assert read(traced)[labelled("a2a_errors_total", agent="navi", operation="query", error_type=counted)] == 1.0
 
 
-def test_counters_of_an_agent_start_at_zero(traced: Telemetry) -> None:
-    """The first event of an agent's operation starts the other endings at 0."""
+def test_counters_of_an_agent_start_at_zero(traced: AgentOSTelemetry) -> None:
+    """The first event of an agent's operation starts the other status and all error types at 0."""
     traced.recorder.record_a2a_request("navi", "query", "success", 0.2)
     assert read(traced)[labelled("a2a_requests_total", agent="navi", operation="query", status="error")] == 0.0
     assert read(traced)[labelled("a2a_errors_total", agent="navi", operation="query", error_type="timeout")] == 0.0
 
 
-def test_histograms_of_an_agent_start_at_zero(traced: Telemetry) -> None:
-    """A latency's first observation is in its rate: the series was there before, with empty buckets."""
+def test_histograms_of_an_agent_start_at_zero(traced: AgentOSTelemetry) -> None:
+    """A histogram of a known agent has its series before the first observation, with empty buckets."""
     traced.recorder.initialize_series(agents={"navi": ["query"]})
     labels = {"agent": "navi", "operation": "query", "status": "error"}
     assert read(traced)[labelled("a2a_request_duration_seconds_count", **labels)] == 0.0
@@ -45,8 +45,8 @@ def test_histograms_of_an_agent_start_at_zero(traced: Telemetry) -> None:
     assert read(traced)[labelled("a2a_response_size_bytes_count", agent="navi")] == 0.0
 
 
-def test_known_names_start_at_zero(traced: Telemetry) -> None:
-    """Configured agents with their operations and providers with their task types are there before anything happens."""
+def test_known_names_start_at_zero(traced: AgentOSTelemetry) -> None:
+    """Known agents with their operations, and providers with their task types, have series at 0 before the first event."""
     traced.recorder.initialize_series(agents={"navi": ["query"]}, providers={"p": ["chat"]})
     there = {key for key in read(traced) if key[0] in ("a2a_requests_total", "ccr_requests_total", "a2a_active_tasks")}
     assert there == {
@@ -59,15 +59,15 @@ def test_known_names_start_at_zero(traced: Telemetry) -> None:
     assert above_zero(traced) == {}
 
 
-def test_first_decision_of_a_workspace_starts_the_others_at_zero(traced: Telemetry) -> None:
+def test_first_decision_of_a_workspace_starts_the_others_at_zero(traced: AgentOSTelemetry) -> None:
     """A workspace's first decision shows all three results."""
     traced.recorder.record_rate_limit_hit("/a", "denied", "w")
     found = {dict(ls)["result"]: v for (n, ls), v in read(traced).items() if n == "rate_limit_hits_total"}
     assert found == {"allowed": 0.0, "denied": 1.0, "error": 0.0}
 
 
-def test_workspace_is_unknown_by_default(traced: Telemetry) -> None:
-    """Without a workspace the label says so."""
+def test_workspace_is_unknown_by_default(traced: AgentOSTelemetry) -> None:
+    """Without a workspace the label is ``unknown``."""
     traced.recorder.record_rate_limit_hit("/a", "allowed")
     assert read(traced)[labelled("rate_limit_hits_total", endpoint="/a", workspace_id="unknown", result="allowed")] == 1.0
 
@@ -83,7 +83,7 @@ def test_workspace_is_unknown_by_default(traced: Telemetry) -> None:
         ((3, 4, 5), {"input": 3, "output": 4}),
     ],
 )
-def test_total_is_never_halved(tokens: tuple[Any, ...], counted: dict[str, float], traced: Telemetry) -> None:
+def test_total_is_never_halved(tokens: tuple[Any, ...], counted: dict[str, float], traced: AgentOSTelemetry) -> None:
     """What a total holds beyond a known split is unknown; a total below it adds nothing."""
     traced.recorder.record_ccr_request("p", "chat", "success", 0.1, *tokens)
     found = {dict(ls)["direction"]: v for (n, ls), v in above_zero(traced).items() if n == "ccr_tokens_total"}
@@ -99,14 +99,14 @@ def test_total_is_never_halved(tokens: tuple[Any, ...], counted: dict[str, float
         lambda r: r.record_ccr_request("p", "chat", "ok"),
     ],
 )
-def test_value_outside_a_closed_domain_is_loud_in_strict_mode(record: Any, traced: Telemetry) -> None:
-    """A status or result that does not exist raises in tests and development."""
+def test_value_outside_a_closed_domain_raises_in_strict_mode(record: Any, traced: AgentOSTelemetry) -> None:
+    """A status or result outside its closed label raises in strict mode."""
     with pytest.raises(LabelError, match="must be one of"):
         record(traced.recorder)
 
 
-def test_exemplar_only_from_a_span_that_carries_the_labels(traced: Telemetry) -> None:
-    """record_* leaves an exemplar where the current span has the series' labels, and none elsewhere."""
+def test_exemplar_only_from_a_span_that_carries_the_labels(traced: AgentOSTelemetry) -> None:
+    """``record_*`` leaves an exemplar only where the current span carries the labels of the series."""
     reader = InMemoryMetricReader()
     traced.meter_provider.add_metric_reader(reader)  # type: ignore[attr-defined]  # the SDK's provider
     record = traced.recorder.record_a2a_request

@@ -1,4 +1,4 @@
-"""How many states the property tests try: a few hundred, or 10,000 with ``HYPOTHESIS_PROFILE=thorough``."""
+"""Profiles of the property tests: 200 examples, or 10,000 with ``HYPOTHESIS_PROFILE=thorough``."""
 
 from __future__ import annotations
 

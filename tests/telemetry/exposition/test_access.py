@@ -1,4 +1,4 @@
-"""The guard before /metrics: a table of requests with the answer that each gets."""
+"""Access to /metrics: a table of requests, each with its answer."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from telemetry.exposition.asgi import ASGIApp, Receive, Scope, Send
 from telemetry.metric import telemetry_metrics
 
 OLD, NEW = "old-token-0123456789", "new-token-0123456789"
-BODY = b"what is guarded"
+BODY = b"body"
 Header = tuple[str, str]
 
 
-async def guarded(scope: Scope, _: Receive, send: Send) -> None:
+async def application(scope: Scope, _: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": BODY})
 
@@ -38,7 +38,7 @@ async def ask(
         messages.append(message)
 
     async def receive() -> dict[str, Any]:
-        raise AssertionError("nothing is read of who may not come in")
+        raise AssertionError("the body of a refused request is not read")
 
     scope = {
         "type": kind,
@@ -89,10 +89,10 @@ BY_TOKEN = [
 
 @pytest.mark.parametrize(("headers", "status"), [row[1:] for row in BY_TOKEN], ids=[row[0] for row in BY_TOKEN])
 async def test_by_token(headers: list[Header], status: int) -> None:
-    """One of the tokens, whole and alone, as a bearer token lets in; all else is 401."""
+    """Exactly one valid bearer token gets 200; every other request gets 401."""
     diagnostics = Diagnostics()
-    guard = AccessMiddleware(guarded, tokens=Tokens([Token(OLD), Token(NEW)]), diagnostics=diagnostics)
-    assert (await ask(guard, *headers))[0] == status
+    access = AccessMiddleware(application, tokens=Tokens([Token(OLD), Token(NEW)]), diagnostics=diagnostics)
+    assert (await ask(access, *headers))[0] == status
     assert diagnostics.values(telemetry_metrics.REFUSED_SCRAPES.name) == ({} if status == 200 else {("unauthorized",): 1})
 
 
@@ -136,23 +136,23 @@ BY_ADDRESS = [
 
 @pytest.mark.parametrize(("client", "headers", "status"), [row[1:] for row in BY_ADDRESS], ids=[row[0] for row in BY_ADDRESS])
 async def test_by_address(client: str | None, headers: list[Header], status: int) -> None:
-    """The client's address has to lie in a network; only a named proxy is believed about whom it speaks for."""
+    """A client outside the networks gets 403; only a configured proxy is believed about the client's address."""
     diagnostics = Diagnostics()
-    guard = AccessMiddleware(guarded, networks=networks(*NEAR), proxies=networks(*PROXIES), diagnostics=diagnostics)
-    assert (await ask(guard, *headers, client=client))[0] == status
+    access = AccessMiddleware(application, networks=networks(*NEAR), proxies=networks(*PROXIES), diagnostics=diagnostics)
+    assert (await ask(access, *headers, client=client))[0] == status
     assert diagnostics.values(telemetry_metrics.REFUSED_SCRAPES.name) == ({} if status == 200 else {("forbidden",): 1})
 
 
 async def test_open_by_default() -> None:
-    """Without tokens and networks everybody reads, forwarded or not, on whatever socket."""
-    assert await ask(AccessMiddleware(guarded), (FOR, "x"), client=None) == (200, BODY, {})
+    """Without tokens and networks every request is answered, forwarded or not, also without a peer address."""
+    assert await ask(AccessMiddleware(application), (FOR, "x"), client=None) == (200, BODY, {})
 
 
 async def test_both_are_needed() -> None:
-    """With networks and tokens the address is judged first, and then the token is needed too."""
-    guard = AccessMiddleware(guarded, tokens=Tokens([Token(OLD)]), networks=networks("10.0.0.0/8"))
+    """With networks and tokens the address is checked first, then the token."""
+    access = AccessMiddleware(application, tokens=Tokens([Token(OLD)]), networks=networks("10.0.0.0/8"))
     statuses = [
-        (await ask(guard, *headers, client=client))[0]
+        (await ask(access, *headers, client=client))[0]
         for client, headers in (("192.0.2.1", [bearer(OLD)]), ("10.0.0.1", []), ("10.0.0.1", [bearer(OLD)]))
     ]
     assert statuses == [403, 401, 200]
@@ -160,29 +160,29 @@ async def test_both_are_needed() -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "TRACE", "x"])
 async def test_methods(method: str) -> None:
-    """Whoever may not read is refused alike with every method, HEAD without a body."""
-    status, body, _ = await ask(AccessMiddleware(guarded, tokens=Tokens([Token(OLD)])), method=method)
+    """Every method gets the same refusal, HEAD without a body."""
+    status, body, _ = await ask(AccessMiddleware(application, tokens=Tokens([Token(OLD)])), method=method)
     assert (status, body) == (401, b"" if method == "HEAD" else b"unauthorized\n")
 
 
 async def test_answers_say_nothing() -> None:
-    """401 and 403 name neither a reason nor a rule, and nobody keeps them."""
+    """401 and 403 give no reason, and may not be cached."""
     plain = {"content-type": "text/plain; charset=utf-8", "cache-control": "no-store"}
     challenge = {**plain, "content-length": "13", "www-authenticate": "Bearer"}
-    assert await ask(AccessMiddleware(guarded, tokens=Tokens([Token(OLD)]))) == (401, b"unauthorized\n", challenge)
-    closed_label = AccessMiddleware(guarded, networks=networks("10.0.0.0/8"))
-    assert await ask(closed_label) == (403, b"forbidden\n", {**plain, "content-length": "10"})
+    assert await ask(AccessMiddleware(application, tokens=Tokens([Token(OLD)]))) == (401, b"unauthorized\n", challenge)
+    by_network = AccessMiddleware(application, networks=networks("10.0.0.0/8"))
+    assert await ask(by_network) == (403, b"forbidden\n", {**plain, "content-length": "10"})
 
 
 async def test_websocket() -> None:
-    """A WebSocket is closed before it is accepted, whoever asks."""
-    guard = AccessMiddleware(guarded, tokens=Tokens([Token(OLD)]))
-    assert (await ask(guard, kind="websocket"))[0] == 1008
-    assert (await ask(guard, bearer(OLD), kind="websocket"))[0] == 1008
+    """A WebSocket is closed before it is accepted, also with a valid token."""
+    access = AccessMiddleware(application, tokens=Tokens([Token(OLD)]))
+    assert (await ask(access, kind="websocket"))[0] == 1008
+    assert (await ask(access, bearer(OLD), kind="websocket"))[0] == 1008
 
 
 async def test_every_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whichever token matches, hmac.compare_digest sees digests of one length, once for each token."""
+    """``hmac.compare_digest`` is called once for each token, with digests of one length, whichever token matches."""
     seen: list[tuple[int, int]] = []
     compare = hmac.compare_digest
 
@@ -190,9 +190,9 @@ async def test_every_token_is_compared_in_constant_time(monkeypatch: pytest.Monk
         seen.append((len(a), len(b)))
         return compare(a, b)
 
-    guard = AccessMiddleware(guarded, tokens=Tokens([Token(OLD), Token(NEW)]))
+    access = AccessMiddleware(application, tokens=Tokens([Token(OLD), Token(NEW)]))
     monkeypatch.setattr(hmac, "compare_digest", counting)
     for headers in ([bearer(OLD)], [bearer(NEW)], [bearer("x" * 5000)], []):
         seen.clear()
-        await ask(guard, *headers)
+        await ask(access, *headers)
         assert seen == [(32, 32), (32, 32)]

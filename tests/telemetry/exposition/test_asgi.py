@@ -14,14 +14,14 @@ from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition import PrometheusReader, metrics_app
 from telemetry.exposition.asgi import ASGIApp
 from telemetry.metric import telemetry_metrics
-from tests.helpers.hanging import Hanging
+from tests.helpers.hanging_callback import HangingCallback
 from tests.helpers.providers import OPENMETRICS, provider
 
 BODY = b"# TYPE c_total counter\nc_total 1\n"
 
 
 class Answer:
-    """What an application sent."""
+    """The answer that an application sent."""
 
     def __init__(self, messages: list[Mapping[str, Any]]) -> None:
         start, *rest = messages
@@ -63,7 +63,7 @@ def reader() -> PrometheusReader:
 
 
 async def test_get(reader: PrometheusReader) -> None:
-    """GET answers the text format, whose length and type it says, and which nobody may keep."""
+    """GET gets the text format, with its length and type, and may not be cached."""
     answer = await ask(metrics_app(reader))
     assert (answer.status, answer.body) == (200, BODY)
     assert answer.headers == {
@@ -75,14 +75,14 @@ async def test_get(reader: PrometheusReader) -> None:
 
 
 async def test_negotiation(reader: PrometheusReader) -> None:
-    """The Accept header decides, also when it comes in several lines."""
+    """The Accept header decides the format, also in several lines."""
     answer = await ask(metrics_app(reader), headers=[("accept", "text/plain;q=0.5"), ("accept", OPENMETRICS)])
     assert answer.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
     assert answer.body.endswith(b"# EOF\n")
 
 
 async def test_head(reader: PrometheusReader) -> None:
-    """HEAD says what GET would, without the body."""
+    """HEAD has GET's headers, without a body."""
     app = metrics_app(reader)
     head, get = await ask(app, "HEAD"), await ask(app)
     assert (head.status, head.headers, head.body) == (200, get.headers, b"")
@@ -90,7 +90,7 @@ async def test_head(reader: PrometheusReader) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "x"])
 async def test_other_methods(method: str) -> None:
-    """Other methods are refused with 405, told what is allowed, and counted."""
+    """Other methods get 405 with the allowed ones, and are counted."""
     diagnostics = Diagnostics()
     _, reader = provider(diagnostics=diagnostics)
     answer = await ask(metrics_app(reader), method)
@@ -99,7 +99,7 @@ async def test_other_methods(method: str) -> None:
 
 
 async def test_gzip(reader: PrometheusReader) -> None:
-    """gzip is used when asked for, and not where the application is told not to."""
+    """gzip is used when the client accepts it, but not with ``compress=False``."""
     headers = [("accept-encoding", "gzip, deflate")]
     answer = await ask(metrics_app(reader), headers=headers)
     assert (answer.headers["content-encoding"], gzip.decompress(answer.body)) == ("gzip", BODY)
@@ -126,9 +126,9 @@ async def test_after_shutdown() -> None:
     assert diagnostics.values(telemetry_metrics.REFUSED_SCRAPES.name) == {("shutdown",): 1}
 
 
-async def test_public_path_in_time() -> None:
-    """A callback that hangs on the public path: 503 with the reason, in time, counted; the event loop goes on."""
-    diagnostics, hanging = Diagnostics(), Hanging()
+async def test_a_callback_that_hangs_on_the_public_path() -> None:
+    """A callback that hangs on the public path gets 503 with the reason, counted, while the event loop runs."""
+    diagnostics, hanging = Diagnostics(), HangingCallback()
     meters, reader = provider(diagnostics=diagnostics, direct=False, scrape_timeout=0.05)
     meters.get_meter("m").create_observable_gauge("g", [hanging])
     answers = await asyncio.gather(*(ask(metrics_app(reader)) for _ in range(3)))
@@ -138,8 +138,8 @@ async def test_public_path_in_time() -> None:
     assert diagnostics.values(telemetry_metrics.REFUSED_SCRAPES.name) == {("timeout",): 3}
 
 
-async def test_a_bug_is_no_empty_body(reader: PrometheusReader, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever goes wrong in rendering is a 500 that says nothing of the inside."""
+async def test_an_error_in_rendering(reader: PrometheusReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error in rendering gets 500, without the error's text."""
 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("inside")
@@ -150,7 +150,7 @@ async def test_a_bug_is_no_empty_body(reader: PrometheusReader, monkeypatch: pyt
 
 
 async def test_a_long_body_goes_out_in_pieces() -> None:
-    """A long body is sent piece by piece, complete, in order."""
+    """A long body is sent in pieces, complete and in order."""
     meters, reader = provider()
     for i in range(3000):
         meters.get_meter("m").create_counter(f"c{i}").add(i, {"label": "x" * 50})
@@ -160,7 +160,7 @@ async def test_a_long_body_goes_out_in_pieces() -> None:
 
 
 async def test_concurrent_requests_are_not_mixed(reader: PrometheusReader) -> None:
-    """Many requests at once in all formats each get their own whole body."""
+    """Concurrent requests in different formats each get their own whole body."""
     app = metrics_app(reader)
     kinds = [[], [("accept", OPENMETRICS)], [("accept-encoding", "gzip")]] * 20
     answers = await asyncio.gather(*(ask(app, headers=headers) for headers in kinds))
@@ -171,7 +171,7 @@ async def test_concurrent_requests_are_not_mixed(reader: PrometheusReader) -> No
 
 
 async def test_other_scopes(reader: PrometheusReader) -> None:
-    """Scopes that are not http are left alone."""
+    """Scopes other than http are ignored."""
 
     async def never(*_: object) -> None:
         raise AssertionError

@@ -1,4 +1,4 @@
-"""What happens where two metrics want the same name, or two label sets become one."""
+"""Two metrics with the same name, and two label sets that become the same."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.helpers.providers import OPENMETRICS, families, key, provider, sample
 
 
 def test_two_types_under_one_name(caplog: pytest.LogCaptureFixture) -> None:
-    """Of two types under one name the first stays; the other is left out, counted once and logged once."""
+    """Of two types under one name the first is shown; the other is left out, counted once and logged once."""
     diagnostics = Diagnostics()
     meters, reader = provider(diagnostics=diagnostics)
     meters.get_meter("one").create_up_down_counter("m").add(1)
@@ -29,7 +29,7 @@ def test_two_types_under_one_name(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_names_that_become_one() -> None:
-    """Two instruments whose names become one keep their points under one TYPE, if their labels differ."""
+    """Two instruments whose names become the same share one TYPE and keep their points, if their labels differ."""
     meters, reader = provider()
     meters.get_meter("m").create_counter("a.b").add(1, {"k": "1"})
     meters.get_meter("m").create_counter("a_b").add(2, {"k": "2"})
@@ -38,7 +38,7 @@ def test_names_that_become_one() -> None:
 
 @pytest.mark.parametrize(("first", "second"), [("foo", "foo.count"), ("foo.sum", "foo")])
 def test_sample_names_that_meet(first: str, second: str) -> None:
-    """A metric whose name is a sample of another one's is left out: OpenMetrics allows each name once."""
+    """A metric with the name of another one's sample is left out: OpenMetrics allows each name once."""
     meters, reader = provider()
     meter = meters.get_meter("m")
     for name in (first, second):
@@ -93,7 +93,7 @@ def test_different_keys_of_one_metric() -> None:
 
 
 def test_keys_that_become_one() -> None:
-    """Label keys that become the same are joined, in the order of the original keys."""
+    """Values of label keys that become the same are joined, in the order of the original keys."""
     meters, reader = provider()
     meters.get_meter("m").create_gauge("g").set(1, {"a_b": "3", "a.b": "1", "a/b": "2"})
     assert text(reader) == '# TYPE g gauge\ng{a_b="1;2;3"} 1\n'
@@ -111,7 +111,7 @@ def test_label_sets_that_become_one() -> None:
 
 
 def test_reserved_label_keys() -> None:
-    """``le`` belongs to the buckets and a key cannot begin with two underscores or a digit."""
+    """A label key is not ``le``, which buckets have, and does not begin with two underscores or a digit."""
     meters, reader = provider(views=[View(instrument_name="h", aggregation=ExplicitBucketHistogramAggregation([]))])
     meters.get_meter("m").create_histogram("h").record(1, {"le": "x", "__name__": "y", "0a": "z"})
     labels = '_0a="z",_name_="y",exported_le="x"'
@@ -121,7 +121,7 @@ def test_reserved_label_keys() -> None:
 
 
 def test_two_views_of_one_instrument() -> None:
-    """Two matching Views with the same name do not interleave their buckets: the first one's series stay."""
+    """Two matching Views with the same name do not interleave their buckets: the first one's series are shown."""
     bounds = ([1], [2, 3])
     meters, reader = provider(
         views=[View(instrument_name="h", aggregation=ExplicitBucketHistogramAggregation(b)) for b in bounds]
@@ -131,7 +131,7 @@ def test_two_views_of_one_instrument() -> None:
 
 
 def test_two_views_with_different_labels() -> None:
-    """Two Views that keep different labels both show their series, each whole."""
+    """Two Views that keep different labels both show their whole series."""
     meters, reader = provider(
         views=[
             View(instrument_name="h", aggregation=ExplicitBucketHistogramAggregation([b]), attribute_keys={k})
@@ -146,7 +146,7 @@ def test_two_views_with_different_labels() -> None:
 
 
 def test_a_name_does_not_change_hands() -> None:
-    """Who had a name first keeps it, also while it shows nothing."""
+    """The first metric of a name keeps it, also while it has no series."""
     there = [True]
     meters, reader = provider()
     meters.get_meter("one").create_observable_gauge("m", [lambda _: [Observation(1)] if there[0] else []])
@@ -159,7 +159,7 @@ def test_a_name_does_not_change_hands() -> None:
 
 
 def test_prefix() -> None:
-    """A prefix goes before every name but target_info's."""
+    """Every name but target_info's gets the prefix."""
     meters, reader = provider(prefix="my.app", disable_target_info=False)
     meters.get_meter("m").create_counter("c", "By").add(1)
     assert text(reader) == (
@@ -169,14 +169,14 @@ def test_prefix() -> None:
 
 
 def test_target_is_taken() -> None:
-    """No metric can pass for the target info."""
+    """A metric cannot take the name of the target info."""
     meters, reader = provider(disable_target_info=False, info=["target"])
     meters.get_meter("m").create_observable_gauge("target", [lambda _: [Observation(1, {"a": "b"})]])
     assert samples(families(text(reader, OPENMETRICS), openmetrics=True)) == {key("target_info", {"service_name": "test"}): 1.0}
 
 
 def test_select() -> None:
-    """What ``select`` refuses is left out of this reader."""
+    """The reader leaves out the metrics for which ``select`` is False."""
     meters, reader = provider(select=lambda scope, name: scope != "http" and not name.startswith("gen_ai."))
     meters.get_meter("http").create_counter("a").add(1)
     meters.get_meter("other").create_counter("gen_ai.x").add(1)
@@ -186,7 +186,7 @@ def test_select() -> None:
 
 
 def test_resource_attributes_as_labels() -> None:
-    """Resource attributes that the filter lets through are labels of every sample; the point's own win."""
+    """Resource attributes that the filter selects are labels of every sample; the point's own attributes win."""
     meters, reader = provider(resource_attribute_filter=lambda name: name == "service.name")
     counter = meters.get_meter("m").create_counter("c")
     counter.add(1)

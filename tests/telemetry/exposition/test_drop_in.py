@@ -1,4 +1,4 @@
-"""Whoever used the parent reader can take ours: the same arguments, the same meaning."""
+"""``PrometheusReader`` replaces its parent: the same arguments with the same meaning."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RESOURCE = Resource({"service.name": "shop", "host.name": "h1"})
 
 
 def test_arguments() -> None:
-    """Every argument of the parent is there, by the same name, at the same place, with the same default."""
+    """Every argument of the parent has the same name, position and default."""
     ours = inspect.signature(PrometheusReader).parameters
     for position, (name, theirs) in enumerate(inspect.signature(PrometheusMetricReader).parameters.items()):
         assert (ours[name].kind, ours[name].default) == (theirs.kind, theirs.default)
@@ -38,7 +38,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("direct", [True, False], ids=["direct", "public"])
 @pytest.mark.parametrize("name", OPTIONS)
 def test_each_argument_means_the_same(name: str, direct: bool) -> None:
-    """With each argument set the samples are those of the parent."""
+    """With each of the parent's arguments the samples are those of the parent."""
     registry = CollectorRegistry()
     stock = PrometheusMetricReader(registry=registry, **OPTIONS[name])
     reader = PrometheusReader(registry=CollectorRegistry(), direct=direct, **OPTIONS[name])

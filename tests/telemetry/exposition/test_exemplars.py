@@ -1,4 +1,4 @@
-"""Exemplars: where they stand, how long they stay, what they hold."""
+"""Exemplars: which samples have them, how long they are shown, and their labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from prometheus_client.samples import Exemplar
 
 from telemetry._sdk.reservoir import LatestExemplarReservoir
 from telemetry.exposition import PrometheusReader
-from telemetry.exposition.exemplars import exemplar_labels
+from telemetry.exposition.text import exemplar_labels
 from telemetry.metricdata.stream import ExemplarPoint
 from tests.helpers.providers import OPENMETRICS, families, provider, span, text
 
@@ -50,7 +50,7 @@ def view(reservoir: type | None, bounds: Sequence[float] = (1, 2)) -> View:
 @pytest.mark.parametrize("direct", [True, False], ids=["direct", "public"])
 @pytest.mark.parametrize("reservoir", RESERVOIRS, ids=lambda r: getattr(r, "__name__", "default"))
 def test_an_exemplar_stays_until_a_newer_one(reservoir: type | None, direct: bool) -> None:
-    """Every scrape shows each bucket's exemplar until a newer one takes its place, whoever else collects in between."""
+    """Every scrape shows a bucket's exemplar until a newer one replaces it, also after other collects."""
     meters, reader = provider(views=[view(reservoir)], direct=direct)
     histogram = meters.get_meter("m").create_histogram("h")
     for value, number in ((0.5, 1), (1, 2), (5, 3)):
@@ -72,7 +72,7 @@ def test_an_exemplar_stays_until_a_newer_one(reservoir: type | None, direct: boo
 
 @pytest.mark.parametrize("direct", [True, False], ids=["direct", "public"])
 def test_counter(direct: bool) -> None:
-    """A counter's exemplar is the newest that a scrape found; gauges have none."""
+    """A counter shows the newest exemplar that a scrape found; gauges have none."""
     meters, reader = provider(direct=direct)
     counter = meters.get_meter("m").create_counter("c")
     gauge = meters.get_meter("m").create_gauge("g")
@@ -113,7 +113,7 @@ def test_no_exemplars_in_text_or_when_off() -> None:
 
 
 def test_filtered_attributes() -> None:
-    """What a View takes off the series is on the exemplar."""
+    """Attributes that a View removes from the series are on the exemplar."""
     for reservoir in RESERVOIRS:
         factory = None if reservoir is None else lambda _, kind=reservoir: kind
         meters, reader = provider(views=[View(instrument_name="h", attribute_keys={"a"}, exemplar_reservoir_factory=factory)])
@@ -124,7 +124,7 @@ def test_filtered_attributes() -> None:
 
 
 def test_the_limit() -> None:
-    """Attributes are added for as long as all keys and values together stay within 128 characters."""
+    """An exemplar has attributes as long as all keys and values have at most 128 characters together."""
     point = ExemplarPoint(1, 1, 1, 1, {"a": "x" * 60, "b": "é" * 70, "c.d": "12", "trace_id": "no"})
     labels = exemplar_labels(point)
     assert [key for key, _ in labels] == ["trace_id", "span_id", "a", "c_d"][: len(labels)]
@@ -146,7 +146,7 @@ def test_without_a_span() -> None:
 
 
 def test_exponential_buckets_get_theirs() -> None:
-    """Each exemplar of an exponential histogram lies within the explicit bucket that shows it, also after rescaling."""
+    """Each exemplar of an exponential histogram is within the bucket that shows it, also after rescaling."""
     aggregation = ExponentialBucketHistogramAggregation(max_size=8)
     meters, reader = provider(views=[View(instrument_name="h", aggregation=aggregation)])
     histogram = meters.get_meter("m").create_histogram("h")
@@ -168,7 +168,7 @@ def test_exponential_buckets_get_theirs() -> None:
 
 
 def test_a_reservoir_of_ones_own() -> None:
-    """Any reservoir is read by its public collect, and each bucket shows the newest of what it gave."""
+    """A reservoir of another type is read by its public collect; each bucket shows its newest exemplar."""
 
     class Several(SimpleFixedSizeExemplarReservoir):
         def __init__(self, **_: object) -> None:

@@ -1,4 +1,4 @@
-"""Shutdown, several providers, several threads."""
+"""Shutdown, several providers and readers, several threads."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from threading import Event, Thread
 from weakref import ref
 
 import pytest
+from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
@@ -20,7 +21,7 @@ from tests.helpers.providers import OPENMETRICS, families, key, provider, sample
 
 
 def test_shutdown_twice_is_quiet(caplog: pytest.LogCaptureFixture) -> None:
-    """A second shutdown does nothing, of the reader as of the provider after it."""
+    """A second shutdown of the reader does nothing, nor does the provider's after it."""
     meters, reader = provider()
     reader.shutdown()
     reader.shutdown()
@@ -29,7 +30,7 @@ def test_shutdown_twice_is_quiet(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_scrape_after_shutdown() -> None:
-    """After shutdown a scrape is refused with the reason; the registry no longer has the reader."""
+    """After shutdown a scrape is refused with the reason, and the registry no longer collects the reader."""
     registry = CollectorRegistry()
     meters, reader = provider(registry=registry)
     meters.get_meter("m").create_counter("c").add(1)
@@ -63,7 +64,7 @@ def test_two_readers_of_one_provider() -> None:
 
 
 def test_two_providers_on_one_registry() -> None:
-    """Two providers on one registry make one valid body: each name once, a conflict left out and counted."""
+    """Two providers on one registry make one valid body: each name once; a clash is left out and counted."""
     registry, diagnostics = CollectorRegistry(), Diagnostics()
     one, _ = provider(registry=registry, diagnostics=diagnostics)
     two, second = provider(registry=registry, diagnostics=diagnostics)
@@ -85,8 +86,19 @@ def test_two_providers_on_one_registry() -> None:
     assert samples(families(text(second), openmetrics=False))[key("c_total", {"p": "1"})] == 9.0
 
 
+def test_readers_of_a_registry_come_and_go() -> None:
+    """A registry collects the readers that serve it at the moment, also one that comes after its last one is shut down."""
+    registry = CollectorRegistry()
+    for name in ("a", "b"):
+        meters, _ = provider(registry=registry)
+        meters.get_meter("m").create_counter(name).add(1)
+        assert generate_latest(registry).decode().endswith(f"{name}_total 1.0\n")
+        meters.shutdown()
+        assert generate_latest(registry) == b""
+
+
 def test_the_default_registry() -> None:
-    """As the parent, a reader without a registry serves prometheus_client's default one, until shutdown."""
+    """A reader without a registry serves prometheus_client's default one until shutdown, as its parent does."""
     reader = PrometheusReader(scope_info_enabled=False)
     meters = MeterProvider([reader], shutdown_on_exit=False)
     meters.get_meter("m").create_counter("only.here").add(1)
@@ -120,13 +132,34 @@ def test_added_and_removed_at_run_time() -> None:
 
 
 def test_a_reader_without_provider() -> None:
-    """A reader that nobody has taken yet shows nothing."""
+    """A reader without a provider shows nothing."""
     reader = PrometheusReader(registry=CollectorRegistry())
     assert (text(reader), text(reader, OPENMETRICS)) == ("", "# EOF\n")
 
 
+def test_asking_for_the_content_type_is_no_scrape() -> None:
+    """``content_type`` answers as ``expose`` does, but collects nothing and leaves ``last_scrape`` as it is."""
+    calls: list[object] = []
+
+    def observe(options: CallbackOptions) -> list[Observation]:
+        calls.append(options)
+        return [Observation(1)]
+
+    meters, reader = provider()
+    meters.get_meter("m").create_observable_gauge("g", [observe])
+    assert [reader.content_type(accept) for accept in (None, OPENMETRICS)] == [
+        "text/plain; version=0.0.4; charset=utf-8",
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    ]
+    assert (reader.last_scrape, calls) == (None, [])
+    exposition = reader.expose(OPENMETRICS)
+    scrape = reader.last_scrape
+    assert reader.content_type(OPENMETRICS) == exposition.content_type
+    assert reader.last_scrape is scrape
+
+
 def at_once(work: Callable[[int], None], threads: int) -> list[BaseException]:
-    """Run ``work`` in several threads; what they raised."""
+    """Runs ``work`` in several threads; returns what they raised."""
     failures: list[BaseException] = []
 
     def run(number: int) -> None:
@@ -144,7 +177,7 @@ def at_once(work: Callable[[int], None], threads: int) -> list[BaseException]:
 
 
 def counter_and_count(body: str) -> tuple[float, float]:
-    """The counter and the histogram's count, of a body that has each once."""
+    """The values of the counter and of the histogram's count, which the body must have once."""
     totals = re.findall(r"^c_total (\S+)", body, re.MULTILINE)
     counts = re.findall(r"^h_count (\S+)", body, re.MULTILINE)
     infinite = re.findall(r'^h_bucket\{le="\+Inf"\} (\S+)', body, re.MULTILINE)
@@ -155,7 +188,7 @@ def counter_and_count(body: str) -> tuple[float, float]:
 
 @pytest.mark.parametrize("direct", [True, False], ids=["direct", "public"])
 def test_concurrent_scrapes(direct: bool) -> None:
-    """Scrapes of many threads while recording, flushing and another reader's collects: whole, once, never falling."""
+    """Concurrent scrapes, during records, flushes and other collects, are whole and never fall."""
     registry, other = CollectorRegistry(), InMemoryMetricReader()
     reader = PrometheusReader(registry=registry, scope_info_enabled=False, direct=direct)
     meters = MeterProvider([reader, other], shutdown_on_exit=False)
@@ -196,7 +229,7 @@ def test_concurrent_scrapes(direct: bool) -> None:
 
 
 def test_shutdown_during_scrapes() -> None:
-    """A scrape during shutdown is whole or refused, nothing in between."""
+    """A scrape during shutdown is whole or refused."""
     meters, reader = provider()
     for i in range(500):
         meters.get_meter("m").create_counter("c").add(1, {"i": str(i)})

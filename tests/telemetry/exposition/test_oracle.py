@@ -1,4 +1,4 @@
-"""The OpenMetrics parser that judges our output is itself held to the OpenMetrics project's cases."""
+"""The OpenMetrics parser of the tests agrees with the OpenMetrics project's conformance cases."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_all_cases_are_here() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_parser_agrees(case: Path) -> None:
-    """prometheus_client's OpenMetrics parser takes what should parse, and refuses what should not."""
+    """prometheus_client's OpenMetrics parser accepts the valid cases and refuses the invalid ones."""
     should_parse = json.loads((case / "test.json").read_text())["shouldParse"]
     text = (case / "metrics").read_bytes().decode()
     try:

@@ -1,4 +1,4 @@
-"""Generated provider states: what we write parses in both formats and gives back the SDK's values exactly.
+"""Generated provider states: both formats parse and have exactly the SDK's values.
 
 ``HYPOTHESIS_PROFILE=thorough`` tries 10,000 states of each kind.
 """
@@ -17,14 +17,14 @@ from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition import PrometheusReader
 from telemetry.metric import telemetry_metrics
 from telemetry.metricdata.exponential import upper_bound
+from tests.helpers.generated_metrics import Recording, bounds, build, exact_power, exemplars_of, expected, recordings
 from tests.helpers.providers import OPENMETRICS, families, plain, text
-from tests.helpers.states import Recording, _power, bounds, build, exemplars_of, expected, recordings
 
 Key = tuple[str, frozenset[tuple[str, Any]]]
 
 
 def shown(metrics: list[Metric]) -> dict[Key, Any]:
-    """Samples by name and labels that have a value, ``le`` as a number; each once."""
+    """Samples by name and non-empty labels, ``le`` as a number; each must be there once."""
     found: dict[Key, Any] = {}
     for metric in metrics:
         for sample in metric.samples:
@@ -44,7 +44,7 @@ def new_reader(diagnostics: Diagnostics, **options: Any) -> PrometheusReader:
 
 @given(st.lists(recordings(wild=True), max_size=5), bounds)
 def test_values_come_back(state: list[Recording], edges: list[float]) -> None:
-    """Both formats parse and hold exactly the SDK's values; where names clash, nothing but the SDK's values."""
+    """Both formats parse and have exactly the SDK's values; where names clash, some of the SDK's values and no others."""
     diagnostics = Diagnostics()
     reader = new_reader(diagnostics)
     build(state, edges, [reader])
@@ -70,7 +70,7 @@ def test_values_come_back(state: list[Recording], edges: list[float]) -> None:
 
 @given(st.lists(recordings(wild=True), max_size=5), bounds)
 def test_paths_agree(state: list[Recording], edges: list[float]) -> None:
-    """The direct and the public path write the same body, but for the times of exemplars."""
+    """The direct and the public path write the same body, except the times of exemplars."""
     bodies = []
     for direct in (True, False):
         reader = new_reader(Diagnostics(), direct=direct)
@@ -83,7 +83,7 @@ def test_paths_agree(state: list[Recording], edges: list[float]) -> None:
 
 @given(st.lists(recordings(wild=True), max_size=4), bounds)
 def test_exemplars_lie_in_their_buckets(state: list[Recording], edges: list[float]) -> None:
-    """Every exemplar is one of the SDK's, within its bucket, and without clashes no histogram's exemplar is missing."""
+    """Every exemplar is the SDK's and within its bucket; without clashes no histogram's exemplar is missing."""
     diagnostics = Diagnostics()
     reader = new_reader(diagnostics)
     build(state, edges, [reader])
@@ -116,13 +116,13 @@ def test_exemplars_lie_in_their_buckets(state: list[Recording], edges: list[floa
 
 
 def distinct(state: list[Recording]) -> bool:
-    """No two recordings with one name."""
+    """Whether each name is recorded once."""
     return len({recording.name for recording in state}) == len(state)
 
 
 @given(st.lists(recordings(wild=False), max_size=5).filter(distinct), bounds)
 def test_the_stock_exporter_agrees(state: list[Recording], edges: list[float]) -> None:
-    """The stock exporter shows the same samples, wherever it is right.
+    """The stock exporter shows the same samples where it is right.
 
     Where it is known not to be, and so what the states here leave out: exponential histograms (it raises); one name from two
     scopes or with two descriptions, units or types (several TYPE lines, labels under wrong keys); different label keys in one
@@ -139,6 +139,6 @@ def test_the_stock_exporter_agrees(state: list[Recording], edges: list[float]) -
 
 @given(st.integers(-2000, 2000), st.integers(-10, 20))
 def test_exponential_bounds_are_exact(index: int, scale: int) -> None:
-    """A bound is the float nearest to the real number, as a logarithm of 60 digits finds it."""
+    """A bound is the float nearest to the exact power, as computed with 60 digits."""
     if scale > 0 or abs(index + 1) << -scale < 1000:
-        assert upper_bound(index, scale) == _power(index + 1, scale)
+        assert upper_bound(index, scale) == exact_power(index + 1, scale)

@@ -1,4 +1,4 @@
-"""What each kind of metric looks like, to the byte, in both formats."""
+"""The exact text of each kind of metric in both formats."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BOUNDS = View(instrument_type=Histogram, aggregation=ExplicitBucketHistogramAggr
 
 
 def test_counter_in_text() -> None:
-    """A counter's HELP, TYPE and samples carry _total in text 0.0.4."""
+    """A counter's HELP, TYPE and samples have ``_total`` in text 0.0.4."""
     meters, reader = provider()
     counter = meters.get_meter("m").create_counter("a.requests", "{request}", "Requests")
     counter.add(2, {"agent": "navi"})
@@ -35,7 +35,7 @@ def test_counter_in_text() -> None:
 
 
 def test_counter_in_openmetrics() -> None:
-    """In OpenMetrics the family has no _total, its samples do, and the body ends with EOF."""
+    """In OpenMetrics the samples have ``_total``, the family does not, and the body ends with EOF."""
     meters, reader = provider()
     meters.get_meter("m").create_counter("a.time", "s", "Time").add(3)
     assert text(reader, OPENMETRICS) == (
@@ -45,7 +45,7 @@ def test_counter_in_openmetrics() -> None:
 
 
 def test_histogram_in_both_formats() -> None:
-    """Buckets are cumulative, le is written as Prometheus writes floats, and +Inf, count and sum are there."""
+    """Buckets are cumulative with ``le`` as Prometheus writes floats, followed by +Inf, count and sum."""
     meters, reader = provider(views=[BOUNDS])
     histogram = meters.get_meter("m").create_histogram("d", "s", "Duration")
     for value in (0.01, 0.5, 1, 99.5, 1e7):
@@ -95,7 +95,7 @@ def test_target_info() -> None:
 
 
 def test_escaping() -> None:
-    """Quotes, backslashes and newlines are escaped as each format has it; other characters stay."""
+    """Each format escapes quotes, backslashes and newlines by its own rules; other characters stay."""
     meters, reader = provider()
     meters.get_meter("m").create_gauge("g", description='say "hi"\\\nü').set(1, {"k": 'a"b\\c\nd é 😀'})
     sample = 'g{k="a\\"b\\\\c\\nd é 😀"} 1\n'
@@ -104,14 +104,14 @@ def test_escaping() -> None:
 
 
 def test_what_utf8_cannot_carry() -> None:
-    """Half a surrogate pair or a null byte becomes a question mark instead of a scrape that nobody can read."""
+    """Half a surrogate pair or a null byte becomes a question mark, so that the scrape can be parsed."""
     meters, reader = provider()
     meters.get_meter("m").create_gauge("g").set(1, {"k": "a\ud800b\0c"})
     assert text(reader) == '# TYPE g gauge\ng{k="a?b?c"} 1\n'
 
 
 def test_infinite_sums() -> None:
-    """Infinities and NaN that sums run into are written as Prometheus reads them."""
+    """Infinities and NaN, to which sums may overflow, are written as Prometheus parses them."""
     meters, reader = provider()
     meter = meters.get_meter("m")
     meter.create_counter("c").add(1e308)
@@ -125,7 +125,7 @@ def test_infinite_sums() -> None:
 
 
 def test_gauges_that_are_not_finite() -> None:
-    """The SDK leaves such values out; where another source of readings has them, they are written as Prometheus reads them."""
+    """Infinities and NaN of a snapshot that is not the SDK's are written as Prometheus parses them."""
     values = [math.nan, math.inf, -math.inf]
     stream = Stream(
         InstrumentationScope("m"), "g", "", "", StreamKind.GAUGE, (), [{"n": str(n)} for n in range(3)], [None] * 3, values
@@ -152,7 +152,7 @@ def test_numbers_of_other_types() -> None:
 
 
 def test_negative_bounds_have_no_sum() -> None:
-    """Where values can be negative, _sum and _count could fall: they are left out, +Inf has the count."""
+    """A histogram that can have negative values has no ``_sum`` and ``_count``, because they could fall."""
     view = View(instrument_name="u", aggregation=ExplicitBucketHistogramAggregation([-1, 1]))
     meters, reader = provider(views=[view])
     meters.get_meter("m").create_up_down_counter("u").add(-5)
@@ -160,7 +160,7 @@ def test_negative_bounds_have_no_sum() -> None:
 
 
 def test_exponential_histogram() -> None:
-    """Exponential buckets become explicit ones with exact bounds; zero has a bucket of its own."""
+    """Exponential buckets become explicit ones with exact bounds; zero has its own bucket."""
     view = View(instrument_name="e", aggregation=ExponentialBucketHistogramAggregation(max_size=4, max_scale=0))
     meters, reader = provider(views=[view])
     histogram = meters.get_meter("m").create_histogram("e")
@@ -173,7 +173,7 @@ def test_exponential_histogram() -> None:
 
 
 def test_created_times_are_in_openmetrics_only() -> None:
-    """With ``created`` each counter and histogram series says when it began, in OpenMetrics."""
+    """With ``created`` each counter and histogram series has its start as ``_created``, in OpenMetrics."""
     meters, reader = provider(
         created=True, views=[View(instrument_name="h", aggregation=ExplicitBucketHistogramAggregation([]))]
     )
@@ -219,7 +219,7 @@ def test_created_times_are_in_openmetrics_only() -> None:
     ],
 )
 def test_translation(translation: Translation, accept: str | None, expected: str) -> None:
-    """UTF-8 names are written only where the option says so and the scraper takes them."""
+    """UTF-8 names are written only where ``translation`` allows them and the scraper accepts them."""
     meters, reader = provider(translation=translation)
     meters.get_meter("m").create_counter("a.b", "s").add(1, {"k.x": "v"})
     exposition = reader.expose(accept)
@@ -228,7 +228,7 @@ def test_translation(translation: Translation, accept: str | None, expected: str
 
 
 def test_names_restrict_the_body() -> None:
-    """Only the samples that are named are shown, with the comments of their family."""
+    """``names`` restricts the body to these samples and the comments of their families."""
     meters, reader = provider(views=[BOUNDS])
     meter = meters.get_meter("m")
     meter.create_counter("c").add(1, {"a": "x"})
@@ -239,6 +239,6 @@ def test_names_restrict_the_body() -> None:
 
 
 def test_nothing_recorded() -> None:
-    """A reader without metrics, and one without a provider, have an empty body, which OpenMetrics ends with EOF."""
+    """A reader without metrics has an empty body, which ends with EOF in OpenMetrics."""
     _, reader = provider()
     assert (text(reader), text(reader, OPENMETRICS)) == ("", "# EOF\n")

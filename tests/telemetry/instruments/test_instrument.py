@@ -1,4 +1,4 @@
-"""Instruments answer to OpenTelemetry's words and to prometheus_client's."""
+"""Instruments have the methods of OpenTelemetry and those of prometheus_client."""
 
 from __future__ import annotations
 
@@ -6,50 +6,49 @@ import pytest
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.trace import set_span_in_context
 
-from telemetry import AgentOSTelemetry, Telemetry
-from telemetry.agentos import catalogue as rows
+from telemetry import Telemetry
 from telemetry.metric import Catalogue, counter, histogram, up_down_counter
-from tests.helpers.readings import Clock, above_zero, read
+from tests.helpers.catalogue import ACTIVE, CATALOGUE, DURATION, GOODS, INFO, LABELS, REQUESTS, SERIES
+from tests.helpers.clock import Clock
+from tests.helpers.samples import above_zero, read
 
-LABELS = {"agent": "navi", "operation": "query", "status": "success"}
-SERIES = (("agent", "navi"), ("operation", "query"), ("status", "success"))
 BARE = Catalogue(
     [counter("hits", "", "Hits"), up_down_counter("level", "", "Level"), histogram("took", "s", "Took", bounds=(1, 2))]
 )
 
 
 def test_labels_by_position_by_key_and_mixed_are_one_series() -> None:
-    """The same values give the same handle, however they are given."""
-    requests = AgentOSTelemetry(strict=True)[rows.A2A_REQUESTS]
-    handle = requests.labels("navi", "query", "success")
-    assert requests.labels(**LABELS) is handle
-    assert requests.labels("navi", status="success", operation="query") is handle
+    """The same label values give the same bound series, by position, by key or mixed."""
+    requests = Telemetry(CATALOGUE, strict=True)[REQUESTS]
+    bound = requests.labels("north", "pay", "success")
+    assert requests.labels(**LABELS) is bound
+    assert requests.labels("north", status="success", operation="pay") is bound
 
 
 def test_record_and_add_take_attributes() -> None:
-    """OpenTelemetry's own words reach the same series as handles do."""
-    telemetry = AgentOSTelemetry()
-    telemetry[rows.A2A_REQUESTS].add(2, LABELS)
-    telemetry[rows.A2A_REQUESTS].labels(**LABELS).inc()
-    telemetry[rows.A2A_ACTIVE_TASKS].add(-1, {"agent": "navi"})
-    assert above_zero(telemetry) == {("a2a_requests_total", SERIES): 3.0, ("a2a_active_tasks", (("agent", "navi"),)): -1.0}
+    """``add()`` and ``record()`` reach the same series as ``labels()``."""
+    telemetry = Telemetry(CATALOGUE)
+    telemetry[REQUESTS].add(2, LABELS)
+    telemetry[REQUESTS].labels(**LABELS).inc()
+    telemetry[ACTIVE].add(-1, {"shop": "north"})
+    assert above_zero(telemetry) == {("shop_requests_total", SERIES): 3.0, ("shop_active_requests", (("shop", "north"),)): -1.0}
 
 
-def test_context_of_ones_own_decides_the_exemplar(traced: Telemetry) -> None:
-    """record() with a context takes the exemplar from that context's span."""
+def test_given_context_decides_the_exemplar(shop: Telemetry) -> None:
+    """``record()`` with a context takes the exemplar from that context's span."""
     reader = InMemoryMetricReader()
-    traced.meter_provider.add_metric_reader(reader)  # type: ignore[attr-defined]  # the SDK's provider
-    with traced.tracer.start_as_current_span("other") as span:
+    shop.meter_provider.add_metric_reader(reader)  # type: ignore[attr-defined]  # the SDK's provider
+    with shop.tracer.start_as_current_span("other") as span:
         pass
-    traced[rows.A2A_REQUEST_DURATION].labels(**LABELS).observe(1)
-    traced[rows.A2A_REQUEST_DURATION].record(2, LABELS, set_span_in_context(span))
+    shop[DURATION].labels(**LABELS).observe(1)
+    shop[DURATION].record(2, LABELS, set_span_in_context(span))
     data = reader.get_metrics_data()
     points = data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points  # type: ignore[union-attr]
     assert [(e.value, e.span_id) for e in points[0].exemplars] == [(2, span.get_span_context().span_id)]
 
 
 def test_metrics_without_labels_are_recorded_directly() -> None:
-    """A catalogue of somebody else's: without labels, no labels() is needed."""
+    """An instrument without labels records without a call of ``labels()``."""
     telemetry = Telemetry(BARE)
     telemetry[BARE[0]].inc()
     telemetry[BARE[1]].inc(3)
@@ -69,7 +68,7 @@ def test_metrics_without_labels_are_recorded_directly() -> None:
 
 
 def test_time_observes_seconds_as_context_manager_and_decorator(clock: Clock) -> None:
-    """time() works as prometheus_client's does."""
+    """``time()`` observes the seconds of a block and of each call of a function."""
     telemetry = Telemetry(BARE, clock=clock)
 
     @telemetry[BARE[2]].time()
@@ -84,37 +83,35 @@ def test_time_observes_seconds_as_context_manager_and_decorator(clock: Clock) ->
 
 
 def test_in_progress_goes_down_when_the_block_raises() -> None:
-    """track_inprogress() is down at the end in every case."""
-    telemetry = AgentOSTelemetry()
-    gauge = telemetry[rows.A2A_ACTIVE_TASKS].labels("navi")
+    """``track_inprogress()`` subtracts again when an exception leaves the block."""
+    telemetry = Telemetry(CATALOGUE)
+    gauge = telemetry[ACTIVE].labels("north")
     with pytest.raises(ZeroDivisionError), gauge.track_inprogress():
         raise ZeroDivisionError
-    assert read(telemetry)["a2a_active_tasks", (("agent", "navi"),)] == 0.0
+    assert read(telemetry)["shop_active_requests", (("shop", "north"),)] == 0.0
 
 
 def test_info_replaces_its_facts() -> None:
-    """An info has one series: the facts given last."""
-    telemetry = AgentOSTelemetry()
-    info = telemetry[rows.AGENTOS_INFO]
-    assert not [key for key in read(telemetry) if key[0] == "agentos_info"]
-    info.info({"version": "1", "service_name": "a", "environment": "test"})
-    info.info({"version": "1", "service_name": "b", "environment": "test"})
-    assert [dict(labels) for name, labels in read(telemetry) if name == "agentos_info"] == [
-        {"version": "1", "service_name": "b", "environment": "test"}
-    ]
+    """An info has one series, with the facts that were set last."""
+    telemetry = Telemetry(CATALOGUE)
+    info = telemetry[INFO]
+    assert not [key for key in read(telemetry) if key[0] == "shop_info"]
+    info.info({"version": "1", "environment": "a"})
+    info.info({"version": "1", "environment": "b"})
+    assert [dict(labels) for name, labels in read(telemetry) if name == "shop_info"] == [{"version": "1", "environment": "b"}]
 
 
 def test_unknown_metric_is_named() -> None:
-    """Asking a telemetry for a metric that its catalogue does not have says so."""
+    """Asking a telemetry for a metric that its catalogue does not have raises an error that names the metric."""
     with pytest.raises(KeyError, match="hits_total is not recorded here"):
-        AgentOSTelemetry()[BARE[0]]
+        Telemetry(CATALOGUE)[BARE[0]]
 
 
 def test_counter_starts_at_zero_for_its_closed_values() -> None:
-    """Once the open labels are known, the closed ones all start at 0, but for those that come late."""
-    telemetry = AgentOSTelemetry()
-    telemetry.start_at_zero(rows.CCR_TOKENS, provider="p")
-    assert {k: v for k, v in read(telemetry).items() if k[0] == "ccr_tokens_total"} == {
-        ("ccr_tokens_total", (("direction", "input"), ("provider", "p"))): 0.0,
-        ("ccr_tokens_total", (("direction", "output"), ("provider", "p"))): 0.0,
+    """``start_at_zero`` starts a series for each closed value, but for the late ones."""
+    telemetry = Telemetry(CATALOGUE)
+    telemetry.start_at_zero(GOODS, shop="north")
+    assert {k: v for k, v in read(telemetry).items() if k[0] == "shop_goods_total"} == {
+        ("shop_goods_total", (("direction", "in"), ("shop", "north"))): 0.0,
+        ("shop_goods_total", (("direction", "out"), ("shop", "north"))): 0.0,
     }

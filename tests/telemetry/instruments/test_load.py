@@ -1,4 +1,4 @@
-"""Under load nothing is lost and nothing grows: floods of labels, threads, tasks."""
+"""Floods of label values, threads and tasks: no measurement is lost, and memory stays bounded."""
 
 from __future__ import annotations
 
@@ -8,49 +8,47 @@ import tracemalloc
 
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from telemetry import AgentOSTelemetry, Telemetry
-from telemetry.agentos import catalogue as rows
+from telemetry import Telemetry
 from telemetry.metric import Catalogue, counter, histogram, open_label
-from tests.helpers.readings import above_zero, read
-
-LABELS = {"agent": "navi", "operation": "query", "status": "success"}
+from tests.helpers.catalogue import CATALOGUE, DURATION, LABELS, LOOKUP, REQUESTS
+from tests.helpers.samples import above_zero, read
 
 
 def total(telemetry: Telemetry, name: str) -> float:
-    """The sum over all series of a metric."""
+    """Returns the sum over all series of a sample."""
     return sum(value for (n, _), value in read(telemetry).items() if n == name)
 
 
 def test_flood_of_labels_stays_within_the_limits_and_loses_nothing() -> None:
-    """100,000 distinct workspaces, agents and operations: series bounded, memory bounded, sums and other series exact."""
-    telemetry = AgentOSTelemetry(known={"agent": ["navi"]}, limits={"workspace_id": 100, "agent": 10, "operation": 10})
-    record, limit = telemetry.recorder.record_a2a_request, telemetry.recorder.record_rate_limit_hit
-    for n in range(2_000):  # what is admitted, and every path once
-        record(f"a{n}", f"o{n}", "success", 0.1, 10)
-        limit("/a", "allowed", f"w{n}")
-    record("navi", "o1", "success", 0.1, 10)
+    """Of 20,000 distinct values the limit is admitted: series and memory stay bounded, and all sums are exact."""
+    telemetry = Telemetry(CATALOGUE, known={"shop": ["north"]}, limits={"shop": 10, "operation": 10})
+    requests, duration = telemetry[REQUESTS], telemetry[DURATION]
+
+    def record(numbers: range) -> None:
+        for n in numbers:
+            requests.labels(f"s{n}", f"o{n}", "success").inc()
+            duration.record(0.1, {"shop": f"s{n}", "operation": f"o{n}", "status": "success"})
+            if n % 1000 == 0:
+                requests.labels("north", "o1", "success").inc()
+
+    record(range(2_000))  # everything that is admitted, and every path once
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    for n in range(2_000, 100_000):
-        record(f"a{n}", f"o{n}", "success", 0.1, 10)
-        limit("/a", "allowed", f"w{n}")
-        if n % 1000 == 0:
-            record("navi", "o1", "success", 0.1, 10)
+    record(range(2_000, 20_000))
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    assert grown < 10_000_000
-    assert total(telemetry, "a2a_requests_total") == 100_000 + 1 + 98
-    assert total(telemetry, "a2a_request_duration_seconds_count") == 100_000 + 1 + 98
-    assert total(telemetry, "rate_limit_hits_total") == 100_000
-    series = [labels for name, labels in read(telemetry) if name == "rate_limit_hits_total"]
-    assert len({dict(labels)["workspace_id"] for labels in series}) == 101
-    assert above_zero(telemetry)["a2a_requests_total", (("agent", "navi"), ("operation", "o1"), ("status", "success"))] == 99
-    overflow = ("agentos_telemetry_overflow_total", (("label", "workspace_id"), ("metric", "rate_limit_hits_total")))
-    assert read(telemetry)[overflow] == 99_900.0
+    assert grown < 1_000_000
+    assert total(telemetry, "shop_requests_total") == 20_000 + 20
+    assert total(telemetry, "shop_request_duration_seconds_count") == 20_000
+    assert above_zero(telemetry)["shop_requests_total", (("operation", "o1"), ("shop", "north"), ("status", "success"))] == 20
+    shops = {dict(labels)["shop"] for name, labels in read(telemetry) if name == "shop_requests_total"}
+    assert shops == {"north", "other", *(f"s{n}" for n in range(10))}
+    overflow = ("agentos_telemetry_overflow_total", (("label", "shop"), ("metric", "shop_requests_total")))
+    assert read(telemetry)[overflow] == 19_990.0
 
 
-def test_the_sdks_own_overflow_is_never_reached() -> None:
-    """A View's limit follows from the labels' limits: all combinations fit, in every reader."""
+def test_overflow_series_of_the_sdk_stays_empty() -> None:
+    """A View's cardinality limit follows from the limits of the labels: all combinations fit, in every reader."""
     a, b = open_label("a", "a", limit=30), open_label("b", "b", limit=30)
     both = Catalogue([counter("hits", "", "h", a, b), histogram("took", "s", "h", a, b, bounds=(1,))])
     reader = InMemoryMetricReader()
@@ -66,10 +64,10 @@ def test_the_sdks_own_overflow_is_never_reached() -> None:
 
 
 def test_threads_and_tasks_are_counted_to_the_unit() -> None:
-    """8 threads and 200 tasks with 10,000 records each, scraped meanwhile: totals are exact."""
-    telemetry = AgentOSTelemetry()
-    handle = telemetry[rows.A2A_REQUEST_DURATION].labels(**LABELS)
-    record = telemetry.recorder.record_cache_operation
+    """8 threads and 200 tasks record 10,000 times each while a reader scrapes: the totals are exact."""
+    telemetry = Telemetry(CATALOGUE)
+    duration = telemetry[DURATION].labels(**LABELS)
+    requests, lookup = telemetry[REQUESTS], telemetry[LOOKUP]
     stop = threading.Event()
 
     def scrape() -> None:
@@ -78,12 +76,13 @@ def test_threads_and_tasks_are_counted_to_the_unit() -> None:
 
     def loop() -> None:
         for _ in range(10_000):
-            handle.observe(0.25)
-            record("get", "hit", 0.002)
+            duration.observe(0.25)
+            requests.labels(**LABELS).inc()
+            lookup.record(0.002, {"operation": "get"})
 
     async def task() -> None:
         for n in range(10_000):
-            handle.observe(0.5)
+            duration.observe(0.5)
             if n % 1000 == 0:
                 await asyncio.sleep(0)
 
@@ -100,7 +99,7 @@ def test_threads_and_tasks_are_counted_to_the_unit() -> None:
         thread.join()
     stop.set()
     scraper.join()
-    assert total(telemetry, "a2a_request_duration_seconds_count") == 8 * 10_000 + 200 * 10_000
-    assert total(telemetry, "a2a_request_duration_seconds_sum") == 8 * 2_500 + 200 * 5_000
-    assert total(telemetry, "cache_operations_total") == 80_000
-    assert total(telemetry, "cache_latency_seconds_count") == 80_000
+    assert total(telemetry, "shop_request_duration_seconds_count") == 8 * 10_000 + 200 * 10_000
+    assert total(telemetry, "shop_request_duration_seconds_sum") == 8 * 2_500 + 200 * 5_000
+    assert total(telemetry, "shop_requests_total") == 80_000
+    assert total(telemetry, "shop_lookup_duration_seconds_count") == 80_000

@@ -1,10 +1,9 @@
-"""Definitions check themselves, and the list checks them against each other."""
+"""Definitions validate themselves, and a catalogue validates them against each other."""
 
 from __future__ import annotations
 
 import pytest
 
-from telemetry.agentos.catalogue import AGENTOS
 from telemetry.metric import Catalogue, CatalogueError, closed_label, counter, histogram, info, open_label, up_down_counter
 
 WHO = open_label("who", "who", limit=5)
@@ -22,7 +21,7 @@ WHO = open_label("who", "who", limit=5)
     ],
 )
 def test_prometheus_name_has_unit_and_suffix(metric: object, name: str) -> None:
-    """A definition knows what Prometheus calls it."""
+    """A definition states its name in Prometheus."""
     assert metric.prometheus_name == name  # type: ignore[attr-defined]
 
 
@@ -33,6 +32,10 @@ def test_prometheus_name_has_unit_and_suffix(metric: object, name: str) -> None:
         (lambda: [counter("a.b", "", "h"), up_down_counter("a_b", "", "h")], "both become a_b"),
         (lambda: [counter("a.b", "", "h"), up_down_counter("a_b_total", "", "h")], "both become a_b_total"),
         (lambda: [histogram("a", "", "h", bounds=(1,)), counter("a.count", "", "h")], "both become a_count"),
+        (lambda: [counter("lat2", "ms", "h"), counter("lat2_milliseconds", "{x}", "h")], "both become lat2_milliseconds"),
+        (lambda: [counter("a", "", "h"), counter("a_total", "", "h")], "both become a"),
+        (lambda: [histogram("a", "", "h", bounds=(1,)), up_down_counter("a.created", "", "h")], "both become a_created"),
+        (lambda: [info("a.info", "h"), up_down_counter("a", "", "h")], "both become a"),
         (lambda: [counter("1a", "", "h")], "no OpenTelemetry instrument name"),
         (lambda: [counter("a", "", "h", WHO, WHO)], "stands twice"),
         (lambda: [histogram("a", "", "h", open_label("le", "le", limit=1), bounds=(1,))], "cannot be a label key"),
@@ -44,21 +47,23 @@ def test_prometheus_name_has_unit_and_suffix(metric: object, name: str) -> None:
         (lambda: [counter("a", "", "h", open_label("x", "x", limit=0))], "limit must be at least 1"),
     ],
 )
-def test_clash_stops_the_start(metrics: object, message: str) -> None:
-    """A definition that contradicts itself or another one is refused when the list is built."""
+def test_contradiction_raises(metrics: object, message: str) -> None:
+    """A definition that contradicts itself or another one raises when the catalogue is built."""
     with pytest.raises(CatalogueError, match=message):
         Catalogue(metrics())  # type: ignore[operator]
 
 
 def test_catalogue_is_a_sequence() -> None:
-    """The list can be counted, sliced and looked up by instrument name."""
-    assert len(AGENTOS) == 19
-    assert AGENTOS[0].name == "agentos.info"
-    assert [m.name for m in AGENTOS[1:3]] == ["a2a.request.duration", "a2a.requests"]
-    assert AGENTOS.by_name["ccr.tokens"].keys == ("provider", "direction")
+    """A catalogue can be counted, sliced and looked up by instrument name."""
+    metrics = [counter("A.hits", "", "h"), histogram("took", "s", "t", bounds=(1,)), info("svc.info", "i")]
+    catalogue = Catalogue(metrics)
+    assert len(catalogue) == 3
+    assert catalogue[0] is metrics[0]
+    assert list(catalogue[1:]) == metrics[1:]
+    assert catalogue.by_name["a.hits"] is metrics[0]
 
 
 def test_unknown_label_is_named() -> None:
-    """Asking a metric for a label that it does not have says which it has."""
-    with pytest.raises(KeyError, match="it has provider, direction"):
-        AGENTOS.by_name["ccr.tokens"].label("agent")
+    """Asking a metric for a label that it does not have raises an error that names its labels."""
+    with pytest.raises(KeyError, match="hits_total has no label 'agent', it has who"):
+        counter("hits", "", "h", WHO).label("agent")

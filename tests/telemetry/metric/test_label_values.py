@@ -1,4 +1,4 @@
-"""Closed domains are checked, open ones bounded; in production nothing is lost and everything is counted."""
+"""Closed domains are checked and open ones bounded; in production no measurement is lost and each problem is counted."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import pytest
 from telemetry import LabelError, Telemetry
 from telemetry._base.diagnostics import Diagnostics
 from telemetry.metric import Catalogue, CatalogueError, closed_label, counter, open_label, telemetry_metrics
-from telemetry.metric.label_text import text_of
-from telemetry.metric.label_values import Domain, Domains
-from tests.helpers.readings import above_zero
+from telemetry.metric.label_values import Domain, Domains, text_of
+from tests.helpers.samples import above_zero
 
 HITS = counter("hits", "", "h", open_label("who", "w", limit=2), closed_label("how", "h", "a", "b"))
 LIST = Catalogue([HITS, *telemetry_metrics.TELEMETRY])
@@ -46,26 +45,26 @@ class Word(StrEnum):
     ],
 )
 def test_every_kind_of_value_has_a_defined_text(value: object, text: str | None) -> None:
-    """Strings stand for themselves, enums for their value, numbers for their spelling; what has no text has none."""
+    """Strings stand for themselves, enum members for their value, numbers for their spelling; other objects have no text."""
     assert text_of(value) == text
 
 
 @pytest.mark.parametrize("value", [None, "", "x" * 129, "a\nb", b"\xff", "\ud800"])
 def test_value_outside_an_open_domain_is_invalid(value: object) -> None:
-    """Too long, empty, with control characters or without a text: 'invalid'."""
+    """A value that is too long, empty, or without text, or has control characters becomes ``invalid``."""
     assert Domain(HITS.labels[0]).admit(value) == "invalid"
 
 
 def test_open_domain_keeps_the_first_values_and_folds_the_rest() -> None:
-    """The first N values keep their series, later ones become 'other', known ones never use up the limit."""
+    """The first values up to the limit keep their series, later ones become ``other``; known ones do not count."""
     domain = Domain(HITS.labels[0], known=["k"], limit=2)
     assert [domain.admit(v) for v in ("a", "k", "b", "c", "a", "k", "d")] == ["a", "k", "b", "other", "a", "k", "other"]
     assert domain.discovered == {"a", "b"}
     assert domain.size == 5
 
 
-def test_adopted_values_are_admitted_without_a_place_of_their_own_being_asked() -> None:
-    """Values of another worker are taken over as far as there is room."""
+def test_values_of_another_worker_are_admitted_up_to_the_capacity() -> None:
+    """``admit_all`` admits values that match the pattern, up to the capacity."""
     domain = Domain(HITS.labels[0], limit=2)
     domain.admit_all(["x", "bad\n", "y", "z"])
     assert len(domain.discovered) == 2
@@ -82,7 +81,7 @@ def test_adopted_values_are_admitted_without_a_place_of_their_own_being_asked() 
     ],
 )
 def test_wrong_labels_raise_in_strict_mode(given: dict[str, object], message: str) -> None:
-    """In tests and development a wrong label is an error that names metric, key and what is allowed."""
+    """In strict mode a wrong label raises an error that names metric, key, value and what is allowed."""
     telemetry = Telemetry(LIST, strict=True)
     with pytest.raises(LabelError) as caught:
         telemetry[HITS].labels(**given)
@@ -90,13 +89,13 @@ def test_wrong_labels_raise_in_strict_mode(given: dict[str, object], message: st
 
 
 def test_too_many_positional_values_raise_in_strict_mode() -> None:
-    """A value too many has no key."""
+    """A value beyond the metric's keys raises in strict mode."""
     with pytest.raises(LabelError, match="no label #2"):
         Telemetry(LIST, strict=True)[HITS].labels("x", "a", "more")
 
 
-def test_wrong_labels_are_kept_and_counted_in_production(caplog: pytest.LogCaptureFixture) -> None:
-    """In production the sample is kept under 'invalid', counted each time and logged once."""
+def test_wrong_labels_are_recorded_and_counted_in_production(caplog: pytest.LogCaptureFixture) -> None:
+    """In production the measurement is recorded under ``invalid``, counted each time and logged once."""
     telemetry = Telemetry(LIST)
     with caplog.at_level(logging.WARNING, "telemetry"):
         for _ in range(3):
@@ -109,7 +108,7 @@ def test_wrong_labels_are_kept_and_counted_in_production(caplog: pytest.LogCaptu
 
 
 def test_overflow_is_counted_by_metric_and_label() -> None:
-    """A label that is full folds into 'other': the sum over all series stays exact."""
+    """Values over the limit are recorded under ``other``, so that the sum over all series stays exact."""
     telemetry = Telemetry(LIST, limits={"who": 2}, known={"who": ["k"]})
     for who in ("a", "b", "c", "d", "k", "a"):
         telemetry[HITS].labels(who=who, how="a").inc()
@@ -118,13 +117,13 @@ def test_overflow_is_counted_by_metric_and_label() -> None:
     assert {dict(labels)["who"]: value for (_, labels), value in counted.items()} == {"a": 2, "b": 1, "k": 1, "other": 2}
 
 
-def test_limit_for_a_label_that_does_not_exist_stops_the_start() -> None:
-    """A limit or a known value for an unknown label is a mistake in the settings."""
+def test_limit_for_an_unknown_label_raises() -> None:
+    """A limit for a label that no metric has raises an error that names the open labels."""
     with pytest.raises(CatalogueError, match="no open label 'nobody'; the open labels are"):
         Domains(LIST, Diagnostics(), limits={"nobody": 1})
 
 
-def test_too_many_possible_series_stop_the_start() -> None:
-    """The product of the limits may not be above the settable maximum."""
+def test_too_many_possible_series_raise() -> None:
+    """A metric whose limits allow more series than ``max_series`` raises."""
     with pytest.raises(CatalogueError, match=r"hits_total could have 12 series by the limits of who, how; at most 11"):
         Telemetry(LIST, max_series=11)

@@ -1,12 +1,95 @@
-"""Names and units."""
+"""Names that a metric, a unit and a label key get in Prometheus."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from telemetry.agentos.catalogue import AGENTOS
-from telemetry.metric import Metric
-from telemetry.metric.naming import Translation, label_key, metric_name, unit_word
+from telemetry import Telemetry
+from telemetry.metric import (
+    Catalogue,
+    Label,
+    Metric,
+    counter,
+    histogram,
+    info,
+    observable_counter,
+    observable_gauge,
+    open_label,
+    up_down_counter,
+)
+from telemetry.metric.naming import UNIT_WORDS, Translation, family_name, label_key, unit_word
+from tests.helpers.samples import read
+
+UNITS = (*UNIT_WORDS, "", "{call}", "{call}/s", "By/s", "m/s", "1/s", "USD", "foo bar", "//", "_x_")
+NAMES = (
+    "plain",
+    "a..b",
+    "a__b",
+    "Upper.Case",
+    "requests_total",
+    "requests.total",
+    "total",
+    "x_seconds",
+    "seconds",
+    "x_",
+    "x-y/z",
+)
+KINDS: dict[str, Callable[[str, str], Metric]] = {
+    "counter": lambda name, unit: counter(name, unit, "h"),
+    "up-down counter": lambda name, unit: up_down_counter(name, unit, "h"),
+    "histogram": lambda name, unit: histogram(name, unit, "h", bounds=(1,)),
+    "observable counter": lambda name, unit: observable_counter(name, unit, "h"),
+    "observable gauge": lambda name, unit: observable_gauge(name, unit, "h"),
+    "info": lambda name, _: info(f"{name}.info", "h", open_label("version", "v", limit=1)),
+}
+
+
+def scraped_name(metric: Metric) -> str:
+    """Records one measurement of the metric; returns the name of its samples in the scrape, without a histogram's suffix."""
+    telemetry = Telemetry(Catalogue([metric]), strict=True)
+    instrument = telemetry[metric]
+    if metric.name.endswith(".info"):
+        instrument.info({label.key: "x" for label in metric.labels})
+    elif metric.is_observable:
+        instrument.watch(lambda: {(): 1.0})
+    else:
+        measure = instrument.record if metric.bounds else instrument.add
+        measure(1, {label.key: "x" for label in metric.labels})
+    names = {name for name, _ in read(telemetry)}
+    telemetry.shutdown()
+    if metric.bounds:
+        names = {name.removesuffix("_count") for name in names if name.endswith("_count")}
+    (name,) = names
+    return name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("unit", UNITS)
+def test_prometheus_name_is_the_scraped_name_for_each_unit(unit: str, kind: str) -> None:
+    """For every unit and kind, ``prometheus_name`` is the name that /metrics shows."""
+    metric = KINDS[kind]("checkout.duration", unit)
+    assert metric.prometheus_name == scraped_name(metric)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", NAMES)
+def test_prometheus_name_is_the_scraped_name_for_each_name(name: str, kind: str) -> None:
+    """Dots, capitals, double underscores, and suffixes that the name already has give the name that /metrics shows."""
+    metric = KINDS[kind](name, "s")
+    assert metric.prometheus_name == scraped_name(metric)
+
+
+@pytest.mark.parametrize("key", ["plain", "a.b", "a..b", "a__b", "a_", "_a"])
+def test_prometheus_key_is_the_scraped_key(key: str) -> None:
+    """``Label.prometheus_key`` is the label key that /metrics shows."""
+    label: Label = open_label(key, "k", limit=1)
+    metric = counter("hits", "", "h", label)
+    telemetry = Telemetry(Catalogue([metric]), strict=True)
+    telemetry[metric].labels("x").inc()
+    ((_, labels),) = read(telemetry)
+    assert labels == ((label.prometheus_key, "x"),)
 
 
 @pytest.mark.parametrize(
@@ -33,49 +116,68 @@ from telemetry.metric.naming import Translation, label_key, metric_name, unit_wo
         ("{a}b{c}", "b"),
     ],
 )
-def test_unit(unit: str, word: str) -> None:
-    """A unit becomes its Prometheus word; annotations are dropped."""
+def test_unit_becomes_its_word(unit: str, word: str) -> None:
+    """A unit becomes its word in Prometheus; annotations are dropped."""
     assert unit_word(unit) == word
 
 
 @pytest.mark.parametrize(
-    ("name", "unit", "counter", "expected"),
+    ("name", "unit", "type_", "expected"),
     [
-        ("a.b", "", False, "a_b"),
-        ("a..b", "", False, "a_b"),
-        ("a__b", "", False, "a_b"),
-        ("1a", "", False, "_1a"),
-        ("a:b", "", False, "a:b"),
-        ("é", "", False, "_"),
-        ("a.seconds", "s", False, "a_seconds"),
-        ("a", "s", True, "a_seconds"),
-        ("a.total", "", True, "a"),
-        ("a.total", "s", True, "a_seconds"),
-        ("a_total", "", False, "a_total"),
-        ("a-", "s", False, "a_seconds"),
-        ("seconds", "s", False, "seconds"),
-        ("cpu", "1", False, "cpu_ratio"),
-        ("total", "", True, "total"),
-        ("a_seconds_total", "s", True, "a_seconds"),
+        ("a.b", "", "gauge", "a_b"),
+        ("a..b", "", "gauge", "a_b"),
+        ("a__b", "", "gauge", "a_b"),
+        ("1a", "", "gauge", "_1a"),
+        ("a:b", "", "gauge", "a:b"),
+        ("é", "", "gauge", "_"),
+        ("a.seconds", "s", "gauge", "a_seconds"),
+        ("a", "s", "counter", "a_seconds"),
+        ("a.total", "", "counter", "a"),
+        ("a.total", "s", "counter", "a_seconds"),
+        ("a_total", "", "gauge", "a_total"),
+        ("a-", "s", "gauge", "a_seconds"),
+        ("seconds", "s", "gauge", "seconds"),
+        ("cpu", "1", "gauge", "cpu_ratio"),
+        ("total", "", "counter", "total"),
+        ("a_seconds_total", "s", "counter", "a_seconds"),
+        ("a.info", "", "info", "a"),
+        ("info", "", "info", "info"),
     ],
 )
-def test_metric_name(name: str, unit: str, counter: bool, expected: str) -> None:
-    """Characters, digits in front, double underscores, units and _total, as the compatibility text has them."""
-    assert metric_name(name, unit, Translation.UNDERSCORES, utf8=False, counter=counter) == expected
+def test_family_name_follows_the_specification(name: str, unit: str, type_: str, expected: str) -> None:
+    """Characters, leading digits, double underscores, units and ``_total`` become what the specification asks for."""
+    assert family_name(name, unit, type_).family == expected
+
+
+@pytest.mark.parametrize(
+    ("translation", "utf8", "family", "text"),
+    [
+        (Translation.UNDERSCORES, False, "a_b_seconds", "a_b_seconds_total"),
+        (Translation.UNDERSCORES_WITHOUT_SUFFIXES, False, "a_b", "a_b"),
+        (Translation.UTF8, True, "a.b_seconds", "a.b_seconds_total"),
+        (Translation.NONE, True, "a.b", "a.b"),
+    ],
+)
+def test_counter_name_in_each_translation(translation: Translation, utf8: bool, family: str, text: str) -> None:
+    """The translation decides about dots, the unit and ``_total``."""
+    name = family_name("a.b", "s", "counter", translation, utf8=utf8)
+    assert (name.family, name.text) == (family, text)
+
+
+def test_samples_of_each_type() -> None:
+    """A family owns its own name and the names of all its samples."""
+    assert {type_: family_name("a", "", type_).samples for type_ in ("counter", "gauge", "histogram", "info")} == {
+        "counter": ("a", "a_total", "a_created"),
+        "gauge": ("a",),
+        "histogram": ("a", "a_bucket", "a_sum", "a_count", "a_created"),
+        "info": ("a", "a_info"),
+    }
 
 
 @pytest.mark.parametrize(
     ("key", "expected"),
     [("a.b", "a_b"), ("a:b", "a_b"), ("9", "_9"), ("__x__", "_x_"), ("le", "exported_le"), ("ü", "_"), ("", "_")],
 )
-def test_label_key(key: str, expected: str) -> None:
-    """A key becomes one that every Prometheus takes."""
+def test_label_key_is_one_that_every_prometheus_accepts(key: str, expected: str) -> None:
+    """A key keeps letters, digits and underscores; ``le`` gets a prefix."""
     assert label_key(key, utf8=False) == expected
-
-
-@pytest.mark.parametrize("metric", AGENTOS, ids=lambda metric: metric.name)
-def test_names_of_the_catalogue(metric: Metric) -> None:
-    """The exposition names every metric of the catalogue as the catalogue says."""
-    counter = metric.is_counter
-    name = metric_name(metric.name, metric.unit, Translation.UNDERSCORES, utf8=False, counter=counter)
-    assert name + ("_total" if counter else "") == metric.prometheus_name

@@ -1,4 +1,4 @@
-"""The variables that ask for a push, and how an outage is waited out: what needs no receiver."""
+"""The variables that ask for a push, and the log lines and pauses of an outage: what needs no receiver."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def test_nothing_is_sent_unless_asked_for() -> None:
     assert (span_processors({}), metric_readers({})) == ((), ())
 
 
-def test_a_signal_can_be_left_out() -> None:
-    """An endpoint asks for both signals; OTEL_TRACES_EXPORTER=none takes one back."""
+def test_signal_can_be_left_out() -> None:
+    """An endpoint asks for both signals; OTEL_TRACES_EXPORTER=none leaves traces out."""
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317", "OTEL_TRACES_EXPORTER": "none"}
     assert span_processors(variables) == ()
 
@@ -29,27 +29,71 @@ def test_a_signal_can_be_left_out() -> None:
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://host:no", "a URL as in http://collector:4317 is allowed."),
     ],
 )
-def test_a_variable_that_cannot_be_followed_is_told_in_one_sentence(name: str, value: str, allowed: str) -> None:
+def test_value_that_is_not_allowed_raises_one_sentence(name: str, value: str, allowed: str) -> None:
     """The error names the variable, its value and what is allowed."""
     with pytest.raises(ExportSettingsError) as error:
         span_processors({"OTEL_TRACES_EXPORTER": "otlp", name: value})
     assert str(error.value) == f"{name} is {value!r}: {allowed}"
 
 
-def test_the_service_name_variable_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OTEL_SERVICE_NAME wins over a service.name among OTEL_RESOURCE_ATTRIBUTES, as the specification has it."""
+def test_service_name_variable_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OTEL_SERVICE_NAME wins over a service.name among OTEL_RESOURCE_ATTRIBUTES, as the specification requires."""
     monkeypatch.setenv("OTEL_SERVICE_NAME", "shop")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=other,team=blue")
-    told = resource("agentos").attributes
-    assert (told["service.name"], told["team"]) == ("shop", "blue")
+    found = resource("unnamed").attributes
+    assert (found["service.name"], found["team"]) == ("shop", "blue")
 
 
-def test_the_pauses_grow_up_to_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first failures in a row double the pause before the next try; what works again is sent at once."""
-    outage = Outage("traces", "http://collector:4317")
+FAILED, DONE = SpanExportResult.FAILURE, SpanExportResult.SUCCESS
+
+
+@pytest.fixture
+def outage() -> Outage:
+    return Outage("traces", "http://collector:4317")
+
+
+def test_pauses_grow_up_to_five_seconds(outage: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each failure in a row doubles the pause before the next try; after a success the next batch is sent at once."""
     waited: list[float] = []
     monkeypatch.setattr(outage._stop, "wait", waited.append)
-    for result in [SpanExportResult.FAILURE] * 7 + [SpanExportResult.SUCCESS] * 2:
+    for result in [FAILED] * 7 + [DONE] * 2:
         outage.back_off()
         outage.run_export(lambda answer=result: answer, 1)
     assert waited == [2, 4, 5, 5, 5, 5, 5]
+
+
+def test_pauses_stay_at_five_seconds_in_a_long_outage(outage: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After thousands of failures, where 2 to their number is no float any more, the exporter still tries every 5 seconds."""
+    waited: list[float] = []
+    monkeypatch.setattr(outage._stop, "wait", waited.append)
+    for _ in range(2_000):
+        outage.run_export(lambda: FAILED, 1)
+    outage.back_off()
+    assert waited == [5]
+
+
+def test_end_of_an_outage_is_logged_with_what_was_lost(outage: Outage, caplog: pytest.LogCaptureFixture) -> None:
+    """The second of the two lines has the number of items that failed exports held, and how many exports failed."""
+    for result, items in ((FAILED, 3), (FAILED, 4), (DONE, 5), (DONE, 6)):
+        outage.run_export(lambda answer=result: answer, items)
+    assert [record.getMessage() for record in caplog.records] == [
+        "traces do not reach http://collector:4317, trying on with growing pauses: the export failed",
+        "traces reach http://collector:4317 again, 7 were lost after 2 failed exports",
+    ]
+
+
+def test_exception_of_an_exporter_begins_an_outage(outage: Outage, caplog: pytest.LogCaptureFixture) -> None:
+    """An exporter that raises did not reach its destination; the exception goes on to the SDK."""
+    with pytest.raises(ZeroDivisionError):
+        outage.run_export(lambda: 1 // 0, 1)
+    assert [record.getMessage().rpartition(": ")[2] for record in caplog.records] == [
+        "ZeroDivisionError('integer division or modulo by zero')"
+    ]
+
+
+def test_shutdown_during_an_outage_gives_up(outage: Outage) -> None:
+    """Without an outage what is left is still sent at shutdown; with one it is not tried."""
+    outage.stop_backoff()
+    assert not outage.given_up
+    outage.run_export(lambda: FAILED, 1)
+    assert outage.given_up

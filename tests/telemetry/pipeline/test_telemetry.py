@@ -1,4 +1,4 @@
-"""One object a process: providers, readers, start and end."""
+"""One ``Telemetry`` a process: its providers and readers, a host's own, and the shutdown."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor
 
-from telemetry import AgentOSTelemetry, PrometheusReader, Telemetry
-from telemetry.agentos import catalogue as rows
+from telemetry import Catalogue, PrometheusReader, Telemetry
 from telemetry.instruments.views import views
-from telemetry.metric import Catalogue, counter, open_label
-from tests.helpers.readings import above_zero, samples_of
+from telemetry.metric import counter, histogram, open_label
+from tests.helpers.samples import read, samples_of
 
 ORDERS = counter("shop.orders", "{order}", "Orders", open_label("shop", "shop", limit=3))
 VISITS = counter("shop.visits", "{visit}", "Visits")
+WAIT = histogram("shop.wait", "s", "Time at the till", bounds=(1, 5))
+SHOP = Catalogue([ORDERS, VISITS, WAIT])
 
 
-def test_somebody_elses_catalogue() -> None:
-    """A service of one's own brings its own list: two metrics, nothing of AgentOS."""
-    telemetry = Telemetry(Catalogue([ORDERS, VISITS]), resource=Resource({"service.name": "shop"}))
+def test_scrape_shows_the_catalogue_and_nothing_else() -> None:
+    """A service's own catalogue is all that its /metrics shows, beside ``target_info``."""
+    telemetry = Telemetry(SHOP, resource=Resource({"service.name": "shop"}))
     telemetry[ORDERS].labels(shop="north").inc()
     telemetry[VISITS].inc(2)
     assert telemetry.reader.expose().body.decode() == (
@@ -40,18 +41,25 @@ def test_somebody_elses_catalogue() -> None:
     )
 
 
+def test_metric_of_another_catalogue_is_named_in_the_error() -> None:
+    """A metric that the catalogue lacks raises ``KeyError`` with its Prometheus name."""
+    with pytest.raises(KeyError, match="shop_visits_total is not recorded here"):
+        Telemetry(Catalogue([ORDERS]))[VISITS]
+
+
 def test_host_with_a_provider_of_its_own() -> None:
     """A host adds our Views and our reader to its own MeterProvider, and has its own metrics beside ours."""
     from prometheus_client import CollectorRegistry
 
     reader = PrometheusReader(scope_info_enabled=False, disable_target_info=True, registry=CollectorRegistry())
-    provider = MeterProvider([reader], views=views(rows.AGENTOS), shutdown_on_exit=False)
-    telemetry = AgentOSTelemetry(meter_provider=provider)
-    telemetry.recorder.record_cache_operation("get", "hit", 0.002)
+    provider = MeterProvider([reader], views=views(SHOP), shutdown_on_exit=False)
+    telemetry = Telemetry(SHOP, meter_provider=provider)
+    telemetry[ORDERS].labels("north").inc()
+    telemetry[WAIT].observe(2)
     provider.get_meter("host").create_counter("host.things").add(1)
     samples = samples_of(reader.expose().body.decode())
-    assert samples["cache_operations_total", (("operation", "get"), ("result", "hit"))] == 1.0
-    assert samples["cache_latency_seconds_bucket", (("le", "0.005"), ("operation", "get"))] == 1.0
+    assert samples["shop_orders_total", (("shop", "north"),)] == 1.0
+    assert samples["shop_wait_seconds_bucket", (("le", "5.0"),)] == 1.0
     assert samples["host_things_total", ()] == 1.0
     telemetry.shutdown()
     provider.get_meter("host").create_counter("host.things").add(1)
@@ -62,12 +70,12 @@ def test_host_with_a_provider_of_its_own() -> None:
 def test_readers_beside_the_prometheus_reader_see_the_same() -> None:
     """The same state can be pushed: another reader gets the same series."""
     reader = InMemoryMetricReader()
-    telemetry = AgentOSTelemetry(metric_readers=[reader])
-    telemetry[rows.A2A_REQUESTS].labels("navi", "query", "success").inc(3)
+    telemetry = Telemetry(SHOP, metric_readers=[reader])
+    telemetry[ORDERS].labels("north").inc(3)
     data = reader.get_metrics_data()
     (metric,) = data.resource_metrics[0].scope_metrics[0].metrics  # type: ignore[union-attr]
-    assert [(metric.name, p.value) for p in metric.data.data_points] == [("a2a.requests", 3)]
-    assert list(above_zero(telemetry).values()) == [3.0]
+    assert [(metric.name, p.value) for p in metric.data.data_points] == [("shop.orders", 3)]
+    assert read(telemetry) == {("shop_orders_total", (("shop", "north"),)): 3.0}
 
 
 class FailsToStop(SpanProcessor):
@@ -76,32 +84,21 @@ class FailsToStop(SpanProcessor):
 
 
 def test_shutdown_that_fails_is_logged_and_not_raised(caplog: pytest.LogCaptureFixture) -> None:
-    """A processor that cannot be stopped does not stop the others, nor the service."""
-    telemetry = AgentOSTelemetry(span_processors=[FailsToStop()])
+    """A processor whose shutdown raises keeps neither the others nor the service from stopping; a second shutdown is none."""
+    telemetry = Telemetry(SHOP, span_processors=[FailsToStop()])
     with caplog.at_level(logging.WARNING, "telemetry"):
         telemetry.shutdown()
         telemetry.shutdown()
     assert [r.getMessage() for r in caplog.records] == ["telemetry: shutdown failed: RuntimeError('stuck')"]
 
 
-def test_default_starts_no_thread_and_no_exporter() -> None:
-    """The process default is safe before a fork: it scrapes only."""
-    code = (
-        "import threading; from agents.observability import record_a2a_request as r, get_metrics;"
-        "r('navi', 'query', 'success', 0.1); get_metrics(); print(threading.active_count())"
-    )
-    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout.strip() == "1"
-
-
 @pytest.mark.parametrize(("already", "ours"), [(False, True), (True, False)])
-def test_global_tracer_provider_is_set_only_where_nobody_has(already: bool, ours: bool) -> None:
+def test_global_tracer_provider_is_set_only_where_none_is(already: bool, ours: bool) -> None:
     """A host's global provider stays; where there is none, ours becomes it."""
     code = (
         "from opentelemetry import trace; from opentelemetry.sdk.trace import TracerProvider;"
-        "from telemetry import AgentOSTelemetry;"
-        f"{already} and trace.set_tracer_provider(TracerProvider()); t = AgentOSTelemetry(); t.offer_globally();"
+        "from telemetry import Catalogue, Telemetry;"
+        f"{already} and trace.set_tracer_provider(TracerProvider()); t = Telemetry(Catalogue([])); t.offer_globally();"
         "print(trace.get_tracer_provider() is t.tracer_provider)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

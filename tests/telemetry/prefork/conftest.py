@@ -1,4 +1,4 @@
-"""Workers of one run within one process: each with a lock, a socket and a state of its own."""
+"""Workers of one run within one process, each with its own lock, socket and state."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 
 from telemetry import Telemetry
 from telemetry.prefork import Workers
-from tests.helpers.run import Join, catalogue
+from tests.helpers.workers import Join, catalogue
 
 
 @pytest.fixture
 def join(tmp_path: Path) -> Iterator[Join]:
-    """Makes one more worker of the run; it saves only when asked to."""
+    """Returns a function that starts one more worker; its state is saved only when a test asks for it."""
     made: list[Telemetry] = []
 
     def make(**options: Any) -> Telemetry:

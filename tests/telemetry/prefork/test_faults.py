@@ -1,4 +1,4 @@
-"""Real faults of the directory that the states are in: full, read-only, gone."""
+"""Real faults of the state directory: full, read-only, removed."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from telemetry.prefork import StateDirectoryError, Workers
-from tests.helpers.readings import above_zero
-from tests.helpers.run import FAILURES, HIT, HITS, Join, tick, vanish
+from tests.helpers.samples import above_zero
+from tests.helpers.workers import FAILURES, HIT, HITS, Join, tick, vanish
 
 Mount = Callable[..., None]
 
 
 @pytest.fixture
 def mount(tmp_path: Path) -> Iterator[Mount]:
-    """A file system of 256 kB where the states are; called again, mounts it with other options."""
+    """Mounts a file system of 256 kB at the state directory; a call mounts it again with other options."""
     folder = tmp_path / "state"
     folder.mkdir(mode=0o700)
 
@@ -38,12 +38,12 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
 
 
 def unwritable(shown: dict[object, float]) -> bool:
-    """Whether a state could not be saved."""
+    """Whether a failed save was counted."""
     return shown.get((FAILURES, (("reason", "unwritable"),)), 0) > 0
 
 
 def test_living_workers_are_shown_from_a_full_disk(join: Join, mount: Mount, tmp_path: Path) -> None:
-    """Their states are handed out without being saved; once there is room again they are saved."""
+    """On a full disk workers hand out states that they could not save; with free space they save them again."""
     first, second = join(), join()
     first[HITS].labels("x").inc()
     with pytest.raises(OSError, match="No space left"), (tmp_path / "state" / "ballast").open("wb", buffering=0) as ballast:
@@ -61,14 +61,14 @@ def test_living_workers_are_shown_from_a_full_disk(join: Join, mount: Mount, tmp
 
 
 def test_a_read_only_disk_stops_the_start(mount: Mount, tmp_path: Path) -> None:
-    """With one sentence; a disk cannot become read-only while workers have files open on it."""
+    """A read-only disk raises an error that names it. A disk cannot become read-only while workers have open files."""
     mount("remount", "ro")
     with pytest.raises(StateDirectoryError, match=r"/state cannot be used: Read-only file system$"):
         Workers(tmp_path / "state")
 
 
 def test_a_state_that_cannot_be_written_costs_new_values_their_series(join: Join, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the kernel takes the disk away, known series count on, and new values are other."""
+    """When the disk becomes unwritable, known series count on, and new label values become ``other``."""
     first, second = join(), join()
     first[HITS].labels("x").inc(2)
     assert above_zero(second) == {HIT: 2}
@@ -91,7 +91,7 @@ def test_a_state_that_cannot_be_written_costs_new_values_their_series(join: Join
 
 
 def test_a_worker_whose_directory_is_gone_shows_itself(join: Join) -> None:
-    """Somebody removed it: nothing raises, and what is missing is counted."""
+    """After the directory was removed a worker shows its own numbers, raises nothing, and counts the failures."""
     first, second = join(), join()
     first[HITS].labels("x").inc(2)
     second[HITS].labels("x").inc(3)
@@ -105,7 +105,7 @@ def test_a_worker_whose_directory_is_gone_shows_itself(join: Join) -> None:
 
 
 def test_a_clock_that_jumps_changes_nothing(join: Join, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits are by the monotonic clock, and who is alive is a matter of locks: the wall clock orders exemplars only."""
+    """A jump of the wall clock loses no count: timeouts use the monotonic clock, and locks tell which workers are alive."""
     first, second = join(), join()
     first[HITS].labels("x").inc(2)
     assert above_zero(second)[HIT] == 2

@@ -1,4 +1,4 @@
-"""States of several workers put together."""
+"""Merging the states of several workers."""
 
 from __future__ import annotations
 
@@ -14,52 +14,52 @@ from telemetry.metricdata.exponential import add_exponential, explicit
 from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, Snapshot, StreamKind
 from telemetry.prefork.merge import Contribution, Merger
 from telemetry.prefork.snapshot import Encoder, decode
-from tests.helpers.run_states import RUN, merged, one, state, stream, values
+from tests.helpers.worker_states import RUN, merged, one, state, stream, values
 
 LABELS = (("who", "x"),)
 
 
 def test_counters_add_up_series_by_series() -> None:
-    """The same labels in two workers are one series, others stay apart; whole numbers stay whole."""
+    """Counters with the same labels are added, others stay apart; integers stay integers."""
     snapshot = merged(state("a", one("c", 3, who="x")), state("b", one("c", 4, who="x")), state("d", one("c", 5, who="y")))
     assert values(snapshot) == {("c", LABELS): 7, ("c", (("who", "y"),)): 5}
 
 
 def test_histograms_add_up_bucket_by_bucket() -> None:
-    """Counts are added bucket by bucket, sums to the float nearest to the exact sum."""
+    """Histogram counts are added bucket by bucket; the sum is the float nearest to the exact sum."""
     kind = StreamKind.HISTOGRAM
     snapshot = merged(state("a", one("h", ([1, 2, 3], 0.1), kind=kind)), state("b", one("h", ([4, 0, 1], 0.2), kind=kind)))
     assert values(snapshot) == {("h", ()): ([5, 2, 4], fsum([0.1, 0.2]))}
 
 
 def test_a_series_that_only_one_worker_has_is_shown_as_it_is() -> None:
-    """What is not shared is not touched."""
+    """A series of one worker is shown unchanged."""
     snapshot = merged(state("a", one("h", ([1, 2, 3], 0.5), kind=StreamKind.HISTOGRAM)))
     assert [(list(counts), total) for counts, total in values(snapshot).values()] == [([1, 2, 3], 0.5)]
 
 
 @pytest.mark.parametrize(("rule", "shown"), [(MultiprocessMode.SUM, 5), (MultiprocessMode.MAX, 3), (MultiprocessMode.FIRST, 2)])
 def test_gauges_follow_the_rule_of_the_catalogue(rule: MultiprocessMode, shown: int) -> None:
-    """Two workers at 2 and 3 are 5, 3 or 2, as the metric says."""
+    """Gauges at 2 and 3 are merged to 5, 3 or 2, by the metric's ``MultiprocessMode``."""
     workers = [state(worker, one("g", value, kind=StreamKind.GAUGE)) for worker, value in (("a", 2), ("b", 3))]
     assert values(merged(*workers, multiprocess_mode={"g": rule})) == {("g", ()): shown}
 
 
 def test_gauges_of_workers_that_ended_are_gone() -> None:
-    """Their counters stay."""
+    """The gauges of an ended worker are left out; its counters stay."""
     ended = state("a", one("g", 2, kind=StreamKind.GAUGE), one("c", 2))
     snapshot = merged(ended, state("b", one("g", 3, kind=StreamKind.GAUGE), one("c", 3)), ended=("a",))
     assert values(snapshot) == {("g", ()): 3, ("c", ()): 5}
 
 
 def test_a_series_began_when_the_first_worker_did() -> None:
-    """The earliest start of those that have one."""
+    """A merged series has the earliest start of the workers that have one."""
     starts = [state(worker, one("c", 1, start=start)) for worker, start in (("a", 9), ("b", 4), ("d", None))]
     assert merged(*starts).streams[0].starts == [4]
 
 
 def test_the_newest_exemplar_of_each_bucket_is_shown() -> None:
-    """Of two workers' exemplars in one bucket the later one, of others the one there is."""
+    """Each bucket shows its newest exemplar, in whatever order the states are merged."""
     points = [ExemplarPoint(0.5, time, time, 1, {"k": "v"} if time == 7 else None) for time in (3, 7)]
     workers = []
     for worker, point in zip(("a", "b"), points, strict=True):
@@ -71,7 +71,7 @@ def test_the_newest_exemplar_of_each_bucket_is_shown() -> None:
 
 
 def test_exponential_histograms_meet_at_the_coarser_scale() -> None:
-    """Every value stays in a bucket that holds it: bounds of the coarser scale are bounds of the finer one."""
+    """Exponential histograms are merged at the coarser scale, whose bounds are also bounds of the finer one."""
     fine = ExponentialState(1, 10.0, 1, 0, (1, 2, 3), -2, (4,))
     coarse = ExponentialState(0, 5.0, 2, 1, (5,), 0, ())
     both = add_exponential(fine, coarse)
@@ -82,7 +82,7 @@ def test_exponential_histograms_meet_at_the_coarser_scale() -> None:
 
 
 def test_streams_and_series_keep_their_places() -> None:
-    """The encoder caches by stream and position: a worker that goes leaves its series without values."""
+    """Streams and series keep their places, which the encoder's cache needs: series of an ended worker have no value."""
     merger = Merger({})
     first = [state("a", one("c", 1, who="x")), state("b", one("c", 2, who="y"))]
     before = merger.merge(None, [Contribution(each, alive=True) for each in first]).streams[0]
@@ -92,7 +92,7 @@ def test_streams_and_series_keep_their_places() -> None:
 
 
 def test_new_series_of_a_known_worker_are_learnt() -> None:
-    """A worker's series only grow; those that are known are not read again."""
+    """New series of a known worker are added; the labels of known ones are not parsed again."""
     merger = Merger({})
     made = one("c", 1, who="x")
     encoder = Encoder(RUN)
@@ -106,7 +106,7 @@ def test_new_series_of_a_known_worker_are_learnt() -> None:
 
 @given(st.lists(st.floats(0, 1e300), min_size=1, max_size=12), st.data())
 def test_sums_do_not_depend_on_what_was_folded_when(parts: list[float], data: st.DataObject) -> None:
-    """However workers are folded on the way, the total is the float nearest to the exact sum: it can never fall."""
+    """However states are folded, the total is the float nearest to the exact sum, so it never falls."""
     states = [state(f"w{n}", one("c", part)) for n, part in enumerate(parts)]
     folded = None
     while len(states) > 1 and data.draw(st.booleans()):
@@ -119,7 +119,7 @@ def test_sums_do_not_depend_on_what_was_folded_when(parts: list[float], data: st
 
 
 def test_a_stream_whose_help_changed_is_the_same_stream() -> None:
-    """Workers of two versions side by side: one help is shown and the numbers add up."""
+    """Streams that differ in their help alone are one stream: one help is shown and the numbers are added."""
     other = stream("c", StreamKind.COUNTER)
     other.description = "newer"
     other.attributes, other.starts, other.values = [{}], [1], [2]

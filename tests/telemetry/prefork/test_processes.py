@@ -1,9 +1,10 @@
-"""Workers as processes: killed, stopped, forked."""
+"""Workers as real processes: killed, stopped, forked."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,14 @@ from telemetry import Telemetry
 from telemetry.metric import Catalogue
 from telemetry.prefork import Workers
 from tests.helpers.otlp_receiver import receiving
-from tests.helpers.readings import above_zero, read
-from tests.helpers.run import ACTIVE, HITS, LEVEL, TIME
-from tests.helpers.worker_process import Process
+from tests.helpers.samples import above_zero, read
+from tests.helpers.worker_process import WorkerProcess
+from tests.helpers.workers import ACTIVE, HITS, LEVEL, TIME
 
 
 def test_a_killed_process_counts_with_what_was_shown_of_it(tmp_path: Path) -> None:
-    """SIGKILL after a scrape that another worker answered."""
-    with Process(tmp_path / "s") as first, Process(tmp_path / "s") as second:
+    """After SIGKILL a worker counts with what the last scrape of another worker showed of it."""
+    with WorkerProcess(tmp_path / "s") as first, WorkerProcess(tmp_path / "s") as second:
         first.tell("hit", "x", 3)
         assert second.hits() == {"x": 3}
         first.tell("hit", "x", 4)
@@ -29,8 +30,8 @@ def test_a_killed_process_counts_with_what_was_shown_of_it(tmp_path: Path) -> No
 
 
 def test_a_stopped_process_counts_with_what_was_shown_of_it(tmp_path: Path) -> None:
-    """SIGSTOP: it holds its lock and does not answer; once it goes on all of it is there."""
-    with Process(tmp_path / "s") as first, Process(tmp_path / "s", timeout=0.1) as second:
+    """A stopped worker counts with what was last shown of it; after SIGCONT scrapes show all of it again."""
+    with WorkerProcess(tmp_path / "s") as first, WorkerProcess(tmp_path / "s", timeout=0.1) as second:
         first.tell("hit", "x", 3)
         assert second.hits() == {"x": 3}
         first.tell("hit", "x", 4)
@@ -38,26 +39,29 @@ def test_a_stopped_process_counts_with_what_was_shown_of_it(tmp_path: Path) -> N
         assert second.hits() == {"x": 3}
         first.signal(signal.SIGCONT)
         while (shown := second.hits()) == {"x": 3}:
-            pass  # each scrape asks it again
+            pass  # each scrape asks the worker again
         assert shown == {"x": 7}
 
 
 def test_a_stopped_process_does_not_keep_others_from_folding(tmp_path: Path) -> None:
-    """Whoever ended meanwhile is folded by those that run."""
-    with Process(tmp_path / "s", timeout=0.1) as first, Process(tmp_path / "s", save_every=0.05, timeout=0.1) as second:
+    """While a worker is stopped, running workers fold the ended ones."""
+    with (
+        WorkerProcess(tmp_path / "s", timeout=0.1) as first,
+        WorkerProcess(tmp_path / "s", save_every=0.05, timeout=0.1) as second,
+    ):
         first.signal(signal.SIGSTOP)
-        with Process(tmp_path / "s") as third:
+        with WorkerProcess(tmp_path / "s") as third:
             third.tell("hit", "x", 5)
             assert second.hits() == {"x": 5}
         run = next((tmp_path / "s").iterdir())
         while len(list(run.glob("*-*.lock"))) > 2:
-            pass  # a tick away
+            pass  # the next tick folds it
         assert second.hits() == {"x": 5}
 
 
 def test_a_process_killed_between_scrapes_counts_with_its_last_save(tmp_path: Path) -> None:
-    """It saves by itself."""
-    with Process(tmp_path / "s", save_every=0.02) as first, Process(tmp_path / "s") as second:
+    """After SIGKILL without a scrape a worker counts with the state that it saved by itself."""
+    with WorkerProcess(tmp_path / "s", save_every=0.02) as first, WorkerProcess(tmp_path / "s") as second:
         first.tell("hit", "x", 3)
         run = next((tmp_path / "s").iterdir())
         before = {path: path.stat().st_ino for path in run.glob(f"{first.pid}-*.state")}
@@ -70,8 +74,8 @@ def test_a_process_killed_between_scrapes_counts_with_its_last_save(tmp_path: Pa
 
 
 def test_a_forked_process_is_a_worker_of_its_own(tmp_path: Path) -> None:
-    """It starts empty, and hands on what it counted; its parent goes on as before."""
-    with Process(tmp_path / "s") as first, Process(tmp_path / "s") as second:
+    """A forked child starts empty, and its totals stay after it ends; its parent counts on."""
+    with WorkerProcess(tmp_path / "s") as first, WorkerProcess(tmp_path / "s") as second:
         first.tell("hit", "x", 3)
         first.tell("fork")
         assert (first.hits(), second.hits()) == ({"x": 103}, {"x": 103})
@@ -80,25 +84,25 @@ def test_a_forked_process_is_a_worker_of_its_own(tmp_path: Path) -> None:
         assert (first.hits(), second.hits()) == ({"x": 204}, {"x": 204})
 
 
-def in_child(work: object) -> str:
-    """What a forked child says of itself."""
+def in_child(work: Callable[[], object]) -> str:
+    """The ``repr`` of what ``work`` returns or raises in a forked child."""
     end, start = os.pipe()
     if (child := os.fork()) == 0:
         try:
-            said = repr(work())  # type: ignore[operator]  # a callable
+            result = repr(work())
         except BaseException as error:
-            said = repr(error)
-        os.write(start, said.encode())
+            result = repr(error)
+        os.write(start, result.encode())
         os._exit(0)
     os.close(start)
     with os.fdopen(end) as file:
-        said = file.read()
+        result = file.read()
     os.waitpid(child, 0)
-    return said
+    return result
 
 
 def test_a_forked_child_starts_empty() -> None:
-    """Its counters are at 0, for all readers; handles made before the fork record into its own series."""
+    """In a forked child all counters are 0, for all readers; handles bound before the fork record into the child's series."""
     other = InMemoryMetricReader()
     telemetry = Telemetry(Catalogue([HITS, TIME, ACTIVE, LEVEL]), metric_readers=[other])
     hits = telemetry[HITS].labels("x")
@@ -117,7 +121,7 @@ def test_a_forked_child_starts_empty() -> None:
 
 
 def test_a_forked_child_that_cannot_join_leaves_its_parent_alone(tmp_path: Path) -> None:
-    """On a full disk, say: it shows itself beside the others, and its parent's state stays the parent's."""
+    """A forked child that cannot join (full disk) shows its own numbers and leaves its parent's state alone."""
     telemetry = Telemetry(Catalogue([HITS]), workers=Workers(tmp_path / "s", save_every=3600))
     telemetry[HITS].labels("x").inc(5)
     assert telemetry.workers is not None
@@ -139,7 +143,7 @@ def test_a_forked_child_that_cannot_join_leaves_its_parent_alone(tmp_path: Path)
 
 
 def test_a_forked_child_has_export_threads_and_an_instance_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It pushes what it counts, under another service.instance.id than its parent."""
+    """A forked child pushes its own counts, under another service.instance.id than its parent."""
     with receiving() as receiver:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
@@ -149,7 +153,7 @@ def test_a_forked_child_has_export_threads_and_an_instance_of_its_own(monkeypatc
         telemetry[HITS].labels("x").inc(5)
         if (child := os.fork()) == 0:
             telemetry[HITS].labels("x").inc(2)
-            signal.yield_gil()
+            signal.pause()
         seen: dict[str, int] = {}
         while len(seen) < 2 or 2 not in seen.values():
             sent = receiver.metrics.get(timeout=30).resource_metrics[0]

@@ -1,4 +1,4 @@
-"""The run that workers belong to: its directory, its identity, its beginning and end."""
+"""The run that workers belong to: its directory and instance id, and how workers leave it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from telemetry import AgentOSTelemetry, Telemetry
+from telemetry import Telemetry
 from telemetry.exposition import ScrapeRefusedError
 from telemetry.prefork import StateDirectoryError, Supervisor, Workers
 from tests.helpers.otlp_receiver import receiving
-from tests.helpers.readings import above_zero, samples_of
-from tests.helpers.run import HIT, HITS, Join, catalogue, tick
+from tests.helpers.samples import above_zero, samples_of
+from tests.helpers.workers import HIT, HITS, Join, catalogue, tick
 
 
 def test_target_info_describes_the_service(join: Join) -> None:
-    """One service.instance.id of the run in every worker's answer."""
+    """``target_info`` has the run's service.instance.id in every worker's answer."""
     ids = set()
     for worker in (join(), join()):
         samples = samples_of(worker.reader.expose().body.decode())
@@ -28,9 +28,9 @@ def test_target_info_describes_the_service(join: Join) -> None:
 
 
 def test_an_instance_id_that_is_given_is_the_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What each worker pushes has one made from it."""
+    """A configured service.instance.id is the run's; each worker pushes under an id derived from it."""
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.instance.id=blue")
-    workers = [AgentOSTelemetry.from_environment(workers=Workers(tmp_path / "state")) for _ in range(2)]
+    workers = [Telemetry.from_environment(catalogue(), workers=Workers(tmp_path / "state")) for _ in range(2)]
     own = {str(worker.resource.attributes["service.instance.id"]) for worker in workers}
     shown = {key for worker in workers for key in samples_of(worker.reader.expose().body.decode()) if key[0] == "target_info"}
     for worker in workers:
@@ -41,7 +41,7 @@ def test_an_instance_id_that_is_given_is_the_runs(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_the_workers_push_adds_up_to_what_a_scrape_shows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Each pushes its own numbers under its own instance id."""
+    """Each worker pushes its own numbers under its own instance id; a scrape shows their sum."""
     with receiving() as receiver:
         for name, value in (("ENDPOINT", receiver.url), ("PROTOCOL", "http/protobuf")):
             monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", value)
@@ -63,7 +63,7 @@ def test_what_the_workers_push_adds_up_to_what_a_scrape_shows(monkeypatch: pytes
 
 
 def test_another_run_has_created_times_of_its_own(tmp_path: Path) -> None:
-    """Prometheus sees a counter that starts anew, not one that fell; within a run the earliest start is shown."""
+    """A new run has later created times, so that Prometheus sees a reset; within a run the earliest start is shown."""
     created = []
     for run in ("a", "b"):
         first = Telemetry(catalogue(), created=True, workers=Workers(tmp_path / run))
@@ -81,7 +81,7 @@ def test_another_run_has_created_times_of_its_own(tmp_path: Path) -> None:
 
 
 def test_another_run_starts_from_zero_and_clears_up(join: Join, tmp_path: Path) -> None:
-    """The directory of a run whose supervisor is gone is removed; one that lives is left alone."""
+    """A new run starts at zero and removes the directory of a run whose supervisor has ended, but not of a living one."""
     alive = join()
     alive[HITS].labels("x").inc()
     assert alive.workers is not None
@@ -97,7 +97,7 @@ def test_another_run_starts_from_zero_and_clears_up(join: Join, tmp_path: Path) 
 
 @pytest.mark.parametrize("mode", [0o755, 0o750, 0o701])
 def test_a_directory_that_others_can_enter_is_refused(tmp_path: Path, mode: int) -> None:
-    """The start stops with one sentence."""
+    """A directory that other users can enter raises ``StateDirectoryError``."""
     folder = tmp_path / "open"
     folder.mkdir()
     folder.chmod(mode)
@@ -106,7 +106,7 @@ def test_a_directory_that_others_can_enter_is_refused(tmp_path: Path, mode: int)
 
 
 def test_a_directory_behind_a_link_is_refused(tmp_path: Path) -> None:
-    """Somebody else may have made the link."""
+    """A symbolic link raises ``StateDirectoryError``: another user may have made it."""
     (tmp_path / "real").mkdir(mode=0o700)
     (tmp_path / "link").symlink_to(tmp_path / "real")
     with pytest.raises(StateDirectoryError, match="must be a directory of this user"):
@@ -114,14 +114,14 @@ def test_a_directory_behind_a_link_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_a_file_is_refused(tmp_path: Path) -> None:
-    """With the system's own reason."""
+    """A file instead of a directory raises ``StateDirectoryError`` with the system's reason."""
     (tmp_path / "file").write_text("")
     with pytest.raises(StateDirectoryError, match=r"/file cannot be used: File exists"):
         Workers(tmp_path / "file")
 
 
 def test_what_is_written_is_private(join: Join) -> None:
-    """Directories 0700, files 0600."""
+    """Directories have mode 0700, files 0600."""
     worker = join()
     worker[HITS].labels("x").inc()
     tick(worker)
@@ -131,8 +131,8 @@ def test_what_is_written_is_private(join: Join) -> None:
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir() if not path.is_socket()} == {0o600}
 
 
-def test_whoever_left_shows_nothing_any_more(join: Join) -> None:
-    """Its numbers are the others' to show: they would count twice."""
+def test_a_worker_that_left_refuses_scrapes(join: Join) -> None:
+    """After ``close`` a worker refuses scrapes, because the other workers show its totals."""
     first, second = join(), join()
     first[HITS].labels("x").inc(2)
     assert first.workers is not None
@@ -144,7 +144,7 @@ def test_whoever_left_shows_nothing_any_more(join: Join) -> None:
 
 
 def test_leaving_twice_is_quiet(join: Join) -> None:
-    """A second shutdown does nothing."""
+    """A second ``close`` does nothing."""
     worker = join()
     worker.shutdown()
     assert worker.workers is not None

@@ -1,4 +1,4 @@
-"""Label values that workers admit together."""
+"""Label values that all workers of a run admit."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ WHO = open_label("who", "somebody", limit=2)
 
 
 def joined(path: Path, *, limit: int = 2) -> tuple[Domain, SharedLabelValues]:
-    """The domain of one worker."""
+    """The domain of one worker, and its view of the shared values."""
     domain = Domain(WHO, known=["k"], limit=limit)
     return domain, SharedLabelValues(path / "labels", [domain])
 
 
 def test_the_first_values_of_all_workers_get_the_places(tmp_path: Path) -> None:
-    """A value that one worker admitted takes a place in all, and is admitted in all from then on."""
+    """A value that one worker admits takes a place in all workers, and all of them admit it from then on."""
     (first, _), (second, _) = joined(tmp_path), joined(tmp_path)
     assert [first.admit("a"), second.admit("b"), first.admit("c"), second.admit("c")] == ["a", "b", "other", "other"]
     assert [first.admit("b"), second.admit("a"), second.admit("k")] == ["b", "a", "k"]
@@ -29,16 +29,16 @@ def test_the_first_values_of_all_workers_get_the_places(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_comes_later_knows_what_was_admitted(tmp_path: Path) -> None:
-    """After catching up, without having seen the values itself."""
+    """After ``catch_up`` a later worker admits the values that others admitted before."""
     first, _ = joined(tmp_path)
     first.admit("a")
-    second, admissions = joined(tmp_path)
-    admissions.catch_up()
+    second, shared = joined(tmp_path)
+    shared.catch_up()
     assert second.discovered == {"a"}
 
 
-def test_a_full_label_is_not_asked_for_again(tmp_path: Path) -> None:
-    """A flood of values does not touch the file."""
+def test_a_full_label_does_not_touch_the_file(tmp_path: Path) -> None:
+    """Once a label is full, new values do not touch the file."""
     domain, _ = joined(tmp_path)
     for value in range(1000):
         domain.admit(f"v{value}")
@@ -46,33 +46,33 @@ def test_a_full_label_is_not_asked_for_again(tmp_path: Path) -> None:
 
 
 def test_values_from_before_are_brought_along(tmp_path: Path) -> None:
-    """What a process admitted before it joined takes places as if it came now."""
+    """Values that a process admitted before it joined take places when it joins."""
     domain = Domain(WHO, limit=2)
     domain.admit("early")
     SharedLabelValues(tmp_path / "labels", [domain])
-    other, admissions = joined(tmp_path)
-    admissions.catch_up()
+    other, shared = joined(tmp_path)
+    shared.catch_up()
     assert other.discovered == {"early"}
 
 
 def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
-    """A full disk may leave half a line, and the next one glued to it."""
+    """A line that a full disk cut off is skipped, with the one that was appended to it."""
     (tmp_path / "labels").write_text('["who", "a"]\n["who", "ha["who", "b"]\n[1, 2]\n["who", "c"]\n["who", ')
-    domain, admissions = joined(tmp_path)
-    admissions.catch_up()
+    domain, shared = joined(tmp_path)
+    shared.catch_up()
     assert domain.discovered == {"a", "c"}
 
 
 def test_two_labels_of_one_key_have_lists_of_their_own(tmp_path: Path) -> None:
-    """They are told apart by their order in the catalogue."""
-    domains = [Domain(WHO, limit=2), Domain(open_label("who", "somebody else", limit=1), limit=1)]
+    """Two labels with the same key have separate values, told apart by their order in the catalogue."""
+    domains = [Domain(WHO, limit=2), Domain(open_label("who", "another", limit=1), limit=1)]
     SharedLabelValues(tmp_path / "labels", domains)
     assert [domains[0].admit("a"), domains[1].admit("b")] == ["a", "b"]
     assert [domain.discovered for domain in domains] == [{"a"}, {"b"}]
 
 
-def test_without_the_list_new_values_are_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that fails costs new values their series; the limits hold and nothing is raised."""
+def test_without_the_file_new_values_are_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the file cannot be written, new values become ``other``, known ones stay, and nothing is raised."""
     domain, _ = joined(tmp_path)
     domain.admit("a")
 
@@ -83,8 +83,8 @@ def test_without_the_list_new_values_are_other(tmp_path: Path, monkeypatch: pyte
     assert [domain.admit("a"), domain.admit("b")] == ["a", "other"]
 
 
-def test_whoever_left_decides_for_itself_again(tmp_path: Path) -> None:
-    """A telemetry that is shut down still bounds its labels."""
-    domain, admissions = joined(tmp_path)
-    admissions.leave()
+def test_a_worker_that_left_decides_alone(tmp_path: Path) -> None:
+    """After ``leave`` a domain bounds its values alone again."""
+    domain, shared = joined(tmp_path)
+    shared.leave()
     assert [domain.admit("a"), domain.admit("b"), domain.admit("c")] == ["a", "b", "other"]

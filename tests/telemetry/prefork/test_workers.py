@@ -9,22 +9,20 @@ import pytest
 from opentelemetry.sdk.resources import Resource
 from prometheus_client import generate_latest
 
-from telemetry import AgentOSTelemetry, Telemetry
-from telemetry.agentos.catalogue_models import MODELS
-from telemetry.prefork import Workers
-from tests.helpers.readings import above_zero, read, samples_of
-from tests.helpers.run import ACTIVE, FAILURES, HIT, HITS, LEVEL, TIME, Join, tick, vanish
+from telemetry import Telemetry
+from tests.helpers.samples import above_zero, read, samples_of
+from tests.helpers.workers import ACTIVE, FAILURES, HIT, HITS, LEVEL, TIME, Join, tick, vanish
 
 
 def names(telemetry: Telemetry) -> list[str]:
-    """The run's files but for sockets and the fold's lock."""
+    """The run's files, without sockets and the lock for folding."""
     assert telemetry.workers is not None
     found = sorted(path.name for path in telemetry.workers.folder.iterdir())
     return [name for name in found if not name.endswith(".sock") and name != "fold.lock"]
 
 
 def test_any_worker_shows_the_total_of_all(join: Join) -> None:
-    """Counters and histograms add up, in both formats and for prometheus_client."""
+    """Every worker shows the sum of all counters and histograms, also through prometheus_client."""
     first, second = join(), join()
     first[HITS].labels("x").inc(2)
     second[HITS].labels("x").inc(3)
@@ -41,7 +39,7 @@ def test_any_worker_shows_the_total_of_all(join: Join) -> None:
 
 
 def test_a_worker_that_ends_hands_its_totals_on(join: Join) -> None:
-    """Its counters stay, its gauges vanish, and its files become part of one."""
+    """After a worker ends its counters stay, its gauges vanish, and its state becomes part of the folded one."""
     first, second = join(), join()
     for worker in (first, second):
         worker[HITS].labels("x").inc(2)
@@ -56,7 +54,7 @@ def test_a_worker_that_ends_hands_its_totals_on(join: Join) -> None:
 
 
 def test_a_killed_worker_counts_with_what_was_shown_of_it(join: Join) -> None:
-    """What a scrape has served is never lost; what came after it and the last save is."""
+    """A killed worker counts with what the last scrape showed of it; later measurements are lost."""
     first, second = join(), join()
     first[HITS].labels("x").inc(2)
     assert above_zero(second)[HIT] == 2
@@ -68,7 +66,7 @@ def test_a_killed_worker_counts_with_what_was_shown_of_it(join: Join) -> None:
 
 
 def test_a_killed_worker_counts_with_what_it_saved(join: Join) -> None:
-    """Without any scrape in between."""
+    """A killed worker counts with its last saved state, also without a scrape."""
     first, second = join(), join()
     first[HITS].labels("x").inc(2)
     tick(first)
@@ -77,7 +75,7 @@ def test_a_killed_worker_counts_with_what_it_saved(join: Join) -> None:
 
 
 def test_the_scraped_worker_saves_what_it_shows_of_itself(join: Join) -> None:
-    """It may be killed right after its answer."""
+    """The scraped worker saves its own part before it answers: it may be killed right after."""
     first, second = join(), join()
     first[HITS].labels("x").inc(2)
     assert above_zero(first)[HIT] == 2
@@ -86,7 +84,7 @@ def test_the_scraped_worker_saves_what_it_shows_of_itself(join: Join) -> None:
 
 
 def test_totals_go_on_when_all_workers_were_killed(join: Join) -> None:
-    """As long as their supervisor lives."""
+    """After all workers were killed, a new worker of the same supervisor goes on from their totals."""
     first = join()
     first[HITS].labels("x").inc(2)
     tick(first)
@@ -96,8 +94,8 @@ def test_totals_go_on_when_all_workers_were_killed(join: Join) -> None:
     assert above_zero(second)[HIT] == 3
 
 
-def test_nothing_piles_up_over_many_recycled_workers(join: Join) -> None:
-    """After two hundred workers there are the files of the living one, one folded state and the list of labels."""
+def test_recycled_workers_leave_no_files(join: Join) -> None:
+    """After 200 recycled workers there are the files of the living one, one folded state and the label values."""
     keeper = join()
     for _ in range(200):
         worker = join()
@@ -109,7 +107,7 @@ def test_nothing_piles_up_over_many_recycled_workers(join: Join) -> None:
 
 
 def test_a_fold_that_was_interrupted_counts_once(join: Join, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folded state names those whose files it could not remove any more."""
+    """A worker whose files were not removed after folding counts once: the folded state names it."""
     first, second = join(), join()
     first[HITS].labels("x").inc(2)
     first.shutdown()
@@ -125,7 +123,7 @@ def test_a_fold_that_was_interrupted_counts_once(join: Join, monkeypatch: pytest
 
 
 def test_labels_are_bounded_over_all_workers(join: Join) -> None:
-    """Three places for two workers: the fourth value is other in both, whoever met it."""
+    """Two workers share the three places of a label: the fourth value is ``other`` in both."""
     first, second = join(), join()
     for worker, who in ((first, "a"), (second, "b"), (first, "c"), (second, "d"), (first, "d"), (second, "a")):
         worker[HITS].labels(who).inc()
@@ -134,7 +132,7 @@ def test_labels_are_bounded_over_all_workers(join: Join) -> None:
 
 
 def test_folded_values_keep_their_places(join: Join) -> None:
-    """A worker that starts later admits what the folded state has, and nothing beyond."""
+    """Label values of an ended worker keep their places: a later worker admits them, and no new ones."""
     first = join()
     for who in ("a", "b", "c"):
         first[HITS].labels(who).inc()
@@ -148,7 +146,7 @@ def test_folded_values_keep_their_places(join: Join) -> None:
 
 
 def test_gauges_follow_their_rules(join: Join) -> None:
-    """The highest level, the sum of what is active."""
+    """One gauge shows the highest value of all workers, the other one the sum, by their ``MultiprocessMode``."""
     for level in (3, 5, 4):
         worker = join()
         worker[LEVEL].watch(lambda level=level: {(): level})
@@ -162,8 +160,8 @@ def test_gauges_follow_their_rules(join: Join) -> None:
     ids=["empty", "cut off", "foreign"],
 )
 @pytest.mark.parametrize("which", ["worker", "folded"])
-def test_a_state_that_is_none_is_set_aside_and_counted(join: Join, content: bytes, reason: str, which: str) -> None:
-    """It is neither served nor fatal."""
+def test_an_invalid_state_is_marked_as_corrupt_and_counted(join: Join, content: bytes, reason: str, which: str) -> None:
+    """An invalid state is marked as corrupt and counted; the scrape shows the others."""
     first, second = join(), join()
     assert first.workers is not None
     vanish(first)
@@ -173,11 +171,11 @@ def test_a_state_that_is_none_is_set_aside_and_counted(join: Join, content: byte
     for _ in range(2):
         shown = above_zero(second)
     assert shown == {HIT: 1, (FAILURES, (("reason", reason),)): 1}
-    assert [name for name in names(second) if name.endswith(".aside")] != []
+    assert [name for name in names(second) if name.endswith(".corrupt")] != []
 
 
 def test_a_state_of_another_run_is_stale(join: Join, tmp_path: Path) -> None:
-    """A copied file counts nowhere."""
+    """A state of another worker or run is not shown, and is counted as ``stale``."""
     first, second = join(), join()
     first[HITS].labels("x").inc()
     tick(first)
@@ -190,7 +188,7 @@ def test_a_state_of_another_run_is_stale(join: Join, tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_full_costs_nothing_that_is_alive(join: Join, monkeypatch: pytest.MonkeyPatch) -> None:
-    """States cannot be saved, are counted as such, and are handed out all the same."""
+    """States that cannot be saved are handed out all the same, and each failure is counted."""
     first, second = join(), join()
     for worker in (first, second):
         workers: Any = worker.workers
@@ -202,21 +200,10 @@ def test_a_disk_that_is_full_costs_nothing_that_is_alive(join: Join, monkeypatch
     assert shown[FAILURES, (("reason", "unwritable"),)] == 2
 
 
-def test_read_only_what_is_there_is_shown(join: Join) -> None:
-    """A worker's answer holds every series of a plain scrape."""
+def test_a_worker_shows_the_series_of_a_plain_scrape(join: Join) -> None:
+    """A worker's answer has the series of a scrape without workers."""
     worker = join()
     worker[HITS].labels("x").inc()
     plain = Telemetry(worker.catalogue, resource=Resource({}))
     plain[HITS].labels("x").inc()
     assert read(worker) == read(plain)
-
-
-def test_workers_agree_on_a_breaker(tmp_path: Path) -> None:
-    """The provider that one of them has given up is shown as open by both: the highest state counts."""
-    workers = [AgentOSTelemetry(MODELS, workers=Workers(tmp_path / "state")) for _ in range(2)]
-    for worker, state in zip(workers, ("open", "closed"), strict=True):
-        worker.recorder.models.breaker("swift", state)
-    shown = [read(worker)["ccr_breaker_state", (("provider", "swift"),)] for worker in workers]
-    for worker in workers:
-        worker.shutdown()
-    assert shown == [2, 2]

@@ -1,9 +1,9 @@
-"""RequestTimer: a span, one observation, two clock readings, and no trace of itself in the measured code."""
+"""RequestTimer: one span, one observation and two clock readings, and no failure that reaches the block."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
+import contextvars
 from typing import Any
 
 import pytest
@@ -13,45 +13,44 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from telemetry import AgentOSTelemetry, LabelError, RequestTimer, Telemetry
-from telemetry.agentos import catalogue as rows
-from tests.helpers.readings import Clock, above_zero, counts, read
-
-DURATION = rows.A2A_REQUEST_DURATION
+from telemetry import LabelError, RequestTimer, Telemetry
+from tests.helpers.catalogue import CATALOGUE, DURATION, LOOKUP
+from tests.helpers.clock import Clock
+from tests.helpers.samples import above_zero, counts, read
 
 
 def timer(telemetry: Telemetry, **options: Any) -> RequestTimer:
-    return RequestTimer(telemetry[DURATION], agent="navi", operation="query", **options)
+    return RequestTimer(telemetry[DURATION], shop="north", operation="pay", **options)
 
 
-def test_span_carries_the_labels_of_the_series(traced: Telemetry, spans: InMemorySpanExporter) -> None:
+def test_span_carries_the_labels_of_the_series(shop: Telemetry, spans: InMemorySpanExporter) -> None:
     """The span has the same keys and values as the series, status included."""
-    with timer(traced):
+    with timer(shop):
         pass
     (span,) = spans.get_finished_spans()
-    assert span.attributes == {"agent": "navi", "operation": "query", "status": "success"}
+    assert span.attributes == {"shop": "north", "operation": "pay", "status": "success"}
     assert span.status.status_code is StatusCode.UNSET
-    assert counts(traced) == {"success": 1.0}
+    assert counts(shop, DURATION.prometheus_name) == {"success": 1.0}
 
 
-def test_exception_makes_an_error_and_passes_through(traced: Telemetry, spans: InMemorySpanExporter) -> None:
-    """An exception that leaves the block: status error, error.type on the span, the exception itself untouched."""
+def test_exception_makes_an_error_and_passes_through(shop: Telemetry, spans: InMemorySpanExporter) -> None:
+    """An exception that leaves the block sets status and ``error.type``, and is raised unchanged."""
     error = KeyError("x")
-    with pytest.raises(KeyError) as caught, timer(traced):
+    with pytest.raises(KeyError) as caught, timer(shop):
         raise error
     assert caught.value is error
     (span,) = spans.get_finished_spans()
-    assert span.attributes == {"agent": "navi", "operation": "query", "status": "error", "error.type": "KeyError"}
+    assert span.attributes == {"shop": "north", "operation": "pay", "status": "error", "error.type": "KeyError"}
     assert span.status.status_code is StatusCode.ERROR
-    assert counts(traced) == {"error": 1.0}
+    assert counts(shop, DURATION.prometheus_name) == {"error": 1.0}
 
 
-async def test_cancellation_is_an_error(traced: Telemetry) -> None:
-    """A task that is cancelled inside the block counts as an error and stays cancelled."""
+async def test_cancellation_is_an_error(shop: Telemetry) -> None:
+    """A cancellation inside the block is an error, and the task is cancelled."""
     entered = asyncio.Event()
 
     async def work() -> None:
-        async with timer(traced):
+        async with timer(shop):
             entered.set()
             await asyncio.Event().wait()
 
@@ -60,31 +59,31 @@ async def test_cancellation_is_an_error(traced: Telemetry) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert counts(traced) == {"error": 1.0}
+    assert counts(shop, DURATION.prometheus_name) == {"error": 1.0}
 
 
 def test_one_clock_reading_at_each_end(clock: Clock) -> None:
     """The duration is the difference of two readings of the injected clock."""
-    telemetry = AgentOSTelemetry(clock=clock)
+    telemetry = Telemetry(CATALOGUE, clock=clock)
     with timer(telemetry):
         clock.now += 0.25
-    assert clock.readings == 2
+    assert clock.reads == 2
     assert [v for (n, _), v in above_zero(telemetry).items() if n.endswith("_sum")] == [0.25]
 
 
-def test_own_clock_goes_before_that_of_the_telemetry(clock: Clock) -> None:
-    """A timer can be given a clock of its own."""
-    telemetry = AgentOSTelemetry()
+def test_given_clock_replaces_that_of_the_telemetry(clock: Clock) -> None:
+    """A timer reads the clock that it is given."""
+    telemetry = Telemetry(CATALOGUE)
     with timer(telemetry, clock=clock):
         clock.now += 3
     assert [v for (n, _), v in above_zero(telemetry).items() if n.endswith("_sum")] == [3.0]
 
 
-def test_observation_carries_the_spans_exemplar(traced: Telemetry, spans: InMemorySpanExporter) -> None:
-    """The observation is made while the span is current."""
+def test_observation_carries_the_spans_exemplar(shop: Telemetry, spans: InMemorySpanExporter) -> None:
+    """The exemplar of the observation names the timer's span."""
     reader = InMemoryMetricReader()
-    traced.meter_provider.add_metric_reader(reader)  # type: ignore[attr-defined]  # the SDK's provider
-    with timer(traced):
+    shop.meter_provider.add_metric_reader(reader)  # type: ignore[attr-defined]  # the SDK's provider
+    with timer(shop):
         pass
     (span,) = spans.get_finished_spans()
     data = reader.get_metrics_data()
@@ -92,108 +91,80 @@ def test_observation_carries_the_spans_exemplar(traced: Telemetry, spans: InMemo
     assert [(e.trace_id, e.span_id) for e in point.exemplars] == [(span.context.trace_id, span.context.span_id)]
 
 
-def test_metric_without_status_has_it_on_the_span_only(traced: Telemetry, spans: InMemorySpanExporter) -> None:
-    """status is a label only where the histogram has that key."""
-    with RequestTimer(traced[rows.CACHE_LATENCY], operation="get"):
+def test_metric_without_status_has_it_on_the_span_only(shop: Telemetry, spans: InMemorySpanExporter) -> None:
+    """A histogram without the label ``status`` has it on the span only."""
+    with RequestTimer(shop[LOOKUP], operation="get"):
         pass
     (span,) = spans.get_finished_spans()
     assert span.attributes == {"operation": "get", "status": "success"}
-    assert above_zero(traced, "cache_latency_seconds_count") == {("cache_latency_seconds_count", (("operation", "get"),)): 1.0}
+    assert above_zero(shop, "shop_lookup_duration_seconds_count") == {
+        ("shop_lookup_duration_seconds_count", (("operation", "get"),)): 1.0
+    }
 
 
-def test_one_timer_nested_and_reused(traced: Telemetry, clock: Clock) -> None:
-    """One timer object used inside itself and again keeps its blocks apart."""
-    shared = timer(traced, clock=clock)
-    with shared:
+@pytest.mark.parametrize("running", [True, False], ids=["while it runs", "after it ended"])
+def test_second_entry_raises_before_anything_is_opened(
+    running: bool, shop: Telemetry, spans: InMemorySpanExporter, clock: Clock
+) -> None:
+    """A timer times one block: entering it again raises, opens no span and leaves the first block's numbers as they are."""
+    once = timer(shop, clock=clock)
+    with once:
+        outer = trace.get_current_span()
+        if running:
+            with pytest.raises(RuntimeError, match="A RequestTimer times one block: make a new one for each block"):
+                once.__enter__()
+        assert trace.get_current_span() is outer
         clock.now += 1
-        with shared:
-            clock.now += 10
-    with shared:
-        clock.now += 100
-    sums = [v for (n, _), v in above_zero(traced).items() if n.endswith("_sum")]
-    assert sums == [11 + 10 + 100]
+    if not running:
+        with pytest.raises(RuntimeError, match="A RequestTimer times one block: make a new one for each block"):
+            once.__enter__()
+    assert clock.reads == 2
+    assert len(spans.get_finished_spans()) == 1
+    assert [v for (n, _), v in above_zero(shop).items() if n.endswith("_sum")] == [1.0]
 
 
-async def test_one_timer_shared_by_tasks(traced: Telemetry, spans: InMemorySpanExporter) -> None:
-    """Tasks that share a timer and end in any order each get their own status; children of a block do not take it over."""
-    shared = timer(traced)
-    first, second = asyncio.Event(), asyncio.Event()
-
-    async def child() -> None:
-        with shared:
+async def test_second_async_entry_raises(shop: Telemetry) -> None:
+    """``async with`` refuses a used timer as ``with`` does."""
+    once = timer(shop)
+    async with once:
+        pass
+    with pytest.raises(RuntimeError, match="times one block"):
+        async with once:
             pass
-
-    async def work(until: asyncio.Event, fails: bool) -> None:
-        with shared:
-            await asyncio.create_task(child())
-            await until.wait()
-            if fails:
-                raise LookupError
-
-    a = asyncio.create_task(work(first, True))
-    b = asyncio.create_task(work(second, False))
-    first.set()
-    with pytest.raises(LookupError):
-        await a
-    second.set()
-    await b
-    assert counts(traced) == {"success": 3.0, "error": 1.0}
-    assert len(spans.get_finished_spans()) == 4
-
-
-def test_one_timer_shared_by_threads(traced: Telemetry) -> None:
-    """Threads that share a timer do not mix."""
-    shared = timer(traced)
-    barrier = threading.Barrier(4)
-
-    def work(fails: bool) -> None:
-        try:
-            with shared:
-                barrier.wait()
-                if fails:
-                    raise LookupError
-        except LookupError:
-            pass
-
-    threads = [threading.Thread(target=work, args=(n == 0,)) for n in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert counts(traced) == {"success": 3.0, "error": 1.0}
+    assert counts(shop, DURATION.prometheus_name) == {"success": 1.0}
 
 
 def test_without_tracing_only_the_observation_is_made() -> None:
-    """With a no-op tracer there is no span, and the series is the same."""
-    telemetry = AgentOSTelemetry(tracer_provider=trace.NoOpTracerProvider())
+    """With a no-op tracer the block has no span, and the observation is the same."""
+    telemetry = Telemetry(CATALOGUE, tracer_provider=trace.NoOpTracerProvider())
     with timer(telemetry):
         assert trace.get_current_span() is trace.INVALID_SPAN
-    assert counts(telemetry) == {"success": 1.0}
+    assert counts(telemetry, DURATION.prometheus_name) == {"success": 1.0}
 
 
 def test_without_exporter_spans_have_ids_and_are_not_sampled() -> None:
-    """Answers and logs can name the trace; no exemplar will."""
-    telemetry = AgentOSTelemetry()
+    """Without an exporter spans have ids, for answers and logs, and are not sampled, so that no exemplar names them."""
+    telemetry = Telemetry(CATALOGUE)
     with timer(telemetry):
         context = trace.get_current_span().get_span_context()
     assert context.is_valid
     assert not context.trace_flags.sampled
 
 
-def test_status_cannot_be_given(traced: Telemetry) -> None:
-    """The timer sets status; giving it is a mistake that is named."""
+def test_status_cannot_be_given(shop: Telemetry) -> None:
+    """Giving ``status`` raises an error that says that the timer sets it."""
     with pytest.raises(TypeError, match="status is set by the timer"):
-        timer(traced, status="success")
+        timer(shop, status="success")
 
 
-def test_wrong_label_is_loud_in_strict_mode(traced: Telemetry) -> None:
+def test_wrong_label_raises_in_strict_mode(shop: Telemetry) -> None:
     """A label that the metric does not have raises before the block starts."""
     with pytest.raises(LabelError, match="no label colour"):
-        RequestTimer(traced[DURATION], agent="navi", operation="query", colour="red")
+        RequestTimer(shop[DURATION], shop="north", operation="pay", colour="red")
 
 
 class Breaks(SpanProcessor):
-    """A span processor of a host's that fails at every turn."""
+    """A span processor that raises at the start and at the end."""
 
     def on_start(self, span: Span, parent_context: Any = None) -> None:
         raise RuntimeError("start")
@@ -209,28 +180,27 @@ class BreaksAtTheEnd(SpanProcessor):
 
 @pytest.mark.parametrize("processor", [Breaks, BreaksAtTheEnd])
 def test_failing_span_processor_never_reaches_the_block(processor: type[SpanProcessor]) -> None:
-    """The observation is kept, the failure counted, the block's own result and exception untouched."""
-    telemetry = AgentOSTelemetry(span_processors=[processor()])
+    """The observation is recorded, the failure counted, and the block's result or exception unchanged."""
+    telemetry = Telemetry(CATALOGUE, span_processors=[processor()])
     before = trace.get_current_span()
     with timer(telemetry):
         pass
     with pytest.raises(ZeroDivisionError), timer(telemetry):
         raise ZeroDivisionError
     assert trace.get_current_span() is before
-    assert counts(telemetry) == {"success": 1.0, "error": 1.0}
-    dropped = ("agentos_telemetry_dropped_total", (("metric", "a2a_request_duration_seconds"), ("reason", "failed")))
+    assert counts(telemetry, DURATION.prometheus_name) == {"success": 1.0, "error": 1.0}
+    dropped = ("agentos_telemetry_dropped_total", (("metric", "shop_request_duration_seconds"), ("reason", "failed")))
     assert read(telemetry)[dropped] == 2.0
 
 
-def test_block_that_ends_in_another_context(traced: Telemetry) -> None:
-    """A generator finalised in another context than it was started in still closes its block, quietly."""
-    import contextvars
+def test_block_that_ends_in_another_context(shop: Telemetry) -> None:
+    """A generator that is closed in another context than it was started in ends its block without an error."""
 
     def steps() -> Any:
-        with timer(traced):
+        with timer(shop):
             yield
 
     generator = steps()
     contextvars.copy_context().run(next, generator)
     generator.close()
-    assert counts(traced) == {"error": 1.0}
+    assert counts(shop, DURATION.prometheus_name) == {"error": 1.0}

@@ -1,0 +1,180 @@
+"""The committed dashboards have the panels, variables and links that SPEC.md and operators expect."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from telemetry.agentos.catalogue_models import ROWS
+from telemetry.metric import Metric
+
+ROOT = Path(__file__).parents[3]
+
+PANELS = {
+    "Overview": [
+        "A2A Requests (5m)",
+        "A2A p95 Latency",
+        "A2A Error Rate",
+        "Active Tasks",
+        "CCR Tokens (1h)",
+        "Rate Limit Denials",
+    ],
+    "A2A Request Metrics": [
+        "Request Rate by Agent",
+        "Request Duration Percentiles (p50, p95, p99)",
+        "Active Tasks by Agent",
+        "Success vs Error Rate",
+    ],
+    "CCR Provider Metrics": [
+        "Request Rate by Provider",
+        "Token Usage by Provider",
+        "Request Latency by Provider",
+        "Requests by Task Type",
+    ],
+    "Rate Limiting & Cache": ["Rate Limit Decisions", "Cache Hit/Miss Rate", "Cache Hit Ratio", "Cache Latency by Operation"],
+}
+
+MODEL_PANELS = {
+    "Model Calls Now": [
+        "Unanswered Requests",
+        "Failed Attempts",
+        "First Token p95",
+        "Open Breakers",
+        "Waiting Calls",
+        "Cost (1h)",
+    ],
+    "Attempts": ["Attempts per Request", "Errors by Reason", "Retries by Provider", "Fall-backs"],
+    "Provider Health": [
+        "Time to First Token",
+        "Calls in Flight",
+        "Calls Waiting",
+        "Breaker State",
+        "Breaker Openings",
+        "Skipped Calls",
+    ],
+    "Tokens & Cost": ["Tokens by Kind", "Tokens by Model", "Cost by Model", "Unpriced Calls"],
+    "A2A Details": ["Task States", "A2A Error Codes", "Time to First Event", "Request Size"],
+}
+
+
+def _loaded(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((ROOT / f"dashboards/{name}.json").read_text())
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def board() -> dict[str, Any]:
+    return _loaded("agentos-dashboard")
+
+
+@pytest.fixture(scope="module")
+def models() -> dict[str, Any]:
+    return _loaded("agentos-models")
+
+
+@pytest.fixture(params=["agentos-dashboard", "agentos-models"])
+def each(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return _loaded(request.param)
+
+
+def test_the_22_panels_are_in_their_order(board: dict[str, Any]) -> None:
+    """Four rows and their panels have the agreed titles, in the agreed order, 22 in all."""
+    found = [panel["title"] for panel in board["panels"]]
+    assert found == [title for row, titles in PANELS.items() for title in (row, *titles)]
+    assert len(found) == 22
+
+
+def test_panels_have_the_agreed_types(board: dict[str, Any]) -> None:
+    """There are four rows, six stats, eleven time series and one gauge, which is the hit ratio."""
+    types = [panel["type"] for panel in board["panels"]]
+    assert {kind: types.count(kind) for kind in types} == {"row": 4, "stat": 6, "timeseries": 11, "gauge": 1}
+    assert [panel["title"] for panel in board["panels"] if panel["type"] == "gauge"] == ["Cache Hit Ratio"]
+
+
+def test_variables_are_the_agreed_ones(board: dict[str, Any]) -> None:
+    """The variables are in their order, the job is agentos, and every label starts with All."""
+    variables = {variable["name"]: variable for variable in board["templating"]["list"]}
+    assert list(variables) == ["datasource", "traces", "job", "agent", "operation", "provider", "workspace_id"]
+    assert variables["job"]["current"]["value"] == "agentos"
+    assert [variables[name]["current"]["value"] for name in list(variables)[3:]] == [["$__all"]] * 4
+
+
+def test_the_second_dashboard_has_its_panels_in_their_order(models: dict[str, Any]) -> None:
+    """Five rows and their panels have their titles in their order, and none has the title of a panel of the first."""
+    assert [panel["title"] for panel in models["panels"]] == [
+        title for row, titles in MODEL_PANELS.items() for title in (row, *titles)
+    ]
+    assert not {title for titles in MODEL_PANELS.values() for title in titles} & {
+        title for titles in PANELS.values() for title in titles
+    }
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_every_model_metric_is_on_the_second_dashboard(models: dict[str, Any], row: Metric) -> None:
+    """A panel of the second dashboard queries each metric of the model catalogue."""
+    asked = " ".join(target["expr"] for panel in models["panels"] for target in panel.get("targets", []))
+    assert re.search(rf"\b{row.prometheus_name}(_bucket|_sum|_count)?{{", asked)
+
+
+def test_the_second_dashboards_variables(models: dict[str, Any]) -> None:
+    """The variables are both data sources, the job, and provider, model and agent, which start with All."""
+    variables = {variable["name"]: variable for variable in models["templating"]["list"]}
+    assert list(variables) == ["datasource", "traces", "job", "provider", "model", "agent"]
+    assert [variables[name]["current"]["value"] for name in list(variables)[3:]] == [["$__all"]] * 3
+
+
+def test_a_fall_back_is_narrowed_by_the_provider_that_did_not_answer(models: dict[str, Any]) -> None:
+    """The variable of the providers narrows the fall-backs' first provider."""
+    panel = next(panel for panel in models["panels"] if panel["title"] == "Fall-backs")
+    assert "from_provider=~`${provider:regex}`" in panel["targets"][0]["expr"]
+
+
+def test_levels_of_the_breaker_have_their_names(models: dict[str, Any]) -> None:
+    """The panel shows 0, 1 and 2 as closed, half-open and open, and the highest level of several instances."""
+    panel = next(panel for panel in models["panels"] if panel["title"] == "Breaker State")
+    (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
+    assert {level: shown["text"] for level, shown in mapping["options"].items()} == {
+        "0": "closed",
+        "1": "half-open",
+        "2": "open",
+    }
+    assert panel["targets"][0]["expr"].startswith("max by (provider) (ccr_breaker_state{")
+
+
+def test_the_dashboards_lead_to_each_other(board: dict[str, Any], models: dict[str, Any]) -> None:
+    """The first link above the panels leads to the other dashboard, with the same job and time range."""
+    assert [one["links"][0]["url"] for one in (board, models)] == [
+        f"/d/{uid}?var-job=${{job}}&${{__url_time_range}}" for uid in ("agentos-models", "agentos")
+    ]
+
+
+def test_a_dashboard_imports_into_any_grafana(each: dict[str, Any]) -> None:
+    """It has no id of a Grafana instance, and its schema is not newer than Grafana 10.0's; later versions migrate it."""
+    assert each.get("id") is None
+    assert each["uid"] in ("agentos", "agentos-models")
+    assert each["schemaVersion"] <= 38
+
+
+def test_a_dashboard_round_trips_through_the_types_of_grafana(each: dict[str, Any]) -> None:
+    """The foundation SDK's types read it and write it again unchanged, so Grafana drops nothing of it."""
+    register_default_plugins()
+    again = json.loads(json.dumps(Dashboard.from_json(each), cls=JSONEncoder))
+    assert again == each
+
+
+def test_a_panels_links_lead_to_existing_panels_and_runbooks(each: dict[str, Any]) -> None:
+    """Every link to a panel names the panel with that id, and every runbook link a page."""
+    titles = {str(panel["id"]): panel["title"] for panel in each["panels"]}
+    for panel in each["panels"]:
+        for link in panel.get("links", []):
+            if "viewPanel=" in link["url"]:
+                assert titles[link["url"].split("viewPanel=")[1].split("&")[0]] == link["title"]
+            else:
+                assert (ROOT / "docs/runbooks" / link["url"].rsplit("/", 1)[1]).is_file()

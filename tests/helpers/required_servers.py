@@ -1,0 +1,37 @@
+"""Paths of the real servers. A missing server skips the test and says how to get it; with CI=true it fails the test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from stack.servers.binaries import BinaryMissingError, binary
+
+__all__ = ["built_server", "packaged_server"]
+
+
+def _missing(reason: str) -> NoReturn:
+    """Skips the test; fails it with CI=true."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def built_server(name: str) -> Path:
+    """Returns the path of a server that is built from its pins."""
+    try:
+        return binary(name)
+    except BinaryMissingError as reason:
+        _missing(str(reason))
+
+
+def packaged_server(program: str, package: str) -> Path:
+    """Returns the path of a server from a Debian package."""
+    found = shutil.which(program)
+    if found is None:
+        _missing(f"{program} is not installed: sudo apt-get install {package} (as root, `make packages` does it)")
+    return Path(found)
