@@ -19,7 +19,7 @@ def overflow(telemetry: Telemetry) -> dict[str, float]:
 
 
 def test_a_call_of_an_agent_over_the_limit_is_counted_once_a_measurement() -> None:
-    """Neither the zeros of a new series nor the look-up of a bundle count: only what the call records."""
+    """Only the measurements of a call count as overflow, not the zeros of a new series and not its look-up."""
     telemetry = AgentOSTelemetry(limits={"agent": 1})
     for agent in ("first", "second", "third"):
         with telemetry.recorder.a2a_call(agent=agent, operation="query"):
@@ -43,7 +43,7 @@ def test_other_starts_at_zero_as_well() -> None:
 
 @pytest.mark.parametrize("strange", [["list"], {"set"}, None, b"\xff", 10**5000], ids=lambda value: type(value).__name__)
 def test_a_strange_value_is_invalid_and_never_raises(strange: Any) -> None:
-    """What cannot be hashed, or spelled, is kept under 'invalid' by every helper."""
+    """Every method counts a value that cannot be hashed or spelled as 'invalid'."""
     recorder = (telemetry := AgentOSTelemetry()).recorder
     recorder.record_a2a_request(strange, strange, "success", 0.1, 10)
     recorder.record_a2a_request("navi", "query", strange, 0.1)
