@@ -89,10 +89,7 @@ class Telemetry:
         self.reader = _prometheus_reader(self.registry, catalogue, self.diagnostics, created, select)
         self._owned: list[MeterProvider | TracerProvider] = []
         """The providers made here, which ``shutdown`` stops."""
-        shown = views(catalogue, self.domains, max_series=max_series)
-        self.meter_provider = meter_provider or self._own(
-            MeterProvider([self.reader, *metric_readers], self.resource, shutdown_on_exit=False, views=shown)
-        )
+        self.meter_provider = meter_provider or self._own(self._new_meter_provider([self.reader, *metric_readers], max_series))
         self.tracer_provider = tracer_provider or self._own(_tracer_provider(self.resource, span_processors, sampler))
         self.tracer = self.tracer_provider.get_tracer(SCOPE)
         self.runtime = Runtime(self.domains, self.diagnostics, self.tracer, clock)
@@ -106,6 +103,10 @@ class Telemetry:
         if workers is not None:
             modes = {metric.name: metric.multiprocess_mode for metric in catalogue}
             self.reader.share(workers, domains=self.domains, multiprocess_modes=modes)
+
+    def _new_meter_provider(self, readers: Sequence[MetricReader], max_series: int) -> MeterProvider:
+        shown = views(self.catalogue, self.domains, max_series=max_series)
+        return MeterProvider(readers, self.resource, shutdown_on_exit=False, views=shown)
 
     def _own(self, provider: P) -> P:
         self._owned.append(provider)
