@@ -85,6 +85,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
         until("the zeros of both agents", lambda: store.value(zeros) == 2 * 8)
         for calls in (ASKED, AGAIN + FAILS + DENIED_LAST):
             traffic.make(service.url, calls, at_once=8)
+        # Both jobs have scraped the end of all calls, so that the one task seen below is the slow call's.
+        answered = sum(count for series, count in COUNTED.items() if series.startswith("a2a_requests_total"))
+        until("the calls", lambda: store.value("sum(a2a_requests_total)") == 2 * answered)
         client = stack.enter_context(httpx.Client(base_url=service.url, timeout=30))
         slow = {"input": "wait", "operation": "announce"}
         headers = {"Accept": "text/event-stream", "X-Workspace-Id": "slow.one"}
