@@ -25,7 +25,7 @@ _TYPES = {
     Kind.INFO: "info",
 }
 
-_HEAD = f"""<!-- Written by `python -m dashboards`; change telemetry/catalogue*.py, not this file. -->
+_HEAD = f"""<!-- Written by `python -m dashboards`; change telemetry/agentos/catalogue*.py, not this file. -->
 
 # Metrics
 
