@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping
-from math import prod
 
 from agents.settings import Settings, SettingsError
+from telemetry._base.diagnostics import Diagnostics
 from telemetry.agentos import catalogue_genai as genai
 from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_models import ERROR_CODE, PROTOCOL_CODES, ROWS
 from telemetry.metric import Catalogue, CatalogueError
-from telemetry.metric.label_values import Domain
+from telemetry.metric.label_values import Domains
 from telemetry.metric.telemetry_metrics import DESCRIPTIVE
 
 __all__ = ["CatalogueSelection", "limits_error"]
@@ -59,11 +59,8 @@ def limits_error(
     """
     limits = {label.key: label.limit for metric in catalogue for label in metric.labels if label.is_open}
     limits |= {key: limit for key, limit in settings.label_limits.items() if limit < limits.get(key, 0)}
-    least = max(
-        metric.cardinality_limit
-        or prod(Domain(label, known=known.get(label.key, ()), limit=limits.get(label.key)).size for label in metric.labels)
-        for metric in catalogue
-    )
+    domains = Domains(catalogue, Diagnostics(), known=known, limits=limits)
+    least = max(metric.cardinality_limit or domains.series_limit(metric) for metric in catalogue)
     if settings.max_series < least:
         needed = f"a whole number from {least} on is needed, or lower limits in AGENTOS_LABEL_LIMITS"
         return SettingsError(f"AGENTOS_MAX_SERIES is {settings.max_series}: {needed}.")
