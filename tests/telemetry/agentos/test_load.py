@@ -7,9 +7,10 @@ import tracemalloc
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.metrics.view import Aggregation, View
+from opentelemetry.sdk.metrics.view import View
 
 from telemetry import AgentOSTelemetry, Telemetry
+from tests.helpers.failing_view import FailingAggregation
 from tests.helpers.samples import above_zero, read
 
 
@@ -46,21 +47,10 @@ def test_flood_of_labels_stays_within_the_limits_and_loses_nothing() -> None:
     assert read(telemetry)[overflow] == 99_900.0
 
 
-class Breaks(Aggregation):
-    """An aggregation of a host's View that cannot be made."""
-
-    def __init__(self) -> None:
-        self.made = 0
-
-    def _create_aggregation(self, *args: object) -> object:  # type: ignore[override]  # fails on purpose
-        self.made += 1
-        raise RuntimeError("no aggregation")
-
-
 @pytest.mark.parametrize("strict", [True, False])
 def test_failing_view_never_reaches_the_measured_code(strict: bool) -> None:
     """A View that fails costs its own metric: counted as dropped, nothing raised."""
-    broken = Breaks()
+    broken = FailingAggregation()
     provider = MeterProvider(
         [InMemoryMetricReader()], views=[View(instrument_name="a2a.requests", aggregation=broken)], shutdown_on_exit=False
     )

@@ -7,12 +7,13 @@ from decimal import Decimal
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.metrics.view import Aggregation, View
+from opentelemetry.sdk.metrics.view import View
 
 from telemetry import Catalogue, RequestTimer, Telemetry
 from telemetry.instruments.observable import ObservableValues
 from telemetry.metric import observable_counter, observable_gauge, open_label, telemetry_metrics
 from tests.helpers.catalogue import CATALOGUE, DURATION, LABELS, REQUESTS
+from tests.helpers.failing_view import FailingAggregation
 from tests.helpers.samples import above_zero, read
 
 TANK = open_label("tank", "t", limit=2)
@@ -86,21 +87,10 @@ def test_descriptive_metrics_are_shown_where_the_catalogue_has_them() -> None:
     assert shown["agentos_telemetry_scrape_duration_seconds", ()] > 0.0
 
 
-class Breaks(Aggregation):
-    """An aggregation of a host's View that cannot be made."""
-
-    def __init__(self) -> None:
-        self.made = 0
-
-    def _create_aggregation(self, *args: object) -> object:  # type: ignore[override]  # fails on purpose
-        self.made += 1
-        raise RuntimeError("no aggregation")
-
-
 @pytest.mark.parametrize("strict", [True, False])
 def test_failing_view_never_reaches_the_measured_code(strict: bool) -> None:
     """A View that fails costs its own metrics: measurements are counted as dropped, and nothing is raised."""
-    broken = Breaks()
+    broken = FailingAggregation()
     provider = MeterProvider(
         [InMemoryMetricReader()], views=[View(instrument_name="shop.*", aggregation=broken)], shutdown_on_exit=False
     )
