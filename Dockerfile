@@ -5,9 +5,9 @@ WORKDIR /src
 COPY requirements.lock ./
 RUN pip download --quiet --require-hashes -r requirements.lock -d /wheels
 COPY . .
-RUN pip wheel --quiet --no-deps --no-index --find-links /wheels -w /dist . \
+RUN pip wheel --quiet --no-deps --no-index --find-links /wheels -w /dist . ./agents \
  && python -m venv /venv \
- && /venv/bin/pip install --quiet --no-index --find-links /wheels "$(ls /dist/*.whl)[openai]"
+ && /venv/bin/pip install --quiet --no-index --find-links /wheels /dist/agentos_telemetry-*.whl "$(ls /dist/agentos-*.whl)[openai]"
 
 FROM python:3.11-slim
 COPY --from=build /venv /venv

@@ -6,8 +6,10 @@ PY := $(BIN)/python
 SECONDS ?= 600
 # Debian packages that the stack tests use. Tests whose package is missing are skipped; with CI=true they fail.
 PACKAGES := redis-server victoria-metrics prometheus-alertmanager wrk
+# Rooms of the library in the API reference.
+ROOMS := metric instruments tracing exposition prefork pipeline agentos
 
-.PHONY: help venv lock check dashboards packages binaries test test-fast demo stack bench bench-outage bench-redis malformed soak wheel clean
+.PHONY: help venv lock check dashboards packages binaries test test-fast demo stack bench bench-outage bench-redis malformed soak wheel environments test-matrix docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -22,8 +24,8 @@ venv: .venv/.from-lock ## install the packages that requirements.lock pins into 
 	touch $@
 
 lock: ## pin every dependency by its hashes in requirements.lock, without a registry's address
-	$(BIN)/uv pip compile --quiet pyproject.toml --extra openai --group dev --python-version 3.11 --universal \
-	  --generate-hashes --no-header -o requirements.lock
+	$(BIN)/uv pip compile --quiet pyproject.toml agents/pyproject.toml --all-extras --group dev --python-version 3.11 \
+	  --universal --generate-hashes --no-header --no-emit-package agentos-telemetry -o requirements.lock
 
 check: venv ## lint, check types and import contracts, fail if a generated file is stale
 	$(BIN)/ruff check .
@@ -73,8 +75,19 @@ malformed: venv ## send 100,000 malformed requests: no 5xx, no new series, no me
 soak: venv ## run the service under load for SECONDS; print memory, scrapes, tasks, threads, files, sockets
 	$(PY) -m benchmarks.soak --seconds $(SECONDS)
 
-wheel: venv ## build the wheel and the source distribution into dist/
-	$(PY) -m build
+wheel: venv ## build library and service, each as a wheel and a source distribution, into dist/
+	$(PY) -m build --outdir dist .
+	$(PY) -m build --outdir dist agents
+
+environments: venv ## install the wheels into fresh environments: packages, MB, a scrape, openai-agents beside
+	$(PY) -m stack.environments
+
+test-matrix: venv ## run the library's tests with other versions of the SDK and of Python
+	$(PY) -m stack.matrix
+
+docs: venv ## write the API reference of the library from its docstrings into build/docs
+	rm -rf build/docs
+	$(PY) -m pdoc --docformat google --no-include-undocumented --no-show-source --output-directory build/docs telemetry $(ROOMS:%=telemetry.%)
 
 clean: ## remove build outputs, caches and .venv
 	rm -rf dist build .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

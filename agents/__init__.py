@@ -3,6 +3,8 @@
 import os
 
 __version__ = "0.1.0"
+DISTRIBUTION = "agentos"
+"""Tells this package from those of the same name that other distributions bring: ``agents.own_package`` reads it."""
 
 # a2a-sdk reads this once, when it is first imported. Its own spans (70 and more for one call, unconnected) would hide ours.
 os.environ.setdefault("OTEL_INSTRUMENTATION_A2A_SDK_ENABLED", "false")

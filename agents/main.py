@@ -14,6 +14,7 @@ from opentelemetry.util.http import OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SA
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
+import agents.own_package  # noqa: F401  # first: the imports below fail where the package is another's
 from agents import __version__
 from agents.api.problem import add_problem_handlers
 from agents.api.routes.health import health_router

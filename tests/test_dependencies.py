@@ -9,16 +9,22 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PROJECT = (ROOT / "pyproject.toml").read_text()
-LISTS = re.findall(r"(?ms)^(?:dependencies|dev|openai) = \[\n(.*?)^\]$", PROJECT)
+PROJECTS = [(ROOT / folder / "pyproject.toml").read_text() for folder in (".", "agents")]
+LISTS = [text for one in PROJECTS for text in re.findall(r"(?ms)^(?:dependencies|dev|openai|otlp) = \[\n(.*?)^\]$", one)]
 LINES = [line.strip() for text in LISTS for line in text.splitlines() if '"' in line]
-NAMES = [found[1] for line in LINES if (found := re.match(r'"([A-Za-z0-9-]+)', line))]
+NAMES = sorted({found[1] for line in LINES if (found := re.match(r'"([A-Za-z0-9-]+)', line))} - {"agentos-telemetry"})
 BY_COMMAND = {
+    "basedpyright": ("pyproject.toml", "basedpyright"),
     "build": ("Makefile", "-m build"),
+    "flask": ("pyproject.toml", "flask"),
     "gunicorn": ("stack/servers/service.py", '"gunicorn"'),
     "hatchling": ("pyproject.toml", "hatchling.build"),
     "import-linter": ("Makefile", "lint-imports"),
     "mypy": ("Makefile", "mypy"),
+    "opentelemetry-distro": ("pyproject.toml", "opentelemetry-instrument"),
+    "opentelemetry-exporter-otlp-proto-grpc": ("telemetry/pipeline/otlp.py", "opentelemetry.exporter.otlp.proto."),
+    "opentelemetry-exporter-otlp-proto-http": ("telemetry/pipeline/otlp.py", "opentelemetry.exporter.otlp.proto."),
+    "pdoc": ("Makefile", "-m pdoc"),
     "pytest-asyncio": ("pyproject.toml", "asyncio_mode"),
     "ruff": ("Makefile", "ruff check"),
     "types-pyyaml": ("pyproject.toml", "[tool.mypy]"),
