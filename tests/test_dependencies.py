@@ -21,7 +21,7 @@ BY_COMMAND = {
     "hatchling": ("pyproject.toml", "hatchling.build"),
     "import-linter": ("Makefile", "lint-imports"),
     "mypy": ("Makefile", "mypy"),
-    "opentelemetry-distro": ("pyproject.toml", "opentelemetry-instrument"),
+    "opentelemetry-distro": ("tests/agents/test_auto_instrumented.py", "opentelemetry-instrument"),
     "opentelemetry-exporter-otlp-proto-grpc": ("telemetry/pipeline/otlp.py", "opentelemetry.exporter.otlp.proto."),
     "opentelemetry-exporter-otlp-proto-http": ("telemetry/pipeline/otlp.py", "opentelemetry.exporter.otlp.proto."),
     "pdoc": ("Makefile", "-m pdoc"),

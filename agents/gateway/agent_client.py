@@ -16,7 +16,7 @@ from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import TracerProvider
 
 from agents.gateway.failure import failure_of
-from agents.gateway.transport import AgentTransport
+from agents.gateway.transport import AgentTransport, UntracedPool
 
 __all__ = ["AgentClient"]
 
@@ -49,7 +49,7 @@ class AgentClient:
         self._fetched_at: float | None = None
         self._client: Client | None = None
         self._fetching = asyncio.Lock()
-        pool = httpx.AsyncHTTPTransport(
+        pool = UntracedPool(
             # Idle connections are closed before servers close them (5 s and more): no request meets a closing one.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=50, keepalive_expiry=2.0)
         )

@@ -8,10 +8,11 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 
 import httpx
+from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 
 from agents.gateway.failure import RunFailure
 
-__all__ = ["AgentTransport", "Exchange"]
+__all__ = ["AgentTransport", "Exchange", "UntracedPool"]
 
 _CHUNK = 64 * 1024
 _STALE_HEADERS = (b"content-encoding", b"content-length")
@@ -46,6 +47,15 @@ class Exchange:
 
 
 _exchange: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
+
+
+class UntracedPool(httpx.AsyncHTTPTransport):
+    """A connection pool without client spans of its own, also where ``HTTPXClientInstrumentor`` traces all pools."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Sends one request."""
+        with suppress_http_instrumentation():
+            return await super().handle_async_request(request)
 
 
 class AgentTransport(httpx.AsyncBaseTransport):

@@ -10,25 +10,29 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import SimpleQueue
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 __all__ = ["Receiver", "receiving"]
 
 
 class Receiver:
-    """Keeps received metrics in order and the headers of each request; answers with ``status``."""
+    """Keeps received metrics and traces in order and the headers of each request; answers with ``status``."""
 
     def __init__(self) -> None:
         self.status = 200
         self.metrics: SimpleQueue[ExportMetricsServiceRequest] = SimpleQueue()
+        self.traces: SimpleQueue[ExportTraceServiceRequest] = SimpleQueue()
         self.headers: list[dict[str, str]] = []
         self.url = ""
 
     def take(self, path: str, headers: dict[str, str], body: bytes) -> int:
         """Keeps one request; returns the status of the answer."""
         self.headers.append(headers)
+        plain = gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body
         if self.status == 200 and path == "/v1/metrics":
-            plain = gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body
             self.metrics.put(ExportMetricsServiceRequest.FromString(plain))
+        if self.status == 200 and path == "/v1/traces":
+            self.traces.put(ExportTraceServiceRequest.FromString(plain))
         return self.status
 
 
