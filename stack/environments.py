@@ -81,7 +81,7 @@ class Environment:
 
     def _uv(self, *words: str) -> None:
         uv = Path(sys.executable).with_name("uv")
-        subprocess.run([str(uv), *words, "--quiet"], check=True, capture_output=True, text=True)
+        subprocess.run([str(uv), *words, "--quiet"], check=True)
 
 
 def main() -> None:

@@ -116,11 +116,7 @@ def _first_set(environ: Mapping[str, str], *names: str) -> tuple[str, str]:
 
 def _exporter(module: str, name: str, protocol: str, outage: Outage) -> Any:
     """Returns an OTLP exporter that reports to ``outage``: a subclass, since the SDK's reader asks it for its temporality."""
-    if protocol == "grpc":
-        # gRPC's C core writes to stderr past the logging: a TLS mismatch would fill it, and the exporter logs that anyway.
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    package = f"opentelemetry.exporter.otlp.proto.{protocol.removesuffix('/protobuf')}"
-    base: Any = getattr(import_module(f"{package}.{module}"), name)
+    base: Any = _exporter_class(module, name, protocol)
 
     class Exporter(base):  # type: ignore[misc]  # the base is one of four classes
         def __init__(self) -> None:
@@ -145,6 +141,18 @@ def _exporter(module: str, name: str, protocol: str, outage: Outage) -> Any:
                 super().shutdown(*args, **kwargs)
 
     return Exporter()
+
+
+def _exporter_class(module: str, name: str, protocol: str) -> Any:
+    if protocol == "grpc":
+        # gRPC's C core writes to stderr past the logging: a TLS mismatch would fill it, and the exporter logs that anyway.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    package = f"opentelemetry.exporter.otlp.proto.{protocol.removesuffix('/protobuf')}"
+    try:
+        return getattr(import_module(f"{package}.{module}"), name)
+    except ModuleNotFoundError as error:
+        missing = f"OTLP over {protocol} needs the module {error.name}: install agentos-telemetry[otlp]."
+        raise ExportSettingsError(missing) from None
 
 
 def _without_waiting(base: Any, exporter: Any) -> Any:

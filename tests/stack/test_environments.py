@@ -43,6 +43,20 @@ def test_the_library_alone_records_and_is_scraped(wheels: Wheels, environment: E
     assert "No module named 'agents'" in environment.run("import agents").stderr
 
 
+def test_the_library_alone_says_that_the_exporters_are_an_extra(wheels: Wheels, environment: Environment) -> None:
+    """Asked to push without the extra `otlp`, the library raises one sentence that names it; with the extra it starts."""
+    environment.install(wheels.library)
+    program = "from telemetry import Catalogue, Telemetry; Telemetry.from_environment(Catalogue([])).shutdown()"
+    pushing = {"OTEL_METRICS_EXPORTER": "none", "OTEL_TRACES_EXPORTER": "otlp"}
+    refused = environment.call("python", "-c", program, environ=pushing).stderr.splitlines()[-1]
+    assert refused == (
+        "telemetry.pipeline.otlp.ExportSettingsError: OTLP over grpc needs the module opentelemetry.exporter.otlp: "
+        "install agentos-telemetry[otlp]."
+    )
+    environment.install(f"agentos-telemetry[otlp] @ {wheels.library.as_uri()}")
+    assert environment.call("python", "-c", program, environ=pushing).returncode == 0
+
+
 @pytest.mark.parametrize("first", ["library", "openai-agents"])
 @pytest.mark.parametrize("removed", ["agentos-telemetry", "openai-agents"])
 def test_the_library_and_openai_agents_live_side_by_side(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from opentelemetry.sdk.trace.export import SpanExportResult
 
@@ -34,6 +36,16 @@ def test_value_that_is_not_allowed_raises_one_sentence(name: str, value: str, al
     with pytest.raises(ExportSettingsError) as error:
         span_processors({"OTEL_TRACES_EXPORTER": "otlp", name: value})
     assert str(error.value) == f"{name} is {value!r}: {allowed}"
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_missing_exporter_raises_one_sentence(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the extra `otlp` the error names the missing module and the extra."""
+    module = f"opentelemetry.exporter.otlp.proto.{protocol.removesuffix('/protobuf')}.trace_exporter"
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ExportSettingsError) as error:
+        span_processors({"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": protocol})
+    assert str(error.value) == f"OTLP over {protocol} needs the module {module}: install agentos-telemetry[otlp]."
 
 
 def test_service_name_variable_wins(monkeypatch: pytest.MonkeyPatch) -> None:
