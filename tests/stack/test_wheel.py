@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import trove_classifiers
 
 from agents import __version__
 from stack.environments import build
@@ -51,7 +52,7 @@ def test_a_wheel_holds_the_modules_of_its_package_and_nothing_else(
 
 @pytest.mark.parametrize("package", ["telemetry", "agents"])
 def test_the_metadata_describes_the_distribution_without_an_address(wheels: dict[str, Wheel], package: str) -> None:
-    """Version, licence, keywords and classifiers are given; no field names a URL."""
+    """Version, licence, keywords and registered classifiers are given; no field names a URL."""
     about = wheels[package].metadata
     classifiers = about.get_all("Classifier") or []
     assert about["Version"] == __version__
@@ -60,6 +61,7 @@ def test_the_metadata_describes_the_distribution_without_an_address(wheels: dict
     assert "prometheus" in about["Keywords"].split(",")
     assert [f"Programming Language :: Python :: 3.{minor}" in classifiers for minor in (11, 12, 13)] == [True] * 3
     assert "Typing :: Typed" in classifiers
+    assert set(classifiers) <= trove_classifiers.classifiers
     assert [name for name, value in about.items() if "url" in name.lower() or "://" in value] == []
 
 
