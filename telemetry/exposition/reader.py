@@ -37,6 +37,10 @@ from telemetry.metricdata.stream import Snapshot
 __all__ = ["Exposition", "PrometheusReader"]
 
 T = TypeVar("T")
+_UNATTACHED = (
+    "the reader belongs to no MeterProvider: give it to MeterProvider(metric_readers=[reader]), "
+    "or let Telemetry(catalogue, meter_provider=build) call build(readers, views)"
+)
 
 
 class Exposition(NamedTuple):
@@ -172,7 +176,7 @@ class PrometheusReader(PrometheusMetricReader):
             yield_gil: Called between pieces of the body.
 
         Raises:
-            ScrapeRefusedError: The reader is shut down, or the scrape took too long.
+            ScrapeRefusedError: The reader is shut down or belongs to no provider, or the scrape took too long.
         """
         choice = self._choose(accept)
         style = self._style._replace(openmetrics=choice.format is Format.OPENMETRICS, names=frozenset(names))
@@ -244,6 +248,8 @@ class PrometheusReader(PrometheusMetricReader):
         """Calls ``use`` with the snapshot that scrapes show: that of this process, or of all workers."""
         if self.closed:
             raise ScrapeRefusedError("shutdown", "the metric reader has been shut down")
+        if not is_attached(self):
+            raise ScrapeRefusedError("unattached", _UNATTACHED)
         with _held(self._scrape_lock, self._scrape_timeout, "an earlier scrape"):
             if self._workers is not None:
                 return use(self._workers.snapshot())

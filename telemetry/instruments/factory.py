@@ -29,7 +29,9 @@ def create_instrument(metric: Metric, meter: Meter, runtime: Runtime) -> Instrum
         case Kind.UP_DOWN_COUNTER:
             return UpDownCounter(metric, meter.create_up_down_counter(metric.name, *about), runtime)
         case Kind.HISTOGRAM:
-            return Histogram(metric, meter.create_histogram(metric.name, *about), runtime)
+            # The bounds are those of the View, where the provider has it.
+            otel = meter.create_histogram(metric.name, *about, explicit_bucket_boundaries_advisory=metric.bounds)
+            return Histogram(metric, otel, runtime)
         case Kind.INFO:
             facts: dict[str, str] = {}
             return Info(metric, meter.create_observable_gauge(metric.name, [_observe_facts(facts)], *about), runtime, facts)

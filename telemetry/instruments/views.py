@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
 from opentelemetry.sdk.metrics.view import DefaultAggregation, ExplicitBucketHistogramAggregation, View
 
 from telemetry._base.diagnostics import Diagnostics
@@ -24,24 +27,40 @@ _HTTP_KEYS = {
 
 
 def views(
-    catalogue: Catalogue, domains: Domains | None = None, *, scope: str | None = None, max_series: int = MAX_SERIES
+    catalogue: Catalogue,
+    domains: Domains | None = None,
+    *,
+    known: Mapping[str, Collection[str]] = MappingProxyType({}),
+    limits: Mapping[str, int] = MappingProxyType({}),
+    scope: str | None = None,
+    max_series: int = MAX_SERIES,
 ) -> list[View]:
     """Returns one View for each metric, for ``MeterProvider(views=...)``.
+
+    The SDK's cardinality limits follow from ``domains``, or from ``known`` and ``limits``. Without any of them they are
+    ``max_series``: the instruments of a telemetry bound the labels themselves, and a lower limit here would send series that
+    its own ``known`` and ``limits`` allow to the SDK's overflow series.
 
     One more View keeps what a client can choose (``Host``, for example) out of the metrics of the HTTP server, and drops their
     exemplars.
 
     Args:
         catalogue: The metrics.
-        domains: Bounds the label values. The SDK's cardinality limits follow from it, so that its overflow series stays empty.
+        domains: Bounds the label values.
+        known: Values that an open label has beside its limit, by label key, as given to ``Telemetry``.
+        limits: How many other values an open label may take, by label key, as given to ``Telemetry``.
         scope: Restricts the Views to instruments of the meter with this name.
         max_series: How many series one metric may have.
 
     Raises:
         CatalogueError: A metric could have more than ``max_series`` series.
     """
-    domains = domains or Domains(catalogue, Diagnostics())
-    ours = [_view(metric, metric.cardinality_limit or domains.series_limit(metric), scope, max_series) for metric in catalogue]
+    if domains is None and (known or limits):
+        domains = Domains(catalogue, Diagnostics(), known=known, limits=limits)
+    ours = []
+    for metric in catalogue:
+        series = metric.cardinality_limit or (domains.series_limit(metric) if domains else max_series)
+        ours.append(_view(metric, series, scope, max_series))
     # Attributes that a View leaves out of the labels would show in the exemplars.
     server = View(instrument_name=_HTTP_SERVER, attribute_keys=_HTTP_KEYS, exemplar_reservoir_factory=reservoir_for(False))
     return [*ours, server]

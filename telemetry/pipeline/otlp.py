@@ -1,8 +1,9 @@
-"""Push, as the standard ``OTEL_*`` variables ask for it: OTLP exporters for traces and metrics.
+"""Push, as the standard ``OTEL_*`` variables ask for it: exporters for traces and metrics.
 
-A signal is exported where ``OTEL_TRACES_EXPORTER`` / ``OTEL_METRICS_EXPORTER`` is ``otlp``, or where it is unset and an OTLP
-endpoint is given. Headers, compression, timeouts, certificates, temporality, batching and sampling keep their own
-variables, which the SDK reads.
+``OTEL_TRACES_EXPORTER`` and ``OTEL_METRICS_EXPORTER`` list the exporters: ``otlp``, ``console``, ``none``, and those that
+installed packages register for the SDK. Where the variable is unset, an OTLP endpoint asks for ``otlp``. Headers, compression,
+timeouts, certificates, temporality, batching and sampling keep their own variables, which the SDK reads.
+https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#exporter-selection
 https://opentelemetry.io/docs/specs/otel/protocol/exporter/
 """
 
@@ -13,13 +14,14 @@ import uuid
 from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import SpanProcessor
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
 
 from telemetry.pipeline.outage import Outage
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ExportSettingsError", "metric_readers", "resource", "span_processors"]
 
+_GROUPS = {"TRACES": "opentelemetry_traces_exporter", "METRICS": "opentelemetry_metrics_exporter"}
+"""Groups of entry points in which packages register exporters for the SDK."""
 _DEFAULT_ENDPOINTS = {"grpc": "http://localhost:4317", "http/protobuf": "http://localhost:4318"}
 
 
@@ -55,35 +59,65 @@ def resource(service_name: str, workers: Workers | None = None) -> Resource:
 
 
 def span_processors(environ: Mapping[str, str] = os.environ) -> Sequence[SpanProcessor]:
-    """Returns a batch processor in front of the OTLP exporter, or none. Raises ``ExportSettingsError``."""
-    if not _asked_for("TRACES", environ):
-        return ()
+    """Returns a batch processor for each exporter of ``OTEL_TRACES_EXPORTER``. Raises ``ExportSettingsError``."""
+    return tuple(_span_processor(name, environ) for name in _exporters("TRACES", environ))
+
+
+def _span_processor(name: str, environ: Mapping[str, str]) -> SpanProcessor:
+    if name == "console":
+        return BatchSpanProcessor(ConsoleSpanExporter())
+    if name != "otlp":
+        return BatchSpanProcessor(_installed("TRACES", name)())
     endpoint, protocol = _destination("TRACES", environ)
     exporter = _exporter("trace_exporter", "OTLPSpanExporter", protocol, Outage("traces", endpoint))
-    return (_without_waiting(BatchSpanProcessor, exporter),)
+    processor: SpanProcessor = _without_waiting(BatchSpanProcessor, exporter)
+    return processor
 
 
 def metric_readers(environ: Mapping[str, str] = os.environ) -> Sequence[MetricReader]:
-    """Returns a periodic reader in front of the OTLP exporter, or none. Raises ``ExportSettingsError``."""
-    if not _asked_for("METRICS", environ):
-        return ()
+    """Returns a reader for each exporter of ``OTEL_METRICS_EXPORTER``. Raises ``ExportSettingsError``.
+
+    ``prometheus`` and ``agentos`` ask for nothing more: ``/metrics`` is served anyway.
+    """
+    return tuple(_metric_reader(name, environ) for name in _exporters("METRICS", environ))
+
+
+def _metric_reader(name: str, environ: Mapping[str, str]) -> MetricReader:
+    if name == "console":
+        return PeriodicExportingMetricReader(ConsoleMetricExporter())
+    if name != "otlp":
+        made = _installed("METRICS", name)()
+        return made if isinstance(made, MetricReader) else PeriodicExportingMetricReader(made)
     endpoint, protocol = _destination("METRICS", environ)
     outage = Outage("metrics", endpoint, longest_pause=0)  # the reader has an interval of its own
-    return (
-        _without_waiting(PeriodicExportingMetricReader, _exporter("metric_exporter", "OTLPMetricExporter", protocol, outage)),
-    )
+    exporter = _exporter("metric_exporter", "OTLPMetricExporter", protocol, outage)
+    reader: MetricReader = _without_waiting(PeriodicExportingMetricReader, exporter)
+    return reader
 
 
-def _asked_for(signal: str, environ: Mapping[str, str]) -> bool:
+def _exporters(signal: str, environ: Mapping[str, str]) -> list[str]:
+    """Returns the names of the signal's exporters, each once."""
     variable = f"OTEL_{signal}_EXPORTER"
-    named = environ.get(variable, "").strip().lower()
-    if not named:
-        return _first_set(environ, "OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")[1] != ""
-    # /metrics is always served, so that a list which names prometheus asks for nothing more.
-    names = {name.strip() for name in named.split(",")} - ({"prometheus"} if signal == "METRICS" else set())
-    if names - {"otlp", "none"}:
-        raise ExportSettingsError(f"{variable} is {named!r}: otlp and none are what can be exported to.")
-    return "otlp" in names
+    value = environ.get(variable, "").strip()
+    if not value:
+        endpoint = _first_set(environ, "OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")[1]
+        return ["otlp"] if endpoint else []
+    served = {"prometheus", "agentos"} if signal == "METRICS" else set()
+    names = [
+        name for name in dict.fromkeys(part.strip().lower() for part in value.split(",")) if name not in ("", "none", *served)
+    ]
+    installed = set(entry_points(group=_GROUPS[signal]).names) - served - {"none"}
+    allowed = sorted({"otlp", "console"} | installed)
+    for name in names:
+        if name not in allowed:
+            raise ExportSettingsError(f"{variable} is {value!r}: a list of {', '.join(allowed)} is allowed, or none.")
+    return names
+
+
+def _installed(signal: str, name: str) -> Any:
+    """Returns the class that an installed package registers for the SDK under this name."""
+    (found, *_) = entry_points(group=_GROUPS[signal], name=name)
+    return found.load()
 
 
 def _destination(signal: str, environ: Mapping[str, str]) -> tuple[str, str]:

@@ -8,13 +8,13 @@ from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from opentelemetry import trace
 from opentelemetry.metrics import MeterProvider as APIMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader
+from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
+from opentelemetry.sdk.trace.sampling import Sampler
 from opentelemetry.trace import TracerProvider as APITracerProvider
 from prometheus_client import CollectorRegistry
 
@@ -28,6 +28,7 @@ from telemetry.metric.definition import Catalogue, Kind, Metric
 from telemetry.metric.label_values import Domains
 from telemetry.pipeline import otlp
 from telemetry.pipeline.self_metrics import observe_self
+from telemetry.tracing.provider import GlobalTracerProvider, host_provider_is_set, offer_globally
 
 if TYPE_CHECKING:
     from telemetry.prefork import Workers
@@ -37,12 +38,15 @@ __all__ = ["SCOPE", "Telemetry"]
 SCOPE = "agentos.telemetry"
 """Name of the meter and the tracer."""
 P = TypeVar("P", MeterProvider, TracerProvider)
+MeterProviderFactory = Callable[[list[MetricReader], list[View]], APIMeterProvider]
+"""Builds a host's meter provider with these readers and Views beside its own."""
 
 
 class Telemetry:
     """The metrics of a catalogue, recorded through OpenTelemetry and served to Prometheus. It works from its construction on.
 
-    A host with a ``meter_provider`` of its own gives it, and adds ``views(catalogue)`` and ``reader`` to it itself.
+    It joins what the host has set up: spans go to the global tracer provider, unless ``span_processors`` are given, and
+    ``meter_provider`` may build the host's meter provider with our reader and Views in it.
 
     Args:
         catalogue: The metrics.
@@ -51,11 +55,13 @@ class Telemetry:
         known: Values that an open label has beside its limit, by label key.
         limits: How many other values an open label may take, by label key; by default as its definition says.
         max_series: How many series one metric may have at most.
-        span_processors: Switch tracing on. Without them, and without a ``tracer_provider``, spans have ids but are not sampled.
+        span_processors: Get the spans, from a tracer provider made here. Without them, and without a ``tracer_provider``, the
+            global provider opens the spans, also one that is set later (``GlobalTracerProvider``).
         metric_readers: Readers beside the Prometheus reader.
-        sampler: Chooses the spans that are recorded; by default the SDK's, as ``OTEL_TRACES_SAMPLER`` says.
-        tracer_provider: The host's own, used in place of a new one.
-        meter_provider: The host's own, used in place of a new one.
+        sampler: Chooses the spans that ``span_processors`` get; by default the SDK's, as ``OTEL_TRACES_SAMPLER`` says.
+        tracer_provider: The host's own, used in place of the global one.
+        meter_provider: The host's own, or a function that builds it: it is called with the list of our readers and the list of
+            our Views. Without ``views(catalogue)``, a provider keeps as many series of a metric as the SDK's default allows.
         created: Whether OpenMetrics shows when each series began (``_created``).
         select: ``select(scope name, instrument name)`` says whether ``/metrics`` shows an instrument.
         workers: The workers of a run; a scrape then shows the totals of all of them.
@@ -75,7 +81,7 @@ class Telemetry:
         metric_readers: Sequence[MetricReader] = (),
         sampler: Sampler | None = None,
         tracer_provider: APITracerProvider | None = None,
-        meter_provider: APIMeterProvider | None = None,
+        meter_provider: APIMeterProvider | MeterProviderFactory | None = None,
         created: bool = False,
         select: Callable[[str, str], bool] | None = None,
         workers: Workers | None = None,
@@ -89,8 +95,8 @@ class Telemetry:
         self.reader = _prometheus_reader(self.registry, catalogue, self.diagnostics, created, select)
         self._owned: list[MeterProvider | TracerProvider] = []
         """The providers made here, which ``shutdown`` stops."""
-        self.meter_provider = meter_provider or self._own(self._new_meter_provider([self.reader, *metric_readers], max_series))
-        self.tracer_provider = tracer_provider or self._own(_tracer_provider(self.resource, span_processors, sampler))
+        self.meter_provider = self._meter_provider(meter_provider, [self.reader, *metric_readers], max_series)
+        self.tracer_provider = tracer_provider or self._tracer_provider(span_processors, sampler)
         self.tracer = self.tracer_provider.get_tracer(SCOPE)
         self.runtime = Runtime(self.domains, self.diagnostics, self.tracer, clock)
         meter = self.meter_provider.get_meter(SCOPE)
@@ -104,9 +110,23 @@ class Telemetry:
             modes = {metric.name: metric.multiprocess_mode for metric in catalogue}
             self.reader.share(workers, domains=self.domains, multiprocess_modes=modes)
 
-    def _new_meter_provider(self, readers: Sequence[MetricReader], max_series: int) -> MeterProvider:
-        shown = views(self.catalogue, self.domains, max_series=max_series)
-        return MeterProvider(readers, self.resource, shutdown_on_exit=False, views=shown)
+    def _meter_provider(
+        self, given: APIMeterProvider | MeterProviderFactory | None, readers: list[MetricReader], max_series: int
+    ) -> APIMeterProvider:
+        if isinstance(given, APIMeterProvider):
+            return given
+        ours = views(self.catalogue, self.domains, max_series=max_series)
+        if given is not None:
+            return given(readers, ours)
+        return self._own(MeterProvider(readers, self.resource, shutdown_on_exit=False, views=ours))
+
+    def _tracer_provider(self, processors: Sequence[SpanProcessor], sampler: Sampler | None) -> APITracerProvider:
+        if not processors:
+            return GlobalTracerProvider()
+        provider = TracerProvider(sampler=sampler, resource=self.resource, shutdown_on_exit=False)
+        for processor in processors:
+            provider.add_span_processor(processor)
+        return self._own(provider)
 
     def _own(self, provider: P) -> P:
         self._owned.append(provider)
@@ -122,7 +142,9 @@ class Telemetry:
 
     @classmethod
     def from_environment(cls, catalogue: Catalogue, *, service_name: str = "unknown_service", **options: Any) -> Self:
-        """Returns a telemetry as the standard ``OTEL_*`` variables describe it: resource, sampler, OTLP push.
+        """Returns a telemetry as the standard ``OTEL_*`` variables describe it: resource, sampler, export.
+
+        Where the host has set the global tracer provider, that one opens and exports the spans.
 
         Args:
             catalogue: The metrics.
@@ -135,7 +157,7 @@ class Telemetry:
         return cls(
             catalogue,
             resource=otlp.resource(service_name, options.get("workers")),
-            span_processors=otlp.span_processors(),
+            span_processors=() if host_provider_is_set() else otlp.span_processors(),
             metric_readers=otlp.metric_readers(),
             **options,
         )
@@ -167,12 +189,13 @@ class Telemetry:
             self[metric].labels(**labels).start()
 
     def offer_globally(self) -> None:
-        """Sets OpenTelemetry's global tracer provider to this one if none is set: spans of other libraries join our traces.
+        """Sets OpenTelemetry's global tracer provider to the one made here if none is set: spans of other libraries join ours.
 
-        The global meter provider stays as it is: measurements of other libraries have no place on ``/metrics``.
+        Does nothing where no ``span_processors`` were given. The global meter provider stays as it is: measurements of other
+        libraries have no place on ``/metrics``.
         """
-        if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-            trace.set_tracer_provider(self.tracer_provider)
+        if self.tracer_provider in self._owned:
+            offer_globally(self.tracer_provider)
 
     def shutdown(self, timeout_millis: float = 30_000) -> None:
         """Flushes and stops the providers made here, once; never raises. Measurements after shutdown are dropped.
@@ -211,10 +234,3 @@ def _prometheus_reader(
         select=select,
         diagnostics=diagnostics,
     )
-
-
-def _tracer_provider(resource: Resource, processors: Sequence[SpanProcessor], sampler: Sampler | None) -> TracerProvider:
-    provider = TracerProvider(sampler=sampler if processors else ALWAYS_OFF, resource=resource, shutdown_on_exit=False)
-    for processor in processors:
-        provider.add_span_processor(processor)
-    return provider

@@ -132,9 +132,13 @@ def test_added_and_removed_at_run_time() -> None:
 
 
 def test_a_reader_without_provider() -> None:
-    """A reader without a provider shows nothing."""
+    """A reader without a provider refuses the scrape and says what to do; an empty body would pass for no metrics."""
     reader = PrometheusReader(registry=CollectorRegistry())
-    assert (text(reader), text(reader, OPENMETRICS)) == ("", "# EOF\n")
+    with pytest.raises(
+        ScrapeRefusedError, match=r"belongs to no MeterProvider: give it to MeterProvider\(metric_readers="
+    ) as error:
+        reader.expose()
+    assert error.value.reason == "unattached"
 
 
 def test_asking_for_the_content_type_is_no_scrape() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 import pytest
-from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExportResult
 
 from telemetry.pipeline.otlp import ExportSettingsError, metric_readers, resource, span_processors
 from telemetry.pipeline.outage import Outage
@@ -22,10 +23,39 @@ def test_signal_can_be_left_out() -> None:
     assert span_processors(variables) == ()
 
 
+@pytest.mark.parametrize("value", ["console", "console, console", "none,Console"])
+def test_console_prints_both_signals(value: str) -> None:
+    """``console`` is an exporter of the SDK, once for each signal."""
+    (processor,) = span_processors({"OTEL_TRACES_EXPORTER": value})
+    (reader,) = metric_readers({"OTEL_METRICS_EXPORTER": value})
+    assert type(processor.span_exporter) is ConsoleSpanExporter  # type: ignore[attr-defined]
+    assert type(reader._exporter) is ConsoleMetricExporter  # type: ignore[attr-defined]
+    processor.shutdown()
+    reader.shutdown()
+
+
+def test_metrics_exporter_that_serves_asks_for_no_push() -> None:
+    """``prometheus`` and ``agentos`` are served on /metrics already."""
+    assert metric_readers({"OTEL_METRICS_EXPORTER": "prometheus, agentos"}) == ()
+
+
+def test_exporter_that_a_package_registers_is_used() -> None:
+    """A name of the SDK's entry points gives that package's exporter."""
+    variables = {"OTEL_TRACES_EXPORTER": "otlp_proto_http,console"}
+    first, second = span_processors(variables)
+    assert [type(p.span_exporter).__module__.split(".")[1] for p in (first, second)] == ["exporter", "sdk"]  # type: ignore[attr-defined]
+    first.shutdown()
+    second.shutdown()
+
+
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [
-        ("OTEL_TRACES_EXPORTER", "zipkin", "otlp and none are what can be exported to."),
+        (
+            "OTEL_TRACES_EXPORTER",
+            "otlp,zipkin",
+            "a list of console, otlp, otlp_proto_grpc, otlp_proto_http is allowed, or none.",
+        ),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "grpc and http/protobuf are allowed."),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317", "a URL as in http://collector:4317 is allowed."),
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://host:no", "a URL as in http://collector:4317 is allowed."),

@@ -8,11 +8,14 @@ import sys
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricReader
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor
+from prometheus_client import CollectorRegistry
 
 from telemetry import Catalogue, PrometheusReader, Telemetry
+from telemetry.exposition import ScrapeRefusedError
 from telemetry.instruments.views import views
 from telemetry.metric import counter, histogram, open_label
 from tests.helpers.samples import read, samples_of
@@ -49,8 +52,6 @@ def test_metric_of_another_catalogue_is_named_in_the_error() -> None:
 
 def test_host_with_a_provider_of_its_own() -> None:
     """A host adds our Views and our reader to its own MeterProvider, and has its own metrics beside ours."""
-    from prometheus_client import CollectorRegistry
-
     reader = PrometheusReader(scope_info_enabled=False, disable_target_info=True, registry=CollectorRegistry())
     provider = MeterProvider([reader], views=views(SHOP), shutdown_on_exit=False)
     telemetry = Telemetry(SHOP, meter_provider=provider)
@@ -65,6 +66,49 @@ def test_host_with_a_provider_of_its_own() -> None:
     provider.get_meter("host").create_counter("host.things").add(1)
     assert samples_of(reader.expose().body.decode())["host_things_total", ()] == 2.0
     provider.shutdown()
+
+
+def test_host_provider_is_built_with_our_reader_and_views() -> None:
+    """A function builds the host's provider: our reader, Views and limits beside the host's own."""
+    theirs = InMemoryMetricReader()
+
+    def build(readers: list[MetricReader], ours: list[View]) -> MeterProvider:
+        mine = View(instrument_name="host.wait", aggregation=ExplicitBucketHistogramAggregation([7]))
+        return MeterProvider([*readers, theirs], views=[*ours, mine], shutdown_on_exit=False)
+
+    telemetry = Telemetry(SHOP, meter_provider=build, known={"shop": [f"s{n}" for n in range(10)]})
+    for n in range(10):
+        telemetry[ORDERS].labels(f"s{n}").inc()
+    telemetry.meter_provider.get_meter("host").create_histogram("host.wait").record(1)
+    samples = read(telemetry)
+    assert {dict(labels)["shop"] for name, labels in samples if name == "shop_orders_total"} == {f"s{n}" for n in range(10)}
+    assert samples["host_wait_bucket", (("le", "7.0"),)] == 1.0
+    assert not any(key.startswith("otel_scope") for _, labels in samples for key, _ in labels)
+    assert theirs.get_metrics_data() is not None
+    telemetry.shutdown()
+    assert read(telemetry) == samples
+
+
+@pytest.mark.parametrize("ours", [views(SHOP), [], views(SHOP, known={"shop": [f"s{n}" for n in range(10)]})])
+def test_views_leave_the_limits_to_the_telemetry(ours: list[View]) -> None:
+    """In a provider that is already built, all values that ``known`` allows have series, and histograms our bounds."""
+    reader = PrometheusReader(scope_info_enabled=False, disable_target_info=True, registry=CollectorRegistry())
+    provider = MeterProvider([reader], views=ours, shutdown_on_exit=False)
+    telemetry = Telemetry(SHOP, meter_provider=provider, known={"shop": [f"s{n}" for n in range(10)]})
+    for n in range(10):
+        telemetry[ORDERS].labels(f"s{n}").inc()
+    telemetry[WAIT].observe(2)
+    samples = samples_of(reader.expose().body.decode())
+    assert [name for name, _ in samples].count("shop_orders_total") == 10
+    assert samples["shop_wait_seconds_bucket", (("le", "5.0"),)] == 1.0
+
+
+def test_host_without_our_reader_is_told() -> None:
+    """Where the host's provider lacks our reader, a scrape is refused with a sentence."""
+    telemetry = Telemetry(SHOP, meter_provider=MeterProvider(shutdown_on_exit=False))
+    telemetry[VISITS].inc()
+    with pytest.raises(ScrapeRefusedError, match="the reader belongs to no MeterProvider"):
+        telemetry.reader.expose()
 
 
 def test_readers_beside_the_prometheus_reader_see_the_same() -> None:
@@ -96,9 +140,10 @@ def test_shutdown_that_fails_is_logged_and_not_raised(caplog: pytest.LogCaptureF
 def test_global_tracer_provider_is_set_only_where_none_is(already: bool, ours: bool) -> None:
     """A host's global provider stays; where there is none, ours becomes it."""
     code = (
-        "from opentelemetry import trace; from opentelemetry.sdk.trace import TracerProvider;"
+        "from opentelemetry import trace; from opentelemetry.sdk.trace import SpanProcessor, TracerProvider;"
         "from telemetry import Catalogue, Telemetry;"
-        f"{already} and trace.set_tracer_provider(TracerProvider()); t = Telemetry(Catalogue([])); t.offer_globally();"
+        f"{already} and trace.set_tracer_provider(TracerProvider());"
+        "t = Telemetry(Catalogue([]), span_processors=[SpanProcessor()]); t.offer_globally();"
         "print(trace.get_tracer_provider() is t.tracer_provider)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
