@@ -20,6 +20,7 @@ from typing import Any
 from opentelemetry.context import Context
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, AlwaysOnExemplarFilter, TraceBasedExemplarFilter
 
+from telemetry._sdk.compatibility import ENABLED, find_aggregation, resets_on_collect
 from telemetry._sdk.context import SPAN_KEY
 from telemetry._sdk.reservoir import LatestExemplarReservoir, reference_time
 
@@ -35,7 +36,6 @@ __all__ = [
 ]
 
 try:
-    from opentelemetry.sdk.metrics._internal._view_instrument_match import _hash_attributes
     from opentelemetry.sdk.metrics._internal.aggregation import (
         _DropAggregation,
         _ExplicitBucketHistogramAggregation,
@@ -50,7 +50,7 @@ try:
     }
     """Reads, by class of aggregation, every name that ``feed_*`` uses, and raises ``AttributeError`` where one is gone."""
 except ImportError:  # another SDK: record() for everything
-    _hash_attributes = None  # type: ignore[assignment]
+    _STATE = {}
 
 Aggregations = tuple[Any, ...]
 
@@ -75,7 +75,7 @@ class InstrumentSource:
     def __init__(self, instrument: Any) -> None:
         self.instrument = instrument
         self._consumer = instrument._measurement_consumer
-        self._config = instrument._meter_config
+        self._config = getattr(instrument, "_meter_config", ENABLED)
         self._filter = self._consumer._sdk_config.exemplar_filter
         self.trace_based = type(self._filter) is TraceBasedExemplarFilter
         self.takes_sampled = self.trace_based or type(self._filter) is AlwaysOnExemplarFilter
@@ -105,13 +105,12 @@ class InstrumentSource:
                 kind = type(match._aggregation)
                 if kind is _DropAggregation:
                     continue
-                if match._reset_on_collect or kind not in _STATE:
+                if resets_on_collect(match) or kind not in _STATE:
                     return None
                 keys = match._view._attribute_keys
                 if keys is not None and not keys.issuperset(attributes):
                     return None
-                with match._lock:
-                    aggregation = match._get_or_create_aggregation(_hash_attributes(attributes), attributes)
+                aggregation = find_aggregation(match, attributes)
                 if aggregation._attributes != attributes:
                     return None  # the overflow series
                 _STATE[kind](aggregation)
@@ -149,7 +148,7 @@ class PublicSource(InstrumentSource):
 
 def source_of(instrument: Any) -> InstrumentSource:
     """Returns the instrument's source: one that feeds aggregations directly where the SDK is as expected."""
-    if _hash_attributes is None or SPAN_KEY == "":
+    if not _STATE or SPAN_KEY == "":
         return PublicSource(instrument)
     try:
         return InstrumentSource(instrument)

@@ -22,6 +22,7 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricReade
 from opentelemetry.sdk.resources import Resource
 
 from telemetry._sdk.callbacks import Callback, CallbackExecutor
+from telemetry._sdk.compatibility import is_enabled, storage_arguments
 from telemetry._sdk.live import LiveStream, UnexpectedSDKError, live_stream, unexpected_sdk_errors
 from telemetry.metricdata.convert import DeltaError
 from telemetry.metricdata.stream import Stream
@@ -80,7 +81,7 @@ class Direct:
         """
         with unexpected_sdk_errors():
             self._attach()
-            instruments = [i for i in list(self._consumer._async_instruments) if i._is_enabled()]
+            instruments = [i for i in list(self._consumer._async_instruments) if is_enabled(i)]
             if not instruments:
                 return None
             callbacks = [
@@ -131,13 +132,7 @@ class Direct:
             return
         if not _IMPORTED or type(consumer) is not SynchronousMeasurementConsumer:
             raise UnexpectedSDKError(f"the provider's consumer is {type(consumer).__name__}")
-        reader: Any = self._reader
-        self._own_storage = MetricReaderStorage(
-            consumer._sdk_config,
-            reader._instrument_class_temporality,
-            reader._instrument_class_aggregation,
-            reader._instrument_class_cardinality_limit,
-        )
+        self._own_storage = MetricReaderStorage(consumer._sdk_config, *storage_arguments(self._reader))
         self._streams = {}
         self._consumer = consumer
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from opentelemetry.sdk.metrics.export import MetricReader
 
+from telemetry._sdk.compatibility import storage_arguments
+
 __all__ = ["start_empty"]
 
 
@@ -33,9 +35,4 @@ def start_empty(reader: MetricReader) -> bool:
 
 
 def _like(storage: Any) -> Any:
-    return type(storage)(
-        storage._sdk_config,
-        storage._instrument_class_temporality,
-        storage._instrument_class_aggregation,
-        storage._instrument_class_cardinality_limit,
-    )
+    return type(storage)(storage._sdk_config, *storage_arguments(storage))

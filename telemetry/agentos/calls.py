@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import GEN_AI_USAGE_INPUT_TOKENS, GEN_AI_USAGE_OUTPUT_TOKENS
 from opentelemetry.trace import Span, SpanKind, format_trace_id
 
 from telemetry.agentos import catalogue_models as rows
 from telemetry.agentos.errors import error_type_of
+from telemetry.agentos.genai_names import GEN_AI_USAGE_INPUT_TOKENS, GEN_AI_USAGE_OUTPUT_TOKENS
 from telemetry.agentos.series import SeriesCache
 from telemetry.metric.label_values import LabelError
 from telemetry.tracing.span import SpanScope

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
-from opentelemetry.semconv._incubating.attributes import gen_ai_attributes as keys
-from opentelemetry.semconv._incubating.metrics import gen_ai_metrics as names
 from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
 
+from telemetry.agentos import genai_names as names
 from telemetry.metric import Label, Metric, closed_label, histogram, open_label
 
 __all__ = ["LATEST", "V1_36", "GenAI", "exclude_genai", "opted_in", "version"]
@@ -26,10 +25,10 @@ _PER_TOKEN = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0
 _FIRST_TOKEN = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 _TOKENS = tuple(4**n for n in range(14))
 
-OPERATION = closed_label(keys.GEN_AI_OPERATION_NAME, "kind of operation", "chat")
-TOKEN_TYPE = closed_label(keys.GEN_AI_TOKEN_TYPE, "which way the tokens went", "input", "output", on_span=False)
-REQUEST_MODEL = open_label(keys.GEN_AI_REQUEST_MODEL, "model asked for", limit=20)
-RESPONSE_MODEL = replace(open_label(keys.GEN_AI_RESPONSE_MODEL, "model that answered", limit=50), optional=True)
+OPERATION = closed_label(names.GEN_AI_OPERATION_NAME, "kind of operation", "chat")
+TOKEN_TYPE = closed_label(names.GEN_AI_TOKEN_TYPE, "which way the tokens went", "input", "output", on_span=False)
+REQUEST_MODEL = open_label(names.GEN_AI_REQUEST_MODEL, "model asked for", limit=20)
+RESPONSE_MODEL = replace(open_label(names.GEN_AI_RESPONSE_MODEL, "model that answered", limit=50), optional=True)
 ADDRESS = replace(open_label(SERVER_ADDRESS, "host of the provider", limit=20), optional=True)
 PORT = replace(open_label(SERVER_PORT, "port of the provider", limit=20, pattern="[0-9]{1,5}"), optional=True, number=True)
 FAILURE = replace(open_label(ERROR_TYPE, "HTTP status or reason of the failure", limit=40), optional=True)
@@ -100,8 +99,8 @@ def _version(provider_key: str, *, chunks: bool) -> GenAI:
     )
 
 
-V1_36 = _version(keys.GEN_AI_SYSTEM, chunks=False)
-LATEST = _version(keys.GEN_AI_PROVIDER_NAME, chunks=True)
+V1_36 = _version(names.GEN_AI_SYSTEM, chunks=False)
+LATEST = _version(names.GEN_AI_PROVIDER_NAME, chunks=True)
 
 
 def opted_in(environ: Mapping[str, str]) -> bool:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import GEN_AI_PROVIDER_NAME
-
 from telemetry.agentos import catalogue_genai as rows
 from telemetry.agentos.errors import status_or_reason_of
+from telemetry.agentos.genai_names import GEN_AI_PROVIDER_NAME
 from telemetry.agentos.series import SeriesCache
 from telemetry.agentos.tokens import Tokens
 from telemetry.metric import Metric

@@ -5,16 +5,15 @@ from __future__ import annotations
 from decimal import Decimal
 from itertools import pairwise
 
-from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
-    GEN_AI_RESPONSE_MODEL,
-    GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
-    GEN_AI_USAGE_REASONING_OUTPUT_TOKENS,
-)
-
 from telemetry.agentos import catalogue_models as rows
 from telemetry.agentos.calls import ModelCall
 from telemetry.agentos.errors import reason_of, status_or_reason_of
 from telemetry.agentos.genai import GenAIMetrics, Outcome, Target, Timing, attributes
+from telemetry.agentos.genai_names import (
+    GEN_AI_RESPONSE_MODEL,
+    GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
+    GEN_AI_USAGE_REASONING_OUTPUT_TOKENS,
+)
 from telemetry.agentos.model_metrics import ModelMetrics
 from telemetry.agentos.series import SeriesCache
 from telemetry.agentos.tokens import Tokens

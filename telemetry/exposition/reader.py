@@ -13,15 +13,17 @@ from contextlib import contextmanager
 from threading import Lock, local
 from time import perf_counter
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricsData
+from opentelemetry.sdk import metrics as sdk
+from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricReader, MetricsData
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.core import Metric
 
 from telemetry._base.diagnostics import Diagnostics
 from telemetry._base.fork import register_after_fork
+from telemetry._sdk.compatibility import keyword_arguments
 from telemetry._sdk.direct import UnexpectedSDKError, is_attached
 from telemetry._sdk.fork import start_empty
 from telemetry.exposition.families import Families, NamingConfig
@@ -36,7 +38,15 @@ from telemetry.metricdata.stream import Snapshot
 
 __all__ = ["Exposition", "PrometheusReader"]
 
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics.export import CardinalityLimits
+
 T = TypeVar("T")
+_INSTRUMENTS = (
+    *(sdk.Counter, sdk.UpDownCounter, sdk.Histogram),
+    *(sdk.ObservableCounter, sdk.ObservableUpDownCounter, sdk.ObservableGauge),
+)
+"""Instruments whose points are cumulative here, whatever ``OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`` says."""
 _UNATTACHED = (
     "the reader belongs to no MeterProvider: give it to MeterProvider(metric_readers=[reader]), "
     "or let Telemetry(catalogue, meter_provider=build) call build(readers, views)"
@@ -100,8 +110,11 @@ class PrometheusReader(PrometheusMetricReader):
         scrape_timeout: float = 9.0,
         direct: bool = True,
     ) -> None:
-        # The parent registers a collector of its own: it gets a registry that is not served.
-        super().__init__(registry=CollectorRegistry(), cardinality_limits=cardinality_limits)
+        # Not the parent's __init__: it registers a collector of its own, and older versions know only the global registry.
+        limits = keyword_arguments(MetricReader.__init__, cardinality_limits=cardinality_limits)
+        MetricReader.__init__(
+            self, preferred_temporality=dict.fromkeys(_INSTRUMENTS, AggregationTemporality.CUMULATIVE), **limits
+        )
         self.diagnostics = diagnostics or Diagnostics(logging.getLogger("telemetry.exposition"))
         self.closed = False
         self.last_scrape: LastScrape | None = None

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from opentelemetry.sdk.metrics.view import DefaultAggregation, ExplicitBucketHistogramAggregation, View
 
 from telemetry._base.diagnostics import Diagnostics
+from telemetry._sdk.compatibility import new_view
 from telemetry._sdk.reservoir import reservoir_for
 from telemetry.metric.definition import Catalogue, Kind, Metric
 from telemetry.metric.label import CatalogueError
@@ -72,7 +73,7 @@ def _view(metric: Metric, series: int, scope: str | None, max_series: int) -> Vi
             f"{metric.prometheus_name} could have {series} series by the limits of {', '.join(metric.keys)}; "
             f"at most {max_series} are allowed"
         )
-    return View(
+    return new_view(
         instrument_name=metric.name,
         meter_name=scope,
         attribute_keys=set(metric.keys),

@@ -16,6 +16,7 @@ from telemetry import AgentOSTelemetry, LabelError
 from telemetry.agentos.catalogue_models import MODELS
 from tests.helpers.clock import Clock
 from tests.helpers.samples import above_zero, counters, labelled, read
+from tests.helpers.sdk_versions import adds_readers_later
 
 NAVI = (("agent", "navi"),)
 
@@ -168,6 +169,7 @@ def test_model_call_counts_tokens_as_reported(traced: AgentOSTelemetry, spans: I
     }
 
 
+@adds_readers_later
 def test_every_exemplar_names_a_span_with_the_labels_of_its_series(
     traced: AgentOSTelemetry, spans: InMemorySpanExporter
 ) -> None:

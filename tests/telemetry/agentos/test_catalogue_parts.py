@@ -9,6 +9,7 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
 from opentelemetry.semconv.attributes import error_attributes, server_attributes
 
+from telemetry.agentos import genai_names
 from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_genai import LATEST, V1_36, opted_in
 from telemetry.agentos.catalogue_models import BREAKER, MODELS, ROWS
@@ -18,6 +19,19 @@ CONVENTION = {
     name: value for name, value in vars(gen_ai_metrics).items() if name.startswith("GEN_AI_") and isinstance(value, str)
 }
 
+same_conventions = pytest.mark.skipif(
+    not hasattr(gen_ai_metrics, "GEN_AI_CLIENT_OPERATION_TIME_TO_FIRST_CHUNK"), reason="the package has older conventions"
+)
+
+
+@same_conventions
+def test_names_are_those_of_the_conventions_package():
+    """Each constant has the value that it has in the conventions' package."""
+    ours = {name: value for name, value in vars(genai_names).items() if name.startswith("GEN_AI_")}
+    theirs = {**vars(gen_ai_attributes), **vars(gen_ai_metrics)}
+    assert len(ours) == 17
+    assert ours == {name: theirs[name] for name in ours}
+
 
 class Meter:
     """Returns the arguments with which the conventions' package creates an instrument."""
@@ -26,6 +40,7 @@ class Meter:
         return name, unit, description
 
 
+@same_conventions
 @pytest.mark.parametrize("row", LATEST.rows, ids=lambda row: row.name)
 def test_name_unit_and_help_are_the_conventions(row):
     """Name, unit and help are those with which the conventions' package creates its instrument."""
@@ -34,12 +49,14 @@ def test_name_unit_and_help_are_the_conventions(row):
     assert create(Meter()) == (row.name, row.unit, row.help)
 
 
+@same_conventions
 def test_all_client_and_server_metrics_are_there():
     """No client or server metric of the conventions' package is missing."""
     named = {value for value in CONVENTION.values() if value.startswith(("gen_ai.client.", "gen_ai.server."))}
     assert {row.name for row in LATEST.rows} == named
 
 
+@same_conventions
 @pytest.mark.parametrize("row", [*LATEST.rows, *V1_36.rows], ids=lambda row: row.name)
 def test_attributes_are_the_conventions(row):
     """Each label key is one of the conventions' attributes."""

@@ -9,6 +9,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from telemetry import AgentOSTelemetry, LabelError
 from tests.helpers.samples import above_zero, counters, labelled, read
+from tests.helpers.sdk_versions import adds_readers_later
 
 CALL = {"agent": "navi", "operation": "query", "status": "success"}
 
@@ -105,6 +106,7 @@ def test_value_outside_a_closed_domain_raises_in_strict_mode(record: Any, traced
         record(traced.recorder)
 
 
+@adds_readers_later
 def test_exemplar_only_from_a_span_that_carries_the_labels(traced: AgentOSTelemetry) -> None:
     """``record_*`` leaves an exemplar only where the current span carries the labels of the series."""
     reader = InMemoryMetricReader()

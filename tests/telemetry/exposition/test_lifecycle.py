@@ -18,6 +18,7 @@ from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition import PrometheusReader, ScrapeRefusedError
 from telemetry.metric import telemetry_metrics
 from tests.helpers.providers import OPENMETRICS, families, key, provider, samples, text
+from tests.helpers.sdk_versions import adds_readers_later
 
 
 def test_shutdown_twice_is_quiet(caplog: pytest.LogCaptureFixture) -> None:
@@ -119,6 +120,7 @@ def test_nothing_keeps_a_registry_alive() -> None:
     assert [reference() for reference in gone] == [None, None]
 
 
+@adds_readers_later
 def test_added_and_removed_at_run_time() -> None:
     """A reader added to a running provider works, and is shut down when it is removed."""
     reader = PrometheusReader(registry=CollectorRegistry(), disable_target_info=True, scope_info_enabled=False)

@@ -18,11 +18,13 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from telemetry import Telemetry
 from telemetry._sdk import aggregation
+from telemetry._sdk.compatibility import new_view
 from telemetry.metric import Catalogue, counter, histogram, open_label, telemetry_metrics, up_down_counter
 from telemetry.pipeline import SCOPE
 from tests.helpers.catalogue import ACTIVE, CATALOGUE, DURATION, LABELS, REQUESTS
 from tests.helpers.providers import HostFactory
 from tests.helpers.samples import above_zero, points
+from tests.helpers.sdk_versions import adds_readers_later
 
 DELTA = {Counter: AggregationTemporality.DELTA, Histogram: AggregationTemporality.DELTA}
 
@@ -76,7 +78,7 @@ SETTINGS: dict[str, tuple[Callable[[], list[MetricReader]], list[View], dict[str
     "exemplars never": (lambda: [InMemoryMetricReader()], [], {"exemplar_filter": AlwaysOffExemplarFilter()}),
     "a limit of the SDK's": (
         lambda: [InMemoryMetricReader()],
-        [View(instrument_name=REQUESTS.name, name="small", aggregation_cardinality_limit=1)],
+        [new_view(instrument_name=REQUESTS.name, name="small", aggregation_cardinality_limit=1)],
         {},
     ),
 }
@@ -101,6 +103,7 @@ def test_bound_series_equals_record(setting: str, way: str, host: HostFactory, m
                 assert got
 
 
+@adds_readers_later
 def test_reader_added_and_removed_later(way: str, host: HostFactory) -> None:
     """A bound series feeds a reader that is added later, until that reader is removed."""
     first, late = InMemoryMetricReader(), InMemoryMetricReader()
@@ -198,6 +201,7 @@ def test_gauge_goes_below_zero_and_refuses_set() -> None:
         telemetry[ACTIVE].set(1)
 
 
+@adds_readers_later
 def test_measurement_during_rebinding_reaches_all_readers(host: HostFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one thread binds a series to a new set of readers, the measurement of another thread reaches all of them."""
     late = InMemoryMetricReader()

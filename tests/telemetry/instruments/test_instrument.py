@@ -11,6 +11,7 @@ from telemetry.metric import Catalogue, counter, histogram, up_down_counter
 from tests.helpers.catalogue import ACTIVE, CATALOGUE, DURATION, GOODS, INFO, LABELS, REQUESTS, SERIES
 from tests.helpers.clock import Clock
 from tests.helpers.samples import above_zero, read
+from tests.helpers.sdk_versions import adds_readers_later
 
 BARE = Catalogue(
     [counter("hits", "", "Hits"), up_down_counter("level", "", "Level"), histogram("took", "s", "Took", bounds=(1, 2))]
@@ -34,6 +35,7 @@ def test_record_and_add_take_attributes() -> None:
     assert above_zero(telemetry) == {("shop_requests_total", SERIES): 3.0, ("shop_active_requests", (("shop", "north"),)): -1.0}
 
 
+@adds_readers_later
 def test_given_context_decides_the_exemplar(shop: Telemetry) -> None:
     """``record()`` with a context takes the exemplar from that context's span."""
     reader = InMemoryMetricReader()

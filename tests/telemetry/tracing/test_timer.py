@@ -17,6 +17,7 @@ from telemetry import LabelError, RequestTimer, Telemetry
 from tests.helpers.catalogue import CATALOGUE, DURATION, LOOKUP
 from tests.helpers.clock import Clock
 from tests.helpers.samples import above_zero, counts, read
+from tests.helpers.sdk_versions import adds_readers_later
 
 
 def timer(telemetry: Telemetry, **options: Any) -> RequestTimer:
@@ -79,6 +80,7 @@ def test_given_clock_replaces_that_of_the_telemetry(clock: Clock) -> None:
     assert [v for (n, _), v in above_zero(telemetry).items() if n.endswith("_sum")] == [3.0]
 
 
+@adds_readers_later
 def test_observation_carries_the_spans_exemplar(shop: Telemetry, spans: InMemorySpanExporter) -> None:
     """The exemplar of the observation names the timer's span."""
     reader = InMemoryMetricReader()

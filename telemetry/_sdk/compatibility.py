@@ -1,0 +1,85 @@
+"""What differs between the versions of the SDK that the library supports, found out by looking, not by version number.
+
+Before 1.45 the SDK bounded no stream: it had neither a View's ``aggregation_cardinality_limit`` nor a reader's
+``cardinality_limits``. There the limits of the labels (``telemetry.metric.label_values``) are the only ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from inspect import signature
+from time import time_ns
+from types import SimpleNamespace
+from typing import Any
+
+from opentelemetry.sdk.metrics.view import DefaultAggregation, View
+
+__all__ = [
+    "ENABLED",
+    "find_aggregation",
+    "is_enabled",
+    "keyword_arguments",
+    "new_view",
+    "resets_on_collect",
+    "storage_arguments",
+]
+
+try:
+    from opentelemetry.sdk.metrics._internal._view_instrument_match import _hash_attributes
+except ImportError:
+    _hash_attributes = None  # type: ignore[assignment]
+
+ENABLED = SimpleNamespace(_config=SimpleNamespace(is_enabled=True))
+"""The configuration of a meter of an SDK that cannot switch meters off."""
+
+
+def keyword_arguments(call: Callable[..., Any], **options: Any) -> dict[str, Any]:
+    """Returns the options that ``call`` has a parameter for."""
+    known = signature(call).parameters
+    return {name: value for name, value in options.items() if name in known}
+
+
+def new_view(*, aggregation_cardinality_limit: int, **options: Any) -> View:
+    """Returns a View, with the limit where the SDK has one."""
+    limit = keyword_arguments(View.__init__, aggregation_cardinality_limit=aggregation_cardinality_limit)
+    return View(**options, **limit)
+
+
+def is_enabled(instrument: Any) -> bool:
+    """Returns whether the instrument's meter is switched on."""
+    asked: Callable[[], bool] | None = getattr(instrument, "_is_enabled", None)
+    return asked is None or asked()
+
+
+def resets_on_collect(match: Any) -> bool:
+    """Returns whether the SDK replaces the aggregations of a View's stream at each collect, as it does for deltas."""
+    return bool(getattr(match, "_reset_on_collect", False))
+
+
+def find_aggregation(match: Any, attributes: Mapping[str, str]) -> Any:
+    """Returns the aggregation that a View's stream has for these attributes, made as ``record()`` makes it.
+
+    Raises:
+        AttributeError: A private name of the SDK is gone.
+    """
+    if _hash_attributes is not None:
+        with match._lock:
+            return match._get_or_create_aggregation(_hash_attributes(attributes), attributes)
+    key = frozenset(attributes.items())
+    with match._lock:
+        found = match._attributes_aggregation.get(key)
+        if found is None:
+            view, instrument = match._view, match._instrument
+            factory = view._aggregation
+            if isinstance(factory, DefaultAggregation):
+                factory = match._instrument_class_aggregation[type(instrument)]
+            found = factory._create_aggregation(instrument, attributes, view._exemplar_reservoir_factory, time_ns())
+            match._attributes_aggregation[key] = found
+    return found
+
+
+def storage_arguments(holder: Any) -> tuple[Any, ...]:
+    """Returns what the SDK makes a reader's storage of, beside its configuration, as the reader or another storage has it."""
+    limits = getattr(holder, "_instrument_class_cardinality_limit", None)
+    arguments = (holder._instrument_class_temporality, holder._instrument_class_aggregation)
+    return arguments if limits is None else (*arguments, limits)
