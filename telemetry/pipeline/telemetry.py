@@ -60,6 +60,8 @@ class Telemetry:
         select: ``select(scope name, instrument name)`` says whether ``/metrics`` shows an instrument.
         workers: The workers of a run; a scrape then shows the totals of all of them.
         clock: Seconds from an arbitrary start, for durations.
+        registry: A registry of ``prometheus_client``, for example its ``REGISTRY``. ``/metrics`` shows its collectors beside
+            the catalogue, and ``generate_latest(registry)`` shows the catalogue too.
     """
 
     def __init__(
@@ -80,13 +82,15 @@ class Telemetry:
         select: Callable[[str, str], bool] | None = None,
         workers: Workers | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        registry: CollectorRegistry | None = None,
     ) -> None:
         self.catalogue = catalogue
         self.diagnostics = Diagnostics()
         self.resource = resource or Resource.create()
         self.domains = Domains(catalogue, self.diagnostics, known=known, limits=limits, strict=strict)
-        self.registry = CollectorRegistry(auto_describe=False)
+        self.registry = CollectorRegistry(auto_describe=False) if registry is None else registry
         self.reader = _prometheus_reader(self.registry, catalogue, self.diagnostics, created, select)
+        self.reader.beside = registry
         self._owned: list[MeterProvider | TracerProvider] = []
         """The providers made here, which ``shutdown`` stops."""
         self.meter_provider = meter_provider or self._own(self._new_meter_provider([self.reader, *metric_readers], max_series))
