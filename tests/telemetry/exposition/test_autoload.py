@@ -46,6 +46,7 @@ class Configurator(_OTelSDKConfigurator):
 CONFIGURATION = """
 file_format: "1.1"
 resource: {{attributes: [{{name: service.name, value: shop}}]}}
+propagator: {{composite: [{{tracecontext: null}}]}}
 meter_provider:
   readers:
     - pull:
