@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from threading import Event
 
 import prometheus_client
@@ -12,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from telemetry._base.diagnostics import Diagnostics
@@ -297,3 +302,15 @@ def test_any_registry_beside_any_reader_can_be_parsed(
     found = samples(parsed)
     assert len({family.name for family in parsed}) == len(parsed)
     assert {key: found[key] for key in alone} == alone
+
+
+def test_the_files_of_prometheus_clients_multiprocess_mode(tmp_path: Path) -> None:
+    """A registry with a ``MultiProcessCollector`` shows the sums of all processes that write files."""
+    script = "import sys; from prometheus_client import Counter; Counter('jobs', 'Jobs').inc(int(sys.argv[1]))"
+    variables = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    for count in ("2", "3"):
+        subprocess.run([sys.executable, "-c", script, count], env=variables, check=True, timeout=60)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(tmp_path))
+    _, reader = provider(beside=registry)
+    assert samples(families(text(reader), openmetrics=False)) == {("jobs_total", frozenset()): 5}
