@@ -7,6 +7,7 @@ that is taken is left out, as an instrument's would be. Each collector runs with
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry
@@ -134,7 +135,9 @@ class RegistryText:
         return [family for family in kept.values() if family.samples]
 
     def _is_new(self, family: Metric, sample: Sample, series: set[Any]) -> bool:
-        key = (sample.name, frozenset(item for item in sample.labels.items() if item[1]), sample.timestamp)
+        labels = sample.labels  # an empty value is the same as none
+        shown = labels.items() if all(labels.values()) else [item for item in labels.items() if item[1]]
+        key = (sample.name, frozenset(shown), sample.timestamp)
         if key in series:
             name = _text_name(family)
             self._clash(name, name, "another series has the same labels")
@@ -182,11 +185,12 @@ def _spelled(metric: Metric, *, utf8: bool) -> Metric:
     # Set afterwards: the constructor appends a missing unit, and removes "_total".
     copy = Metric("a", help_, metric.type)
     copy.name, copy.unit = _metric_name(metric.name, utf8=utf8), metric.unit
-    copy.samples = [
-        each._replace(name=_metric_name(each.name, utf8=utf8), labels=_labels(each.labels, utf8=utf8))
-        for each in metric.samples
-        if not getattr(each, "native_histogram", None)
-    ]
+    names = {name: _metric_name(name, utf8=utf8) for name in {each.name for each in metric.samples}}
+    for each in metric.samples:
+        if not getattr(each, "native_histogram", None):
+            labels = each.labels if _is_plain(each.labels) else _labels(each.labels, utf8=utf8)
+            unchanged = labels is each.labels and names[each.name] == each.name
+            copy.samples.append(each if unchanged else each._replace(name=names[each.name], labels=labels))
     return copy
 
 
@@ -194,11 +198,24 @@ def _metric_name(name: str, *, utf8: bool) -> str:
     return name if utf8 or is_plain(name) else escape_metric_name(name, UNDERSCORES)
 
 
+@lru_cache(maxsize=4096)
+def _is_plain_key(key: str) -> bool:
+    return is_plain(key, label=True)
+
+
+def _is_plain(labels: Mapping[str, str]) -> bool:
+    """Whether the labels are written as they are, in any spelling."""
+    for key, value in labels.items():
+        if not (type(value) is str and value.isascii() and "\0" not in value and _is_plain_key(key)):
+            return False
+    return True
+
+
 def _labels(labels: Mapping[str, str], *, utf8: bool) -> dict[str, str]:
     """The values of keys that become equal are joined by ``;``, as those of attributes are."""
     spelled: dict[str, str] = {}
     for key, value in sorted(labels.items()):
-        name = key if utf8 or is_plain(key, label=True) else escape_label_name(key, UNDERSCORES)
+        name = key if utf8 or _is_plain_key(key) else escape_label_name(key, UNDERSCORES)
         spelled[name] = f"{spelled[name]};{value_text(value)}" if name in spelled else value_text(value)
     return spelled
 
