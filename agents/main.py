@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fastapi.applications import FastAPI  # `fastapi.FastAPI` may be an instrumentor's, which traces as the host says
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
@@ -41,7 +41,7 @@ from agents.settings import ProviderSettings, Settings, SettingsError
 from telemetry import AgentOSTelemetry, CatalogueError, current, install
 from telemetry.agentos.catalogue import AGENTOS_INFO
 from telemetry.pipeline.otlp import ExportSettingsError
-from telemetry.prefork import StateDirectoryError, Workers, is_worker
+from telemetry.prefork import StateDirectoryError, Workers
 
 __all__ = ["app", "create_app"]
 
@@ -114,12 +114,13 @@ def _telemetry(settings: Settings) -> AgentOSTelemetry:
         raise limits_error(error, settings, selection.catalogue, known) from None
 
 
-def _workers(settings: Settings) -> Workers | None:
-    """The workers that this process is one of, None where it is alone."""
-    if settings.workers == "off" or (settings.workers == "auto" and not is_worker()):
-        return None
+def _workers(settings: Settings) -> Workers | Literal[False]:
+    """The workers that this process is one of, False where it is alone or stays so."""
+    if settings.workers == "off":
+        return False
+    directory = Path(settings.state_directory) if settings.state_directory else None
     try:
-        return Workers(Path(settings.state_directory) if settings.state_directory else None)
+        return (Workers.detect(directory) or False) if settings.workers == "auto" else Workers(directory)
     except StateDirectoryError as error:
         raise SettingsError(f"AGENTOS_STATE_DIRECTORY is {settings.state_directory!r}: {error}.") from None
 

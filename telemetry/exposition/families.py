@@ -93,6 +93,11 @@ class Families:
                 self._add_series(member)
         return list(self._by_name.values())
 
+    @property
+    def names(self) -> Collection[str]:
+        """Every name that a family or a sample has had so far; it grows with later updates."""
+        return self._owners
+
     def labels(self, member: FamilyStream, index: int) -> Pairs:
         """Returns the label pairs of one series."""
         return pairs_of([*member.constant, *member.stream.attributes[index].items()], utf8=self.utf8)

@@ -26,6 +26,7 @@ from telemetry._base.fork import register_after_fork
 from telemetry._sdk.compatibility import keyword_arguments
 from telemetry._sdk.direct import UnexpectedSDKError, is_attached
 from telemetry._sdk.fork import start_empty
+from telemetry.exposition.beside import RegistryText, Target
 from telemetry.exposition.families import Families, NamingConfig
 from telemetry.exposition.negotiation import Choice, Format, choose
 from telemetry.exposition.registry import ReadersCollector, metrics
@@ -85,8 +86,11 @@ class PrometheusReader(PrometheusMetricReader):
         scrape_timeout: Seconds that a scrape waits for an earlier one and, on the public path, for the SDK's collect. Keep it
             below the scraper's own limit (10 seconds by default), so that the scraper gets the reason.
         direct: Whether to read the SDK's aggregations directly where they are as expected; False: by ``MetricReader.collect``.
+        beside: A registry of ``prometheus_client`` whose collectors are shown behind this reader's families; a family with a
+            name of this reader's is left out and counted as a clash. It may be ``registry`` itself.
 
     Attributes:
+        beside: As given.
         closed: Whether the reader is shut down.
         last_scrape: The cost of the last answer; None before the first.
     """
@@ -109,6 +113,7 @@ class PrometheusReader(PrometheusMetricReader):
         callback_timeout: float = 2.0,
         scrape_timeout: float = 9.0,
         direct: bool = True,
+        beside: CollectorRegistry | None = None,
     ) -> None:
         # Not the parent's __init__: it registers a collector of its own, and older versions know only the global registry.
         limits = keyword_arguments(MetricReader.__init__, cardinality_limits=cardinality_limits)
@@ -118,6 +123,7 @@ class PrometheusReader(PrometheusMetricReader):
         self.diagnostics = diagnostics or Diagnostics(logging.getLogger("telemetry.exposition"))
         self.closed = False
         self.last_scrape: LastScrape | None = None
+        self.beside = beside
         self._workers: SharedSnapshots | None = None
         self._style = Style(exemplars=exemplars, created=created)
         info = frozenset(name.lower() for name in info)
@@ -138,6 +144,7 @@ class PrometheusReader(PrometheusMetricReader):
         self._local_lock = Lock()
         self._delivered = local()
         self._families: dict[bool, Families] = {}
+        self._registry_text = RegistryText(self, self.diagnostics, self._callback_timeout)
         self._source = SnapshotSource(
             self,
             self.diagnostics,
@@ -179,7 +186,12 @@ class PrometheusReader(PrometheusMetricReader):
         return self._choose(accept).content_type
 
     def expose(
-        self, accept: str | None = None, names: Collection[str] = (), *, yield_gil: Callable[[], None] | None = None
+        self,
+        accept: str | None = None,
+        names: Collection[str] = (),
+        *,
+        yield_gil: Callable[[], None] | None = None,
+        beside: CollectorRegistry | None = None,
     ) -> Exposition:
         """Returns the current state, whole and once, in the format that the ``Accept`` header asks for. Thread-safe.
 
@@ -187,18 +199,26 @@ class PrometheusReader(PrometheusMetricReader):
             accept: The header's value.
             names: Restricts the body to these sample names; empty: all.
             yield_gil: Called between pieces of the body.
+            beside: Used in place of the reader's ``beside``.
 
         Raises:
             ScrapeRefusedError: The reader is shut down or belongs to no provider, or the scrape took too long.
         """
         choice = self._choose(accept)
         style = self._style._replace(openmetrics=choice.format is Format.OPENMETRICS, names=frozenset(names))
+        taken: Collection[str] = ()
 
         def body_of(snapshot: Snapshot) -> bytes:
-            return render(self._families_for(utf8=choice.utf8), snapshot, style, yield_gil)
+            nonlocal taken
+            families = self._families_for(utf8=choice.utf8)
+            taken = families.names
+            return render(families, snapshot, style, yield_gil)
 
         start = perf_counter()
         body = self._read(body_of, exemplars=style.openmetrics)
+        if (registry := self.beside if beside is None else beside) is not None:
+            target = Target(style.openmetrics, choice.utf8, style.names)
+            body = self._registry_text.append(body, registry, target, taken, yield_gil)
         self.last_scrape = LastScrape(perf_counter() - start, len(body))
         return Exposition(body, choice.content_type)
 

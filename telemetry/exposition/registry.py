@@ -6,9 +6,10 @@ registry become one set of families: of two types under one name, the first read
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import accumulate
-from threading import Lock
+from threading import Lock, local
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry
@@ -22,9 +23,10 @@ from telemetry.metric import telemetry_metrics
 from telemetry.metricdata.exponential import explicit
 from telemetry.metricdata.stream import ExemplarPoint, Snapshot, StreamKind
 
-__all__ = ["ReadersCollector", "metrics"]
+__all__ = ["ReadersCollector", "ServedReader", "metrics", "without_reader"]
 
 _lock = Lock()
+_hidden = local()
 
 
 class ServedReader(Protocol):
@@ -34,6 +36,16 @@ class ServedReader(Protocol):
 
     def metrics(self) -> list[Metric]:
         """Returns the current state as objects of ``prometheus_client``."""
+
+
+@contextmanager
+def without_reader(reader: ServedReader) -> Iterator[None]:
+    """Leaves ``reader`` out of what registries collect in this thread: it shows their collectors beside its own families."""
+    _hidden.reader = reader
+    try:
+        yield
+    finally:
+        _hidden.reader = None
 
 
 class ReadersCollector:
@@ -71,7 +83,8 @@ class ReadersCollector:
     def collect(self) -> Iterable[Metric]:
         """Returns the families of all readers, each name once."""
         merged: dict[str, Metric] = {}
-        for reader in list(self._readers):
+        hidden = getattr(_hidden, "reader", None)
+        for reader in [each for each in list(self._readers) if each is not hidden]:
             for metric in reader.metrics():
                 known = merged.setdefault(metric.name, metric)
                 if known is metric:

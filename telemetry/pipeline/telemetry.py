@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from threading import Lock
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from opentelemetry.metrics import MeterProvider as APIMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
@@ -64,8 +64,11 @@ class Telemetry:
             our Views. Without ``views(catalogue)``, a provider keeps as many series of a metric as the SDK's default allows.
         created: Whether OpenMetrics shows when each series began (``_created``).
         select: ``select(scope name, instrument name)`` says whether ``/metrics`` shows an instrument.
-        workers: The workers of a run; a scrape then shows the totals of all of them.
+        workers: The workers of a run, for example ``Workers.detect()``; a scrape then shows the totals of all of them. Without
+            them one of several workers logs a warning that its numbers stay its own; ``False`` says that they should.
         clock: Seconds from an arbitrary start, for durations.
+        registry: A registry of ``prometheus_client``, for example its ``REGISTRY``. ``/metrics`` shows its collectors beside
+            the catalogue, and ``generate_latest(registry)`` shows the catalogue too.
     """
 
     def __init__(
@@ -84,15 +87,17 @@ class Telemetry:
         meter_provider: APIMeterProvider | MeterProviderFactory | None = None,
         created: bool = False,
         select: Callable[[str, str], bool] | None = None,
-        workers: Workers | None = None,
+        workers: Workers | Literal[False] | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        registry: CollectorRegistry | None = None,
     ) -> None:
         self.catalogue = catalogue
         self.diagnostics = Diagnostics()
         self.resource = resource or Resource.create()
         self.domains = Domains(catalogue, self.diagnostics, known=known, limits=limits, strict=strict)
-        self.registry = CollectorRegistry(auto_describe=False)
+        self.registry = CollectorRegistry(auto_describe=False) if registry is None else registry
         self.reader = _prometheus_reader(self.registry, catalogue, self.diagnostics, created, select)
+        self.reader.beside = registry
         self._owned: list[MeterProvider | TracerProvider] = []
         """The providers made here, which ``shutdown`` stops."""
         self.meter_provider = self._meter_provider(meter_provider, [self.reader, *metric_readers], max_series)
@@ -102,13 +107,15 @@ class Telemetry:
         meter = self.meter_provider.get_meter(SCOPE)
         self._instruments = {metric.name: create_instrument(metric, meter, self.runtime) for metric in catalogue}
         observe_self(self._instruments, self.reader)
-        self.workers = workers
+        self.workers = workers or None
+        self._warns_alone = workers is None
         self._lock = Lock()
         self._is_shut_down = False
         register_after_fork(self._after_fork_in_child)
-        if workers is not None:
+        self._warn_alone()
+        if self.workers is not None:
             modes = {metric.name: metric.multiprocess_mode for metric in catalogue}
-            self.reader.share(workers, domains=self.domains, multiprocess_modes=modes)
+            self.reader.share(self.workers, domains=self.domains, multiprocess_modes=modes)
 
     def _meter_provider(
         self, given: APIMeterProvider | MeterProviderFactory | None, readers: list[MetricReader], max_series: int
@@ -139,6 +146,20 @@ class Telemetry:
             domain.reset_after_fork()
         for instrument in self.instruments:
             instrument.reset_after_fork()
+        self._warn_alone()
+
+    def _warn_alone(self) -> None:
+        """Says that this process' numbers are not merged, where it is one of several workers and was given none."""
+        if not self._warns_alone:
+            return
+        from telemetry.prefork.run import is_worker
+
+        if is_worker():
+            self.diagnostics.log_once(
+                "alone",
+                "this process was started as a worker, and /metrics does not merge its numbers with other workers': "
+                "give the telemetry workers=Workers.detect(), or workers=False if that is wanted",
+            )
 
     @classmethod
     def from_environment(cls, catalogue: Catalogue, *, service_name: str = "unknown_service", **options: Any) -> Self:
@@ -156,7 +177,7 @@ class Telemetry:
         """
         return cls(
             catalogue,
-            resource=otlp.resource(service_name, options.get("workers")),
+            resource=otlp.resource(service_name, options.get("workers") or None),
             span_processors=() if host_provider_is_set() else otlp.span_processors(),
             metric_readers=otlp.metric_readers(),
             **options,

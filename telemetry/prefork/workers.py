@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
+from typing import Any, Self
 from uuid import NAMESPACE_OID, uuid5
 
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
@@ -22,7 +23,7 @@ from telemetry.metric.definition import MultiprocessMode
 from telemetry.metric.label_values import Domain
 from telemetry.metricdata.stream import Snapshot
 from telemetry.prefork.merge import Contribution, Merger
-from telemetry.prefork.run import StateDirectoryError, Supervisor, default_directory, open_run
+from telemetry.prefork.run import StateDirectoryError, Supervisor, default_directory, is_worker, open_run
 from telemetry.prefork.shared_labels import SharedLabelValues
 from telemetry.prefork.snapshot import Encoder, StateError, WorkerSnapshot, decode
 from telemetry.prefork.state_directory import FOLDED, StateDirectory
@@ -73,6 +74,22 @@ class Workers:
         self._left = False
         self._own_resource: Resource | None = None
         self._shown_resource: tuple[Resource, Resource] | None = None
+
+    @classmethod
+    def detect(cls, directory: Path | None = None, **options: Any) -> Self | None:
+        """Returns the workers that this process is one of, as uvicorn, gunicorn and ``multiprocessing`` start them.
+
+        Args:
+            directory: See the constructor.
+            **options: Further arguments of the constructor.
+
+        Returns:
+            None where this process is alone. A process that forks workers itself, after this call, makes ``Workers()``.
+
+        Raises:
+            StateDirectoryError: The directory cannot be used.
+        """
+        return cls(directory, **options) if is_worker() else None
 
     def join(
         self,
