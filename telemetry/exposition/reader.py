@@ -204,6 +204,8 @@ class PrometheusReader(PrometheusMetricReader):
         Raises:
             ScrapeRefusedError: The reader is shut down or belongs to no provider, or the scrape took too long.
         """
+        if not self.closed and not is_attached(self):
+            raise ScrapeRefusedError("unattached", _UNATTACHED)
         choice = self._choose(accept)
         style = self._style._replace(openmetrics=choice.format is Format.OPENMETRICS, names=frozenset(names))
         taken: Collection[str] = ()
@@ -281,8 +283,6 @@ class PrometheusReader(PrometheusMetricReader):
         """Calls ``use`` with the snapshot that scrapes show: that of this process, or of all workers."""
         if self.closed:
             raise ScrapeRefusedError("shutdown", "the metric reader has been shut down")
-        if not is_attached(self):
-            raise ScrapeRefusedError("unattached", _UNATTACHED)
         with _held(self._scrape_lock, self._scrape_timeout, "an earlier scrape"):
             if self._workers is not None:
                 return use(self._workers.snapshot())

@@ -24,6 +24,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
 
 from telemetry.pipeline.outage import Outage
+from telemetry.tracing.provider import is_sdk_disabled
 
 if TYPE_CHECKING:
     from telemetry.prefork import Workers
@@ -67,7 +68,7 @@ def _span_processor(name: str, environ: Mapping[str, str]) -> SpanProcessor:
     if name == "console":
         return BatchSpanProcessor(ConsoleSpanExporter())
     if name != "otlp":
-        return BatchSpanProcessor(_installed("TRACES", name)())
+        return BatchSpanProcessor(_installed("TRACES", name))
     endpoint, protocol = _destination("TRACES", environ)
     exporter = _exporter("trace_exporter", "OTLPSpanExporter", protocol, Outage("traces", endpoint))
     processor: SpanProcessor = _without_waiting(BatchSpanProcessor, exporter)
@@ -86,7 +87,7 @@ def _metric_reader(name: str, environ: Mapping[str, str]) -> MetricReader:
     if name == "console":
         return PeriodicExportingMetricReader(ConsoleMetricExporter())
     if name != "otlp":
-        made = _installed("METRICS", name)()
+        made = _installed("METRICS", name)
         return made if isinstance(made, MetricReader) else PeriodicExportingMetricReader(made)
     endpoint, protocol = _destination("METRICS", environ)
     outage = Outage("metrics", endpoint, longest_pause=0)  # the reader has an interval of its own
@@ -97,6 +98,8 @@ def _metric_reader(name: str, environ: Mapping[str, str]) -> MetricReader:
 
 def _exporters(signal: str, environ: Mapping[str, str]) -> list[str]:
     """Returns the names of the signal's exporters, each once."""
+    if is_sdk_disabled(environ):
+        return []
     variable = f"OTEL_{signal}_EXPORTER"
     value = environ.get(variable, "").strip()
     if not value:
@@ -108,6 +111,8 @@ def _exporters(signal: str, environ: Mapping[str, str]) -> list[str]:
     ]
     installed = set(entry_points(group=_GROUPS[signal]).names) - served - {"none"}
     allowed = sorted({"otlp", "console"} | installed)
+    if "logging" not in installed:  # the specification's older name of console
+        names = list(dict.fromkeys("console" if name == "logging" else name for name in names))
     for name in names:
         if name not in allowed:
             raise ExportSettingsError(f"{variable} is {value!r}: a list of {', '.join(allowed)} is allowed, or none.")
@@ -115,9 +120,13 @@ def _exporters(signal: str, environ: Mapping[str, str]) -> list[str]:
 
 
 def _installed(signal: str, name: str) -> Any:
-    """Returns the class that an installed package registers for the SDK under this name."""
+    """Returns an exporter, or a reader, of the class that an installed package registers for the SDK under this name."""
     (found, *_) = entry_points(group=_GROUPS[signal], name=name)
-    return found.load()
+    try:
+        return found.load()()
+    except Exception as error:  # of the package's modules, or of its own settings, which may be secret
+        failed = f"OTEL_{signal}_EXPORTER names {name!r}, whose exporter cannot be made: {type(error).__name__}."
+        raise ExportSettingsError(failed) from error
 
 
 def _destination(signal: str, environ: Mapping[str, str]) -> tuple[str, str]:

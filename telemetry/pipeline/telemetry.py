@@ -20,9 +20,11 @@ from prometheus_client import CollectorRegistry
 
 from telemetry._base.diagnostics import Diagnostics
 from telemetry._base.fork import register_after_fork
+from telemetry._sdk.limits import least_cardinality_limit
 from telemetry.exposition import PrometheusReader
 from telemetry.instruments.factory import create_instrument
 from telemetry.instruments.instrument import Instrument, Runtime
+from telemetry.instruments.observable import Info, Observed
 from telemetry.instruments.views import MAX_SERIES, views
 from telemetry.metric.definition import Catalogue, Kind, Metric
 from telemetry.metric.label_values import Domains
@@ -69,6 +71,11 @@ class Telemetry:
         clock: Seconds from an arbitrary start, for durations.
         registry: A registry of ``prometheus_client``, for example its ``REGISTRY``. ``/metrics`` shows its collectors beside
             the catalogue, and ``generate_latest(registry)`` shows the catalogue too.
+
+    Raises:
+        CatalogueError: A metric could have more than ``max_series`` series.
+        ValueError: ``span_processors`` stand beside a ``tracer_provider``, or ``metric_readers`` beside a ``meter_provider``
+            that is built already: nothing would reach them.
     """
 
     def __init__(
@@ -100,12 +107,15 @@ class Telemetry:
         self.reader.beside = registry
         self._owned: list[MeterProvider | TracerProvider] = []
         """The providers made here, which ``shutdown`` stops."""
+        _check_unused(meter_provider, metric_readers, tracer_provider, span_processors)
         self.meter_provider = self._meter_provider(meter_provider, [self.reader, *metric_readers], max_series)
         self.tracer_provider = tracer_provider or self._tracer_provider(span_processors, sampler)
         self.tracer = self.tracer_provider.get_tracer(SCOPE)
         self.runtime = Runtime(self.domains, self.diagnostics, self.tracer, clock)
         meter = self.meter_provider.get_meter(SCOPE)
         self._instruments = {metric.name: create_instrument(metric, meter, self.runtime) for metric in catalogue}
+        if self.meter_provider is meter_provider:
+            self._warn_of_low_limits()
         observe_self(self._instruments, self.reader)
         self.workers = workers or None
         self._warns_alone = workers is None
@@ -120,12 +130,31 @@ class Telemetry:
     def _meter_provider(
         self, given: APIMeterProvider | MeterProviderFactory | None, readers: list[MetricReader], max_series: int
     ) -> APIMeterProvider:
+        ours = views(self.catalogue, self.domains, max_series=max_series)  # raises where the labels allow too many series
         if isinstance(given, APIMeterProvider):
             return given
-        ours = views(self.catalogue, self.domains, max_series=max_series)
         if given is not None:
-            return given(readers, ours)
+            made = given(readers, ours)
+            if not isinstance(made, APIMeterProvider):
+                raise TypeError(
+                    f"meter_provider(readers, views) must return a MeterProvider, it returned {type(made).__name__}"
+                )
+            return made
         return self._own(MeterProvider(readers, self.resource, shutdown_on_exit=False, views=ours))
+
+    def _warn_of_low_limits(self) -> None:
+        """Logs, in one line, the metrics of which a provider that was built without our Views keeps too few series apart."""
+        low = []
+        for each in self.instruments:
+            metric, allowed = each.metric, self.domains.series_limit(each.metric)
+            if metric.cardinality_limit or isinstance(each, Info | Observed):
+                continue
+            kept = least_cardinality_limit(each.source.instrument)
+            if kept is not None and kept < allowed:
+                low.append(f"{metric.prometheus_name} ({kept} of {allowed})")
+        if low:
+            message = "the meter provider keeps fewer series apart than the labels allow, build it with views(catalogue): %s"
+            self.diagnostics.log_once("low limits", message, ", ".join(low))
 
     def _tracer_provider(self, processors: Sequence[SpanProcessor], sampler: Sampler | None) -> APITracerProvider:
         if not processors:
@@ -165,7 +194,9 @@ class Telemetry:
     def from_environment(cls, catalogue: Catalogue, *, service_name: str = "unknown_service", **options: Any) -> Self:
         """Returns a telemetry as the standard ``OTEL_*`` variables describe it: resource, sampler, export.
 
-        Where the host has set the global tracer provider, that one opens and exports the spans.
+        What the host exports is not exported a second time: where it has set the global tracer provider or gives a
+        ``tracer_provider``, no span exporter is made, and where it gives a ``meter_provider`` that is built, no reader that
+        pushes.
 
         Args:
             catalogue: The metrics.
@@ -175,11 +206,13 @@ class Telemetry:
         Raises:
             ExportSettingsError: A variable has a value that is not allowed.
         """
+        spans_are_exported = options.get("tracer_provider") is not None or host_provider_is_set()
+        metrics_are_exported = isinstance(options.get("meter_provider"), APIMeterProvider)
         return cls(
             catalogue,
             resource=otlp.resource(service_name, options.get("workers") or None),
-            span_processors=() if host_provider_is_set() else otlp.span_processors(),
-            metric_readers=otlp.metric_readers(),
+            span_processors=() if spans_are_exported else otlp.span_processors(),
+            metric_readers=() if metrics_are_exported else otlp.metric_readers(),
             **options,
         )
 
@@ -238,6 +271,19 @@ class Telemetry:
                     provider.shutdown()
             except Exception as error:
                 self.diagnostics.log_once(("shutdown", type(error)), "telemetry: shutdown failed: %r", error)
+
+
+def _check_unused(
+    meter_provider: APIMeterProvider | MeterProviderFactory | None,
+    metric_readers: Sequence[MetricReader],
+    tracer_provider: APITracerProvider | None,
+    span_processors: Sequence[SpanProcessor],
+) -> None:
+    """Raises ``ValueError`` where readers or processors are given that nothing would reach."""
+    if metric_readers and isinstance(meter_provider, APIMeterProvider):
+        raise ValueError("metric_readers beside a meter_provider get nothing: give them to the MeterProvider")
+    if span_processors and tracer_provider is not None:
+        raise ValueError("span_processors beside a tracer_provider get nothing: add them to the TracerProvider")
 
 
 def _prometheus_reader(

@@ -6,17 +6,19 @@ in it. So the global provider opens the spans, and where none is set the parent'
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
+from opentelemetry.sdk import trace as sdk
+from opentelemetry.sdk.environment_variables import OTEL_SDK_DISABLED
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, Tracer, TracerProvider
+from opentelemetry.trace import NonRecordingSpan, NoOpTracer, Span, SpanContext, Tracer, TracerProvider
 from opentelemetry.util.types import Attributes
 
-__all__ = ["GlobalTracerProvider", "host_provider_is_set", "offer_globally"]
+__all__ = ["GlobalTracerProvider", "host_provider_is_set", "is_sdk_disabled", "offer_globally"]
 
 _offered: TracerProvider | None = None
 
@@ -34,8 +36,11 @@ class GlobalTracerProvider(TracerProvider):
         schema_url: str | None = None,
         attributes: Attributes = None,
     ) -> Tracer:
-        """See ``opentelemetry.trace.TracerProvider.get_tracer``."""
-        return _GlobalTracer((instrumenting_module_name, instrumenting_library_version, schema_url, attributes))
+        """See ``opentelemetry.trace.TracerProvider.get_tracer``. A no-op tracer where ``OTEL_SDK_DISABLED`` is true."""
+        if is_sdk_disabled():
+            return NoOpTracer()
+        tracer = _GlobalTracer((instrumenting_module_name, instrumenting_library_version, schema_url, attributes))
+        return tracer.find() or tracer
 
 
 class _GlobalTracer(Tracer):
@@ -45,48 +50,46 @@ class _GlobalTracer(Tracer):
         self._scope = scope
         self._tracer: Tracer | None = None
 
-    def _find(self) -> Tracer:
-        provider = trace.get_tracer_provider()
-        if isinstance(provider, (trace.ProxyTracerProvider, GlobalTracerProvider)):
-            return _PASS_ON
-        self._tracer = provider.get_tracer(*self._scope)
+    def find(self) -> Tracer | None:
+        """Returns the global provider's tracer; None while no provider is set."""
+        provider = _global_provider()
+        if provider is not None:
+            self._tracer = provider.get_tracer(*self._scope)
         return self._tracer
 
-    def start_span(self, *args: Any, **kwargs: Any) -> Span:
-        return (self._tracer or self._find()).start_span(*args, **kwargs)
-
-    @contextmanager
-    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Iterator[Span]:  # type: ignore[override]  # the API's private type
-        with (self._tracer or self._find()).start_as_current_span(*args, **kwargs) as span:
-            yield span
-
-
-class _PassOnTracer(Tracer):
-    """Returns the parent's context as the span; fresh ids, not sampled, where there is no parent."""
-
-    _ids = RandomIdGenerator()
-
     def start_span(self, name: str, context: Context | None = None, *args: Any, **kwargs: Any) -> Span:
-        parent = trace.get_current_span(context).get_span_context()
-        if parent.is_valid:
-            return NonRecordingSpan(parent)
-        return NonRecordingSpan(SpanContext(self._ids.generate_trace_id(), self._ids.generate_span_id(), is_remote=False))
+        tracer = self._tracer or self.find()
+        return _pass_on(context) if tracer is None else tracer.start_span(name, context, *args, **kwargs)
 
-    @contextmanager
-    def start_as_current_span(  # type: ignore[override]  # the API's private type
-        self, name: str, context: Context | None = None, *args: Any, **kwargs: Any
-    ) -> Iterator[Span]:
-        with trace.use_span(self.start_span(name, context)) as span:
-            yield span
+    # The SDK's calls ``start_span`` and makes the span current. Unlike a ``contextmanager`` it decorates coroutines too.
+    start_as_current_span: Any = sdk.Tracer.start_as_current_span
 
 
-_PASS_ON = _PassOnTracer()
+_ids = RandomIdGenerator()
+
+
+def _pass_on(context: Context | None) -> Span:
+    """Returns the parent's context as the span; fresh ids, not sampled, where there is no parent."""
+    parent = trace.get_current_span(context).get_span_context()
+    if not parent.is_valid:
+        parent = SpanContext(_ids.generate_trace_id(), _ids.generate_span_id(), is_remote=False)
+    return NonRecordingSpan(parent)
+
+
+def _global_provider() -> TracerProvider | None:
+    """Returns the global provider; None where none is set, or one that would ask for the global one again."""
+    provider = trace.get_tracer_provider()
+    return None if isinstance(provider, trace.ProxyTracerProvider | GlobalTracerProvider) else provider
+
+
+def is_sdk_disabled(environ: Mapping[str, str] = os.environ) -> bool:
+    """Returns whether ``OTEL_SDK_DISABLED`` makes the SDK's providers no-ops."""
+    return environ.get(OTEL_SDK_DISABLED, "").strip().lower() == "true"
 
 
 def host_provider_is_set() -> bool:
     """Returns whether the host has set the global tracer provider, and not ``offer_globally``."""
-    provider = trace.get_tracer_provider()
-    return provider is not _offered and not isinstance(provider, trace.ProxyTracerProvider)
+    return _global_provider() not in (None, _offered)
 
 
 def offer_globally(provider: TracerProvider) -> None:

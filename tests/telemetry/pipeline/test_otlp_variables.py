@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExportResult
 
+from telemetry.pipeline import otlp
 from telemetry.pipeline.otlp import ExportSettingsError, metric_readers, resource, span_processors
 from telemetry.pipeline.outage import Outage
 
@@ -46,6 +48,28 @@ def test_exporter_that_a_package_registers_is_used() -> None:
     assert [type(p.span_exporter).__module__.split(".")[1] for p in (first, second)] == ["exporter", "sdk"]  # type: ignore[attr-defined]
     first.shutdown()
     second.shutdown()
+
+
+def test_older_name_of_console_prints() -> None:
+    """``logging`` is the specification's older name of ``console``."""
+    (processor,) = span_processors({"OTEL_TRACES_EXPORTER": "logging,console"})
+    assert type(processor.span_exporter) is ConsoleSpanExporter  # type: ignore[attr-defined]
+    processor.shutdown()
+
+
+def test_disabled_sdk_exports_nothing() -> None:
+    """With OTEL_SDK_DISABLED no exporter is made, whatever the other variables say."""
+    variables = {"OTEL_SDK_DISABLED": "TRUE", "OTEL_TRACES_EXPORTER": "otlp", "OTEL_METRICS_EXPORTER": "otlp"}
+    assert (span_processors(variables), metric_readers(variables)) == ((), ())
+
+
+def test_exporter_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed exporter that fails gives one sentence, without the failure's text, which may hold a secret."""
+    failing = EntryPoint("broken", "tests.nowhere:Exporter", "opentelemetry_traces_exporter")
+    monkeypatch.setattr(otlp, "entry_points", lambda **_: EntryPoints([failing]))
+    with pytest.raises(ExportSettingsError) as error:
+        span_processors({"OTEL_TRACES_EXPORTER": "broken"})
+    assert str(error.value) == ("OTEL_TRACES_EXPORTER names 'broken', whose exporter cannot be made: ModuleNotFoundError.")
 
 
 @pytest.mark.parametrize(

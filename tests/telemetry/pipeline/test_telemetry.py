@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import threading
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricReader
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanProcessor
-from prometheus_client import CollectorRegistry
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from telemetry import Catalogue, PrometheusReader, Telemetry
+from telemetry import Catalogue, CatalogueError, PrometheusReader, Telemetry
 from telemetry.exposition import ScrapeRefusedError
 from telemetry.instruments.views import views
 from telemetry.metric import counter, histogram, open_label
@@ -101,6 +102,59 @@ def test_views_leave_the_limits_to_the_telemetry(ours: list[View]) -> None:
     samples = samples_of(reader.expose().body.decode())
     assert [name for name, _ in samples].count("shop_orders_total") == 10
     assert samples["shop_wait_seconds_bucket", (("le", "5.0"),)] == 1.0
+
+
+def test_provider_that_keeps_too_few_series_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A provider built without our Views is named in one line where the SDK's limit is below what the labels allow."""
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    Telemetry(SHOP, meter_provider=provider, limits={"shop": 5_000})
+    assert [record.getMessage() for record in caplog.records] == [
+        "the meter provider keeps fewer series apart than the labels allow, build it with views(catalogue): "
+        "shop_orders_total (2000 of 5002)"
+    ]
+    caplog.clear()
+    provider = MeterProvider([InMemoryMetricReader()], views=views(SHOP), shutdown_on_exit=False)
+    Telemetry(SHOP, meter_provider=provider, limits={"shop": 5_000})
+    assert caplog.records == []
+
+
+def test_provider_that_is_built_does_not_lift_the_limit_of_series() -> None:
+    """Labels that allow more than ``max_series`` are refused, also beside a provider of the host."""
+    with pytest.raises(CatalogueError, match="shop_orders_total could have 102 series"):
+        Telemetry(SHOP, meter_provider=MeterProvider(shutdown_on_exit=False), limits={"shop": 100}, max_series=100)
+
+
+def test_function_that_builds_no_provider_is_told() -> None:
+    """A function that forgets to return the provider gets one sentence."""
+    with pytest.raises(
+        TypeError, match=r"^meter_provider\(readers, views\) must return a MeterProvider, it returned NoneType$"
+    ):
+        Telemetry(SHOP, meter_provider=lambda readers, ours: None)  # type: ignore[arg-type, return-value]
+
+
+def test_readers_and_processors_that_nothing_reaches_are_refused() -> None:
+    """Readers beside a built meter provider, and processors beside a tracer provider, raise: they would get nothing."""
+    with pytest.raises(ValueError, match="metric_readers beside a meter_provider get nothing"):
+        Telemetry(SHOP, meter_provider=MeterProvider(shutdown_on_exit=False), metric_readers=[InMemoryMetricReader()])
+    with pytest.raises(ValueError, match="span_processors beside a tracer_provider get nothing"):
+        Telemetry(SHOP, tracer_provider=TracerProvider(shutdown_on_exit=False), span_processors=[SpanProcessor()])
+
+
+def test_environment_makes_no_reader_that_nothing_reaches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a built meter provider ``from_environment`` starts no reader that pushes."""
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "console")
+    before = threading.enumerate()
+    Telemetry.from_environment(SHOP, meter_provider=MeterProvider(shutdown_on_exit=False))
+    assert threading.enumerate() == before
+
+
+def test_unattached_reader_leaves_the_registry_readable() -> None:
+    """A registry with other collectors stays readable while our reader belongs to no provider."""
+    registry = CollectorRegistry()
+    Gauge("theirs", "A gauge of the host", registry=registry).set(3)
+    PrometheusReader(registry=registry)
+    assert b"theirs 3.0" in generate_latest(registry)
 
 
 def test_host_without_our_reader_is_told() -> None:

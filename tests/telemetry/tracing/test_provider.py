@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from opentelemetry import trace
 from opentelemetry.propagate import inject
+from opentelemetry.sdk.trace import Tracer as SDKTracer
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -116,6 +121,132 @@ def test_tracer_makes_spans_current_as_the_api_says(host: TracerProvider, export
     trace.set_tracer_provider(host)
     assert work() is True
     assert [span.name for span in exporter.get_finished_spans()] == ["work"]
+
+
+async def test_tracer_decorates_coroutines(host: TracerProvider, exporter: InMemorySpanExporter) -> None:
+    """A decorated coroutine runs inside its span, which ends with it."""
+    tracer = Telemetry(SHOP).tracer_provider.get_tracer("ours")
+    trace.set_tracer_provider(host)
+
+    @tracer.start_as_current_span("work")
+    async def work() -> int:
+        await asyncio.sleep(0)
+        return trace.get_current_span().get_span_context().span_id
+
+    inside = await work()
+    (span,) = exporter.get_finished_spans()
+    assert span.get_span_context().span_id == inside
+
+
+def test_tracer_of_a_provider_that_is_set_is_that_providers(host: TracerProvider) -> None:
+    """A tracer made after the global provider is its own: opening a span costs no call more."""
+    trace.set_tracer_provider(host)
+    assert type(Telemetry(SHOP).tracer) is SDKTracer
+
+
+@pytest.mark.parametrize("remote", [False, True])
+@pytest.mark.parametrize("flags", [0, 1])
+@pytest.mark.parametrize("later", [False, True])
+def test_global_provider_keeps_the_parents_decision(host: TracerProvider, remote: bool, flags: int, later: bool) -> None:
+    """Under a parent the span has its trace and its sampling decision, where the provider's sampler asks the parent."""
+    telemetry = None if later else Telemetry(SHOP)
+    trace.set_tracer_provider(host)
+    telemetry = telemetry or Telemetry(SHOP)
+    parent = NonRecordingSpan(SpanContext(0xABC, 0xDEF, is_remote=remote, trace_flags=TraceFlags(flags)))
+    with trace.use_span(parent):
+        trace_id, span_id, sent = sent_inside(telemetry)
+    assert (trace_id, int(sent, 16) & 1) == (f"{0xABC:032x}", flags)
+    assert span_id != f"{0xDEF:016x}"
+
+
+@pytest.mark.usefixtures("exporter")
+def test_disabled_sdk_opens_no_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With OTEL_SDK_DISABLED a call without a parent sends no ``traceparent``: the next service decides for itself."""
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "otlp")
+    before = threading.enumerate()
+    telemetry = Telemetry.from_environment(SHOP)
+    carrier: dict[str, str] = {}
+    with RequestTimer(telemetry[WAIT]):
+        inject(carrier)
+    assert carrier == {}
+    assert threading.enumerate() == before
+    telemetry.shutdown()
+
+
+def test_second_global_provider_is_not_used(
+    host: TracerProvider, exporter: InMemorySpanExporter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """OpenTelemetry refuses a second global provider; spans go on to the first."""
+    telemetry = Telemetry(SHOP)
+    trace.set_tracer_provider(host)
+    trace.set_tracer_provider(TracerProvider(shutdown_on_exit=False))
+    assert "Overriding of current TracerProvider is not allowed" in caplog.text
+    sent_inside(telemetry)
+    assert [span.name for span in exporter.get_finished_spans()] == ["shop.wait"]
+
+
+def test_provider_set_while_threads_open_spans(host: TracerProvider, exporter: InMemorySpanExporter) -> None:
+    """Each span opened after the provider was set reaches it, from every thread; none opened before fails."""
+    telemetry, spans_each = Telemetry(SHOP), 20
+    running, is_set = threading.Barrier(5), threading.Event()
+
+    def work() -> None:
+        sent_inside(telemetry)
+        running.wait()
+        assert is_set.wait(10)
+        for _ in range(spans_each):
+            sent_inside(telemetry)
+
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(work) for _ in range(4)]
+        running.wait()
+        trace.set_tracer_provider(host)
+        is_set.set()
+        for each in done:
+            each.result(10)
+    assert len(exporter.get_finished_spans()) == 4 * spans_each
+
+
+@pytest.mark.usefixtures("exporter")
+def test_forked_children_have_ids_of_their_own() -> None:
+    """Two children of one process, which open spans without parent, do not make the same ids."""
+    telemetry = Telemetry(SHOP)
+    sent_inside(telemetry)
+
+    def child() -> str:
+        read_end, write_end = os.pipe()
+        if os.fork() == 0:
+            os.write(write_end, sent_inside(telemetry)[0].encode())
+            os._exit(0)
+        os.close(write_end)
+        with os.fdopen(read_end) as answer:
+            found = answer.read()
+        os.wait()
+        return found
+
+    first, second = child(), child()
+    assert len(first) == len(second) == 32
+    assert first != second
+
+
+def test_given_provider_gets_no_exporter_of_ours(host: TracerProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a ``tracer_provider`` of the host, ``from_environment`` starts no exporter."""
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
+    before = threading.enumerate()
+    telemetry = Telemetry.from_environment(SHOP, tracer_provider=host)
+    assert telemetry.tracer_provider is host
+    assert threading.enumerate() == before
+
+
+def test_delegating_provider_is_no_host(monkeypatch: pytest.MonkeyPatch, exporter: InMemorySpanExporter) -> None:
+    """Where a telemetry's delegating provider was set globally, ``from_environment`` exports by itself."""
+    trace.set_tracer_provider(Telemetry(SHOP).tracer_provider)
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
+    telemetry = Telemetry.from_environment(SHOP)
+    assert telemetry.tracer_provider in telemetry._owned
+    telemetry.shutdown()
 
 
 def test_environment_leaves_the_export_to_the_host(host: TracerProvider, monkeypatch: pytest.MonkeyPatch) -> None:
