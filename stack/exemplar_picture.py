@@ -179,7 +179,7 @@ def _waterfall(spans: Sequence[Span]) -> list[str]:
     start, total = spans[0].start, max(span.start + span.seconds for span in spans) - spans[0].start
     bars = _TRACE + 290
     scale = (_WIDTH - 80 - bars) / total
-    depth = {None: -1}
+    depth: dict[str | None, int] = {None: -1}
     parts = []
     for number, span in enumerate(spans):
         level = depth[span.span_id] = depth.get(span.parent_id, -1) + 1
