@@ -70,8 +70,8 @@ def test_the_recording_lines_leave_the_values_they_say(names: dict[str, Any]) ->
         'stock{shop="north"} 7',
         'checkout_duration_seconds_count{shop="north"} 3',
         'build_info{version="1.2"} 1',
-        'shop_state_ratio{state="open"} 1',
-        'shop_state_ratio{state="closed"} 0',
+        'shop_state{state="open"} 1',
+        'shop_state{state="closed"} 0',
     }
 
 
