@@ -19,7 +19,7 @@ CHECKOUT = histogram("checkout.duration", "s", "Time a checkout takes", SHOP, bo
 
 telemetry = Telemetry.from_environment(Catalogue([ORDERS, CHECKOUT]), service_name="shop")
 app = FastAPI()
-app.mount("/metrics", metrics_app(telemetry.reader))
+metrics_app(telemetry.reader).add_to(app)
 
 
 @app.post("/shops/{shop}/orders")

@@ -4,8 +4,6 @@
 """
 
 import os
-import tempfile
-from pathlib import Path
 
 from fastapi import FastAPI
 
@@ -16,11 +14,10 @@ from telemetry.prefork import Workers
 
 SHOP = open_label("shop", "which shop", limit=20)
 ORDERS = counter("orders", "{order}", "Orders taken", SHOP)
-STATE = Path(os.environ.get("STATE_DIRECTORY", f"{tempfile.gettempdir()}/shop-metrics-{os.getuid()}"))
 
-telemetry = Telemetry.from_environment(Catalogue([ORDERS]), service_name="shop", workers=Workers(STATE))
+telemetry = Telemetry.from_environment(Catalogue([ORDERS]), service_name="shop", workers=Workers.detect())
 app = FastAPI()
-app.mount("/metrics", metrics_app(telemetry.reader))
+metrics_app(telemetry.reader).add_to(app)
 
 
 @app.post("/shops/{shop}/orders")

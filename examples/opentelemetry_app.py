@@ -36,7 +36,7 @@ metrics.set_meter_provider(telemetry.meter_provider)
 
 visits = metrics.get_meter("shop").create_counter("visits", "{visit}", "Visits, counted through OpenTelemetry's API")
 app = FastAPI()
-app.mount("/metrics", metrics_app(telemetry.reader))
+metrics_app(telemetry.reader).add_to(app)
 
 
 @app.post("/shops/{shop}/orders")

@@ -15,7 +15,7 @@ WORKER = ("--worker-class", "uvicorn_worker.UvicornWorker", "gunicorn_app:app")
 
 def test_any_worker_shows_the_totals_of_all(tmp_path: Path) -> None:
     """Once both workers have taken orders, each of ten scrapes shows all of them."""
-    with served(*COMMAND, *WORKER, folder=tmp_path, STATE_DIRECTORY=str(tmp_path / "state")) as example:
+    with served(*COMMAND, *WORKER, folder=tmp_path, XDG_RUNTIME_DIR=str(tmp_path)) as example:
         workers: list[int] = []
 
         def both() -> bool:

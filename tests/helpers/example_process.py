@@ -35,7 +35,7 @@ class Example(Server):
             "example",
             [sys.executable, *(word.format(port=port) for word in command)],
             folder=folder,
-            ready=lambda: _answers(self.url),
+            ready=lambda: _answers(f"{self.url}/metrics"),
             environment={**clean_environment(), "PORT": str(port), **environment},
         )
 
