@@ -20,12 +20,13 @@ for line in sys.stdin:
 """
 
 
-def test_each_invocation_has_pushed_its_totals_and_its_span_when_it_returns() -> None:
-    """After the first invocation with 1 order 1 has arrived, after the second with 2 orders 3; each with one span."""
-    with receiving() as receiver, _platform(receiver) as process:
+@pytest.mark.parametrize(("temporality", "second"), [("cumulative", 3), ("delta", 2)])
+def test_each_invocation_has_pushed_its_totals_and_its_span_when_it_returns(temporality: str, second: int) -> None:
+    """After an invocation with 1 order 1 has arrived, after one with 2 orders the total or what was added; each with one span."""
+    with receiving() as receiver, _platform(receiver, temporality) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        for orders, total in ((1, 1), (2, 3)):
+        for orders, total in ((1, 1), (2, second)):
             process.stdin.write(f"{orders}\n")
             process.stdin.flush()
             assert process.stdout.readline() == "200\n"
@@ -37,8 +38,9 @@ def test_each_invocation_has_pushed_its_totals_and_its_span_when_it_returns() ->
         assert process.wait(20) == 0
 
 
-def _platform(receiver: Receiver) -> subprocess.Popen[str]:
-    environment = {**os.environ, **clean_environment(), "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
+def _platform(receiver: Receiver, temporality: str) -> subprocess.Popen[str]:
+    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": temporality}
+    environment = {**os.environ, **clean_environment(), **settings}
     pipe = subprocess.PIPE
     return subprocess.Popen([sys.executable, "-c", PLATFORM], env=environment, stdin=pipe, stdout=pipe, text=True)
 
