@@ -22,7 +22,7 @@ for line in sys.stdin:
 
 @pytest.mark.parametrize(("temporality", "second"), [("cumulative", 3), ("delta", 2)])
 def test_each_invocation_has_pushed_its_totals_and_its_span_when_it_returns(temporality: str, second: int) -> None:
-    """After an invocation with 1 order 1 has arrived, after one with 2 orders the total or what was added; each with one span."""
+    """After an invocation with 1 order 1 has arrived, after one with 2 the total or what was added; each with one span."""
     with receiving() as receiver, _platform(receiver, temporality) as process:
         assert process.stdin is not None
         assert process.stdout is not None
