@@ -8,8 +8,8 @@ SECONDS ?= 600
 PACKAGES := redis-server victoria-metrics prometheus-alertmanager wrk
 # Rooms of the library in the API reference.
 ROOMS := metric instruments tracing exposition prefork pipeline agentos
-# pdoc cannot read the annotations of its named tuples.
-NOT_IN_REFERENCE := '!telemetry.agentos.genai'
+# Not for callers; pdoc cannot resolve some of their annotations.
+NOT_IN_REFERENCE := '!telemetry.agentos.genai' '!telemetry.tracing.provider'
 
 .PHONY: help venv lock check dashboards packages binaries test test-fast demo stack bench bench-outage bench-redis malformed soak wheel environments test-matrix docs clean
 

@@ -6,7 +6,7 @@ in it. So the global provider opens the spans, and where none is set the parent'
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, Tracer, TracerProvider
+from opentelemetry.util.types import Attributes
 
 __all__ = ["GlobalTracerProvider", "host_provider_is_set", "offer_globally"]
 
@@ -31,7 +32,7 @@ class GlobalTracerProvider(TracerProvider):
         instrumenting_module_name: str,
         instrumenting_library_version: str | None = None,
         schema_url: str | None = None,
-        attributes: Mapping[str, Any] | None = None,
+        attributes: Attributes = None,
     ) -> Tracer:
         """See ``opentelemetry.trace.TracerProvider.get_tracer``."""
         return _GlobalTracer((instrumenting_module_name, instrumenting_library_version, schema_url, attributes))
@@ -40,7 +41,7 @@ class GlobalTracerProvider(TracerProvider):
 class _GlobalTracer(Tracer):
     """Asks for the global provider until one is set, and keeps its tracer from then on."""
 
-    def __init__(self, scope: tuple[str, str | None, str | None, Mapping[str, Any] | None]) -> None:
+    def __init__(self, scope: tuple[str, str | None, str | None, Attributes]) -> None:
         self._scope = scope
         self._tracer: Tracer | None = None
 
