@@ -23,6 +23,9 @@ class Span:
         self.span_id: str = found["spanID"]
         self.parent_id: str | None = next((r["spanID"] for r in found["references"] if r["refType"] == "CHILD_OF"), None)
         self.service = services[found["processID"]]
+        self.start: float = found["startTime"] / 1e6
+        """Seconds since the epoch."""
+        self.seconds: float = found["duration"] / 1e6
         self.tags: dict[str, Any] = {tag["key"]: tag["value"] for tag in found["tags"]}
         self.events = [{field["key"]: field["value"] for field in log["fields"]} for log in found["logs"]]
 
