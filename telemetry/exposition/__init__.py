@@ -4,7 +4,7 @@ A scrape goes ``metrics_app`` -> ``PrometheusReader.expose`` -> snapshot -> fami
 """
 
 from telemetry.exposition.access import AccessMiddleware, Token, TokenError, TokenFile, Tokens
-from telemetry.exposition.asgi import metrics_app
+from telemetry.exposition.asgi import MetricsApp, metrics_app
 from telemetry.exposition.reader import Exposition, PrometheusReader
 from telemetry.exposition.source import ScrapeRefusedError
 from telemetry.metric.naming import Translation
@@ -14,6 +14,7 @@ __all__ = [
     "AccessMiddleware",
     "DeltaError",
     "Exposition",
+    "MetricsApp",
     "PrometheusReader",
     "ScrapeRefusedError",
     "Token",
