@@ -242,12 +242,10 @@ def test_close(reader: PrometheusReader) -> None:
 def test_https(reader: PrometheusReader, tmp_path: Path) -> None:
     """With a certificate the server speaks TLS, and a client that makes no handshake does not keep another one waiting."""
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-        + ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)],
-        check=True,
-        capture_output=True,
-    )
+    subject = "-subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    curve = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1"
+    command = f"openssl req -x509 -nodes -days 2 {curve} {subject} -keyout {key} -out {certificate}"
+    subprocess.run(command.split(), check=True, capture_output=True)
     trust = ssl.create_default_context(cafile=str(certificate))
     with (
         start_http_server(reader, 0, certfile=certificate, keyfile=key) as server,
