@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,13 +18,15 @@ from starlette.types import Receive, Scope, Send
 import agents.own_package  # noqa: F401  # first: the imports below fail where the package is another's
 from agents import __version__
 from agents.api.problem import add_problem_handlers
-from agents.api.routes.health import health_router
+from agents.api.routes.health import agent_states, health_router
+from agents.api.routes.home import home_route
 from agents.api.routes.metrics import metrics_route
 from agents.api.routes.runs import runs_router
 from agents.gateway.dashboard_gateway import DashboardGateway
 from agents.middleware.aborted_response import AbortedResponse
 from agents.middleware.header_limit import HeaderLimit
 from agents.middleware.rate_limit import Limiter, RateLimit
+from agents.middleware.root_path import RootPath
 from agents.observability.logs import log_to_stderr
 from agents.observability.selection import CatalogueSelection, limits_error
 from agents.runtime.builtin_agents import Herald, Navi
@@ -47,7 +50,8 @@ __all__ = ["app", "create_app"]
 
 _TASK_TYPES = {skill.task_type for agent in (Navi, Herald) for skill in agent.skills.values()}
 _SECRET_HEADERS = ("authorization", "cookie", "token", "secret", "password", "api-?key")
-_UNTRACED = r"^[a-z]+://[^/]+/(metrics|health/(live|ready))$"
+# The root path of a proxy may come first.
+_UNTRACED = r"^[a-z]+://[^/]+(/[^/]+)*/(metrics|health/(live|ready))$"
 
 
 def create_app(settings: Settings | None = None, telemetry: AgentOSTelemetry | None = None) -> FastAPI:
@@ -86,6 +90,7 @@ def create_app(settings: Settings | None = None, telemetry: AgentOSTelemetry | N
     app.include_router(health_router(parts.gateway))
     if not settings.metrics_listen:
         app.router.routes.append(parts.metrics)
+    app.router.routes.append(parts.home)
     allow = settings.rate_limit_on_error == "allow"
     app.add_middleware(RateLimit, limiter=parts.limiter, recorder=telemetry.recorder, allow_on_error=allow)
     _trace(app, telemetry, settings)
@@ -139,6 +144,9 @@ class _Parts:
         self.cache = AnswerCache(settings, recorder, guard)
         self.router = Router(providers, settings.routes, recorder, settings.trace_content, settings)
         self.gateway = DashboardGateway(recorder, settings.agent_timeout, settings.agent_response_limit, self._tracer_provider)
+        facts = {"service": _service_name(telemetry), "environment": settings.environment}
+        agents = partial(agent_states, self.gateway)
+        self.home = home_route(facts, agents, self.router.states, bool(settings.metrics_listen))
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -165,14 +173,17 @@ def _provider(settings: ProviderSettings) -> Provider:
 
 def _start_at_zero(telemetry: AgentOSTelemetry, settings: Settings, router: Router) -> None:
     """Records ``agentos_info`` and starts the series of all providers and task types of the settings at 0."""
-    name = telemetry.resource.attributes.get("service.name", "agentos")
-    facts = {"version": __version__, "service_name": str(name), "environment": settings.environment}
+    facts = {"version": __version__, "service_name": _service_name(telemetry), "environment": settings.environment}
     telemetry[AGENTOS_INFO].info(facts)
     task_types: dict[str, list[str]] = {}
     for task_type in sorted(_TASK_TYPES | set(settings.routes)):
         for provider in router.route(task_type):
             task_types.setdefault(provider, []).append(task_type)
     telemetry.recorder.initialize_series(providers=task_types)
+
+
+def _service_name(telemetry: AgentOSTelemetry) -> str:
+    return str(telemetry.resource.attributes.get("service.name", "agentos"))
 
 
 def _trace(app: FastAPI, telemetry: AgentOSTelemetry, settings: Settings) -> None:
@@ -203,7 +214,7 @@ class _App(FastAPI):
             redirect_slashes=False,
             **given,
         )
-        self._limited = HeaderLimit(AbortedResponse(super().__call__), header_limit)
+        self._limited = RootPath(HeaderLimit(AbortedResponse(super().__call__), header_limit))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._limited(scope, receive, send)

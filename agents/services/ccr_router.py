@@ -110,6 +110,10 @@ class Router:
         """Returns what attempts at this provider are aimed at, for metrics and spans."""
         return self._slots[name].target
 
+    def states(self) -> dict[str, str]:
+        """Returns provider -> the state of its breaker: ``closed``, ``half_open`` or ``open``."""
+        return {name: slot.breaker.state for name, slot in self._slots.items()}
+
     async def stream(self, request: ModelRequest) -> AsyncGenerator[str, None]:
         """Yields the answer as it comes.
 

@@ -1,4 +1,4 @@
-"""Who may read ``/metrics``: ``AccessMiddleware``, by bearer token and by the client's network.
+"""Who may read ``/metrics``: ``Access`` and ``AccessMiddleware``, by bearer token and by the client's network.
 
 Tokens are kept as digests, compared in constant time, and read again from their file when it changes.
 """
@@ -14,20 +14,22 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from pathlib import Path
 
 from telemetry._base.diagnostics import Diagnostics
+from telemetry.exposition.answer import Answer
 from telemetry.exposition.asgi import ASGIApp, Receive, Scope, Send
 from telemetry.metric import telemetry_metrics
 
-__all__ = ["AccessMiddleware", "Network", "Token", "TokenError", "TokenFile", "Tokens", "read_tokens"]
+__all__ = ["Access", "AccessMiddleware", "Network", "Token", "TokenError", "TokenFile", "Tokens", "read_tokens"]
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
+RawHeader = tuple[bytes, bytes]
 
 _SCHEME = b"bearer "
 _FORWARDED_FOR = b"x-forwarded-for"
 _FORWARDED = (_FORWARDED_FOR, b"forwarded")
 _REFUSALS = {
-    "unauthorized": (401, b"unauthorized\n", [(b"www-authenticate", b"Bearer")]),
-    "forbidden": (403, b"forbidden\n", []),
+    "unauthorized": Answer.plain(401, "unauthorized\n", cache_control="no-store", www_authenticate="Bearer"),
+    "forbidden": Answer.plain(403, "forbidden\n", cache_control="no-store"),
 }
 _RULE = "a token has 16 to 1024 letters, digits and marks of -._~+/ (and = at its end)"
 # RFC 6750, section 2.1
@@ -129,20 +131,80 @@ class Tokens:
         return accepted
 
 
-class AccessMiddleware:
-    """ASGI middleware that answers 401 or 403 to clients that may not read. Without tokens and networks it is open.
+class Access:
+    """Decides which clients may read. Without tokens and networks all may.
 
     The client is the peer of the connection. A forwarded request (``X-Forwarded-For``, ``Forwarded``) is refused unless
     its peer is one of ``proxies``; then the client is the last address of ``X-Forwarded-For`` that is not a proxy. An IPv4
-    address mapped into IPv6 counts as the IPv4 address. The answers give no reason beyond their status. Methods and paths are
-    checked by the application behind, so that only clients that may read learn about them.
+    address mapped into IPv6 counts as the IPv4 address.
 
     Args:
-        app: The application behind, for example ``metrics_app``.
         tokens: A request needs one of them as ``Authorization: Bearer`` in exactly one header, else it gets 401.
         networks: The client's address must be in one of them, else it gets 403.
         proxies: Peers whose ``X-Forwarded-For`` is believed.
         diagnostics: Counts refusals as ``agentos.telemetry.refused_scrapes``.
+    """
+
+    def __init__(
+        self,
+        *,
+        tokens: Tokens | None = None,
+        networks: Collection[Network] = (),
+        proxies: Collection[Network] = (),
+        diagnostics: Diagnostics | None = None,
+    ) -> None:
+        self._tokens = tokens
+        self._networks = tuple(networks)
+        self._proxies = tuple(proxies)
+        self._diagnostics = diagnostics or Diagnostics()
+
+    def refusal(self, peer: str | None, headers: Collection[RawHeader]) -> Answer | None:
+        """Returns the answer to a client that may not read, counted; None for one that may.
+
+        Args:
+            peer: The address of the connection's other end; None where it has none.
+            headers: The request's headers, one pair a line.
+        """
+        reason = self._reason(peer, headers)
+        if reason is None:
+            return None
+        self._diagnostics.count(telemetry_metrics.REFUSED_SCRAPES.name, reason)
+        return _REFUSALS[reason]
+
+    def _reason(self, peer: str | None, headers: Collection[RawHeader]) -> str | None:
+        if self._networks:
+            client = self._client(peer, headers)
+            if client is None or not _is_in(client, self._networks):
+                return "forbidden"
+        if self._tokens is not None and not self._tokens.accept(_bearer_token(headers)):
+            return "unauthorized"
+        return None
+
+    def _client(self, peer_text: str | None, headers: Collection[RawHeader]) -> Address | None:
+        """The client's address; None where it is unknown or not credible."""
+        peer = None if peer_text is None else _address(peer_text)
+        if peer is None or not any(name.lower() in _FORWARDED for name, _ in headers):
+            return peer
+        if not _is_in(peer, self._proxies):
+            return None
+        hops = b",".join(value for name, value in headers if name.lower() == _FORWARDED_FOR)
+        client = None
+        for hop in reversed(hops.decode("latin-1").split(",")):
+            client = _address(hop.strip())
+            if client is None or not _is_in(client, self._proxies):
+                return client
+        return client
+
+
+class AccessMiddleware:
+    """ASGI middleware that answers 401 or 403 to clients that may not read, by the rules of ``Access``.
+
+    The answers give no reason beyond their status. Methods and paths are checked by the application behind, so that only
+    clients that may read learn about them.
+
+    Args:
+        app: The application behind, for example ``metrics_app``.
+        tokens: As ``networks``, ``proxies`` and ``diagnostics`` those of ``Access``.
     """
 
     def __init__(
@@ -155,53 +217,26 @@ class AccessMiddleware:
         diagnostics: Diagnostics | None = None,
     ) -> None:
         self._app = app
-        self._tokens = tokens
-        self._networks = tuple(networks)
-        self._proxies = tuple(proxies)
-        self._diagnostics = diagnostics or Diagnostics()
+        self._access = Access(tokens=tokens, networks=networks, proxies=proxies, diagnostics=diagnostics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuses the request, closes a WebSocket, or calls the application."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        reason = self._refusal(scope)
-        if reason is not None:
-            self._diagnostics.count(telemetry_metrics.REFUSED_SCRAPES.name, reason)
-            await _refuse(scope, send, reason)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
+        peer = scope["client"][0] if scope.get("client") else None
+        refusal = self._access.refusal(peer, scope["headers"])
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})  # before it is accepted: the server answers 403
+        elif refusal is not None:
+            await _refuse(scope, send, refusal)
         else:
             await self._app(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> str | None:
-        if self._networks:
-            client = self._client(scope)
-            if client is None or not _is_in(client, self._networks):
-                return "forbidden"
-        if self._tokens is not None and not self._tokens.accept(_bearer_token(scope)):
-            return "unauthorized"
-        return None
 
-    def _client(self, scope: Scope) -> Address | None:
-        """The client's address; None where it is unknown or not credible."""
-        peer = _address(scope["client"][0]) if scope.get("client") else None
-        if peer is None or not any(name.lower() in _FORWARDED for name, _ in scope["headers"]):
-            return peer
-        if not _is_in(peer, self._proxies):
-            return None
-        hops = b",".join(value for name, value in scope["headers"] if name.lower() == _FORWARDED_FOR)
-        client = None
-        for hop in reversed(hops.decode("latin-1").split(",")):
-            client = _address(hop.strip())
-            if client is None or not _is_in(client, self._proxies):
-                return client
-        return client
-
-
-def _bearer_token(scope: Scope) -> bytes:
+def _bearer_token(headers: Collection[RawHeader]) -> bytes:
     """The request's token. Empty, which is never valid, without exactly one ``Authorization: Bearer`` header."""
-    given: list[bytes] = [value for name, value in scope["headers"] if name.lower() == b"authorization"]
+    given = [value for name, value in headers if name.lower() == b"authorization"]
     if len(given) != 1 or given[0][: len(_SCHEME)].lower() != _SCHEME:
         return b""
     return given[0][len(_SCHEME) :].strip(b" ")
@@ -221,12 +256,7 @@ def _is_in(address: Address, networks: Collection[Network]) -> bool:
     return any(address in network for network in networks)
 
 
-async def _refuse(scope: Scope, send: Send, reason: str) -> None:
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008})  # before it is accepted: the server answers 403
-        return
-    status, body, headers = _REFUSALS[reason]
-    plain = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [*plain, length, *headers]})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+async def _refuse(scope: Scope, send: Send, refusal: Answer) -> None:
+    raw = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
+    await send({"type": "http.response.start", "status": refusal.status, "headers": raw})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else refusal.body})

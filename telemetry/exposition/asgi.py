@@ -6,72 +6,76 @@ It answers every client: wrap it in ``AccessMiddleware`` to restrict access.
 from __future__ import annotations
 
 import asyncio
-import gzip
-import logging
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
-from urllib.parse import parse_qs
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Protocol
 
-from telemetry._base.threads import yield_gil
-from telemetry.exposition.negotiation import accepts_gzip
+from prometheus_client import CollectorRegistry
+
+from telemetry.exposition.answer import Answer, Request, Responder
 from telemetry.exposition.reader import PrometheusReader
-from telemetry.exposition.source import ScrapeRefusedError
-from telemetry.metric import telemetry_metrics
 
-__all__ = ["ASGIApp", "metrics_app"]
+__all__ = ["ASGIApp", "MetricsApp", "metrics_app"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-Headers = Mapping[str, str]
 
 _PIECE_BYTES = 1 << 16
-_logger = logging.getLogger(__name__)
 
 
-def metrics_app(reader: PrometheusReader, *, compress: bool = True) -> ASGIApp:
-    """Returns an ASGI application for ``/metrics``, to be mounted at any path.
+class _Router(Protocol):
+    """What ``add_to`` needs of FastAPI's and Starlette's applications and routers."""
+
+    def add_route(self, path: str, route: Any, /, *, name: str, include_in_schema: bool) -> object: ...
+
+
+class MetricsApp:
+    """The ASGI application of ``metrics_app``. It answers each path that it is asked for, so a router places it.
+
+    ``add_to(app)``, ``Route("/metrics", metrics)`` and ``app.add_route("/metrics", metrics)`` answer ``/metrics`` itself.
+    ``app.mount("/metrics", metrics)`` answers ``/metrics/``; Starlette redirects ``/metrics`` there before this application is
+    called, to the scheme that the server knows: ``http`` behind a proxy that ends TLS.
+    """
+
+    def __init__(self, responder: Responder) -> None:
+        self._responder = responder
+
+    def add_to(self, app: _Router, path: str = "/metrics") -> None:
+        """Serves ``path``, with and without a slash at its end, from a FastAPI or Starlette application, without a redirect.
+
+        The routes are not in the OpenAPI document. ``root_path`` works as for other routes.
+        """
+        bare = path.rstrip("/")
+        for one in (bare, bare + "/") if bare else ("/",):
+            app.add_route(one, self, name="metrics", include_in_schema=False)
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Answers an HTTP request. A thread renders the body and yields to the event loop every few hundred series."""
+        if scope["type"] != "http":
+            return
+        method = scope["method"]
+        answer = self._responder.refuse_method(method)
+        if answer is None:
+            query = scope.get("query_string", b"").decode("latin-1")
+            request = Request(method, query, _header(scope, b"accept"), _header(scope, b"accept-encoding"))
+            answer = await asyncio.to_thread(self._responder.answer, request)
+        await _send(send, answer, method)
+
+
+def metrics_app(reader: PrometheusReader, *, compress: bool = True, registry: CollectorRegistry | None = None) -> MetricsApp:
+    """Returns an ASGI application for ``/metrics``.
 
     It answers ``GET`` and ``HEAD``, and 405 to other methods. ``Accept`` decides the format, ``Accept-Encoding`` the
     compression, and ``name[]`` parameters restrict the body to these samples. A scrape that cannot be answered in time, or
-    after shutdown, gets 503 with the reason. A thread renders the body and yields to the event loop every few hundred series.
+    after shutdown, gets 503 with the reason.
 
     Args:
         reader: The reader; its ``diagnostics`` count refused scrapes.
         compress: Whether gzip may be used.
+        registry: A registry of ``prometheus_client`` whose collectors are shown beside the reader's metrics.
     """
-
-    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        if scope["method"] not in ("GET", "HEAD"):
-            reader.diagnostics.count(telemetry_metrics.REFUSED_SCRAPES.name, "method")
-            await _answer(send, 405, {"allow": "GET, HEAD"}, b"only GET and HEAD\n", scope["method"])
-            return
-        try:
-            headers, body = await asyncio.to_thread(_render, reader, scope, compress)
-        except ScrapeRefusedError as error:
-            reader.diagnostics.count(telemetry_metrics.REFUSED_SCRAPES.name, error.reason)
-            await _answer(send, 503, {"retry-after": "5"}, f"{error}\n".encode(), scope["method"])
-            return
-        except Exception:
-            reader.diagnostics.count(telemetry_metrics.REFUSED_SCRAPES.name, "failed")
-            _logger.exception("a scrape failed")
-            await _answer(send, 500, {}, b"the scrape failed; see the log\n", scope["method"])
-            return
-        await _answer(send, 200, headers, body, scope["method"])
-
-    return app
-
-
-def _render(reader: PrometheusReader, scope: Scope, compress: bool) -> tuple[Headers, bytes]:
-    names = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("name[]", ())
-    exposition = reader.expose(_header(scope, b"accept"), names, yield_gil=yield_gil)
-    headers = {"content-type": exposition.content_type, "vary": "Accept, Accept-Encoding", "cache-control": "no-store"}
-    if compress and accepts_gzip(_header(scope, b"accept-encoding")):
-        return {**headers, "content-encoding": "gzip"}, gzip.compress(exposition.body, compresslevel=1, mtime=0)
-    return headers, exposition.body
+    return MetricsApp(Responder(reader, compress=compress, registry=registry))
 
 
 def _header(scope: Scope, name: bytes) -> str | None:
@@ -80,10 +84,10 @@ def _header(scope: Scope, name: bytes) -> str | None:
     return ",".join(values) if values else None
 
 
-async def _answer(send: Send, status: int, headers: Headers, body: bytes, method: str) -> None:
-    headers = {"content-type": "text/plain; charset=utf-8", **headers, "content-length": str(len(body))}
-    raw = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in headers.items()]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
+async def _send(send: Send, answer: Answer, method: str) -> None:
+    raw = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in answer.headers.items()]
+    body = answer.body
+    await send({"type": "http.response.start", "status": answer.status, "headers": raw})
     if method != "HEAD":
         # In pieces: the server never copies the whole body at once, and other tasks run in between.
         for start in range(0, len(body) - _PIECE_BYTES, _PIECE_BYTES):

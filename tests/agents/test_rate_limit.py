@@ -92,7 +92,7 @@ def test_operators_routes_are_never_limited(limited, path):
 def test_unmatched_path_makes_no_series(limited, path):
     """A path that no route matches is a 404, takes nothing from a limit and becomes no label."""
     service = limited(rate_limit="1/minute")
-    assert service.client.get(path).status_code == 404
+    assert service.client.get(service.url + path).status_code == 404
     assert service.samples("rate_limit_hits_total") == {}
 
 

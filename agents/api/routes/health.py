@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse
 
 from agents.gateway.dashboard_gateway import DashboardGateway
 
-__all__ = ["health_router"]
+__all__ = ["agent_states", "health_router"]
 
 
 def health_router(gateway: DashboardGateway) -> APIRouter:
@@ -27,3 +27,8 @@ def health_router(gateway: DashboardGateway) -> APIRouter:
         return JSONResponse({"status": status, "agents": known}, 200 if status == "ready" else 503)
 
     return router
+
+
+def agent_states(gateway: DashboardGateway) -> dict[str, str]:
+    """Returns agent -> ``ready``, or ``card not read yet``, as ``/health/ready`` tells it."""
+    return {name: "card not read yet" if operations is None else "ready" for name, operations in gateway.agents.items()}
