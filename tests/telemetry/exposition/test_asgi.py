@@ -9,9 +9,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from telemetry._base.diagnostics import Diagnostics
-from telemetry.exposition import PrometheusReader, metrics_app
+from telemetry.exposition import Exposition, PrometheusReader, metrics_app
 from telemetry.exposition.asgi import ASGIApp
 from telemetry.metric import telemetry_metrics
 from tests.helpers.hanging_callback import HangingCallback
@@ -177,3 +178,18 @@ async def test_other_scopes(reader: PrometheusReader) -> None:
         raise AssertionError
 
     await metrics_app(reader)({"type": "lifespan"}, never, never)
+
+
+async def test_registry_is_shown_beside(reader: PrometheusReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registry is passed to the reader as ``beside``; without one the reader is asked as before."""
+    asked: list[dict[str, Any]] = []
+
+    def expose(accept: str | None, names: Any, *, yield_gil: Any, **rest: Any) -> Exposition:
+        asked.append(rest)
+        return Exposition(b"", "text/plain")
+
+    monkeypatch.setattr(reader, "expose", expose)
+    registry = CollectorRegistry()
+    await ask(metrics_app(reader, registry=registry))
+    await ask(metrics_app(reader))
+    assert asked == [{"beside": registry}, {}]
