@@ -10,13 +10,8 @@ from __future__ import annotations
 import logging
 import os
 import re
-import socket
 from collections.abc import Callable, Collection, Mapping
-from socketserver import TCPServer, ThreadingMixIn
-from threading import Thread
 from typing import Any
-from urllib.parse import parse_qs
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from opentelemetry.sdk.environment_variables import OTEL_EXPORTER_PROMETHEUS_HOST, OTEL_EXPORTER_PROMETHEUS_PORT
 from prometheus_client import REGISTRY
@@ -24,7 +19,7 @@ from prometheus_client import REGISTRY
 from telemetry._base.fork import register_after_fork
 from telemetry._sdk.views import ReaderWithViews
 from telemetry.exposition.reader import PrometheusReader
-from telemetry.exposition.source import ScrapeRefusedError
+from telemetry.exposition.serve import MetricsServer, ServeError, start_http_server
 from telemetry.instruments.views import views
 from telemetry.metric.definition import Catalogue
 from telemetry.metric.naming import Translation
@@ -79,14 +74,12 @@ class AutoReader(ReaderWithViews, PrometheusReader):
         given = os.environ.get(OTEL_EXPORTER_PROMETHEUS_HOST, "").strip() or _HOST if host is None else host
         wanted = _port(os.environ) if port is None else port
         try:
-            self._server: _Server | None = _start_http_server(self, wanted, given)
-            self.port = self._server.server_port
-        except OSError as error:
+            self._server: MetricsServer | None = start_http_server(self, wanted, given)
+            self.port = self._server.port
+        except ServeError as error:
             self._server = None
             _logger.error(
-                "the metrics of process %d are not served: %s:%d (%s, %s) cannot be listened on: %s",
-                *(os.getpid(), given, wanted, OTEL_EXPORTER_PROMETHEUS_HOST, OTEL_EXPORTER_PROMETHEUS_PORT),
-                error.strerror or error,
+                "process %d: %s (%s, %s)", os.getpid(), error, OTEL_EXPORTER_PROMETHEUS_HOST, OTEL_EXPORTER_PROMETHEUS_PORT
             )
         register_after_fork(self._leave_the_server_to_the_parent)
 
@@ -100,7 +93,7 @@ class AutoReader(ReaderWithViews, PrometheusReader):
     def _leave_the_server_to_the_parent(self) -> None:
         server, self._server = self._server, None
         if server is not None:
-            server.socket.close()
+            server.close_inherited()
             _logger.warning("the metrics of process %d are not served: port %s is its parent's", os.getpid(), self.port)
             self.port = None
 
@@ -179,45 +172,3 @@ def _port(environ: Mapping[str, str]) -> int:
         message = "%s is %r; it must be between 0 and 65535: port %d is served"
         _logger.warning(message, OTEL_EXPORTER_PROMETHEUS_PORT, text, _PORT)
     return _PORT
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-    def server_bind(self) -> None:
-        """Without the reverse look-up of the host's name, which can take seconds."""
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
-        self.setup_environ()
-
-    def close(self) -> None:
-        self.shutdown()
-        self.server_close()
-
-
-class _Handler(WSGIRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Logs nothing."""
-
-
-def _start_http_server(reader: PrometheusReader, port: int, addr: str) -> _Server:
-    """Serves the reader in a daemon thread. Raises ``OSError``."""
-    family, *_, address = socket.getaddrinfo(addr, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    server: _Server = type("_ServerOfFamily", (_Server,), {"address_family": family})(address[:2], _Handler)
-    server.set_app(_app(reader))
-    Thread(target=server.serve_forever, name="metrics-server", daemon=True).start()
-    return server
-
-
-def _app(reader: PrometheusReader) -> Callable[[dict[str, Any], Callable[..., Any]], list[bytes]]:
-    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
-        names = parse_qs(environ.get("QUERY_STRING", "")).get("name[]", ())
-        try:
-            exposition = reader.expose(environ.get("HTTP_ACCEPT"), names)
-        except ScrapeRefusedError as error:
-            start_response("503 Service Unavailable", [("Content-Type", "text/plain; charset=utf-8")])
-            return [f"{error}\n".encode()]
-        start_response("200 OK", [("Content-Type", exposition.content_type)])
-        return [exposition.body]
-
-    return app

@@ -83,6 +83,10 @@ class MetricsServer:
         self._server.server_close()
         self._thread.join()
 
+    def close_inherited(self) -> None:
+        """Closes a forked child's copy of the listening socket; the parent goes on."""
+        self._server.socket.close()
+
     def __enter__(self) -> MetricsServer:
         return self
 
