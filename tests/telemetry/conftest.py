@@ -48,7 +48,7 @@ def clock() -> Clock:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How series are recorded: directly, or through ``record()`` because names of the SDK or of its aggregations are gone."""
     if request.param == "public":
-        monkeypatch.setattr(record, "_hash_attributes", None)
+        monkeypatch.setattr(record, "_STATE", {})
     if request.param == "unknown state":
         monkeypatch.setattr(record, "_STATE", dict.fromkeys(record._STATE, attrgetter("gone")))
     return str(request.param)

@@ -116,8 +116,8 @@ def test_a_port_in_use_is_logged_and_the_program_goes_on(caplog: pytest.LogCaptu
         second.shutdown()
     assert second.port is None
     assert caplog.messages == [
-        f"the metrics of process {os.getpid()} are not served: localhost:{port} (OTEL_EXPORTER_PROMETHEUS_HOST, "
-        "OTEL_EXPORTER_PROMETHEUS_PORT) cannot be listened on: Address already in use"
+        f"process {os.getpid()}: cannot serve metrics on localhost:{port}: Address already in use "
+        "(OTEL_EXPORTER_PROMETHEUS_HOST, OTEL_EXPORTER_PROMETHEUS_PORT)"
     ]
 
 
@@ -126,7 +126,7 @@ def test_a_host_that_does_not_exist_is_logged(caplog: pytest.LogCaptureFixture) 
     reader = AutoReader("192.0.2.1", 0, registry=CollectorRegistry())
     reader.shutdown()
     assert len(caplog.messages) == 1
-    assert "192.0.2.1:0 (OTEL_EXPORTER_PROMETHEUS_HOST" in caplog.messages[0]
+    assert "cannot serve metrics on 192.0.2.1:0: " in caplog.messages[0]
 
 
 def test_shutdown_stops_the_server() -> None:
