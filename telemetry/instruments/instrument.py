@@ -18,6 +18,7 @@ from telemetry.instruments.bound import (
     BoundGauge,
     BoundHistogram,
     BoundInstrument,
+    ExceptionCounter,
     InprogressTracker,
     OverflowCounting,
     OverflowCountingCounter,
@@ -176,6 +177,12 @@ class Counter(Instrument[BoundCounter]):
     def inc(self, amount: float = 1, exemplar: object = None) -> None:
         """Adds to a counter without labels; see ``BoundCounter.inc``."""
         self.labels().inc(amount)
+
+    def count_exceptions(
+        self, exception: type[BaseException] | tuple[type[BaseException], ...] = Exception
+    ) -> ExceptionCounter:
+        """Counts exceptions in a counter without labels; see ``BoundCounter.count_exceptions``."""
+        return self.labels().count_exceptions(exception)
 
 
 class UpDownCounter(Instrument[BoundGauge]):
