@@ -272,7 +272,7 @@ class BoundGauge(BoundInstrument):
         """
         raise TypeError(
             f"{self._owner.metric.prometheus_name} is an up-down counter: it is the sum of what was added, "
-            "so that it can be summed over workers; use inc() and dec()"
+            "so that it can be summed over workers; use inc() and dec(), or define it with gauge() to set it"
         )
 
     def track_inprogress(self) -> InprogressTracker:

@@ -7,6 +7,7 @@ from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
+from telemetry.instruments.gauge import Gauge
 from telemetry.instruments.instrument import Counter, Histogram, Instrument, Runtime, UpDownCounter
 from telemetry.instruments.observable import Info, ObservableCallback, Observed
 from telemetry.metric.definition import Kind, Metric
@@ -28,6 +29,8 @@ def create_instrument(metric: Metric, meter: Meter, runtime: Runtime) -> Instrum
             return Counter(metric, meter.create_counter(metric.name, *about), runtime)
         case Kind.UP_DOWN_COUNTER:
             return UpDownCounter(metric, meter.create_up_down_counter(metric.name, *about), runtime)
+        case Kind.GAUGE:
+            return _gauge(metric, meter, runtime)
         case Kind.HISTOGRAM:
             # The bounds are those of the View, where the provider has it.
             otel = meter.create_histogram(metric.name, *about, explicit_bucket_boundaries_advisory=metric.bounds)
@@ -44,6 +47,16 @@ def create_instrument(metric: Metric, meter: Meter, runtime: Runtime) -> Instrum
             callbacks = []
             gauge = meter.create_observable_gauge(metric.name, [_observe(metric, callbacks)], *about)
             return Observed(metric, gauge, runtime, callbacks)
+
+
+def _gauge(metric: Metric, meter: Meter, runtime: Runtime) -> Gauge:
+    made: list[Gauge] = []  # the instrument needs its callback first
+
+    def observe(options: CallbackOptions) -> Iterable[Observation]:
+        return made[0].observe(options) if made else ()
+
+    made.append(Gauge(metric, meter.create_observable_gauge(metric.name, [observe], metric.unit, metric.help), runtime))
+    return made[0]
 
 
 def _observe_facts(facts: Mapping[str, str]) -> Callable[[CallbackOptions], Iterable[Observation]]:
