@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from telemetry.instruments.gauge import Gauge
 from telemetry.instruments.instrument import Counter, Histogram, Instrument, Runtime, UpDownCounter
-from telemetry.instruments.observable import Info, ObservableCallback, Observed
+from telemetry.instruments.observable import Info, Observed, ObservedCallbacks
 from telemetry.metric.definition import Kind, Metric
 
 __all__ = ["create_instrument"]
@@ -40,13 +40,13 @@ def create_instrument(metric: Metric, meter: Meter, runtime: Runtime) -> Instrum
             return Info(metric, meter.create_observable_gauge(metric.name, [_observe_facts(facts)], *about), runtime, facts)
         case Kind.OBSERVABLE_COUNTER:
             # Counts of failures are observable counters too: those of this metric's name are always read.
-            callbacks: list[ObservableCallback] = [lambda: runtime.diagnostics.values(metric.name)]
-            counter = meter.create_observable_counter(metric.name, [_observe(metric, callbacks)], *about)
-            return Observed(metric, counter, runtime, callbacks)
+            callbacks = ObservedCallbacks(metric, runtime, counts=lambda: runtime.diagnostics.values(metric.name))
+            return Observed(
+                metric, meter.create_observable_counter(metric.name, [callbacks.observe], *about), runtime, callbacks
+            )
         case Kind.OBSERVABLE_GAUGE:
-            callbacks = []
-            gauge = meter.create_observable_gauge(metric.name, [_observe(metric, callbacks)], *about)
-            return Observed(metric, gauge, runtime, callbacks)
+            callbacks = ObservedCallbacks(metric, runtime)
+            return Observed(metric, meter.create_observable_gauge(metric.name, [callbacks.observe], *about), runtime, callbacks)
 
 
 def _gauge(metric: Metric, meter: Meter, runtime: Runtime) -> Gauge:
@@ -61,12 +61,3 @@ def _gauge(metric: Metric, meter: Meter, runtime: Runtime) -> Gauge:
 
 def _observe_facts(facts: Mapping[str, str]) -> Callable[[CallbackOptions], Iterable[Observation]]:
     return lambda _: [Observation(1, dict(facts))] if facts else []
-
-
-def _observe(metric: Metric, callbacks: Sequence[ObservableCallback]) -> Callable[[CallbackOptions], Iterable[Observation]]:
-    def observe(_: CallbackOptions) -> Iterable[Observation]:
-        for callback in tuple(callbacks):
-            for values, number in callback().items():
-                yield Observation(number, metric.attributes(values))
-
-    return observe
