@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ContextDecorator
 from math import inf, isfinite
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
+from telemetry._base.decorators import CallBlock, decorated
 from telemetry._base.diagnostics import Diagnostics
 from telemetry._sdk.aggregation import Aggregations, InstrumentSource, feed_histogram, feed_sum, offer
 from telemetry._sdk.context import current_context, sampled_span
@@ -29,6 +29,7 @@ __all__ = [
     "BoundGauge",
     "BoundHistogram",
     "BoundInstrument",
+    "ExceptionCounter",
     "InprogressTracker",
     "OverflowCounting",
     "OverflowCountingCounter",
@@ -37,11 +38,22 @@ __all__ = [
     "OverflowCountingInstrument",
     "Owner",
     "Timer",
+    "units_per_second",
 ]
 
+P = ParamSpec("P")
+R = TypeVar("R")
 _NO_SPAN = Context()
+_UNITS_PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "min": 1 / 60, "h": 1 / 3600, "d": 1 / 86400}  # UCUM's codes
 _NUMBER_TYPES = frozenset({int, float})
 _UNBOUND = (object(), None)
+
+
+class InprogressGauge(Protocol):
+    """What ``InprogressTracker`` needs of a gauge's series."""
+
+    def inc(self, amount: float = 1) -> None: ...
+    def dec(self, amount: float = 1) -> None: ...
 
 
 class Owner(Protocol):
@@ -59,6 +71,19 @@ class Owner(Protocol):
 
     def rebind(self, values: tuple[str, ...]) -> tuple[str, ...]:
         """Returns the label values that a series binds to, given those it had."""
+
+
+def units_per_second(metric: Metric) -> float:
+    """Returns how many of a metric's unit a second is.
+
+    Raises:
+        ValueError: The unit is no unit of time.
+    """
+    try:
+        return _UNITS_PER_SECOND[metric.unit]
+    except KeyError:
+        allowed = ", ".join(_UNITS_PER_SECOND)
+        raise ValueError(f"{metric.name} has the unit {metric.unit!r}: a timer needs one of {allowed}") from None
 
 
 class BoundInstrument:
@@ -213,6 +238,16 @@ class BoundCounter(BoundInstrument):
         """
         self._record(amount)
 
+    def count_exceptions(
+        self, exception: type[BaseException] | tuple[type[BaseException], ...] = Exception
+    ) -> ExceptionCounter:
+        """Returns a context manager and decorator that adds 1 when an ``exception`` leaves the block; it is raised unchanged.
+
+        Raises:
+            TypeError: ``exception`` is neither an exception class nor a tuple of them.
+        """
+        return ExceptionCounter(self, exception)
+
 
 class BoundGauge(BoundInstrument):
     """One series of an up-down counter."""
@@ -237,7 +272,7 @@ class BoundGauge(BoundInstrument):
         """
         raise TypeError(
             f"{self._owner.metric.prometheus_name} is an up-down counter: it is the sum of what was added, "
-            "so that it can be summed over workers; use inc() and dec()"
+            "so that it can be summed over workers; use inc() and dec(), or define it with gauge() to set it"
         )
 
     def track_inprogress(self) -> InprogressTracker:
@@ -261,11 +296,14 @@ class BoundHistogram(BoundInstrument):
         self._record(amount)
 
     def time(self) -> Timer:
-        """Returns a context manager and decorator that observes how long the block takes, in seconds.
+        """Returns a context manager and decorator that observes how long the block takes, in the metric's unit.
 
         It opens no span; ``telemetry.RequestTimer`` does.
+
+        Raises:
+            ValueError: The metric's unit is no unit of time.
         """
-        return Timer(self, self._owner.clock)
+        return Timer(self, self._owner.clock, units_per_second(self._owner.metric))
 
     def start(self) -> None:
         """Makes the series exist without an observation, where the SDK's aggregations can be fed directly."""
@@ -282,35 +320,73 @@ class BoundHistogram(BoundInstrument):
         self._owner.source.instrument.record(value, self.attributes, context)
 
 
-class InprogressTracker(ContextDecorator):
-    """Counts the blocks that are running; see ``BoundGauge.track_inprogress``."""
+class InprogressTracker(CallBlock):
+    """Counts the blocks that are running, which may overlap; see ``BoundGauge.track_inprogress``."""
 
-    def __init__(self, gauge: BoundGauge) -> None:
+    def __init__(self, gauge: InprogressGauge) -> None:
         self._gauge = gauge
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         self._gauge.inc()
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._gauge.dec()
 
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Decorates a function or generator, sync or async, so that its calls are counted while they run."""
+        return decorated(function, lambda: self)
 
-class Timer(ContextDecorator):
-    """Observes how long a block takes; see ``BoundHistogram.time``."""
 
-    def __init__(self, histogram: BoundHistogram, clock: Callable[[], float]) -> None:
+class ExceptionCounter(CallBlock):
+    """Counts exceptions that leave blocks, which may overlap; see ``BoundCounter.count_exceptions``."""
+
+    def __init__(self, counter: BoundCounter, exception: type[BaseException] | tuple[type[BaseException], ...]) -> None:
+        issubclass(Exception, exception)  # raises TypeError here, where the mistake is, and not when an exception comes
+        self._counter = counter
+        self._exception = exception
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        if isinstance(error, self._exception):
+            self._counter.inc()
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Decorates a function or generator, sync or async, so that the exceptions of its calls are counted."""
+        return decorated(function, lambda: self)
+
+
+class Timer(CallBlock):
+    """Observes how long a block takes; see ``BoundHistogram.time``.
+
+    A timer times one block after the other. As a decorator it times each call by itself.
+    """
+
+    def __init__(self, histogram: BoundHistogram, clock: Callable[[], float], units_per_second: float) -> None:
         self._histogram = histogram
         self._clock = clock
+        self._units_per_second = units_per_second
+        self._running = False
 
-    def _recreate_cm(self) -> Timer:
-        return Timer(self._histogram, self._clock)
+    def __enter__(self) -> Self:
+        """Starts the timer.
 
-    def __enter__(self) -> Timer:
+        Raises:
+            RuntimeError: It runs already: its exit could not tell the two blocks apart.
+        """
+        if self._running:
+            raise RuntimeError("This timer runs already: make a new one with time() for each block, or use it as a decorator.")
+        self._running = True
         self._start = self._clock()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self._histogram.observe(self._clock() - self._start)
+        amount = (self._clock() - self._start) * self._units_per_second
+        self._running = False
+        self._histogram.observe(amount)
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Decorates a function or generator, sync or async, so that each call is timed."""
+        return decorated(function, lambda: Timer(self._histogram, self._clock, self._units_per_second))
 
 
 class OverflowCounting(BoundInstrument):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
+from telemetry.instruments.gauge import Gauge
 from telemetry.instruments.instrument import Counter, Histogram, Instrument, Runtime, UpDownCounter
-from telemetry.instruments.observable import Info, ObservableCallback, Observed
+from telemetry.instruments.observable import Info, Observed, ObservedCallbacks
 from telemetry.metric.definition import Kind, Metric
 
 __all__ = ["create_instrument"]
@@ -28,6 +29,8 @@ def create_instrument(metric: Metric, meter: Meter, runtime: Runtime) -> Instrum
             return Counter(metric, meter.create_counter(metric.name, *about), runtime)
         case Kind.UP_DOWN_COUNTER:
             return UpDownCounter(metric, meter.create_up_down_counter(metric.name, *about), runtime)
+        case Kind.GAUGE:
+            return _gauge(metric, meter, runtime)
         case Kind.HISTOGRAM:
             # The bounds are those of the View, where the provider has it.
             otel = meter.create_histogram(metric.name, *about, explicit_bucket_boundaries_advisory=metric.bounds)
@@ -37,23 +40,24 @@ def create_instrument(metric: Metric, meter: Meter, runtime: Runtime) -> Instrum
             return Info(metric, meter.create_observable_gauge(metric.name, [_observe_facts(facts)], *about), runtime, facts)
         case Kind.OBSERVABLE_COUNTER:
             # Counts of failures are observable counters too: those of this metric's name are always read.
-            callbacks: list[ObservableCallback] = [lambda: runtime.diagnostics.values(metric.name)]
-            counter = meter.create_observable_counter(metric.name, [_observe(metric, callbacks)], *about)
-            return Observed(metric, counter, runtime, callbacks)
+            callbacks = ObservedCallbacks(metric, runtime, counts=lambda: runtime.diagnostics.values(metric.name))
+            return Observed(
+                metric, meter.create_observable_counter(metric.name, [callbacks.observe], *about), runtime, callbacks
+            )
         case Kind.OBSERVABLE_GAUGE:
-            callbacks = []
-            gauge = meter.create_observable_gauge(metric.name, [_observe(metric, callbacks)], *about)
-            return Observed(metric, gauge, runtime, callbacks)
+            callbacks = ObservedCallbacks(metric, runtime)
+            return Observed(metric, meter.create_observable_gauge(metric.name, [callbacks.observe], *about), runtime, callbacks)
+
+
+def _gauge(metric: Metric, meter: Meter, runtime: Runtime) -> Gauge:
+    made: list[Gauge] = []  # the instrument needs its callback first
+
+    def observe(options: CallbackOptions) -> Iterable[Observation]:
+        return made[0].observe(options) if made else ()
+
+    made.append(Gauge(metric, meter.create_observable_gauge(metric.name, [observe], metric.unit, metric.help), runtime))
+    return made[0]
 
 
 def _observe_facts(facts: Mapping[str, str]) -> Callable[[CallbackOptions], Iterable[Observation]]:
     return lambda _: [Observation(1, dict(facts))] if facts else []
-
-
-def _observe(metric: Metric, callbacks: Sequence[ObservableCallback]) -> Callable[[CallbackOptions], Iterable[Observation]]:
-    def observe(_: CallbackOptions) -> Iterable[Observation]:
-        for callback in tuple(callbacks):
-            for values, number in callback().items():
-                yield Observation(number, metric.attributes(values))
-
-    return observe

@@ -18,6 +18,7 @@ from telemetry.instruments.bound import (
     BoundGauge,
     BoundHistogram,
     BoundInstrument,
+    ExceptionCounter,
     InprogressTracker,
     OverflowCounting,
     OverflowCountingCounter,
@@ -30,7 +31,7 @@ from telemetry.metric import telemetry_metrics
 from telemetry.metric.definition import Metric
 from telemetry.metric.label_values import Domains, LabelProblems
 
-__all__ = ["Counter", "Histogram", "Instrument", "Runtime", "UpDownCounter"]
+__all__ = ["Counter", "Histogram", "Instrument", "Runtime", "UpDownCounter", "refuse"]
 
 B = TypeVar("B", bound=BoundInstrument)
 
@@ -50,6 +51,13 @@ class Runtime:
     diagnostics: Diagnostics
     tracer: Tracer
     clock: Callable[[], float] = time.perf_counter
+
+
+def refuse(metric: Metric, diagnostics: Diagnostics, reason: str, what: object) -> None:
+    """Does what ``Instrument.refuse`` does, where there is no instrument yet."""
+    name = metric.prometheus_name
+    diagnostics.count(telemetry_metrics.DROPPED.name, name, reason)
+    diagnostics.log_once((metric.name, reason), "%s: a measurement was refused (%s): %.200r", name, reason, what)
 
 
 class Instrument(Generic[B]):
@@ -142,10 +150,7 @@ class Instrument(Generic[B]):
             reason: ``negative``, ``not_finite`` or ``failed``.
             what: The value or the exception, for the log.
         """
-        self.runtime.diagnostics.count(telemetry_metrics.DROPPED.name, self.metric.prometheus_name, reason)
-        self.runtime.diagnostics.log_once(
-            (self.metric.name, reason), "%s: a measurement was refused (%s): %r", self.metric.prometheus_name, reason, what
-        )
+        refuse(self.metric, self.runtime.diagnostics, reason, what)
 
     def retarget(self, to: Instrument[B]) -> None:
         """Makes every bound series of this instrument record into ``to`` from now on."""
@@ -176,6 +181,12 @@ class Counter(Instrument[BoundCounter]):
     def inc(self, amount: float = 1, exemplar: object = None) -> None:
         """Adds to a counter without labels; see ``BoundCounter.inc``."""
         self.labels().inc(amount)
+
+    def count_exceptions(
+        self, exception: type[BaseException] | tuple[type[BaseException], ...] = Exception
+    ) -> ExceptionCounter:
+        """Counts exceptions in a counter without labels; see ``BoundCounter.count_exceptions``."""
+        return self.labels().count_exceptions(exception)
 
 
 class UpDownCounter(Instrument[BoundGauge]):

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from threading import Lock
 from typing import Any
 
+from opentelemetry.metrics import CallbackOptions, Observation
+
 from telemetry._base.fork import register_after_fork
 from telemetry.instruments.bound import BoundInstrument
-from telemetry.instruments.instrument import Instrument, Runtime
-from telemetry.metric.definition import Metric
+from telemetry.instruments.instrument import Instrument, Runtime, refuse
+from telemetry.metric.definition import Metric, MultiprocessMode
 from telemetry.metric.label import INVALID
 from telemetry.metric.label_values import text_of
 
-__all__ = ["Info", "ObservableCallback", "ObservableValues", "Observed"]
+__all__ = ["Info", "ObservableCallback", "ObservableValues", "Observed", "ObservedCallbacks"]
 
-ObservableCallback = Callable[[], Mapping[tuple[str, ...], float]]
-"""Returns value by label values in key order; called at each collect."""
+ObservableCallback = Callable[[], float | Mapping[Any, float]]
+"""Called at each collect. Returns a number for a metric without labels; otherwise numbers by tuples of label values in key
+order, or by plain label values where the metric has one label."""
+
+_LARGEST = 1.7976931348623157e308
+_NO_COUNTS: Callable[[], Mapping[tuple[str, ...], int]] = dict
 
 
 class Info(Instrument[BoundInstrument]):
@@ -49,18 +55,125 @@ class Info(Instrument[BoundInstrument]):
         return dict(self._facts)
 
 
+class ObservedCallbacks:
+    """Reads the callbacks of one metric: bounds the label values, and refuses values that the metric cannot have.
+
+    Values that come to one series (``other``, ``invalid``, or the same labels by two callbacks) are added up, for gauges as for
+    counters; those of a gauge whose workers are merged by ``max`` or ``first`` are merged in the same way.
+
+    Args:
+        metric: The metric's definition.
+        runtime: Has the label rules and the diagnostics.
+        counts: Returns the diagnostics' counts of this metric, which are bounded already.
+    """
+
+    def __init__(
+        self, metric: Metric, runtime: Runtime, counts: Callable[[], Mapping[tuple[str, ...], int]] = _NO_COUNTS
+    ) -> None:
+        self._metric = metric
+        self._runtime = runtime
+        self._counts = counts
+        self._callbacks: list[ObservableCallback] = []
+
+    def add(self, callback: ObservableCallback) -> None:
+        """Adds a callback."""
+        self._callbacks.append(callback)
+
+    def observe(self, _: CallbackOptions) -> Iterator[Observation]:
+        """Yields one observation a series.
+
+        Raises:
+            Exception: What the first failing callback raised, after the values of the others.
+            LabelError: A label value is wrong, and the telemetry is strict.
+            TypeError: A callback returned another shape, and the telemetry is strict.
+        """
+        values: dict[tuple[str, ...], float] = {}
+        failure: Exception | None = None
+        for callback in tuple(self._callbacks):
+            try:
+                for labels, number in self._pairs(callback()):
+                    self._merge(values, labels, number)
+            except Exception as error:
+                failure = failure or error
+        for series, number in (*self._counts().items(), *values.items()):
+            yield Observation(number, self._metric.attributes(series))
+        if failure is not None:
+            raise failure
+
+    def _pairs(self, returned: Any) -> Iterator[tuple[tuple[object, ...], Any]]:
+        """Yields label values and number of each value that a callback returned in an allowed shape."""
+        count = len(self._metric.keys)
+        if not isinstance(returned, Mapping):
+            returned = {(): returned}
+        for key, number in returned.items():
+            labels = key if isinstance(key, tuple) else (key,)
+            if len(labels) != count or not hasattr(number, "__float__"):
+                self._refuse_shape(returned if labels else number)
+            else:
+                yield labels, number
+
+    def _merge(self, values: dict[tuple[str, ...], float], labels: tuple[object, ...], number: Any) -> None:
+        """Adds a number to its series, or counts it as dropped."""
+        if number.__class__ is not int:
+            number = float(number)
+        # An integer of 64 bits is what OTLP can carry.
+        if not -_LARGEST <= number <= _LARGEST or (number.__class__ is int and not -(2**63) <= number < 2**63):
+            return self._refuse("not_finite", number)
+        if number < 0 and self._metric.is_counter:
+            return self._refuse("negative", number)
+        series = self._runtime.domains.admit_values(self._metric, labels)
+        if series not in values:
+            values[series] = number
+        elif self._metric.multiprocess_mode is MultiprocessMode.MAX:
+            values[series] = max(values[series], number)
+        elif self._metric.multiprocess_mode is MultiprocessMode.SUM:
+            total = values[series] + number
+            values[series] = total if -(2**63) <= total < 2**63 else float(total)
+        return None
+
+    def _refuse_shape(self, returned: Any) -> None:
+        keys = self._metric.keys
+        expected = (
+            f"a mapping of numbers by {keys[0]}" if len(keys) == 1 else f"a mapping of numbers by tuples ({', '.join(keys)})"
+        )
+        expected = expected if keys else "a number"
+        message = f"a callback returns {expected}, this one returned {returned!r:.100}"
+        if self._runtime.domains.strict:
+            raise TypeError(f"{self._metric.prometheus_name}: {message}")
+        self._refuse("failed", message)
+
+    def _refuse(self, reason: str, what: object) -> None:
+        refuse(self._metric, self._runtime.diagnostics, reason, what)
+
+
 class Observed(Instrument[BoundInstrument]):
     """Values that callbacks return at each collect."""
 
     _bound_class = BoundInstrument
 
-    def __init__(self, metric: Metric, otel: Any, runtime: Runtime, callbacks: list[ObservableCallback]) -> None:
+    def __init__(self, metric: Metric, otel: Any, runtime: Runtime, callbacks: ObservedCallbacks) -> None:
         super().__init__(metric, otel, runtime)
         self._callbacks = callbacks
 
     def watch(self, callback: ObservableCallback) -> None:
-        """Adds a callback that returns values of this metric."""
-        self._callbacks.append(callback)
+        """Adds a callback that returns values of this metric.
+
+        Label values follow the rules of recorded ones: over a limit they are ``other``, wrong ones ``invalid``; where the
+        telemetry is strict, a wrong one is an error of the callback, which is counted and logged. Values that are not finite,
+        negative in a counter, or integers of more than 64 bits are counted as dropped.
+
+        Args:
+            callback: Returns a number (a metric without labels), or numbers by label value (one label) or by tuple of label
+                values.
+
+        Raises:
+            TypeError: ``callback`` cannot be called.
+        """
+        if not callable(callback):
+            raise TypeError(
+                f"{self.metric.prometheus_name}: watch() takes a function that returns values, not {callback!r:.100}"
+            )
+        self._callbacks.add(callback)
 
 
 class ObservableValues:

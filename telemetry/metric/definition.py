@@ -22,6 +22,7 @@ __all__ = [
     "Metric",
     "MultiprocessMode",
     "counter",
+    "gauge",
     "histogram",
     "info",
     "observable_counter",
@@ -40,6 +41,7 @@ class Kind(Enum):
 
     COUNTER = "counter"
     UP_DOWN_COUNTER = "up-down counter"
+    GAUGE = "gauge"
     HISTOGRAM = "histogram"
     INFO = "info"
     OBSERVABLE_COUNTER = "observable counter"
@@ -170,6 +172,18 @@ def up_down_counter(
 ) -> Metric:
     """Defines a sum that goes up and down; a gauge in Prometheus."""
     return Metric(name, Kind.UP_DOWN_COUNTER, unit, help, labels, multiprocess_mode=multiprocess_mode, recorded_in=recorded_in)
+
+
+def gauge(
+    name: str,
+    unit: str,
+    help: str,
+    *labels: Label,
+    multiprocess_mode: MultiprocessMode = MultiprocessMode.SUM,
+    recorded_in: str = "",
+) -> Metric:
+    """Defines a value that is set. Several workers' values are summed by default, as those of an observable gauge are."""
+    return Metric(name, Kind.GAUGE, unit, help, labels, multiprocess_mode=multiprocess_mode, recorded_in=recorded_in)
 
 
 def histogram(name: str, unit: str, help: str, *labels: Label, bounds: Sequence[float], recorded_in: str = "") -> Metric:

@@ -9,6 +9,7 @@ from opentelemetry.sdk.metrics.export import HistogramDataPoint, NumberDataPoint
 
 from telemetry._sdk.aggregation import add_buckets
 from telemetry.instruments.bound import BoundHistogram, BoundInstrument
+from telemetry.instruments.gauge import Gauge
 from telemetry.instruments.instrument import Instrument
 from telemetry.instruments.observable import Info, Observed
 
@@ -50,7 +51,7 @@ def _points(telemetry: Telemetry) -> dict[str, Sequence[Any]]:
 
 
 def _add(target: Instrument[Any], point: Any) -> None:
-    if isinstance(target, Info | Observed):
+    if isinstance(target, Info | Observed | Gauge):
         return
     series: BoundInstrument = target.labels(**dict(point.attributes))
     if isinstance(point, NumberDataPoint):

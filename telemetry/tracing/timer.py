@@ -8,9 +8,9 @@ from typing import ParamSpec, Self, TypeVar
 
 from opentelemetry.trace import NoOpTracer, SpanKind, Tracer
 
-from telemetry.instruments.bound import BoundHistogram
+from telemetry._base.decorators import CallBlock, decorated
+from telemetry.instruments.bound import BoundHistogram, units_per_second
 from telemetry.instruments.instrument import Histogram
-from telemetry.tracing.decorators import decorated
 from telemetry.tracing.span import SpanScope
 
 __all__ = ["RequestTimer"]
@@ -23,11 +23,12 @@ _STATUS = "status"
 class _Prepared:
     """What all timers of one label set share: the attributes of the span, and a bound series for each way to end."""
 
-    __slots__ = ("attributes", "error", "name", "runtime", "success")
+    __slots__ = ("attributes", "error", "name", "runtime", "success", "units_per_second")
 
     def __init__(self, histogram: Histogram, labels: dict[str, object]) -> None:
         self.runtime = histogram.runtime
         self.name = histogram.metric.name
+        self.units_per_second = units_per_second(histogram.metric)
         if _STATUS in histogram.metric.keys:
             self.success: BoundHistogram = histogram.labels(**labels, **{_STATUS: "success"})
             self.error: BoundHistogram = histogram.labels(**labels, **{_STATUS: "error"})
@@ -37,11 +38,12 @@ class _Prepared:
         self.attributes = {**self.success.attributes, _STATUS: "success"}
 
 
-class RequestTimer:
+class RequestTimer(CallBlock):
     """Times one block, sync or async, in a span that carries the histogram's labels.
 
     The span gets a ``status`` of ``error`` when an exception (a cancellation included) leaves the block and of ``success``
-    otherwise; the histogram gets it where it has that label. The duration in seconds is recorded while the span is current.
+    otherwise; the histogram gets it where it has that label. The duration is recorded in the metric's unit (s, ms, us,
+    ns, min, h or d) while the span is current.
 
     A timer times one block; as a decorator it times each call by itself: functions and generators, sync and async.
 
@@ -55,6 +57,7 @@ class RequestTimer:
 
     Raises:
         TypeError: ``status`` is given.
+        ValueError: The metric's unit is no unit of time.
         LabelError: A label is missing, unknown or outside its domain, and the telemetry is strict.
     """
 
@@ -96,19 +99,20 @@ class RequestTimer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        seconds = self._clock() - self._start
-        series = self._prepared.success if error is None else self._prepared.error
+        prepared = self._prepared
+        amount = (self._clock() - self._start) * prepared.units_per_second
+        series = prepared.success if error is None else prepared.error
         scope = self.scope
         if scope is None:
-            series.record_with_exemplar(seconds, None)
+            series.record_with_exemplar(amount, None)
             return
         if error is not None:
             scope.label({_STATUS: "error"}, type(error).__qualname__)
         source = series.source
         if source.needs_filter:
-            series.observe(seconds)
+            series.observe(amount)
         else:
-            series.record_with_exemplar(seconds, scope.span_reference(source.takes_sampled))
+            series.record_with_exemplar(amount, scope.span_reference(source.takes_sampled))
         scope.close()
 
     async def __aenter__(self) -> Self:
@@ -122,6 +126,16 @@ class RequestTimer:
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorates a function so that each call is timed, a generator from its first step to its end."""
         return decorated(function, self._copy)
+
+    def pause(self) -> None:
+        """Makes the span current that was before the block's, while a generator's consumer has an item."""
+        if self.scope is not None:
+            self.scope.leave()
+
+    def resume(self) -> None:
+        """Makes the block's span current again."""
+        if self.scope is not None:
+            self.scope.enter()
 
     def _copy(self) -> RequestTimer:
         """Returns a timer like this one that has not been used."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from math import nan
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -11,7 +13,7 @@ from opentelemetry.sdk.metrics.view import View
 
 from telemetry import Catalogue, RequestTimer, Telemetry
 from telemetry.instruments.observable import ObservableValues
-from telemetry.metric import observable_counter, observable_gauge, open_label, telemetry_metrics
+from telemetry.metric import Metric, closed_label, observable_counter, observable_gauge, open_label, telemetry_metrics
 from tests.helpers.catalogue import CATALOGUE, DURATION, LABELS, REQUESTS
 from tests.helpers.failing_view import FailingAggregation
 from tests.helpers.samples import above_zero, read
@@ -102,3 +104,86 @@ def test_failing_view_never_reaches_the_measured_code(strict: bool) -> None:
     dropped = telemetry.diagnostics.values("agentos.telemetry.dropped")
     assert dropped == {("shop_requests_total", "failed"): 2, ("shop_request_duration_seconds", "failed"): 1}
     provider.shutdown()
+
+
+PLAIN = observable_gauge("plain", "", "Plain")
+PAIR = observable_gauge("pair", "", "Pair", TANK, closed_label("side", "s", "left", "right"))
+WATCHED = Catalogue([LEVEL, POURED, PLAIN, PAIR, *telemetry_metrics.TELEMETRY])
+
+
+def test_callback_returns_a_number_or_a_mapping() -> None:
+    """A number without labels, a mapping by value with one label, by tuple with more."""
+    telemetry = Telemetry(WATCHED, strict=True)
+    telemetry[PLAIN].watch(lambda: 3)
+    telemetry[LEVEL].watch(lambda: {"a": 1})
+    telemetry[PAIR].watch(lambda: {("a", "left"): Decimal("2.5")})
+    assert read(telemetry) == {
+        ("plain", ()): 3.0,
+        ("level", (("tank", "a"),)): 1.0,
+        ("pair", (("side", "left"), ("tank", "a"))): 2.5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("metric", "returned", "wanted"),
+    [
+        (PLAIN, {"a": 1}, "a callback returns a number, this one returned {'a': 1}"),
+        (PLAIN, "3", "a callback returns a number, this one returned '3'"),
+        (LEVEL, 3, "a callback returns a mapping of numbers by tank, this one returned"),
+        (PAIR, {"a": 1}, "a callback returns a mapping of numbers by tuples (tank, side), this one returned {'a': 1}"),
+    ],
+)
+def test_wrong_shape_says_what_is_wanted(metric: Metric, returned: Any, wanted: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The value is dropped and counted; the log says once what the callback returns."""
+    telemetry = Telemetry(WATCHED)
+    telemetry[metric].watch(lambda: returned)
+    for _ in range(2):
+        read(telemetry)
+    assert telemetry.diagnostics.values(telemetry_metrics.DROPPED.name) == {(metric.prometheus_name, "failed"): 2}
+    (record,) = caplog.records
+    assert wanted in record.getMessage().replace("\\'", "'")
+
+
+def test_wrong_shape_fails_the_callback_in_strict() -> None:
+    """A strict telemetry counts it as a callback that raised."""
+    telemetry = Telemetry(WATCHED, strict=True)
+    telemetry[LEVEL].watch(lambda: 3)
+    read(telemetry)
+    assert telemetry.diagnostics.values(telemetry_metrics.CALLBACK_FAILURES.name) == {("level", "raised"): 1}
+
+
+@pytest.mark.parametrize("metric", [LEVEL, POURED])
+def test_flood_of_label_values_is_summed_in_other(metric: Metric) -> None:
+    """Values over the label's limit share one series that has their sum."""
+    telemetry = Telemetry(WATCHED)
+    telemetry[metric].watch(lambda: {f"t{n}": 1 for n in range(1000)})
+    found = {labels[0][1]: value for (name, labels), value in read(telemetry).items() if name == metric.prometheus_name}
+    assert found == {"t0": 1.0, "t1": 1.0, "other": 998.0}
+
+
+def test_value_outside_a_closed_domain_is_invalid() -> None:
+    """A callback's label values follow the rules of recorded ones."""
+    telemetry = Telemetry(WATCHED)
+    telemetry[PAIR].watch(lambda: {("a", "up"): 1})
+    assert read(telemetry)["pair", (("side", "invalid"), ("tank", "a"))] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"), [(nan, "not_finite"), (-1, "negative"), (2**63, "not_finite"), (10**400, "not_finite")]
+)
+def test_number_that_a_counter_cannot_have_is_dropped(number: float, reason: str) -> None:
+    """The other values of the callback stay."""
+    telemetry = Telemetry(WATCHED)
+    telemetry[POURED].watch(lambda: {"a": number, "b": 2})
+    found = read(telemetry)
+    assert {labels for name, labels in found if name == "poured_total"} == {(("tank", "b"),)}
+    assert telemetry.diagnostics.values(telemetry_metrics.DROPPED.name) == {("poured_total", reason): 1}
+
+
+def test_failing_callback_leaves_the_others() -> None:
+    """The values of a metric's other callbacks are shown, whichever raises."""
+    telemetry = Telemetry(WATCHED)
+    telemetry[LEVEL].watch(lambda: {"a": 1 // 0})
+    telemetry[LEVEL].watch(lambda: {"b": 2})
+    assert read(telemetry)["level", (("tank", "b"),)] == 2.0
+    assert telemetry.diagnostics.values(telemetry_metrics.CALLBACK_FAILURES.name) == {("level", "raised"): 1}
