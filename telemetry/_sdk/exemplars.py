@@ -7,6 +7,7 @@ Others are emptied by their public ``collect``, and their exemplars are kept in 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from opentelemetry.sdk.metrics import AlignedHistogramBucketExemplarReservoir, SimpleFixedSizeExemplarReservoir
@@ -72,8 +73,8 @@ def _peek_aligned(stream: Stream, aggregations: Sequence[Any], start: int) -> Fo
         reservoir = aggregation._reservoir
         known = aggregation._attributes
         points: list[ExemplarPoint | None] = [None] * size
-        with reservoir._lock:
-            for bucket, entry in reservoir._reservoir_storage.items():
+        with getattr(reservoir, "_lock", None) or nullcontext():  # older versions have no lock
+            for bucket, entry in list(reservoir._reservoir_storage.items()):
                 if entry._ExemplarBucket__offered:
                     attributes = entry._ExemplarBucket__attributes
                     fields = (
