@@ -107,12 +107,14 @@ def run(sdk: str, python: str) -> Run:
     interpreter = str(environment(sdk, python))
     print(f"testing with SDK {sdk}, Python {python}", flush=True)
     asked = subprocess.run([interpreter, "-c", PATHS], cwd=ROOT, capture_output=True, text=True, check=False)
+    if asked.returncode != 0:
+        print(asked.stderr[-2000:], flush=True)
     record, scrape = asked.stdout.split() if asked.returncode == 0 else ("-", "-")
     start = time.monotonic()
     command = [interpreter, "-m", "pytest", *TESTS, "-m", "not stack", "-p", "no:cacheprovider"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        print(asked.stderr[-2000:] + done.stdout[-6000:], flush=True)
+        print(done.stdout[-6000:], flush=True)
     failed = _count("failed", done.stdout) + _count("error", done.stdout) or int(done.returncode != 0)
     return Run(sdk, python, record, scrape, _count("passed", done.stdout), failed, time.monotonic() - start)
 
@@ -153,7 +155,7 @@ def prerelease() -> str:
     done = subprocess.run(command, input="opentelemetry-sdk", capture_output=True, text=True, check=False)
     found = re.search(r"^opentelemetry-sdk==(\S+)", done.stdout, re.MULTILINE)
     newest = PATCHES[NEWEST]
-    return found[1] if found and found[1] != newest else f"none newer than {newest}"
+    return found[1] if found and re.search("[a-z]", found[1]) else f"none newer than {newest}"
 
 
 def _interpreter(python: str) -> str:
@@ -171,7 +173,7 @@ def _uv() -> str:
 
 
 def _count(word: str, output: str) -> int:
-    found = re.search(rf"(\d+) {word}", output)
+    found = re.search(rf"(\d+) {word}", output[output.rstrip().rfind("\n") :])
     return int(found[1]) if found else 0
 
 

@@ -19,6 +19,7 @@ from telemetry.metric import telemetry_metrics
 from telemetry.metricdata.exponential import upper_bound
 from tests.helpers.generated_metrics import Recording, bounds, build, exact_power, exemplars_of, expected, recordings
 from tests.helpers.providers import OPENMETRICS, families, plain, text
+from tests.helpers.sdk_versions import keeps_gauges
 
 Key = tuple[str, frozenset[tuple[str, Any]]]
 
@@ -68,6 +69,7 @@ def test_values_come_back(state: list[Recording], edges: list[float]) -> None:
         assert openmetrics.keys() - empty_buckets == wanted.keys()
 
 
+@keeps_gauges
 @given(st.lists(recordings(wild=True), max_size=5), bounds)
 def test_paths_agree(state: list[Recording], edges: list[float]) -> None:
     """The direct and the public path write the same body, except the times of exemplars."""
