@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from telemetry.exposition import PrometheusReader
 from tests.helpers.providers import Samples, families, samples, text
+from tests.helpers.sdk_versions import stock_reader_has_registry
 
 RESOURCE = Resource({"service.name": "shop", "host.name": "h1"})
 
@@ -39,6 +40,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+@stock_reader_has_registry
 @pytest.mark.parametrize("direct", [True, False], ids=["direct", "public"])
 @pytest.mark.parametrize("name", [name for name, options in OPTIONS.items() if options.keys() <= STOCK.keys()])
 def test_each_argument_means_the_same(name: str, direct: bool) -> None:
