@@ -12,13 +12,16 @@ does it once: ``aggregations()`` returns the objects that ``record()`` would hav
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from operator import attrgetter
 from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, AlwaysOnExemplarFilter, TraceBasedExemplarFilter
+from opentelemetry.sdk.version import __version__ as sdk_version
 
 from telemetry._sdk.compatibility import find_aggregation, meter_config, resets_on_collect
 from telemetry._sdk.context import SPAN_KEY
@@ -53,6 +56,7 @@ except ImportError:  # another SDK: record() for everything
     _STATE = {}
 
 Aggregations = tuple[Any, ...]
+_logger = logging.getLogger(__name__)
 
 
 class InstrumentSource:
@@ -95,7 +99,8 @@ class InstrumentSource:
         """Returns every aggregation that ``record()`` would feed for these attributes; None where ``record()`` is needed."""
         try:
             return self._find(attributes)
-        except (AttributeError, TypeError):
+        except (AttributeError, TypeError) as error:
+            _log_public_path(self.instrument, error)
             return None
 
     def _find(self, attributes: Mapping[str, str]) -> Aggregations | None:
@@ -148,12 +153,24 @@ class PublicSource(InstrumentSource):
 
 def source_of(instrument: Any) -> InstrumentSource:
     """Returns the instrument's source: one that feeds aggregations directly where the SDK is as expected."""
-    if not _STATE or SPAN_KEY == "":
-        return PublicSource(instrument)
     try:
+        if not _STATE or SPAN_KEY == "":
+            raise AttributeError("the aggregations' classes" if SPAN_KEY else "the context's key of the span")
         return InstrumentSource(instrument)
-    except AttributeError:
+    except AttributeError as error:
+        _log_public_path(instrument, error)
         return PublicSource(instrument)
+
+
+@cache
+def _log_once(reason: str) -> None:
+    _logger.warning("opentelemetry-sdk %s: measurements take the public path and cost more: %s", sdk_version, reason)
+
+
+def _log_public_path(instrument: Any, error: Exception) -> None:
+    """Logs, once a process, that a private name is gone. Disabled and other SDKs have none: they are left out."""
+    if type(instrument).__module__.startswith("opentelemetry.sdk.") and not _log_once.cache_info().currsize:
+        _log_once(str(error))
 
 
 def feed_histogram(aggregation: Any, value: float, reference: bytes | None) -> bool:
