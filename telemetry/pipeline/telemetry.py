@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from threading import Lock
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from opentelemetry.metrics import MeterProvider as APIMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
@@ -23,10 +23,21 @@ from telemetry._base.fork import register_after_fork
 from telemetry._sdk.limits import least_cardinality_limit
 from telemetry.exposition import PrometheusReader
 from telemetry.instruments.factory import create_instrument
-from telemetry.instruments.instrument import Instrument, Runtime
+from telemetry.instruments.gauge import Gauge
+from telemetry.instruments.instrument import Counter, Histogram, Instrument, Runtime, UpDownCounter
 from telemetry.instruments.observable import Info, Observed
 from telemetry.instruments.views import MAX_SERIES, views
-from telemetry.metric.definition import Catalogue, Kind, Metric
+from telemetry.metric.definition import (
+    Catalogue,
+    CounterKind,
+    GaugeKind,
+    HistogramKind,
+    InfoKind,
+    Kind,
+    Metric,
+    ObservableKind,
+    UpDownCounterKind,
+)
 from telemetry.metric.label_values import Domains
 from telemetry.pipeline import otlp
 from telemetry.pipeline.self_metrics import observe_self
@@ -216,8 +227,26 @@ class Telemetry:
             **options,
         )
 
+    @overload
+    def __getitem__(self, metric: Metric[CounterKind]) -> Counter: ...
+    @overload
+    def __getitem__(self, metric: Metric[UpDownCounterKind]) -> UpDownCounter: ...
+    @overload
+    def __getitem__(self, metric: Metric[GaugeKind]) -> Gauge: ...
+    @overload
+    def __getitem__(self, metric: Metric[HistogramKind]) -> Histogram: ...
+    @overload
+    def __getitem__(self, metric: Metric[InfoKind]) -> Info: ...
+    @overload
+    def __getitem__(self, metric: Metric[ObservableKind]) -> Observed: ...
+    @overload
+    def __getitem__(self, metric: Metric) -> Any: ...
     def __getitem__(self, metric: Metric) -> Any:
-        """Returns the metric's instrument. Raises ``KeyError`` for a metric that the catalogue lacks."""
+        """Returns the metric's instrument, whose type follows from the metric's kind.
+
+        Raises:
+            KeyError: The catalogue lacks the metric.
+        """
         found = self._instruments.get(metric.name)
         if found is None:
             raise KeyError(f"{metric.prometheus_name} is not recorded here")

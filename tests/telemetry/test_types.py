@@ -1,0 +1,39 @@
+"""The types that an application's type checker sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, get_overloads, get_type_hints
+
+import pytest
+
+from telemetry import Catalogue, Telemetry, metric
+
+BUILDERS: dict[str, Callable[[], metric.Metric]] = {
+    "counter": lambda: metric.counter("a.counter", "1", "A"),
+    "up_down_counter": lambda: metric.up_down_counter("a.level", "1", "A"),
+    "gauge": lambda: metric.gauge("a.gauge", "1", "A"),
+    "histogram": lambda: metric.histogram("a.histogram", "s", "A", bounds=[1]),
+    "info": lambda: metric.info("a.info", "A"),
+    "observable_counter": lambda: metric.observable_counter("a.observed.counter", "1", "A"),
+    "observable_gauge": lambda: metric.observable_gauge("a.observed.gauge", "1", "A"),
+}
+
+
+@pytest.fixture(scope="module", name="telemetry")
+def of_each_kind() -> Iterator[Telemetry]:
+    """A telemetry with one metric of each kind."""
+    telemetry = Telemetry(Catalogue([build() for build in BUILDERS.values()]), workers=False)
+    yield telemetry
+    telemetry.shutdown()
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_instrument_has_the_type_that_is_declared(name: str, telemetry: Telemetry) -> None:
+    """``telemetry[metric]`` returns exactly the class that its overload names for the type of the metric."""
+    kind = get_type_hints(getattr(metric, name))["return"]
+    declared: dict[Any, Any] = {}
+    for overload in get_overloads(Telemetry.__getitem__):
+        hints = get_type_hints(overload)
+        declared[hints["metric"]] = hints["return"]
+    assert type(telemetry[BUILDERS[name]()]) is declared[kind]
