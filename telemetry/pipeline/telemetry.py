@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from threading import Lock
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, Unpack, overload
 
 from opentelemetry.metrics import MeterProvider as APIMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
@@ -46,13 +46,38 @@ from telemetry.tracing.provider import GlobalTracerProvider, host_provider_is_se
 if TYPE_CHECKING:
     from telemetry.prefork import Workers
 
-__all__ = ["SCOPE", "Telemetry"]
+__all__ = ["SCOPE", "EnvironmentOptions", "Telemetry", "TelemetryOptions"]
 
 SCOPE = "agentos.telemetry"
 """Name of the meter and the tracer."""
 P = TypeVar("P", MeterProvider, TracerProvider)
 MeterProviderFactory = Callable[[list[MetricReader], list[View]], APIMeterProvider]
 """Builds a host's meter provider with these readers and Views beside its own."""
+
+
+class EnvironmentOptions(TypedDict, total=False):
+    """The arguments of ``Telemetry`` that no ``OTEL_*`` variable replaces: those of ``Telemetry.from_environment``."""
+
+    strict: bool
+    known: Mapping[str, Collection[str]]
+    limits: Mapping[str, int]
+    max_series: int
+    sampler: Sampler | None
+    tracer_provider: APITracerProvider | None
+    meter_provider: APIMeterProvider | MeterProviderFactory | None
+    created: bool
+    select: Callable[[str, str], bool] | None
+    workers: Workers | Literal[False] | None
+    clock: Callable[[], float]
+    registry: CollectorRegistry | None
+
+
+class TelemetryOptions(EnvironmentOptions, total=False):
+    """All arguments of ``Telemetry`` after the catalogue, for subclasses that pass them on."""
+
+    resource: Resource | None
+    span_processors: Sequence[SpanProcessor]
+    metric_readers: Sequence[MetricReader]
 
 
 class Telemetry:
@@ -202,7 +227,9 @@ class Telemetry:
             )
 
     @classmethod
-    def from_environment(cls, catalogue: Catalogue, *, service_name: str = "unknown_service", **options: Any) -> Self:
+    def from_environment(
+        cls, catalogue: Catalogue, *, service_name: str = "unknown_service", **options: Unpack[EnvironmentOptions]
+    ) -> Self:
         """Returns a telemetry as the standard ``OTEL_*`` variables describe it: resource, sampler, export.
 
         What the host exports is not exported a second time: where it has set the global tracer provider or gives a
@@ -212,7 +239,7 @@ class Telemetry:
         Args:
             catalogue: The metrics.
             service_name: The service's name where no variable gives one.
-            **options: Further arguments of the constructor.
+            **options: Further arguments of the constructor: all but ``resource``, ``span_processors`` and ``metric_readers``.
 
         Raises:
             ExportSettingsError: A variable has a value that is not allowed.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, get_overloads, get_type_hints
 
 import pytest
 
 from telemetry import Catalogue, Telemetry, metric
+from telemetry.pipeline.telemetry import EnvironmentOptions, TelemetryOptions
 
 BUILDERS: dict[str, Callable[[], metric.Metric]] = {
     "counter": lambda: metric.counter("a.counter", "1", "A"),
@@ -37,3 +39,16 @@ def test_instrument_has_the_type_that_is_declared(name: str, telemetry: Telemetr
         hints = get_type_hints(overload)
         declared[hints["metric"]] = hints["return"]
     assert type(telemetry[BUILDERS[name]()]) is declared[kind]
+
+
+def test_options_are_the_arguments_of_the_constructor() -> None:
+    """``TelemetryOptions`` has the keyword arguments of ``Telemetry`` with their types."""
+    arguments = inspect.signature(Telemetry).parameters.values()
+    keywords = {each.name: each.annotation for each in arguments if each.kind is each.KEYWORD_ONLY}
+    assert {name: hint.__forward_arg__ for name, hint in TelemetryOptions.__annotations__.items()} == keywords
+
+
+def test_from_environment_takes_what_it_does_not_build() -> None:
+    """``EnvironmentOptions`` lacks the arguments that ``from_environment`` makes of the environment."""
+    built = {"resource", "span_processors", "metric_readers"}
+    assert set(TelemetryOptions.__annotations__) - set(EnvironmentOptions.__annotations__) == built
