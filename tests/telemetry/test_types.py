@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import inspect
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, get_overloads, get_type_hints
 
 import pytest
 
 from telemetry import Catalogue, Telemetry, metric
 from telemetry.pipeline.telemetry import EnvironmentOptions, TelemetryOptions
+
+ROOT = Path(__file__).parents[2]
+CONSUMER = ROOT / "tests/typing/consumer.py"
+TOOLS = Path(sys.executable).parent
+CHECKERS = {
+    "mypy": ["--strict", "--config-file=", "--python-version=3.11", str(CONSUMER.relative_to(ROOT))],
+    "basedpyright": ["--level=error", f"--pythonpath={sys.executable}", f"--project={CONSUMER.parent.relative_to(ROOT)}"],
+}
+"""Each type checker's arguments; tests/typing/pyrightconfig.json gives basedpyright the rules of pyright."""
 
 BUILDERS: dict[str, Callable[[], metric.Metric]] = {
     "counter": lambda: metric.counter("a.counter", "1", "A"),
@@ -52,3 +65,17 @@ def test_from_environment_takes_what_it_does_not_build() -> None:
     """``EnvironmentOptions`` lacks the arguments that ``from_environment`` makes of the environment."""
     built = {"resource", "span_processors", "metric_readers"}
     assert set(TelemetryOptions.__annotations__) - set(EnvironmentOptions.__annotations__) == built
+
+
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_checker_reports_the_mistakes_of_an_application(checker: str, tmp_path: Path) -> None:
+    """A type checker reports exactly the marked lines of ``tests/typing/consumer.py``: wrong methods, timers and keywords."""
+    if not (TOOLS / checker).exists():
+        pytest.skip(f"{checker} is not installed here")
+    cache = [f"--cache-dir={tmp_path}"] if checker == "mypy" else []
+    command = [str(TOOLS / checker), *CHECKERS[checker], *cache]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    errors = re.findall(r"(?m)^\s*(\S+\.py):(\d+):(?:\d+ -)? error: ", done.stdout)
+    reported = {(Path(name).name, int(line)) for name, line in errors}
+    marked = [n for n, line in enumerate(CONSUMER.read_text().splitlines(), 1) if line.endswith("  # E")]
+    assert reported == {(CONSUMER.name, line) for line in marked}, done.stdout + done.stderr
