@@ -16,11 +16,12 @@ NAMES = sorted({found[1] for line in LINES if (found := re.match(r'"([A-Za-z0-9-
 BY_COMMAND = {
     "basedpyright": ("pyproject.toml", "basedpyright"),
     "build": ("Makefile", "-m build"),
-    "flask": ("pyproject.toml", "flask"),
+    "flask": ("examples/flask_app.py", "from flask import"),
     "gunicorn": ("stack/servers/service.py", '"gunicorn"'),
     "hatchling": ("pyproject.toml", "hatchling.build"),
     "import-linter": ("Makefile", "lint-imports"),
     "mypy": ("Makefile", "mypy"),
+    "opentelemetry-configuration": ("tests/telemetry/exposition/test_autoload.py", "OTEL_CONFIG_FILE"),
     "opentelemetry-distro": ("tests/agents/test_auto_instrumented.py", "opentelemetry-instrument"),
     "opentelemetry-exporter-otlp-proto-grpc": ("telemetry/pipeline/otlp.py", "opentelemetry.exporter.otlp.proto."),
     "opentelemetry-exporter-otlp-proto-http": ("telemetry/pipeline/otlp.py", "opentelemetry.exporter.otlp.proto."),

@@ -20,7 +20,7 @@ from typing import Any
 from opentelemetry.context import Context
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, AlwaysOnExemplarFilter, TraceBasedExemplarFilter
 
-from telemetry._sdk.compatibility import ENABLED, find_aggregation, resets_on_collect
+from telemetry._sdk.compatibility import find_aggregation, meter_config, resets_on_collect
 from telemetry._sdk.context import SPAN_KEY
 from telemetry._sdk.reservoir import LatestExemplarReservoir, reference_time
 
@@ -75,7 +75,7 @@ class InstrumentSource:
     def __init__(self, instrument: Any) -> None:
         self.instrument = instrument
         self._consumer = instrument._measurement_consumer
-        self._config = getattr(instrument, "_meter_config", ENABLED)
+        self._config = meter_config(instrument)
         self._filter = self._consumer._sdk_config.exemplar_filter
         self.trace_based = type(self._filter) is TraceBasedExemplarFilter
         self.takes_sampled = self.trace_based or type(self._filter) is AlwaysOnExemplarFilter

@@ -15,21 +15,28 @@ from typing import Any
 from opentelemetry.sdk.metrics.view import DefaultAggregation, View
 
 __all__ = [
-    "ENABLED",
     "find_aggregation",
     "is_enabled",
     "keyword_arguments",
+    "meter_config",
     "new_view",
     "resets_on_collect",
     "storage_arguments",
 ]
 
 try:
+    from opentelemetry.sdk.metrics._internal._view_instrument_match import _ViewInstrumentMatch
+
+    # Only a layout that is known is taken for the older one: with another a wrong key would make a second series.
+    _KEYED_BY_FROZENSET = "frozenset" in _ViewInstrumentMatch.consume_measurement.__code__.co_names
+except (ImportError, AttributeError):
+    _KEYED_BY_FROZENSET = False
+try:
     from opentelemetry.sdk.metrics._internal._view_instrument_match import _hash_attributes
 except ImportError:
     _hash_attributes = None  # type: ignore[assignment]
 
-ENABLED = SimpleNamespace(_config=SimpleNamespace(is_enabled=True))
+_ENABLED = SimpleNamespace(_config=SimpleNamespace(is_enabled=True))
 """The configuration of a meter of an SDK that cannot switch meters off."""
 
 
@@ -45,15 +52,27 @@ def new_view(*, aggregation_cardinality_limit: int, **options: Any) -> View:
     return View(**options, **limit)
 
 
+def meter_config(instrument: Any) -> Any:
+    """Returns what says whether the instrument's meter is switched on.
+
+    Raises:
+        AttributeError: The SDK can switch meters off, and a private name is gone.
+    """
+    return instrument._meter_config if hasattr(instrument, "_is_enabled") else _ENABLED
+
+
 def is_enabled(instrument: Any) -> bool:
-    """Returns whether the instrument's meter is switched on."""
-    asked: Callable[[], bool] | None = getattr(instrument, "_is_enabled", None)
-    return asked is None or asked()
+    """Returns whether the instrument's meter is switched on. Raises ``AttributeError`` as ``meter_config``."""
+    return bool(instrument._is_enabled()) if hasattr(instrument, "_meter_config") else True
 
 
 def resets_on_collect(match: Any) -> bool:
-    """Returns whether the SDK replaces the aggregations of a View's stream at each collect, as it does for deltas."""
-    return bool(getattr(match, "_reset_on_collect", False))
+    """Returns whether the SDK replaces the aggregations of a View's stream at each collect, as it does for deltas.
+
+    Raises:
+        AttributeError: A private name of the SDK is gone.
+    """
+    return not _KEYED_BY_FROZENSET and bool(match._reset_on_collect)
 
 
 def find_aggregation(match: Any, attributes: Mapping[str, str]) -> Any:
@@ -62,7 +81,9 @@ def find_aggregation(match: Any, attributes: Mapping[str, str]) -> Any:
     Raises:
         AttributeError: A private name of the SDK is gone.
     """
-    if _hash_attributes is not None:
+    if not _KEYED_BY_FROZENSET:
+        if _hash_attributes is None:
+            raise AttributeError("_hash_attributes")
         with match._lock:
             return match._get_or_create_aggregation(_hash_attributes(attributes), attributes)
     key = frozenset(attributes.items())

@@ -7,6 +7,7 @@ Others are emptied by their public ``collect``, and their exemplars are kept in 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from opentelemetry.sdk.metrics import AlignedHistogramBucketExemplarReservoir, SimpleFixedSizeExemplarReservoir
@@ -18,6 +19,7 @@ from telemetry.metricdata.stream import ExemplarPoint, Stream
 __all__ = ["peek"]
 
 _point = tuple.__new__  # the constructor of a named tuple takes three times as long
+_HAS_LOCK = any("lock" in name for name in vars(SimpleFixedSizeExemplarReservoir(size=1)))
 Found = dict[int, Sequence[ExemplarPoint | None]]
 
 
@@ -72,8 +74,8 @@ def _peek_aligned(stream: Stream, aggregations: Sequence[Any], start: int) -> Fo
         reservoir = aggregation._reservoir
         known = aggregation._attributes
         points: list[ExemplarPoint | None] = [None] * size
-        with reservoir._lock:
-            for bucket, entry in reservoir._reservoir_storage.items():
+        with _lock_of(reservoir):
+            for bucket, entry in list(reservoir._reservoir_storage.items()):
                 if entry._ExemplarBucket__offered:
                     attributes = entry._ExemplarBucket__attributes
                     fields = (
@@ -87,6 +89,11 @@ def _peek_aligned(stream: Stream, aggregations: Sequence[Any], start: int) -> Fo
         if any(points) or index in stream.exemplars:
             found[index] = _with_kept(stream, index, points)
     return found
+
+
+def _lock_of(reservoir: Any) -> AbstractContextManager[Any]:
+    """Returns the reservoir's lock; older versions have none, and their ``offer`` is not locked."""
+    return reservoir._lock if _HAS_LOCK else nullcontext()
 
 
 def _filtered(attributes: Any, known: Any) -> Mapping[str, Any] | None:

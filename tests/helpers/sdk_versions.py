@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from inspect import getsource, signature
+
 import pytest
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.view import View
+from opentelemetry.sdk.metrics._internal import instrument
+from opentelemetry.sdk.metrics._internal.aggregation import _LastValueAggregation
 
-from telemetry._sdk.compatibility import keyword_arguments
-
-__all__ = ["adds_readers_later", "bounds_streams"]
+__all__ = ["adds_readers_later", "drops_non_finite", "keeps_gauges", "stock_reader_has_registry", "switches_meters"]
 
 adds_readers_later = pytest.mark.skipif(
     not hasattr(MeterProvider, "add_metric_reader"), reason="this SDK takes readers only in the provider's constructor"
 )
-bounds_streams = pytest.mark.skipif(
-    not keyword_arguments(View.__init__, aggregation_cardinality_limit=1), reason="this SDK bounds no stream"
+keeps_gauges = pytest.mark.skipif(
+    "instrument_is_synchronous" not in signature(_LastValueAggregation).parameters,
+    reason="this SDK forgets at each collect what a gauge was set to; the direct path keeps it",
+)
+switches_meters = pytest.mark.skipif(
+    not hasattr(MeterProvider, "_apply_meter_configurator"), reason="this SDK cannot switch meters off"
+)
+drops_non_finite = pytest.mark.skipif(
+    "isfinite" not in getsource(instrument), reason="this SDK takes observations that are not finite; the direct path does not"
+)
+stock_reader_has_registry = pytest.mark.skipif(
+    "registry" not in signature(PrometheusMetricReader).parameters, reason="this stock reader knows only the global registry"
 )

@@ -28,6 +28,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from telemetry.exposition import DeltaError, PrometheusReader
 from telemetry.metricdata.convert import MetricsDataConverter
 from tests.helpers.providers import OPENMETRICS, RESOURCE, families, provider, samples, span, text
+from tests.helpers.sdk_versions import keeps_gauges
 
 VIEWS = [
     View(instrument_name="e", aggregation=ExponentialBucketHistogramAggregation(max_size=10)),
@@ -62,6 +63,7 @@ def observe(_: CallbackOptions) -> list[Observation]:
     return [Observation(2, {"k": "a", "x": 1}), Observation(3, {"k": "a", "x": 2}), Observation(5, {"k": "b"})]
 
 
+@keeps_gauges
 def test_direct_equals_public() -> None:
     """Both paths give the same body, byte for byte, over several scrapes with other collects in between."""
     meters, direct, public = two_paths()
@@ -95,6 +97,7 @@ def test_series_that_its_callback_omits() -> None:
     assert seen == [("# TYPE g gauge\ng 1\n",) * 2, ("", ""), ("# TYPE g gauge\ng 1\n",) * 2]
 
 
+@keeps_gauges
 @pytest.mark.parametrize("direct", [True, False], ids=["direct", "public"])
 def test_registry_agrees(direct: bool) -> None:
     """prometheus_client's ``generate_latest`` shows the same samples, types, helps and units."""

@@ -210,12 +210,15 @@ def test_a_forked_child_leaves_the_port_to_its_parent() -> None:
     reader = AutoReader("localhost", 0, registry=CollectorRegistry())
     port = reader.port
     read, write = os.pipe()
+    told, tell = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(write)
+        os.write(tell, b".")
         os.read(read, 1)
         os._exit(0 if reader.port is None else 1)
     os.close(read)
+    os.read(told, 1)
     reader.shutdown()
     again = AutoReader("localhost", port, registry=CollectorRegistry())
     again.shutdown()
@@ -259,6 +262,11 @@ def instrumented_app(folder: Path, **variables: str) -> Iterator[str]:
         process.communicate(timeout=30)
 
 
+def _has(module: str) -> bool:
+    return find_spec(module) is not None
+
+
+@pytest.mark.skipif(not _has("opentelemetry.instrumentation"), reason="needs opentelemetry-instrumentation")
 def test_a_plain_app_under_opentelemetry_instrument(tmp_path: Path) -> None:
     """``OTEL_METRICS_EXPORTER=agentos`` serves the app's HTTP metrics and its own, without the client's ``Host``."""
     port = free_port()
@@ -274,7 +282,7 @@ def test_a_plain_app_under_opentelemetry_instrument(tmp_path: Path) -> None:
     assert body.endswith("# EOF\n")
 
 
-@pytest.mark.skipif(find_spec("opentelemetry.configuration") is None, reason="needs opentelemetry-configuration")
+@pytest.mark.skipif(not _has("opentelemetry.configuration"), reason="needs opentelemetry-configuration")
 def test_a_plain_app_with_a_declarative_configuration(tmp_path: Path) -> None:
     """``OTEL_CONFIG_FILE`` with the pull exporter ``agentos`` serves the app's metrics as the file says."""
     port = free_port()

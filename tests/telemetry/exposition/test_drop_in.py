@@ -13,14 +13,19 @@ from prometheus_client import CollectorRegistry
 
 from telemetry.exposition import PrometheusReader
 from tests.helpers.providers import Samples, families, samples, text
+from tests.helpers.sdk_versions import stock_reader_has_registry
 
 RESOURCE = Resource({"service.name": "shop", "host.name": "h1"})
+
+
+STOCK = inspect.signature(PrometheusMetricReader).parameters
+"""The arguments of the stock reader, which older versions have fewer of."""
 
 
 def test_arguments() -> None:
     """Every argument of the parent has the same name, position and default."""
     ours = inspect.signature(PrometheusReader).parameters
-    for position, (name, theirs) in enumerate(inspect.signature(PrometheusMetricReader).parameters.items()):
+    for position, (name, theirs) in enumerate(STOCK.items()):
         assert (ours[name].kind, ours[name].default) == (theirs.kind, theirs.default)
         assert theirs.kind is inspect.Parameter.KEYWORD_ONLY or list(ours)[position] == name
 
@@ -35,8 +40,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+@stock_reader_has_registry
 @pytest.mark.parametrize("direct", [True, False], ids=["direct", "public"])
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", [name for name, options in OPTIONS.items() if options.keys() <= STOCK.keys()])
 def test_each_argument_means_the_same(name: str, direct: bool) -> None:
     """With each of the parent's arguments the samples are those of the parent."""
     registry = CollectorRegistry()

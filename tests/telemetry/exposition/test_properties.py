@@ -19,6 +19,7 @@ from telemetry.metric import telemetry_metrics
 from telemetry.metricdata.exponential import upper_bound
 from tests.helpers.generated_metrics import Recording, bounds, build, exact_power, exemplars_of, expected, recordings
 from tests.helpers.providers import OPENMETRICS, families, plain, text
+from tests.helpers.sdk_versions import drops_non_finite, keeps_gauges, stock_reader_has_registry
 
 Key = tuple[str, frozenset[tuple[str, Any]]]
 
@@ -42,6 +43,7 @@ def new_reader(diagnostics: Diagnostics, **options: Any) -> PrometheusReader:
     )
 
 
+@drops_non_finite
 @given(st.lists(recordings(wild=True), max_size=5), bounds)
 def test_values_come_back(state: list[Recording], edges: list[float]) -> None:
     """Both formats parse and have exactly the SDK's values; where names clash, some of the SDK's values and no others."""
@@ -68,6 +70,7 @@ def test_values_come_back(state: list[Recording], edges: list[float]) -> None:
         assert openmetrics.keys() - empty_buckets == wanted.keys()
 
 
+@keeps_gauges
 @given(st.lists(recordings(wild=True), max_size=5), bounds)
 def test_paths_agree(state: list[Recording], edges: list[float]) -> None:
     """The direct and the public path write the same body, except the times of exemplars."""
@@ -120,6 +123,7 @@ def distinct(state: list[Recording]) -> bool:
     return len({recording.name for recording in state}) == len(state)
 
 
+@stock_reader_has_registry
 @given(st.lists(recordings(wild=False), max_size=5).filter(distinct), bounds)
 def test_the_stock_exporter_agrees(state: list[Recording], edges: list[float]) -> None:
     """The stock exporter shows the same samples where it is right.

@@ -87,10 +87,10 @@ def test_info() -> None:
 
 def test_target_info() -> None:
     """The resource is target_info, first in the body."""
-    _, reader = provider(resource=Resource({"service.name": "x", "a.b": 1, "a/b": [True, 'q"']}), disable_target_info=False)
+    _, reader = provider(resource=Resource({"service.name": "x", "a.b": 1, "a/b": ["x", 'q"']}), disable_target_info=False)
     assert text(reader, OPENMETRICS) == (
         "# HELP target Target metadata\n# TYPE target info\n"
-        'target_info{a_b="1;[true, \\"q\\\\\\"\\"]",service_name="x"} 1\n# EOF\n'
+        'target_info{a_b="1;[\\"x\\", \\"q\\\\\\"\\"]",service_name="x"} 1\n# EOF\n'
     )
 
 

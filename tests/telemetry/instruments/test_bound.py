@@ -24,7 +24,7 @@ from telemetry.pipeline import SCOPE
 from tests.helpers.catalogue import ACTIVE, CATALOGUE, DURATION, LABELS, REQUESTS
 from tests.helpers.providers import HostFactory
 from tests.helpers.samples import above_zero, points
-from tests.helpers.sdk_versions import adds_readers_later
+from tests.helpers.sdk_versions import adds_readers_later, switches_meters
 
 DELTA = {Counter: AggregationTemporality.DELTA, Histogram: AggregationTemporality.DELTA}
 
@@ -118,6 +118,7 @@ def test_reader_added_and_removed_later(way: str, host: HostFactory) -> None:
     assert [p[2] for p in points(first)] == [111]
 
 
+@switches_meters
 def test_disabled_meter_records_nothing(way: str, host: HostFactory) -> None:
     """A meter that the SDK's configurator disables records nothing until it is enabled again."""
     reader = InMemoryMetricReader()
