@@ -17,11 +17,28 @@ if TYPE_CHECKING:
     from telemetry.agentos.telemetry import AgentOSTelemetry as AgentOSTelemetry
     from telemetry.exposition import Exposition as Exposition
     from telemetry.exposition import PrometheusReader as PrometheusReader
+    from telemetry.exposition import make_wsgi_app as make_wsgi_app
+    from telemetry.exposition import metrics_app as metrics_app
+    from telemetry.exposition import start_http_server as start_http_server
     from telemetry.metric import Catalogue as Catalogue
     from telemetry.metric import CatalogueError as CatalogueError
+    from telemetry.metric import Label as Label
+    from telemetry.metric import Metric as Metric
+    from telemetry.metric import closed_label as closed_label
+    from telemetry.metric import counter as counter
+    from telemetry.metric import gauge as gauge
+    from telemetry.metric import histogram as histogram
+    from telemetry.metric import info as info
+    from telemetry.metric import observable_counter as observable_counter
+    from telemetry.metric import observable_gauge as observable_gauge
+    from telemetry.metric import open_label as open_label
+    from telemetry.metric import up_down_counter as up_down_counter
     from telemetry.metric.label_values import LabelError as LabelError
     from telemetry.pipeline import Telemetry as Telemetry
     from telemetry.tracing.timer import RequestTimer as RequestTimer
+
+    __version__: str
+    """The library's version."""
 
 _MODULES = {
     "AGENTOS": "telemetry.agentos.catalogue",
@@ -29,27 +46,56 @@ _MODULES = {
     "Catalogue": "telemetry.metric",
     "CatalogueError": "telemetry.metric",
     "Exposition": "telemetry.exposition",
+    "Label": "telemetry.metric",
     "LabelError": "telemetry.metric.label_values",
+    "Metric": "telemetry.metric",
     "PrometheusReader": "telemetry.exposition",
     "Recorder": "telemetry.agentos.recorder",
     "RequestTimer": "telemetry.tracing.timer",
     "Telemetry": "telemetry.pipeline",
+    "closed_label": "telemetry.metric",
+    "counter": "telemetry.metric",
     "current": "telemetry.agentos.default",
+    "gauge": "telemetry.metric",
+    "histogram": "telemetry.metric",
+    "info": "telemetry.metric",
     "install": "telemetry.agentos.default",
+    "make_wsgi_app": "telemetry.exposition",
+    "metrics_app": "telemetry.exposition",
+    "observable_counter": "telemetry.metric",
+    "observable_gauge": "telemetry.metric",
+    "open_label": "telemetry.metric",
+    "start_http_server": "telemetry.exposition",
+    "up_down_counter": "telemetry.metric",
 }
+_SOURCE_VERSION = "0.1.0"
+"""The version of a source tree that is not installed, that of pyproject.toml."""
 
-__all__ = list(_MODULES)
+__all__ = ["__version__", *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        value = globals()[name] = _version()
+        return value
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         value = globals()[name] = getattr(import_module(_MODULES[name]), name)
-    except AttributeError as error:  # which ``from telemetry import ...`` would hide: "cannot import name"
+    except AttributeError as error:
+        # ``from telemetry import ...`` would turn an AttributeError, and no other error, into "cannot import name".
         raise ImportError(f"{_MODULES[name]} cannot be imported: {error}") from error
     return value
 
 
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # takes longer than the rest of this module
+
+    try:
+        return version("agentos-telemetry")
+    except PackageNotFoundError:
+        return _SOURCE_VERSION
+
+
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import telemetry
 from agents import __version__
 
 ROOT = Path(__file__).parents[1]
@@ -14,10 +15,11 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.parametrize("folder", [".", "agents"])
 def test_the_version_is_the_same_everywhere(folder: str) -> None:
-    """Each pyproject.toml, the package and the newest released section of the changelog name one version."""
+    """Each pyproject.toml, both packages and the newest released section of the changelog name one version."""
     project = tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]
     headings = [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## [")]
     assert project["version"] == __version__
+    assert __version__ == telemetry._SOURCE_VERSION
     assert headings[0] == "## [Unreleased]"
     assert headings[1].startswith(f"## [{__version__}] - ")
 

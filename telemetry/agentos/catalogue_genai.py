@@ -14,7 +14,7 @@ from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
 
 from telemetry.agentos import genai_names as names
-from telemetry.metric import Label, Metric, closed_label, histogram, open_label
+from telemetry.metric import HistogramKind, Label, Metric, closed_label, histogram, open_label
 
 __all__ = ["LATEST", "V1_36", "GenAI", "exclude_genai", "opted_in", "version"]
 
@@ -39,13 +39,13 @@ class GenAI:
     """One version of the conventions; a metric that it lacks is None."""
 
     provider: Label
-    duration: Metric
-    tokens: Metric
-    first_chunk: Metric | None
-    output_chunk: Metric | None
-    server_duration: Metric
-    server_first_token: Metric
-    server_output_token: Metric
+    duration: Metric[HistogramKind]
+    tokens: Metric[HistogramKind]
+    first_chunk: Metric[HistogramKind] | None
+    output_chunk: Metric[HistogramKind] | None
+    server_duration: Metric[HistogramKind]
+    server_first_token: Metric[HistogramKind]
+    server_output_token: Metric[HistogramKind]
 
     @property
     def rows(self) -> Sequence[Metric]:
@@ -69,7 +69,7 @@ def _version(provider_key: str, *, chunks: bool) -> GenAI:
     provider = open_label(provider_key, "whose protocol is spoken", limit=20)
     common = (OPERATION, provider, REQUEST_MODEL, RESPONSE_MODEL, ADDRESS, PORT)
 
-    def row(name: str, help: str, *labels: Label, unit: str = "s", bounds: Sequence[float] = _SECONDS) -> Metric:
+    def row(name: str, help: str, *labels: Label, unit: str = "s", bounds: Sequence[float] = _SECONDS) -> Metric[HistogramKind]:
         metric = histogram(name, unit, help, *common, *labels, bounds=bounds, recorded_in="agents/services/ccr_usage.py")
         return replace(metric, cardinality_limit=_SERIES)
 

@@ -11,7 +11,7 @@ from telemetry.agentos import catalogue_models as rows
 from telemetry.agentos.genai import Target
 from telemetry.agentos.series import SeriesCache
 from telemetry.instruments.observable import ObservableValues
-from telemetry.metric import Metric
+from telemetry.metric import Metric, ObservableKind
 
 __all__ = ["ModelMetrics"]
 
@@ -24,7 +24,7 @@ class ModelMetrics:
         self._breakers = self._observable_values(rows.BREAKER)
         self._costs = self._observable_values(rows.COST)
 
-    def _observable_values(self, metric: Metric) -> ObservableValues | None:
+    def _observable_values(self, metric: Metric[ObservableKind]) -> ObservableValues | None:
         return ObservableValues(self._cache.telemetry[metric]) if self._cache.has(metric) else None
 
     def initialize_provider(self, target: Target) -> None:
@@ -37,8 +37,8 @@ class ModelMetrics:
         if target.streams:
             zero(rows.FIRST_TOKEN, provider=target.provider)
         self.add_cost(target, Decimal(0))
-        for metric in (rows.QUEUED, rows.IN_FLIGHT):
-            self._cache.series(metric, target.provider).record_with_exemplar(0, None)
+        for level in (rows.QUEUED, rows.IN_FLIGHT):
+            self._cache.series(level, target.provider).record_with_exemplar(0, None)
         if self._breakers is not None:
             self._breakers.set(rows.BREAKER_LEVELS["closed"], target.provider)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self, Unpack
 
 from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.recorder import Recorder
 from telemetry.metric import Catalogue
-from telemetry.pipeline.telemetry import Telemetry
+from telemetry.pipeline.telemetry import EnvironmentOptions, Telemetry, TelemetryOptions
 
 __all__ = ["AgentOSTelemetry"]
 
@@ -15,13 +15,15 @@ __all__ = ["AgentOSTelemetry"]
 class AgentOSTelemetry(Telemetry):
     """A ``Telemetry`` with AgentOS' catalogue and the recorder of its events."""
 
-    def __init__(self, catalogue: Catalogue = AGENTOS, **options: Any) -> None:
+    def __init__(self, catalogue: Catalogue = AGENTOS, **options: Unpack[TelemetryOptions]) -> None:
         """See ``Telemetry``. The ``catalogue`` must have the rows of ``AGENTOS``."""
         super().__init__(catalogue, **options)
         self._recorder: Recorder | None = None
 
     @classmethod
-    def from_environment(cls, catalogue: Catalogue = AGENTOS, *, service_name: str = "agentos", **options: Any) -> Self:
+    def from_environment(
+        cls, catalogue: Catalogue = AGENTOS, *, service_name: str = "agentos", **options: Unpack[EnvironmentOptions]
+    ) -> Self:
         """See ``Telemetry.from_environment``."""
         return super().from_environment(catalogue, service_name=service_name, **options)
 

@@ -11,16 +11,28 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import overload
+from typing import TYPE_CHECKING, Generic, final, overload
 
 from telemetry.metric.label import CatalogueError, Label
 from telemetry.metric.naming import FamilyType, family_name
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # with a default, which that of ``typing`` takes from Python 3.13 on
+else:
+    from typing import TypeVar
+
 __all__ = [
     "Catalogue",
+    "CounterKind",
+    "GaugeKind",
+    "HistogramKind",
+    "InfoKind",
+    "InstrumentKind",
     "Kind",
     "Metric",
     "MultiprocessMode",
+    "ObservableKind",
+    "UpDownCounterKind",
     "counter",
     "gauge",
     "histogram",
@@ -48,6 +60,48 @@ class Kind(Enum):
     OBSERVABLE_GAUGE = "observable gauge"
 
 
+class InstrumentKind:
+    """The kind of instrument in the type of a metric: ``telemetry[metric]`` has its type by it. It has no instances.
+
+    A parameter ``Metric`` takes metrics of any kind, ``Metric[CounterKind]`` counters only.
+    """
+
+
+@final
+class CounterKind(InstrumentKind):
+    """Of a metric whose instrument is a ``Counter``."""
+
+
+@final
+class UpDownCounterKind(InstrumentKind):
+    """Of a metric whose instrument is an ``UpDownCounter``."""
+
+
+@final
+class GaugeKind(InstrumentKind):
+    """Of a metric whose instrument is a ``Gauge``."""
+
+
+@final
+class HistogramKind(InstrumentKind):
+    """Of a metric whose instrument is a ``Histogram``."""
+
+
+@final
+class InfoKind(InstrumentKind):
+    """Of a metric whose instrument is an ``Info``."""
+
+
+@final
+class ObservableKind(InstrumentKind):
+    """Of a metric whose instrument is an ``Observed``, a counter or a gauge."""
+
+
+if TYPE_CHECKING:
+    K = TypeVar("K", bound=InstrumentKind, covariant=True, default=InstrumentKind)
+else:
+    K = TypeVar("K", bound=InstrumentKind, covariant=True)
+
 _TYPES: dict[Kind, FamilyType] = {
     Kind.COUNTER: "counter",
     Kind.OBSERVABLE_COUNTER: "counter",
@@ -65,10 +119,11 @@ class MultiprocessMode(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(Generic[K]):
     """One metric, in OpenTelemetry's terms and with its names in Prometheus.
 
-    ``counter``, ``histogram`` and the other functions of this module build it.
+    ``counter``, ``histogram`` and the other functions of this module build it, and its type: a ``Metric[CounterKind]``, a
+    ``Metric[HistogramKind]``.
 
     Attributes:
         name: The OpenTelemetry instrument's name, such as ``http.server.request.duration``.
@@ -157,7 +212,7 @@ def _check(metric: Metric) -> None:
         raise CatalogueError(f"{metric.name}: bucket bounds must rise, they are {metric.bounds}")
 
 
-def counter(name: str, unit: str, help: str, *labels: Label, recorded_in: str = "") -> Metric:
+def counter(name: str, unit: str, help: str, *labels: Label, recorded_in: str = "") -> Metric[CounterKind]:
     """Defines a monotonic sum."""
     return Metric(name, Kind.COUNTER, unit, help, labels, recorded_in=recorded_in)
 
@@ -169,7 +224,7 @@ def up_down_counter(
     *labels: Label,
     multiprocess_mode: MultiprocessMode = MultiprocessMode.SUM,
     recorded_in: str = "",
-) -> Metric:
+) -> Metric[UpDownCounterKind]:
     """Defines a sum that goes up and down; a gauge in Prometheus."""
     return Metric(name, Kind.UP_DOWN_COUNTER, unit, help, labels, multiprocess_mode=multiprocess_mode, recorded_in=recorded_in)
 
@@ -181,17 +236,19 @@ def gauge(
     *labels: Label,
     multiprocess_mode: MultiprocessMode = MultiprocessMode.SUM,
     recorded_in: str = "",
-) -> Metric:
+) -> Metric[GaugeKind]:
     """Defines a value that is set. Several workers' values are summed by default, as those of an observable gauge are."""
     return Metric(name, Kind.GAUGE, unit, help, labels, multiprocess_mode=multiprocess_mode, recorded_in=recorded_in)
 
 
-def histogram(name: str, unit: str, help: str, *labels: Label, bounds: Sequence[float], recorded_in: str = "") -> Metric:
+def histogram(
+    name: str, unit: str, help: str, *labels: Label, bounds: Sequence[float], recorded_in: str = ""
+) -> Metric[HistogramKind]:
     """Defines a histogram with explicit upper bounds, in ``unit``."""
     return Metric(name, Kind.HISTOGRAM, unit, help, labels, tuple(float(b) for b in bounds), recorded_in=recorded_in)
 
 
-def info(name: str, help: str, *labels: Label, recorded_in: str = "") -> Metric:
+def info(name: str, help: str, *labels: Label, recorded_in: str = "") -> Metric[InfoKind]:
     """Defines facts about the service: an OpenMetrics info, a gauge of 1 elsewhere.
 
     Raises:
@@ -202,7 +259,7 @@ def info(name: str, help: str, *labels: Label, recorded_in: str = "") -> Metric:
     return Metric(name, Kind.INFO, "", help, labels, multiprocess_mode=MultiprocessMode.FIRST, recorded_in=recorded_in)
 
 
-def observable_counter(name: str, unit: str, help: str, *labels: Label, recorded_in: str = "") -> Metric:
+def observable_counter(name: str, unit: str, help: str, *labels: Label, recorded_in: str = "") -> Metric[ObservableKind]:
     """Defines a monotonic sum that callbacks return at each collect."""
     return Metric(name, Kind.OBSERVABLE_COUNTER, unit, help, labels, recorded_in=recorded_in)
 
@@ -214,7 +271,7 @@ def observable_gauge(
     *labels: Label,
     multiprocess_mode: MultiprocessMode = MultiprocessMode.SUM,
     recorded_in: str = "",
-) -> Metric:
+) -> Metric[ObservableKind]:
     """Defines a value that callbacks return at each collect."""
     return Metric(name, Kind.OBSERVABLE_GAUGE, unit, help, labels, multiprocess_mode=multiprocess_mode, recorded_in=recorded_in)
 

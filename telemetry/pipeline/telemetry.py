@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from threading import Lock
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, Unpack, overload
 
 from opentelemetry.metrics import MeterProvider as APIMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
@@ -23,10 +23,21 @@ from telemetry._base.fork import register_after_fork
 from telemetry._sdk.limits import least_cardinality_limit
 from telemetry.exposition import PrometheusReader
 from telemetry.instruments.factory import create_instrument
-from telemetry.instruments.instrument import Instrument, Runtime
+from telemetry.instruments.gauge import Gauge
+from telemetry.instruments.instrument import Counter, Histogram, Instrument, Runtime, UpDownCounter
 from telemetry.instruments.observable import Info, Observed
 from telemetry.instruments.views import MAX_SERIES, views
-from telemetry.metric.definition import Catalogue, Kind, Metric
+from telemetry.metric.definition import (
+    Catalogue,
+    CounterKind,
+    GaugeKind,
+    HistogramKind,
+    InfoKind,
+    Kind,
+    Metric,
+    ObservableKind,
+    UpDownCounterKind,
+)
 from telemetry.metric.label_values import Domains
 from telemetry.pipeline import otlp
 from telemetry.pipeline.self_metrics import observe_self
@@ -35,13 +46,38 @@ from telemetry.tracing.provider import GlobalTracerProvider, host_provider_is_se
 if TYPE_CHECKING:
     from telemetry.prefork import Workers
 
-__all__ = ["SCOPE", "Telemetry"]
+__all__ = ["SCOPE", "EnvironmentOptions", "Telemetry", "TelemetryOptions"]
 
 SCOPE = "agentos.telemetry"
 """Name of the meter and the tracer."""
 P = TypeVar("P", MeterProvider, TracerProvider)
 MeterProviderFactory = Callable[[list[MetricReader], list[View]], APIMeterProvider]
 """Builds a host's meter provider with these readers and Views beside its own."""
+
+
+class EnvironmentOptions(TypedDict, total=False):
+    """The arguments of ``Telemetry`` that no ``OTEL_*`` variable replaces: those of ``Telemetry.from_environment``."""
+
+    strict: bool
+    known: Mapping[str, Collection[str]]
+    limits: Mapping[str, int]
+    max_series: int
+    sampler: Sampler | None
+    tracer_provider: APITracerProvider | None
+    meter_provider: APIMeterProvider | MeterProviderFactory | None
+    created: bool
+    select: Callable[[str, str], bool] | None
+    workers: Workers | Literal[False] | None
+    clock: Callable[[], float]
+    registry: CollectorRegistry | None
+
+
+class TelemetryOptions(EnvironmentOptions, total=False):
+    """All arguments of ``Telemetry`` after the catalogue, for subclasses that pass them on."""
+
+    resource: Resource | None
+    span_processors: Sequence[SpanProcessor]
+    metric_readers: Sequence[MetricReader]
 
 
 class Telemetry:
@@ -191,7 +227,9 @@ class Telemetry:
             )
 
     @classmethod
-    def from_environment(cls, catalogue: Catalogue, *, service_name: str = "unknown_service", **options: Any) -> Self:
+    def from_environment(
+        cls, catalogue: Catalogue, *, service_name: str = "unknown_service", **options: Unpack[EnvironmentOptions]
+    ) -> Self:
         """Returns a telemetry as the standard ``OTEL_*`` variables describe it: resource, sampler, export.
 
         What the host exports is not exported a second time: where it has set the global tracer provider or gives a
@@ -201,7 +239,7 @@ class Telemetry:
         Args:
             catalogue: The metrics.
             service_name: The service's name where no variable gives one.
-            **options: Further arguments of the constructor.
+            **options: Further arguments of the constructor: all but ``resource``, ``span_processors`` and ``metric_readers``.
 
         Raises:
             ExportSettingsError: A variable has a value that is not allowed.
@@ -216,8 +254,26 @@ class Telemetry:
             **options,
         )
 
+    @overload
+    def __getitem__(self, metric: Metric[CounterKind]) -> Counter: ...
+    @overload
+    def __getitem__(self, metric: Metric[UpDownCounterKind]) -> UpDownCounter: ...
+    @overload
+    def __getitem__(self, metric: Metric[GaugeKind]) -> Gauge: ...
+    @overload
+    def __getitem__(self, metric: Metric[HistogramKind]) -> Histogram: ...
+    @overload
+    def __getitem__(self, metric: Metric[InfoKind]) -> Info: ...
+    @overload
+    def __getitem__(self, metric: Metric[ObservableKind]) -> Observed: ...
+    @overload
+    def __getitem__(self, metric: Metric) -> Any: ...
     def __getitem__(self, metric: Metric) -> Any:
-        """Returns the metric's instrument. Raises ``KeyError`` for a metric that the catalogue lacks."""
+        """Returns the metric's instrument, whose type follows from the metric's kind.
+
+        Raises:
+            KeyError: The catalogue lacks the metric.
+        """
         found = self._instruments.get(metric.name)
         if found is None:
             raise KeyError(f"{metric.prometheus_name} is not recorded here")

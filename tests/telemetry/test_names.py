@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import traceback
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -41,11 +43,58 @@ def test_definitions_load_without_the_sdk() -> None:
     assert run(code) == "False"
 
 
-def test_all_names_are_listed_and_load() -> None:
-    """``dir()`` lists every name of ``__all__``, loaded or not, and each is the object of its module."""
-    assert set(telemetry.__all__) <= set(dir(telemetry))
-    for name in telemetry.__all__:
-        assert getattr(telemetry, name) is getattr(import_module(telemetry._MODULES[name]), name)
+def test_only_public_names_are_listed() -> None:
+    """``dir()`` lists the names of ``__all__`` and the module's own with two underscores, loaded or not."""
+    code = "import telemetry; print(*(n for n in dir(telemetry) if not n.startswith('__') or n in telemetry.__all__))"
+    assert run(code).split() == sorted(telemetry.__all__)
+    assert [name for name in dir(telemetry) if not name.startswith("__")] == sorted(set(telemetry.__all__) - {"__version__"})
+
+
+def test_metrics_need_no_other_module() -> None:
+    """What an application needs to define, record and serve metrics can be imported from ``telemetry``."""
+    wanted = {
+        *("counter", "up_down_counter", "gauge", "histogram", "info", "observable_counter", "observable_gauge"),
+        *("Metric", "Catalogue", "Label", "open_label", "closed_label", "Telemetry", "RequestTimer"),
+        *("metrics_app", "make_wsgi_app", "start_http_server", "PrometheusReader", "__version__"),
+    }
+    assert wanted - set(telemetry.__all__) == set()
+
+
+@pytest.mark.parametrize("name", sorted(telemetry._MODULES))
+def test_name_loads(name: str) -> None:
+    """Each name is the object of its module."""
+    assert getattr(telemetry, name) is getattr(import_module(telemetry._MODULES[name]), name)
+
+
+def test_import_loads_neither_opentelemetry_nor_metadata() -> None:
+    """Importing ``telemetry`` alone loads no module of it, of OpenTelemetry, or of ``importlib.metadata``."""
+    code = (
+        "import sys; before = set(sys.modules); import telemetry; new = set(sys.modules) - before; "
+        "print(*(n for n in sorted(new) if n.split('.')[0] in ('telemetry', 'opentelemetry') or n == 'importlib.metadata'))"
+    )
+    assert run(code) == "telemetry"
+
+
+def test_version_is_that_of_the_installed_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``__version__`` is the version that the installed distribution's metadata name."""
+    asked = []
+
+    def version(name: str) -> str:
+        asked.append(name)
+        return "7.8.9"
+
+    monkeypatch.setattr("importlib.metadata.version", version)
+    assert (telemetry._version(), asked) == ("7.8.9", ["agentos-telemetry"])
+
+
+def test_version_of_a_source_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``__version__`` of a tree that is not installed is the one that the source names."""
+
+    def version(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", version)
+    assert telemetry._version() == telemetry._SOURCE_VERSION
 
 
 def test_unknown_name_is_no_attribute() -> None:
@@ -54,10 +103,38 @@ def test_unknown_name_is_no_attribute() -> None:
         telemetry.Nothing  # noqa: B018 - reading it is the test
 
 
-def test_error_of_a_module_that_loads_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An AttributeError while a module loads is the cause of the import's error, where Python alone would hide it."""
-    (tmp_path / "broken_home.py").write_text("None.missing")
-    monkeypatch.syspath_prepend(tmp_path)
+def broken_home(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """Makes ``telemetry.Broken`` a name of a module with this code."""
+    (folder / "broken_home.py").write_text(code)
+    monkeypatch.syspath_prepend(folder)
     monkeypatch.setitem(telemetry._MODULES, "Broken", "broken_home")
-    with pytest.raises(ImportError, match="broken_home cannot be imported: 'NoneType' object has no attribute 'missing'"):
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "message"),
+    [
+        ("1 / 0", ZeroDivisionError, "division by zero"),
+        ("raise TypeError('by itself')", TypeError, "by itself"),
+        ("import no_such_module", ModuleNotFoundError, "No module named 'no_such_module'"),
+        ("from json import no_such_name", ImportError, "cannot import name 'no_such_name' from 'json'"),
+    ],
+)
+def test_error_of_a_module_that_loads_is_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, kind: type[Exception], message: str
+) -> None:
+    """An error while a module loads reaches the import unchanged, with the line that raised it in its traceback."""
+    broken_home(tmp_path, monkeypatch, code)
+    with pytest.raises(kind, match=f"^{message}") as caught:
         from telemetry import Broken  # noqa: F401 - importing it is the test
+    assert type(caught.value) is kind
+    assert caught.traceback[-1].path == tmp_path / "broken_home.py"
+
+
+def test_attribute_error_of_a_module_that_loads_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An AttributeError while a module loads is the cause of the import's error, where Python alone would hide it."""
+    broken_home(tmp_path, monkeypatch, "None.missing")
+    with pytest.raises(ImportError, match="broken_home cannot be imported: 'NoneType' object has no attribute 'missing'") as it:
+        from telemetry import Broken  # noqa: F401 - importing it is the test
+    cause = it.value.__cause__
+    assert type(cause) is AttributeError
+    assert traceback.extract_tb(cause.__traceback__)[-1].filename == str(tmp_path / "broken_home.py")
