@@ -160,7 +160,7 @@ class Telemetry:
         register_after_fork(self._after_fork_in_child)
         self._warn_alone()
         if self.workers is not None:
-            modes = {metric.name: metric.multiprocess_mode for metric in catalogue}
+            modes = {name: metric.multiprocess_mode for name, metric in catalogue.by_name.items()}
             self.reader.share(self.workers, domains=self.domains, multiprocess_modes=modes)
 
     def _meter_provider(

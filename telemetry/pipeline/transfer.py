@@ -25,9 +25,9 @@ def transfer(old: Telemetry, new: Telemetry) -> None:
     Metrics that ``new`` lacks are not transferred. A measurement that another thread makes meanwhile can be lost: transfer
     before the load starts.
     """
-    targets = {instrument.metric.name: instrument for instrument in new.instruments}
+    targets = {instrument.metric.name.lower(): instrument for instrument in new.instruments}  # as the SDK names its data
     for instrument in old.instruments:
-        target = targets.get(instrument.metric.name)
+        target = targets.get(instrument.metric.name.lower())
         if target is None or target.metric != instrument.metric:
             continue
         if isinstance(instrument, Info) and isinstance(target, Info):

@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -18,7 +19,8 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from telemetry import Catalogue, CatalogueError, PrometheusReader, Telemetry
 from telemetry.exposition import ScrapeRefusedError
 from telemetry.instruments.views import views
-from telemetry.metric import counter, histogram, open_label
+from telemetry.metric import MultiprocessMode, counter, histogram, observable_gauge, open_label
+from telemetry.prefork import Workers
 from tests.helpers.samples import read, samples_of
 
 ORDERS = counter("shop.orders", "{order}", "Orders", open_label("shop", "shop", limit=3))
@@ -202,3 +204,14 @@ def test_global_tracer_provider_is_set_only_where_none_is(already: bool, ours: b
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(ours)
+
+
+def test_multiprocess_mode_of_a_metric_with_capitals(tmp_path: Path) -> None:
+    """Workers merge a gauge whose name has capitals, which the SDK lowers, as its ``multiprocess_mode`` says."""
+    level = observable_gauge("Shop.Level", "", "Level", multiprocess_mode=MultiprocessMode.MAX)
+    shops = [Telemetry(Catalogue([level]), workers=Workers(tmp_path / "state", save_every=3600.0)) for _ in range(2)]
+    for number, shop in enumerate(shops, start=1):
+        shop[level].watch(lambda number=number: number)
+    assert read(shops[0]) == {("shop_level", ()): 2.0}
+    for shop in shops:
+        shop.shutdown()
