@@ -56,14 +56,40 @@ for _ in range(3):
     shown.append([point["value"] for one in points for point in one])
 print(json.dumps(shown))
 '''
-NAMES = """
-    _hash_attributes _reset_on_collect _get_or_create_aggregation _attributes_aggregation _view _aggregation
-    _meter_config _is_enabled _measurement_consumer _reader_storages _sdk_config _async_instruments
-    _get_or_init_view_instrument_match _instrument_view_instrument_matches _instrument_class_temporality
-    _instrument_class_aggregation _instrument_class_cardinality_limit _attribute_keys _boundaries _sum _value
-    _previous_value _previous_sum _reservoir _record_min_max _SumAggregation _DropAggregation _lock _attributes
-    _start_time_unix_nano _cardinality_limit _match
-""".split()
+NAMES = [
+    "_hash_attributes",
+    "_reset_on_collect",
+    "_get_or_create_aggregation",
+    "_attributes_aggregation",
+    "_view",
+    "_aggregation",
+    "_meter_config",
+    "_is_enabled",
+    "_measurement_consumer",
+    "_reader_storages",
+    "_sdk_config",
+    "_async_instruments",
+    "_get_or_init_view_instrument_match",
+    "_instrument_view_instrument_matches",
+    "_instrument_class_temporality",
+    "_instrument_class_aggregation",
+    "_instrument_class_cardinality_limit",
+    "_attribute_keys",
+    "_boundaries",
+    "_sum",
+    "_value",
+    "_previous_value",
+    "_previous_sum",
+    "_reservoir",
+    "_record_min_max",
+    "_SumAggregation",
+    "_DropAggregation",
+    "_lock",
+    "_attributes",
+    "_start_time_unix_nano",
+    "_cardinality_limit",
+    "_match",
+]
 
 
 @cache
