@@ -54,7 +54,6 @@ UNIT_WORDS = {
     "GiBy": "gibibytes",
     "TiBy": "tibibytes",
     "KBy": "kilobytes",
-    "kBy": "kilobytes",
     "MBy": "megabytes",
     "GBy": "gigabytes",
     "TBy": "terabytes",
@@ -69,8 +68,9 @@ UNIT_WORDS = {
     "1": "ratio",
     "%": "percent",
 }
-"""Word in a Prometheus name by UCUM unit. Other units are spelled as they are, without special characters."""
-_PER = {"s": "second", "m": "minute", "min": "minute", "h": "hour", "d": "day", "w": "week", "mo": "month", "y": "year"}
+"""Word in a Prometheus name by UCUM unit; that of ``1`` is for gauges. Other units are spelled as they are, without special
+characters: ``kBy`` and a ``min`` after a slash too, which Prometheus and the stock exporter leave alone."""
+_PER = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week", "mo": "month", "y": "year"}
 
 _SUFFIXES: dict[FamilyType, tuple[str, ...]] = {
     "counter": ("", "_total", "_created"),
@@ -104,6 +104,19 @@ def family_name(
 ) -> FamilyName:
     """Returns what a metric is called in Prometheus.
 
+    A series has one name, whether it is scraped or pushed: the rules are OpenTelemetry's, as Prometheus' own translation of
+    OTLP and the stock Python exporter read them. Where these three differ:
+
+    - Unit ``1`` gives ``_ratio`` to gauges alone, as in Prometheus. The text names no type; the stock exporter adds nothing.
+      An up-down counter is a gauge in Prometheus and gets ``_ratio``; when it is pushed, Prometheus adds nothing.
+    - A unit that stands in the name already is not added again (text, Prometheus): ``seconds.elapsed`` in ``s`` stays
+      ``seconds_elapsed``. The stock exporter looks at the end alone.
+    - A unit of two parts is added as a whole (text, stock exporter): ``x.bytes`` in ``By/s`` becomes
+      ``x_bytes_bytes_per_second``. Prometheus looks for each part: ``x_bytes_per_second``.
+    - ``total`` and ``ratio`` within a name stay there (text, stock exporter). Prometheus moves them to the end.
+    - Only what braces enclose is dropped from a unit (text): ``{x}By`` gives ``bytes``. Prometheus drops ``{x}By`` wholly.
+    - A leading digit is kept after a ``_`` (Prometheus). The stock exporter replaces it.
+
     Args:
         name: The OpenTelemetry instrument's name, in lower case as the SDK keeps it.
         unit: The instrument's unit (UCUM), such as ``s``, ``By/s`` or ``{request}``.
@@ -115,9 +128,11 @@ def family_name(
         name = _underscores(name, keep=":")
     total = name.endswith("_total")
     base = (name.removesuffix("_total") or name) if type_ == "counter" else name
-    word = unit_word(unit)
-    if translation.suffixes and word and not _ends_in(base, word):
+    word = unit_word(unit, type_)
+    if translation.suffixes and word and not _has(base, word):
         base = f"{base.removesuffix('_')}_{word}"
+    elif translation.suffixes and not utf8 and type_ in ("counter", "histogram"):
+        base = base.removesuffix("_") or base  # a suffix follows, and two underscores become one
     text = base
     if type_ == "info":
         base = base.removesuffix("_info").removesuffix(".info") or base
@@ -128,14 +143,17 @@ def family_name(
     return FamilyName(base, text, shown_unit, tuple(base + suffix for suffix in _SUFFIXES[type_]))
 
 
-def _ends_in(name: str, word: str) -> bool:
-    return name == word or name.endswith(("_" + word, "." + word))
+def _has(name: str, word: str) -> bool:
+    """Returns whether the word stands in the name, between dots or underscores."""
+    return f"_{word}_" in f"_{name.replace('.', '_')}_"
 
 
 @lru_cache(maxsize=1024)
-def unit_word(unit: str) -> str:
+def unit_word(unit: str, type_: FamilyType = "gauge") -> str:
     """Returns the unit's word in a name: ``s`` -> ``seconds``, ``By/s`` -> ``bytes_per_second``, ``{call}`` -> nothing."""
     unit = _ANNOTATION.sub("", unit).strip()
+    if unit == "1" and type_ != "gauge":
+        return ""
     if unit in UNIT_WORDS:
         return UNIT_WORDS[unit]
     top, slash, bottom = unit.partition("/")

@@ -108,16 +108,20 @@ def expected(data: MetricsData | None) -> Iterator[tuple[str, Samples, list[Any]
     for resource_metrics in data.resource_metrics if data else ():
         for scope_metrics in resource_metrics.scope_metrics:
             for metric in scope_metrics.metrics:
-                name = _name(metric.name, metric.unit or "", isinstance(metric.data, Sum) and metric.data.is_monotonic)
+                name = _name(metric.name, metric.unit or "", metric.data)
                 for point in metric.data.data_points:
                     yield name, dict(_samples(name, metric.data, point)), list(point.exemplars)
 
 
-def _name(name: str, unit: str, counter: bool) -> str:
+def _name(name: str, unit: str, data: Any) -> str:
+    counter = isinstance(data, Sum) and data.is_monotonic
+    suffixed = counter or not isinstance(data, (Gauge, Sum))
     name = re.sub("[^a-zA-Z0-9:]+", "_", name)
     name = name.removesuffix("_total") if counter and name != "_total" else name
-    word = {**UNITS, "1": "ratio"}[unit]
-    return name.rstrip("_") + "_" + word if word and name != word and not name.endswith("_" + word) else name
+    word = {**UNITS, "1": "" if suffixed else "ratio"}[unit]
+    if word and f"_{word}_" not in f"_{name}_":
+        return name.rstrip("_") + "_" + word
+    return name.rstrip("_") if suffixed else name
 
 
 def labels_of(attributes: Mapping[str, Any]) -> dict[str, str]:
