@@ -10,7 +10,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics._internal import instrument
 from opentelemetry.sdk.metrics._internal.aggregation import _LastValueAggregation
 
-__all__ = ["adds_readers_later", "drops_non_finite", "keeps_gauges", "stock_reader_has_registry", "switches_meters"]
+__all__ = ["adds_readers_later", "drops_non_finite", "keeps_gauges", "stock_reader_has_scope_labels", "switches_meters"]
 
 adds_readers_later = pytest.mark.skipif(
     not hasattr(MeterProvider, "add_metric_reader"), reason="this SDK takes readers only in the provider's constructor"
@@ -25,6 +25,6 @@ switches_meters = pytest.mark.skipif(
 drops_non_finite = pytest.mark.skipif(
     "isfinite" not in getsource(instrument), reason="this SDK takes observations that are not finite; the direct path does not"
 )
-stock_reader_has_registry = pytest.mark.skipif(
-    "registry" not in signature(PrometheusMetricReader).parameters, reason="this stock reader knows only the global registry"
+stock_reader_has_scope_labels = pytest.mark.skipif(
+    "scope_info_enabled" not in signature(PrometheusMetricReader).parameters, reason="this stock reader shows no scopes"
 )

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from telemetry.exposition import PrometheusReader
 from tests.helpers.providers import Samples, families, samples, text
-from tests.helpers.sdk_versions import stock_reader_has_registry
+from tests.helpers.sdk_versions import stock_reader_has_scope_labels
 
 RESOURCE = Resource({"service.name": "shop", "host.name": "h1"})
 
@@ -40,7 +40,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-@stock_reader_has_registry
+@stock_reader_has_scope_labels
 @pytest.mark.parametrize("direct", [True, False], ids=["direct", "public"])
 @pytest.mark.parametrize("name", [name for name, options in OPTIONS.items() if options.keys() <= STOCK.keys()])
 def test_each_argument_means_the_same(name: str, direct: bool) -> None:

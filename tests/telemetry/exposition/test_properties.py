@@ -19,7 +19,7 @@ from telemetry.metric import telemetry_metrics
 from telemetry.metricdata.exponential import upper_bound
 from tests.helpers.generated_metrics import Recording, bounds, build, exact_power, exemplars_of, expected, recordings
 from tests.helpers.providers import OPENMETRICS, families, plain, text
-from tests.helpers.sdk_versions import drops_non_finite, keeps_gauges, stock_reader_has_registry
+from tests.helpers.sdk_versions import drops_non_finite, keeps_gauges, stock_reader_has_scope_labels
 
 Key = tuple[str, frozenset[tuple[str, Any]]]
 
@@ -123,7 +123,7 @@ def distinct(state: list[Recording]) -> bool:
     return len({recording.name for recording in state}) == len(state)
 
 
-@stock_reader_has_registry
+@stock_reader_has_scope_labels
 @given(st.lists(recordings(wild=False), max_size=5).filter(distinct), bounds)
 def test_the_stock_exporter_agrees(state: list[Recording], edges: list[float]) -> None:
     """The stock exporter shows the same samples where it is right.
