@@ -115,6 +115,8 @@ def family_name(
       ``x_bytes_bytes_per_second``. Prometheus looks for each part: ``x_bytes_per_second``.
     - ``total`` and ``ratio`` within a name stay there (text, stock exporter). Prometheus moves them to the end.
     - Only what braces enclose is dropped from a unit (text): ``{x}By`` gives ``bytes``. Prometheus drops ``{x}By`` wholly.
+    - A gauge without a unit keeps a ``_`` at its name's end (text, stock exporter). Prometheus drops it. Before a suffix
+      two underscores become one (text, Prometheus).
     - A leading digit is kept after a ``_`` (Prometheus). The stock exporter replaces it.
 
     Args:
