@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from inspect import getsource, signature
 
 import pytest
@@ -10,7 +11,14 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics._internal import instrument
 from opentelemetry.sdk.metrics._internal.aggregation import _LastValueAggregation
 
-__all__ = ["adds_readers_later", "drops_non_finite", "keeps_gauges", "stock_reader_has_scope_labels", "switches_meters"]
+__all__ = [
+    "adds_readers_later",
+    "drops_non_finite",
+    "keeps_gauges",
+    "names_of_newest_exporter",
+    "stock_reader_has_scope_labels",
+    "switches_meters",
+]
 
 adds_readers_later = pytest.mark.skipif(
     not hasattr(MeterProvider, "add_metric_reader"), reason="this SDK takes readers only in the provider's constructor"
@@ -27,4 +35,8 @@ drops_non_finite = pytest.mark.skipif(
 )
 stock_reader_has_scope_labels = pytest.mark.skipif(
     "scope_info_enabled" not in signature(PrometheusMetricReader).parameters, reason="this stock reader shows no scopes"
+)
+names_of_newest_exporter = pytest.mark.skipif(
+    version("opentelemetry-exporter-prometheus").split(".")[:2] < ["0", "66"],
+    reason="older exporters spell some names otherwise",
 )

@@ -26,6 +26,7 @@ from telemetry.metric import (
 )
 from telemetry.metric.naming import UNIT_WORDS, FamilyType, Translation, family_name, label_key, unit_word
 from tests.helpers.samples import read
+from tests.helpers.sdk_versions import names_of_newest_exporter
 
 UNITS = (*UNIT_WORDS, "", "{call}", "{call}/s", "By/s", "m/s", "1/s", "USD", "foo bar", "//", "_x_")
 NAMES = (
@@ -193,6 +194,7 @@ def test_family_name_follows_the_specification(name: str, unit: str, type_: Fami
     assert family_name(name, unit, type_).family == expected
 
 
+@names_of_newest_exporter
 @given(words, st.sampled_from(["", ".total", "_total", ".unit"]), st.sampled_from(UNITS), st.sampled_from([*STOCK]))
 def test_stock_exporter_agrees(name: str, end: str, unit: str, type_: FamilyType) -> None:
     """The stock exporter names a family alike, but for the deviations that ``family_name`` states.
@@ -206,6 +208,7 @@ def test_stock_exporter_agrees(name: str, end: str, unit: str, type_: FamilyType
     assert family_name(name.lower(), unit, type_).family == family.name
 
 
+@names_of_newest_exporter
 @pytest.mark.parametrize(
     ("name", "unit", "type_", "stock", "ours"),
     [
