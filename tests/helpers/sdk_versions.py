@@ -37,6 +37,5 @@ stock_reader_has_scope_labels = pytest.mark.skipif(
     "scope_info_enabled" not in signature(PrometheusMetricReader).parameters, reason="this stock reader shows no scopes"
 )
 names_of_newest_exporter = pytest.mark.skipif(
-    version("opentelemetry-exporter-prometheus").split(".")[:2] < ["0", "66"],
-    reason="older exporters spell some names otherwise",
+    version("opentelemetry-exporter-prometheus").split(".")[:2] < ["0", "66"], reason="older exporters have other names"
 )
