@@ -200,7 +200,8 @@ def test_stock_exporter_agrees(name: str, end: str, unit: str, type_: FamilyType
     """The stock exporter names a family alike, but for the deviations that ``family_name`` states.
 
     These are left out here: a gauge in unit ``1`` (the exporter adds no ``_ratio``), a unit that stands within the name (added
-    again), and a ``/`` before an annotation or special characters alone. Random names begin with a letter and contain no unit's word.
+    again), and a ``/`` before an annotation or special characters alone. Random names begin with a letter and contain no
+    unit's word.
     """
     assume(not (unit == "1" and type_ == "gauge") and not map_unit(unit).endswith("_"))
     name += f".{unit_word(unit, type_) or 'x'}" if end == ".unit" else end
