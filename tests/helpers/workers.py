@@ -11,6 +11,7 @@ from telemetry.metric import (
     MultiprocessMode,
     closed_label,
     counter,
+    gauge,
     histogram,
     observable_gauge,
     open_label,
@@ -22,6 +23,8 @@ WHO = open_label("who", "name of a caller", limit=3)
 HITS = counter("hits", "{hit}", "Hits", WHO)
 TIME = histogram("time", "s", "Time", closed_label("how", "way", "fast", "slow"), bounds=(0.1, 1))
 ACTIVE = up_down_counter("active", "{task}", "Active")
+DEPTH = gauge("depth", "{task}", "Depth")
+PEAK = gauge("peak", "By", "Peak", multiprocess_mode=MultiprocessMode.MAX)
 LEVEL = observable_gauge("level", "1", "Level", multiprocess_mode=MultiprocessMode.MAX)
 
 HIT = ("hits_total", (("who", "x"),))
@@ -32,7 +35,7 @@ Join = Callable[..., Telemetry]
 
 def catalogue() -> Catalogue:
     """Returns the rows above with the telemetry's own metrics."""
-    return Catalogue([HITS, TIME, ACTIVE, LEVEL, *TELEMETRY])
+    return Catalogue([HITS, TIME, ACTIVE, DEPTH, PEAK, LEVEL, *TELEMETRY])
 
 
 def vanish(telemetry: Telemetry) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from math import inf, nan
 
@@ -130,6 +131,13 @@ def test_forked_child_forgets_what_would_be_summed_twice(telemetry: Telemetry) -
     telemetry[LEVEL].labels("a").set(5)
     telemetry[TOTAL].set_function(lambda: 7)
     telemetry[NEWEST].set(3)
-    for instrument in telemetry.instruments:
-        instrument.reset_after_fork()
-    assert read(telemetry) == {("total", ()): 7.0, ("newest_seconds", ()): 3.0}
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(write_end, repr(sorted(read(telemetry).items())).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(read_end, 1000).decode() == "[(('newest_seconds', ()), 3.0), (('total', ()), 7.0)]"
+    os.close(read_end)
+    os.close(write_end)
+    assert read(telemetry)[A] == 5.0

@@ -11,7 +11,7 @@ from prometheus_client import generate_latest
 
 from telemetry import Telemetry
 from tests.helpers.samples import above_zero, read, samples_of
-from tests.helpers.workers import ACTIVE, FAILURES, HIT, HITS, LEVEL, TIME, Join, tick, vanish
+from tests.helpers.workers import ACTIVE, DEPTH, FAILURES, HIT, HITS, LEVEL, PEAK, TIME, Join, tick, vanish
 
 
 def names(telemetry: Telemetry) -> list[str]:
@@ -152,6 +152,15 @@ def test_gauges_follow_their_rules(join: Join) -> None:
         worker[LEVEL].watch(lambda level=level: {(): level})
         worker[ACTIVE].inc(2)
     assert above_zero(worker) == {("level_ratio", ()): 5, ("active", ()): 6}
+
+
+def test_gauges_that_are_set_follow_their_rules(join: Join) -> None:
+    """A gauge that each worker sets is summed, or its highest value shown, by its ``MultiprocessMode``."""
+    for level in (3, 5, 4):
+        worker = join()
+        worker[DEPTH].set(level)
+        worker[PEAK].set_function(lambda level=level: level)
+    assert above_zero(worker) == {("depth", ()): 12, ("peak_bytes", ()): 5}
 
 
 @pytest.mark.parametrize(
