@@ -116,6 +116,7 @@ def run(sdk: str, python: str, interpreter: Path) -> Run:
     record, scrape = asked.stdout.split() if asked.returncode == 0 else ("-", "-")
     start = time.monotonic()
     command = [str(interpreter), "-m", "pytest", *TESTS, "-m", "not stack", "-p", "no:cacheprovider", "-W", SDKS_OWN_WARNING]
+    command += ["--hypothesis-seed=0", "--show-capture=no"]  # versions are compared on the same generated examples
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         print(done.stdout[-6000:] + done.stderr[-2000:], flush=True)
