@@ -84,6 +84,7 @@ def test_paths_agree(state: list[Recording], edges: list[float]) -> None:
     assert bodies[0] == bodies[1]
 
 
+@drops_non_finite
 @given(st.lists(recordings(wild=True), max_size=4), bounds)
 def test_exemplars_lie_in_their_buckets(state: list[Recording], edges: list[float]) -> None:
     """Every exemplar is the SDK's and within its bucket; without clashes no histogram's exemplar is missing."""
