@@ -12,9 +12,9 @@ from opentelemetry.sdk.resources import Resource
 from stack.servers.process import until
 from stack.servers.prometheus import Prometheus, scrape_job
 from telemetry import Catalogue, Telemetry
+from telemetry.exposition import start_http_server
 from telemetry.metric import Metric, counter, gauge, histogram, up_down_counter
 from telemetry.metric.naming import UNIT_WORDS
-from tests.stack.test_exposition_prometheus import served
 
 UNITS = (*UNIT_WORDS, "", "{call}", "{call}/s", "By/s", "By/{call}", "m/h", "1/s", "1/min", "kBy", "USD")
 NAMES = ("in.seconds", "seconds.gone", "done.total", "bytes")
@@ -53,8 +53,8 @@ def scraped_and_pushed(prometheus: Callable[..., Prometheus]) -> Iterator[tuple[
     record(telemetry)
     data = reader.get_metrics_data()
     assert data is not None
-    with served(telemetry.reader) as target:
-        store = prometheus([scrape_job("scraped", target)])
+    with start_http_server(telemetry.reader, 0, "127.0.0.1") as server:
+        store = prometheus([scrape_job("scraped", f"127.0.0.1:{server.port}")])
         assert OTLPMetricExporter(f"{store.url}/api/v1/otlp/v1/metrics").export(data) is MetricExportResult.SUCCESS
         yield (
             until("the scrape", lambda: series_names(store, "scraped")),

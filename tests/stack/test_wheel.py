@@ -82,7 +82,7 @@ def test_the_library_needs_five_packages(wheels: dict[str, Wheel]) -> None:
         "opentelemetry-exporter-prometheus>=0.57b0",
         "opentelemetry-sdk>=1.36",
         "opentelemetry-semantic-conventions>=0.57b0",
-        "prometheus-client>=0.9",
+        "prometheus-client>=0.23",
     ]
     assert wheels["telemetry"].metadata.get_all("Provides-Extra") == ["openai", "otlp"]
 
