@@ -15,7 +15,7 @@ from pathlib import Path
 
 from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition.answer import Answer
-from telemetry.exposition.asgi import ASGIApp, Receive, Scope, Send
+from telemetry.exposition.asgi import ASGIApp, Receive, Scope, Send, send_answer
 from telemetry.metric import telemetry_metrics
 
 __all__ = ["Access", "AccessMiddleware", "Network", "Token", "TokenError", "TokenFile", "Tokens", "read_tokens"]
@@ -229,7 +229,7 @@ class AccessMiddleware:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})  # before it is accepted: the server answers 403
         elif refusal is not None:
-            await _refuse(scope, send, refusal)
+            await send_answer(send, refusal, scope["method"])
         else:
             await self._app(scope, receive, send)
 
@@ -254,9 +254,3 @@ def _address(text: str) -> Address | None:
 
 def _is_in(address: Address, networks: Collection[Network]) -> bool:
     return any(address in network for network in networks)
-
-
-async def _refuse(scope: Scope, send: Send, refusal: Answer) -> None:
-    raw = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
-    await send({"type": "http.response.start", "status": refusal.status, "headers": raw})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else refusal.body})

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from telemetry.exposition.answer import Answer, Request, Responder
 from telemetry.exposition.reader import PrometheusReader
 
-__all__ = ["ASGIApp", "MetricsApp", "metrics_app"]
+__all__ = ["ASGIApp", "MetricsApp", "metrics_app", "send_answer"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -60,7 +60,7 @@ class MetricsApp:
             query = scope.get("query_string", b"").decode("latin-1")
             request = Request(method, query, _header(scope, b"accept"), _header(scope, b"accept-encoding"))
             answer = await asyncio.to_thread(self._responder.answer, request)
-        await _send(send, answer, method)
+        await send_answer(send, answer, method)
 
 
 def metrics_app(reader: PrometheusReader, *, compress: bool = True, registry: CollectorRegistry | None = None) -> MetricsApp:
@@ -84,7 +84,8 @@ def _header(scope: Scope, name: bytes) -> str | None:
     return ",".join(values) if values else None
 
 
-async def _send(send: Send, answer: Answer, method: str) -> None:
+async def send_answer(send: Send, answer: Answer, method: str) -> None:
+    """Sends the answer, to ``HEAD`` without its body."""
     raw = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in answer.headers.items()]
     body = answer.body
     await send({"type": "http.response.start", "status": answer.status, "headers": raw})

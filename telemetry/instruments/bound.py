@@ -7,6 +7,7 @@ lists the cases). A series that stands for label values that were wrong or over 
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from math import inf, isfinite
@@ -25,6 +26,7 @@ from telemetry.metric.definition import Metric
 from telemetry.metric.label_values import LabelProblems
 
 __all__ = [
+    "LARGEST",
     "BoundCounter",
     "BoundGauge",
     "BoundHistogram",
@@ -43,6 +45,8 @@ __all__ = [
 
 P = ParamSpec("P")
 R = TypeVar("R")
+LARGEST = sys.float_info.max
+"""The largest finite measurement."""
 _NO_SPAN = Context()
 _UNITS_PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "min": 1 / 60, "h": 1 / 3600, "d": 1 / 86400}  # UCUM's codes
 _NUMBER_TYPES = frozenset({int, float})
@@ -254,7 +258,7 @@ class BoundGauge(BoundInstrument):
 
     __slots__ = ()
     _feed = staticmethod(feed_sum)
-    _minimum = -1.7976931348623157e308
+    _minimum = -LARGEST
 
     def inc(self, amount: float = 1) -> None:
         """Adds ``amount``, which is finite."""

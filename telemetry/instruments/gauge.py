@@ -15,14 +15,12 @@ from typing import Any
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from telemetry.instruments.bound import BoundInstrument, InprogressTracker, OverflowCounting
+from telemetry.instruments.bound import LARGEST, BoundInstrument, InprogressTracker, OverflowCounting
 from telemetry.instruments.instrument import Instrument
 from telemetry.metric import telemetry_metrics
 from telemetry.metric.definition import MultiprocessMode
 
 __all__ = ["BoundSettableGauge", "Gauge", "Level"]
-
-_LARGEST = 1.7976931348623157e308
 
 
 class Level:
@@ -44,7 +42,7 @@ class Level:
         """Adds to the number, which starts at 0. While a function is read, this changes nothing that is shown."""
         with self._lock:
             value = (self._value or 0.0) + amount
-            if not -_LARGEST <= value <= _LARGEST:
+            if not -LARGEST <= value <= LARGEST:
                 raise OverflowError(f"the value would become {value}")
             self._value = value
 
@@ -70,7 +68,7 @@ class BoundSettableGauge(BoundInstrument):
     """One series of a gauge. It is shown once it has a value."""
 
     __slots__ = ()
-    _minimum = -_LARGEST
+    _minimum = -LARGEST
     _owner: Gauge
 
     def set(self, value: float) -> None:
@@ -120,7 +118,7 @@ class BoundSettableGauge(BoundInstrument):
         """Applies a finite number; returns whether it did."""
         try:
             number = float(value)
-            if not -_LARGEST <= number <= _LARGEST:
+            if not -LARGEST <= number <= LARGEST:
                 self._owner.refuse("not_finite", value)
                 return False
             change(self._owner.level(self.values), number)
@@ -210,7 +208,7 @@ class Gauge(Instrument[BoundSettableGauge]):
                 continue
             if number is None:
                 continue
-            if -_LARGEST <= number <= _LARGEST:
+            if -LARGEST <= number <= LARGEST:
                 yield Observation(number, self.metric.attributes(values))
             else:
                 self.refuse("not_finite", number)

@@ -10,7 +10,7 @@ from typing import Any
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from telemetry._base.fork import register_after_fork
-from telemetry.instruments.bound import BoundInstrument
+from telemetry.instruments.bound import LARGEST, BoundInstrument
 from telemetry.instruments.instrument import Instrument, Runtime, refuse
 from telemetry.metric.definition import Metric, MultiprocessMode
 from telemetry.metric.label import INVALID
@@ -22,7 +22,6 @@ ObservableCallback = Callable[[], float | Mapping[Any, float]]
 """Called at each collect. Returns a number for a metric without labels; otherwise numbers by tuples of label values in key
 order, or by plain label values where the metric has one label."""
 
-_LARGEST = 1.7976931348623157e308
 _NO_COUNTS: Callable[[], Mapping[tuple[str, ...], int]] = dict
 
 
@@ -117,7 +116,7 @@ class ObservedCallbacks:
         if number.__class__ is not int:
             number = float(number)
         # An integer of 64 bits is what OTLP can carry.
-        if not -_LARGEST <= number <= _LARGEST or (number.__class__ is int and not -(2**63) <= number < 2**63):
+        if not -LARGEST <= number <= LARGEST or (number.__class__ is int and not -(2**63) <= number < 2**63):
             return self._refuse("not_finite", number)
         if number < 0 and self._metric.is_counter:
             return self._refuse("negative", number)
