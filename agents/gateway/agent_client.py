@@ -16,7 +16,8 @@ from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import TracerProvider
 
 from agents.gateway.failure import failure_of
-from agents.gateway.transport import AgentTransport, UntracedPool
+from agents.gateway.transport import AgentTransport
+from agents.outgoing import UntracedPool, outgoing_client
 
 __all__ = ["AgentClient"]
 
@@ -53,14 +54,11 @@ class AgentClient:
             # Idle connections are closed before servers close them (5 s and more): no request meets a closing one.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=50, keepalive_expiry=2.0)
         )
-        self._http = httpx.AsyncClient(
-            # The client span carries the trace context to the agent.
-            transport=AgentTransport(
-                url, response_limit, AsyncOpenTelemetryTransport(pool, tracer_provider, NoOpMeterProvider())
-            ),
+        # The client span carries the trace context to the agent.
+        traced = AsyncOpenTelemetryTransport(pool, tracer_provider, NoOpMeterProvider())
+        self._http = outgoing_client(
+            AgentTransport(url, response_limit, traced),
             timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),  # the run's own deadline covers the rest
-            follow_redirects=False,
-            trust_env=False,
         )
 
     @property
