@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from fastapi.applications import FastAPI  # `fastapi.FastAPI` may be an instrumentor's, which traces as the host says
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
@@ -33,7 +34,8 @@ from agents.runtime.builtin_agents import Herald, Navi
 from agents.runtime.flush import flush_telemetry
 from agents.runtime.listener import listening
 from agents.runtime.metrics_listener import listening_for_scrapes
-from agents.runtime.server import end_on_sigterm, raise_h11_limit, running_server
+from agents.runtime.server import end_on_sigterm, end_with_failure, raise_h11_limit, running_server
+from agents.runtime.start import StartError, refuse_lifespan, run_lifespan, sentence, unstarted
 from agents.services.cache import AnswerCache
 from agents.services.ccr_router import Router
 from agents.services.providers.base import Provider
@@ -43,11 +45,14 @@ from agents.services.storage.redis_guard import RedisGuard
 from agents.settings import ProviderSettings, Settings, SettingsError
 from telemetry import AgentOSTelemetry, CatalogueError, current, install
 from telemetry.agentos.catalogue import AGENTOS_INFO
-from telemetry.pipeline.otlp import ExportSettingsError
 from telemetry.prefork import StateDirectoryError, Workers
 
 __all__ = ["app", "create_app"]
 
+_log = logging.getLogger(__name__)
+
+_FAILED_START_SECONDS = 1.0
+"""Time for the last export of a telemetry whose app could not be built or opened."""
 _TASK_TYPES = {skill.task_type for agent in (Navi, Herald) for skill in agent.skills.values()}
 _SECRET_HEADERS = ("authorization", "cookie", "token", "secret", "password", "api-?key")
 # The root path of a proxy may come first.
@@ -65,24 +70,38 @@ def create_app(settings: Settings | None = None, telemetry: AgentOSTelemetry | N
     Raises:
         SettingsError: An ``AGENTOS_*`` setting cannot be used.
         ExportSettingsError: An ``OTEL_*`` variable of the export cannot be used.
+
+    The app can be started once: a second lifespan is refused with ``StartError``.
     """
     if settings is None:
         settings = Settings.from_environment()
-    owns_telemetry = telemetry is None
-    if telemetry is None:
-        telemetry = _telemetry(settings)
+    if telemetry is not None:
+        return _assemble(settings, telemetry, owns_telemetry=False)
+    telemetry = _telemetry(settings)
+    try:
+        built = _assemble(settings, telemetry, owns_telemetry=True)
         install(telemetry)
+    except BaseException:
+        telemetry.shutdown(_FAILED_START_SECONDS * 1000)
+        raise
+    return built
+
+
+def _assemble(settings: Settings, telemetry: AgentOSTelemetry, *, owns_telemetry: bool) -> FastAPI:
     parts = _Parts(settings, telemetry)
     _start_at_zero(telemetry, settings, parts.router)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        parts.begin()
+        seconds = min(_FAILED_START_SECONDS, settings.shutdown_timeout)
         try:
             async with parts.lifespan():
+                seconds = settings.shutdown_timeout
                 yield
         finally:
             if owns_telemetry:
-                await flush_telemetry(telemetry, settings.shutdown_timeout)
+                await flush_telemetry(telemetry, seconds)
 
     app = _App(settings.header_limit, lifespan=lifespan, max_body_size=settings.request_limit)
     add_problem_handlers(app)
@@ -144,9 +163,20 @@ class _Parts:
         self.cache = AnswerCache(settings, recorder, guard)
         self.router = Router(providers, settings.routes, recorder, settings.trace_content, settings)
         self.gateway = DashboardGateway(recorder, settings.agent_timeout, settings.agent_response_limit, self._tracer_provider)
+        self._has_begun = False
         facts = {"service": _service_name(telemetry), "environment": settings.environment}
         agents = partial(agent_states, self.gateway)
         self.home = home_route(facts, agents, self.router.states, bool(settings.metrics_listen))
+
+    def begin(self) -> None:
+        """Refuses a second lifespan: connection pools that have been closed stay so.
+
+        Raises:
+            StartError: A lifespan of this app was opened before.
+        """
+        if self._has_begun:
+            raise StartError("This app had its lifespan and cannot be started again: build another one with create_app().")
+        self._has_begun = True
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -217,37 +247,75 @@ class _App(FastAPI):
         self._limited = RootPath(HeaderLimit(AbortedResponse(super().__call__), header_limit))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._limited(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await run_lifespan(self._limited, scope, receive, send)
+        else:
+            await self._limited(scope, receive, send)
 
 
 class _Service:
-    """The service of this process, built from the environment when the server starts it.
+    """The service of this process, built from the environment when a server opens its lifespan.
 
-    Importing this module reads no setting. A setting that cannot be used ends the start with its sentence instead of a stack
-    trace.
+    Importing this module reads no setting. Each lifespan has an app of its own, so that test clients and adapters for functions
+    can open one after the other. Without a lifespan the first request builds the app.
     """
 
     def __init__(self) -> None:
         self._app: FastAPI | None = None
+        self._is_open = False
+        self._has_failed = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Builds the app at the first call, the lifespan's, and passes all calls on to it."""
-        if self._app is None:
-            log_to_stderr()
-            try:
-                settings = Settings.from_environment()
-                self._app = create_app(settings)
-                current().offer_globally()
-                if (server := running_server()) is not None:
-                    raise_h11_limit(server, settings.header_limit)
-                    end_on_sigterm(server, settings.shutdown_timeout)
-            except (SettingsError, ExportSettingsError) as error:
-                if scope["type"] != "lifespan":
-                    raise
-                await receive()
-                await send({"type": "lifespan.startup.failed", "message": str(error)})
-                return
-        await self._app(scope, receive, send)
+        """Passes requests on to the app of the lifespan that is open."""
+        if scope["type"] == "lifespan":
+            await self._run_lifespan(scope, receive, send)
+        elif self._app is not None or self._build_for_requests():
+            await cast(FastAPI, self._app)(scope, receive, send)
+        else:
+            await unstarted(scope, receive, send)
+
+    async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._is_open:
+            await refuse_lifespan(StartError("The service of this process runs already: its lifespan is open."), receive, send)
+        try:
+            app = self._app = self._app or _service_from_environment()
+            self._has_failed = False
+        except Exception as error:
+            self._has_failed = True
+            await refuse_lifespan(error, receive, send)
+        self._is_open = True
+        try:
+            await app(scope, receive, send)
+        except BaseException:
+            self._has_failed = True
+            raise
+        finally:
+            self._is_open = False
+            self._app = None
+
+    def _build_for_requests(self) -> bool:
+        """Builds the app for a server without a lifespan, once: after a failure requests are refused, and nothing is built."""
+        if self._has_failed:
+            return False
+        try:
+            self._app = _service_from_environment()
+        except Exception as error:
+            self._has_failed = True
+            _log.error("%s", sentence(error))
+            _log.debug("the service could not be built", exc_info=error)
+            end_with_failure()
+        return self._app is not None
+
+
+def _service_from_environment() -> FastAPI:
+    log_to_stderr()
+    settings = Settings.from_environment()
+    built = create_app(settings)
+    current().offer_globally()
+    if (server := running_server()) is not None:
+        raise_h11_limit(server, settings.header_limit)
+        end_on_sigterm(server, settings.shutdown_timeout)
+    return built
 
 
 app = _Service()

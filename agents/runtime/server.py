@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import sys
 import threading
 from types import FrameType
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from agents.middleware.header_limit import TARGET_LIMIT
 from telemetry.prefork import is_worker
 
-__all__ = ["end_on_sigterm", "raise_h11_limit", "running_server"]
+__all__ = ["end_on_sigterm", "end_with_failure", "raise_h11_limit", "running_server"]
+
+_ANSWER_SECONDS = 0.1
+"""What the answer to the present request has to be sent before the process ends."""
 
 
 def running_server() -> uvicorn.Server | None:
@@ -54,3 +60,12 @@ def end_on_sigterm(server: uvicorn.Server, seconds: float) -> None:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     signal.signal(signal.SIGTERM, end)
+
+
+def end_with_failure() -> None:
+    """Ends the process of a uvicorn server with the status of a start that failed; under another server does nothing.
+
+    Supervisors (uvicorn's and gunicorn's) do not replace a worker that ends with this status.
+    """
+    if running_server() is not None:
+        asyncio.get_running_loop().call_later(_ANSWER_SECONDS, sys.exit, STARTUP_FAILURE)

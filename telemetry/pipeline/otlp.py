@@ -23,6 +23,7 @@ from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, OTELR
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
 
+from telemetry.pipeline.otlp_settings import ExportSettingsError
 from telemetry.pipeline.outage import Outage
 from telemetry.tracing.provider import is_sdk_disabled
 
@@ -34,10 +35,6 @@ __all__ = ["ExportSettingsError", "metric_readers", "resource", "span_processors
 _GROUPS = {"TRACES": "opentelemetry_traces_exporter", "METRICS": "opentelemetry_metrics_exporter"}
 """Groups of entry points in which packages register exporters for the SDK."""
 _DEFAULT_ENDPOINTS = {"grpc": "http://localhost:4317", "http/protobuf": "http://localhost:4318"}
-
-
-class ExportSettingsError(ValueError):
-    """An ``OTEL_*`` variable has a value that is not allowed; one sentence with its name, its value and what is allowed."""
 
 
 def resource(service_name: str, workers: Workers | None = None) -> Resource:
