@@ -24,10 +24,8 @@ from agents.api.routes.home import home_route
 from agents.api.routes.metrics import metrics_route
 from agents.api.routes.runs import runs_router
 from agents.gateway.dashboard_gateway import DashboardGateway
-from agents.middleware.aborted_response import AbortedResponse
-from agents.middleware.header_limit import HeaderLimit
+from agents.middleware.front import in_front
 from agents.middleware.rate_limit import Limiter, RateLimit
-from agents.middleware.root_path import RootPath
 from agents.observability.logs import log_to_stderr
 from agents.observability.selection import CatalogueSelection, limits_error
 from agents.runtime.builtin_agents import Herald, Navi
@@ -183,7 +181,7 @@ class _Parts:
         """Opens from the back to the front, and closes the other way round."""
         async with AsyncExitStack() as stack:
             if self._settings.metrics_listen:  # closed last: a scrape may still see what the drain counts
-                only_metrics = HeaderLimit(Starlette(routes=[self.metrics]), self._settings.header_limit)
+                only_metrics = in_front(Starlette(routes=[self.metrics]), self._settings.header_limit)
                 await stack.enter_async_context(listening_for_scrapes(only_metrics, self._settings.metrics_listen))
             stack.push_async_callback(self.router.close)
             await stack.enter_async_context(self.limiter.lifespan())
@@ -244,13 +242,13 @@ class _App(FastAPI):
             redirect_slashes=False,
             **given,
         )
-        self._limited = RootPath(HeaderLimit(AbortedResponse(super().__call__), header_limit))
+        self._behind_front = in_front(super().__call__, header_limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await run_lifespan(self._limited, scope, receive, send)
+            await run_lifespan(self._behind_front, scope, receive, send)
         else:
-            await self._limited(scope, receive, send)
+            await self._behind_front(scope, receive, send)
 
 
 class _Service:

@@ -190,7 +190,7 @@ class Access:
         hops = b",".join(value for name, value in headers if name.lower() == _FORWARDED_FOR)
         client = None
         for hop in reversed(hops.decode("latin-1").split(",")):
-            client = _address(hop.strip())
+            client = _address(hop.strip(" \t"))
             if client is None or not _is_in(client, self._proxies):
                 return client
         return client

@@ -63,8 +63,11 @@ def make_wsgi_app(
 
 
 def _guarded_headers(environ: dict[str, Any]) -> list[RawHeader]:
-    """The headers that access is decided by. A server joins repeated ones by commas, which no token contains."""
-    return [(name, environ[key].encode("latin-1")) for key, name in _GUARDED.items() if key in environ]
+    """The headers that access is decided by. A server joins repeated ones by commas, which no token contains.
+
+    A header of characters beyond Latin-1, which PEP 3333 does not have, becomes one that admits no client.
+    """
+    return [(name, environ[key].encode("latin-1", "replace")) for key, name in _GUARDED.items() if key in environ]
 
 
 class MetricsServer:
@@ -272,7 +275,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(answer.body)
 
     def _answer(self) -> Answer:
-        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
+        raw = [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in self.headers.items()]
         refusal = self.server.access.refusal(self.client_address[0], raw) if self.server.access is not None else None
         if refusal is not None:
             return refusal

@@ -255,3 +255,32 @@ def test_https(reader: PrometheusReader, tmp_path: Path) -> None:
         connection.request("GET", "/metrics")
         assert connection.getresponse().read() == BODY
         connection.close()
+
+
+@pytest.mark.parametrize(
+    "name", ["Accept", "Accept-Encoding", "Authorization", "X-Forwarded-For", "Host", "User-Agent", "Cookie"]
+)
+@pytest.mark.parametrize("value", [b"\xff\\", b"\xff\\ud800", b"\x80", b"\x01\x1b", b"\xed\xa0\x80", b"\x85a", b"a\rb"])
+def test_bytes_that_are_no_text_are_no_failure(reader, name, value):
+    """A header, query or path with such bytes is answered below 500, and the server goes on."""
+    access = Access(networks=[ip_network("127.0.0.0/8")], proxies=[ip_network("127.0.0.0/8")])
+    with served("server", reader, access) as port:
+        for target in (b"/metrics", b"/metrics?name[]=" + value, b"/" + value):
+            head = b"GET %s HTTP/1.1\r\n%s: %s\r\nConnection: close\r\n\r\n" % (target, name.encode(), value)
+            with socket.create_connection(("127.0.0.1", port), TIMEOUT) as connection:
+                connection.sendall(head)
+                answer = b"".join(iter(lambda: connection.recv(65536), b""))
+            assert int(answer.split(maxsplit=2)[1]) < 500
+
+
+@pytest.mark.parametrize(
+    "name", ["HTTP_AUTHORIZATION", "HTTP_X_FORWARDED_FOR", "HTTP_ACCEPT", "HTTP_ACCEPT_ENCODING", "QUERY_STRING"]
+)
+@pytest.mark.parametrize("value", ["\u20ac", "\ud800", "\xff\\", "\x00"])
+def test_text_beyond_latin_1_is_no_failure(reader, name, value):
+    """A WSGI server that decodes a header wrongly gets an answer below 500."""
+    access = Access(networks=[ip_network("127.0.0.0/8")], proxies=[ip_network("127.0.0.0/8")])
+    statuses: list[str] = []
+    app = make_wsgi_app(reader, access=access)
+    app({"REQUEST_METHOD": "GET", "REMOTE_ADDR": "127.0.0.1", name: value}, lambda status, _: statuses.append(status))
+    assert int(statuses[0][:3]) < 500
