@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+# First: the imports below fail where the package is another's, or a variable cannot be used.
+import agents.own_package
+import agents.read_at_import  # noqa: F401
+
+# isort: split
+
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,7 +22,6 @@ from opentelemetry.util.http import OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SA
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
-import agents.own_package  # noqa: F401  # first: the imports below fail where the package is another's
 from agents import __version__
 from agents.api.problem import add_problem_handlers
 from agents.api.routes.health import agent_states, health_router

@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agents.api.problem import problem
 from agents.settings import SettingsError
+from telemetry._base.otel_settings import ExportSettingsError
 from telemetry._base.printable import printable
-from telemetry.pipeline.otlp_settings import ExportSettingsError
 
 __all__ = ["StartError", "refuse_lifespan", "run_lifespan", "sentence", "unstarted"]
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricReader, PeriodicExportingMetricReader
@@ -23,18 +24,20 @@ from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, OTELR
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
 
-from telemetry.pipeline.otlp_settings import ExportSettingsError
+from telemetry._base.otel_settings import PROTOCOLS, ExportSettingsError, check, first_set
+from telemetry._base.printable import printable
 from telemetry.pipeline.outage import Outage
 from telemetry.tracing.provider import is_sdk_disabled
 
 if TYPE_CHECKING:
     from telemetry.prefork import Workers
 
-__all__ = ["ExportSettingsError", "metric_readers", "resource", "span_processors"]
+__all__ = ["ExportSettingsError", "metric_readers", "resource", "shut_down", "span_processors"]
+
+M = TypeVar("M", SpanProcessor, MetricReader)
 
 _GROUPS = {"TRACES": "opentelemetry_traces_exporter", "METRICS": "opentelemetry_metrics_exporter"}
 """Groups of entry points in which packages register exporters for the SDK."""
-_DEFAULT_ENDPOINTS = {"grpc": "http://localhost:4317", "http/protobuf": "http://localhost:4318"}
 
 
 def resource(service_name: str, workers: Workers | None = None) -> Resource:
@@ -58,7 +61,8 @@ def resource(service_name: str, workers: Workers | None = None) -> Resource:
 
 def span_processors(environ: Mapping[str, str] = os.environ) -> Sequence[SpanProcessor]:
     """Returns a batch processor for each exporter of ``OTEL_TRACES_EXPORTER``. Raises ``ExportSettingsError``."""
-    return tuple(_span_processor(name, environ) for name in _exporters("TRACES", environ))
+    check(environ, ["TRACES"])
+    return _made("TRACES", _exporters("TRACES", environ), partial(_span_processor, environ=environ))
 
 
 def _span_processor(name: str, environ: Mapping[str, str]) -> SpanProcessor:
@@ -67,7 +71,8 @@ def _span_processor(name: str, environ: Mapping[str, str]) -> SpanProcessor:
     if name != "otlp":
         return BatchSpanProcessor(_installed("TRACES", name))
     endpoint, protocol = _destination("TRACES", environ)
-    exporter = _exporter("trace_exporter", "OTLPSpanExporter", protocol, Outage("traces", endpoint))
+    outage, options = Outage("traces", endpoint), _options("TRACES", protocol, environ)
+    exporter = _exporter("trace_exporter", "OTLPSpanExporter", protocol, outage, options)
     processor: SpanProcessor = _without_waiting(BatchSpanProcessor, exporter)
     return processor
 
@@ -77,7 +82,8 @@ def metric_readers(environ: Mapping[str, str] = os.environ) -> Sequence[MetricRe
 
     ``prometheus`` and ``agentos`` ask for nothing more: ``/metrics`` is served anyway.
     """
-    return tuple(_metric_reader(name, environ) for name in _exporters("METRICS", environ))
+    check(environ, ["METRICS"])
+    return _made("METRICS", _exporters("METRICS", environ), partial(_metric_reader, environ=environ))
 
 
 def _metric_reader(name: str, environ: Mapping[str, str]) -> MetricReader:
@@ -88,9 +94,32 @@ def _metric_reader(name: str, environ: Mapping[str, str]) -> MetricReader:
         return made if isinstance(made, MetricReader) else PeriodicExportingMetricReader(made)
     endpoint, protocol = _destination("METRICS", environ)
     outage = Outage("metrics", endpoint, longest_pause=0)  # the reader has an interval of its own
-    exporter = _exporter("metric_exporter", "OTLPMetricExporter", protocol, outage)
+    exporter = _exporter("metric_exporter", "OTLPMetricExporter", protocol, outage, _options("METRICS", protocol, environ))
     reader: MetricReader = _without_waiting(PeriodicExportingMetricReader, exporter)
     return reader
+
+
+def _made(signal: str, names: Sequence[str], make: Callable[[str], M]) -> Sequence[M]:
+    """Makes one for each name; where one cannot be made, the others are shut down again."""
+    made: list[M] = []
+    try:
+        for name in names:
+            made.append(make(name))
+    except BaseException as error:
+        shut_down(made)
+        if isinstance(error, ExportSettingsError) or not isinstance(error, Exception):
+            raise
+        # Of a package's modules, or of its settings: the text is left out, it may hold a header or a password.
+        failed = f"OTEL_{signal}_EXPORTER names {name!r}, whose exporter cannot be made: {type(error).__name__}."
+        raise ExportSettingsError(failed) from error
+    return tuple(made)
+
+
+def shut_down(made: Sequence[SpanProcessor | MetricReader]) -> None:
+    """Ends the threads of processors and readers that nothing uses."""
+    for each in made:
+        with suppress(Exception):
+            each.shutdown()
 
 
 def _exporters(signal: str, environ: Mapping[str, str]) -> list[str]:
@@ -100,7 +129,7 @@ def _exporters(signal: str, environ: Mapping[str, str]) -> list[str]:
     variable = f"OTEL_{signal}_EXPORTER"
     value = environ.get(variable, "").strip()
     if not value:
-        endpoint = _first_set(environ, "OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")[1]
+        endpoint = first_set(environ, "OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")[1]
         return ["otlp"] if endpoint else []
     served = {"prometheus", "agentos"} if signal == "METRICS" else set()
     names = [
@@ -110,57 +139,42 @@ def _exporters(signal: str, environ: Mapping[str, str]) -> list[str]:
     allowed = sorted({"otlp", "console"} | installed)
     if "logging" not in installed:  # the specification's older name of console
         names = list(dict.fromkeys("console" if name == "logging" else name for name in names))
+    shown = printable(value, 100)
     for name in names:
         if name not in allowed:
-            raise ExportSettingsError(f"{variable} is {value!r}: a list of {', '.join(allowed)} is allowed, or none.")
+            raise ExportSettingsError(f"{variable} is {shown!r}: a list of {', '.join(allowed)} is allowed, or none.")
     return names
 
 
 def _installed(signal: str, name: str) -> Any:
     """Returns an exporter, or a reader, of the class that an installed package registers for the SDK under this name."""
     (found, *_) = entry_points(group=_GROUPS[signal], name=name)
-    try:
-        return found.load()()
-    except Exception as error:  # of the package's modules, or of its own settings, which may be secret
-        failed = f"OTEL_{signal}_EXPORTER names {name!r}, whose exporter cannot be made: {type(error).__name__}."
-        raise ExportSettingsError(failed) from error
+    return found.load()()
 
 
 def _destination(signal: str, environ: Mapping[str, str]) -> tuple[str, str]:
     """Returns the signal's endpoint, without any credential of the URL, and its protocol."""
-    name, protocol = _first_set(environ, f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-    protocol = protocol or "grpc"
-    if protocol not in _DEFAULT_ENDPOINTS:
-        raise ExportSettingsError(f"{name} is {protocol!r}: grpc and http/protobuf are allowed.")
-    name, url = _first_set(environ, f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-    url = url or _DEFAULT_ENDPOINTS[protocol]
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not _has_valid_port(url):
-        raise ExportSettingsError(f"{name} is {url!r}: a URL as in http://collector:4317 is allowed.")
+    protocol = first_set(environ, f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")[1] or "grpc"
+    url = first_set(environ, f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")[1]
+    parts = urlsplit(url or PROTOCOLS[protocol])
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", protocol
 
 
-def _has_valid_port(url: str) -> bool:
-    """Returns whether the URL has no port, or one that is a port number."""
-    try:
-        urlsplit(url).port  # noqa: B018 - reading it is the check
-    except ValueError:
-        return False
-    return True
+def _options(signal: str, protocol: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Returns the exporter's arguments: gRPC's knows no ``none`` among the values of the compression's variable."""
+    given = first_set(environ, f"OTEL_EXPORTER_OTLP_{signal}_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION")[1]
+    if protocol != "grpc" or given.lower() != "none":
+        return {}
+    return {"compression": import_module("grpc").Compression.NoCompression}
 
 
-def _first_set(environ: Mapping[str, str], *names: str) -> tuple[str, str]:
-    """Returns the first of the variables that is set, and its value; two empty strings if none is."""
-    return next(((name, value) for name in names if (value := environ.get(name, "").strip())), ("", ""))
-
-
-def _exporter(module: str, name: str, protocol: str, outage: Outage) -> Any:
+def _exporter(module: str, name: str, protocol: str, outage: Outage, options: Mapping[str, Any]) -> Any:
     """Returns an OTLP exporter that reports to ``outage``: a subclass, since the SDK's reader asks it for its temporality."""
     base: Any = _exporter_class(module, name, protocol)
 
     class Exporter(base):  # type: ignore[misc]  # the base is one of four classes
         def __init__(self) -> None:
-            super().__init__()
+            super().__init__(**options)
             self.stopped = False
 
         def export(self, batch: Any, *args: Any, **kwargs: Any) -> Any:

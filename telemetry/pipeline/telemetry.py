@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from threading import Lock
@@ -20,6 +21,7 @@ from prometheus_client import CollectorRegistry
 
 from telemetry._base.diagnostics import Diagnostics
 from telemetry._base.fork import register_after_fork
+from telemetry._base.otel_settings import check, unset_blank
 from telemetry._sdk.limits import least_cardinality_limit
 from telemetry.exposition import PrometheusReader
 from telemetry.instruments.factory import create_instrument
@@ -241,18 +243,27 @@ class Telemetry:
             service_name: The service's name where no variable gives one.
             **options: Further arguments of the constructor: all but ``resource``, ``span_processors`` and ``metric_readers``.
 
+        Blank variables are removed from the environment: they mean unset ones, and parts of the SDK fail on them.
+
         Raises:
             ExportSettingsError: A variable has a value that is not allowed.
         """
+        unset_blank(os.environ)
+        check(os.environ, [])  # before the global provider is asked for, which a variable may name
         spans_are_exported = options.get("tracer_provider") is not None or host_provider_is_set()
         metrics_are_exported = isinstance(options.get("meter_provider"), APIMeterProvider)
-        return cls(
-            catalogue,
-            resource=otlp.resource(service_name, options.get("workers") or None),
-            span_processors=() if spans_are_exported else otlp.span_processors(),
-            metric_readers=() if metrics_are_exported else otlp.metric_readers(),
-            **options,
-        )
+        ours = {"TRACES": not spans_are_exported, "METRICS": not metrics_are_exported}
+        check(os.environ, [signal for signal in ours if ours[signal]])
+        found = otlp.resource(service_name, options.get("workers") or None)
+        processors: Sequence[SpanProcessor] = ()
+        readers: Sequence[MetricReader] = ()
+        try:
+            processors = () if spans_are_exported else otlp.span_processors()
+            readers = () if metrics_are_exported else otlp.metric_readers()
+            return cls(catalogue, resource=found, span_processors=processors, metric_readers=readers, **options)
+        except BaseException:
+            otlp.shut_down([*processors, *readers])
+            raise
 
     @overload
     def __getitem__(self, metric: Metric[CounterKind]) -> Counter: ...

@@ -82,7 +82,6 @@ def test_exporter_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch) 
         ),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "grpc and http/protobuf are allowed."),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317", "a URL as in http://collector:4317 is allowed."),
-        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://host:no", "a URL as in http://collector:4317 is allowed."),
     ],
 )
 def test_value_that_is_not_allowed_raises_one_sentence(name: str, value: str, allowed: str) -> None:
