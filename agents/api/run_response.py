@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from agents.api.problem import problem
+from agents.api.workspace import accepted
 from agents.gateway.dashboard_gateway import DashboardGateway, UnknownAgent, UnknownOperation
 from agents.gateway.failure import RunFailure
 from agents.gateway.run import Run
@@ -62,6 +63,7 @@ class RunResponse(Response):
         except RunFailure as failure:
             response = self._failed(failure)
         else:
+            accepted(scope)
             async with aclosing(self._gateway.stream(self._run)) as pieces:
                 if self._events:
                     try:

@@ -6,10 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["NO_WORKSPACE", "BadWorkspace", "workspace_of"]
+__all__ = ["NO_WORKSPACE", "ON_ACCEPTED", "BadWorkspace", "accepted", "workspace_of"]
 
 NO_WORKSPACE = "unknown"
 """The workspace of requests that name none; the limiter counts them together."""
+
+ON_ACCEPTED = "agentos.on_accepted"
+"""Key of an ASGI scope: what to call once the request is known not to be refused, if anything waits for that."""
 
 _PATTERN = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 
@@ -30,3 +33,10 @@ def workspace_of(scope: Mapping[str, Any]) -> str:
     if len(given) > 1 or not _PATTERN.fullmatch(given[0]):
         raise BadWorkspace("X-Workspace-Id has to be one id of letters, digits, '_', '.', '-', at most 64 of them")
     return str(given[0], "ascii")
+
+
+def accepted(scope: Mapping[str, Any]) -> None:
+    """Says that a request is not refused: body, agent and operation are right. A route calls it before work that takes time."""
+    on_accepted = scope.get(ON_ACCEPTED)
+    if on_accepted is not None:
+        on_accepted()

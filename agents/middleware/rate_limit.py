@@ -17,14 +17,15 @@ from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from starlette.routing import Match
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agents.api.problem import problem
-from agents.api.workspace import BadWorkspace, workspace_of
+from agents.api.workspace import NO_WORKSPACE, ON_ACCEPTED, BadWorkspace, workspace_of
 from agents.services.storage.memory_window import MonotonicMemoryStorage
 from agents.services.storage.redis_guard import RedisGuard, RedisUnavailable
 from agents.settings import Settings
 from telemetry.agentos.recorder import Recorder
+from telemetry.metric.label import OTHER
 
 __all__ = ["Limiter", "RateLimit", "Refusal"]
 
@@ -112,7 +113,9 @@ class Limiter:
 class RateLimit:
     """ASGI middleware that asks the limiter, records its decision, and answers 429 or calls the application.
 
-    It matches the route itself, before routing does: a path without a route is not counted, and becomes no label value.
+    It matches the route itself, before routing does: a path without a route is not counted, and becomes no label value. A
+    request that is refused, here or behind, gives its workspace no series: it counts under the one that the workspace has
+    already, or under ``other``. So no client fills the label's limit without being served.
     """
 
     def __init__(self, app: ASGIApp, limiter: Limiter, recorder: Recorder, *, allow_on_error: bool) -> None:
@@ -132,27 +135,60 @@ class RateLimit:
         except BadWorkspace as error:
             await problem(400, "bad_workspace", str(error))(scope, receive, send)
             return
-        answer = await self._refused(scope, workspace, endpoint) if self._limiter.is_on else None
-        await (answer or self._app)(scope, receive, send)
+        if not self._limiter.is_on:
+            await self._app(scope, receive, send)
+            return
+        result, refusal = await self._decide(scope, workspace, endpoint)
+        if refusal is None and not self._has_series(workspace):
+            await self._count_later(endpoint, result, workspace, scope, receive, send)
+            return
+        self._recorder.rate_limit_decision(endpoint, result, workspace if self._has_series(workspace) else OTHER)
+        await (refusal or self._app)(scope, receive, send)
 
-    async def _refused(self, scope: Scope, workspace: str, endpoint: str) -> ASGIApp | None:
+    def _has_series(self, workspace: str) -> bool:
+        return workspace == NO_WORKSPACE or self._recorder.has_workspace(workspace)
+
+    async def _count_later(
+        self, endpoint: str, result: str, workspace: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Counts the decision for a new workspace as soon as the request is served, or as ``other`` if it is refused."""
+        counted = False
+
+        def count(value: str = workspace) -> None:
+            nonlocal counted
+            if not counted:
+                counted = True
+                self._recorder.rate_limit_decision(endpoint, result, value)
+
+        async def counting_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                count(OTHER if 400 <= message["status"] < 500 else workspace)
+            await send(message)
+
+        scope[ON_ACCEPTED] = count
+        try:
+            await self._app(scope, receive, counting_send)
+        finally:
+            count(OTHER)
+
+    async def _decide(self, scope: Scope, workspace: str, endpoint: str) -> tuple[str, ASGIApp | None]:
+        """Returns the decision as the metric names it, and the answer to a request that is refused."""
         try:
             refusal = await self._limiter.decide(_client(scope), workspace, endpoint)
         except RedisUnavailable:
-            self._recorder.rate_limit_decision(endpoint, "error", workspace)
             if self._allow_on_error:
-                return None
-            return problem(503, "limiter_away", "the rate limiter's store does not answer", {"Retry-After": "1"})
-        self._recorder.rate_limit_decision(endpoint, "allowed" if refusal is None else "denied", workspace)
+                return "error", None
+            reason = "the rate limiter's store does not answer"
+            return "error", problem(503, "limiter_away", reason, {"Retry-After": "1"})
         if refusal is None:
-            return None
+            return "allowed", None
         headers = {
             "RateLimit-Policy": self._limiter.policies,
             "RateLimit": f'"{refusal.policy}";r=0;t={refusal.seconds}',
             "Retry-After": str(refusal.seconds),
         }
         reason = f"the limit by {refusal.policy} is used up for {refusal.seconds} s"
-        return problem(429, "rate_limited", reason, headers)
+        return "denied", problem(429, "rate_limited", reason, headers)
 
 
 def _route_template(scope: Scope) -> str | None:

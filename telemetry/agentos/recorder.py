@@ -127,6 +127,10 @@ class Recorder:
             self._cache.record_failure(error)
         counter.record_with_exemplar(1, reference)
 
+    def has_workspace(self, workspace_id: str) -> bool:
+        """Whether a workspace has series of its own. Of several workers each learns of the others' workspaces by its own."""
+        return self._cache.has_workspace(workspace_id)
+
     # Model calls
 
     def record_ccr_request(

@@ -191,6 +191,10 @@ class SeriesCache:
         histogram: BoundHistogram = self.telemetry[rows.CACHE_LATENCY].labels(operation)
         return histogram
 
+    def has_workspace(self, workspace_id: str) -> bool:
+        """Whether a workspace has series of its own."""
+        return workspace_id in self._workspaces.admitted
+
     def decision(self, endpoint: str, workspace_id: str, result: str) -> BoundCounter:
         """Returns the counter of one decision of the rate limiter; a new workspace's other results start at 0 with it."""
         decisions = self._decisions

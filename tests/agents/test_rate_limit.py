@@ -115,7 +115,7 @@ def test_redis_outage_denies_where_that_is_set(limited):
     service = limited(redis_url=f"redis://127.0.0.1:{closed_port()}", rate_limit_on_error="deny")
     answer = service.run(workspace="w")
     assert (answer.status_code, answer.json()["error"]) == (503, "limiter_away")
-    assert service.counted("rate_limit_hits_total") == {f"{RUNS}/error/w": 1}
+    assert service.counted("rate_limit_hits_total") == {f"{RUNS}/error/other": 1}
 
 
 def test_hung_redis_is_an_error_too(limited):
@@ -145,3 +145,64 @@ def test_retry_after_is_the_same_in_both_headers(limited):
     assert found is not None
     assert found[1] == answer.headers["Retry-After"]
     assert 1 <= int(found[1]) <= 10
+
+
+def refused(service, workspace: str) -> list[int]:
+    """The statuses of requests that are refused for all reasons there are, in the name of this workspace."""
+    headers = {"X-Workspace-Id": workspace}
+    client = service.client
+    return [
+        service.run(agent="nobody", workspace=workspace).status_code,
+        service.run(operation="nonsense", workspace=workspace).status_code,
+        service.run(text="", workspace=workspace).status_code,
+        client.post("/agents/peer/runs", content=b"{", headers=headers).status_code,
+        client.post("/agents/peer/runs", content=b"a" * 2**21, headers=headers).status_code,
+        client.get("/agents/peer/runs", headers=headers).status_code,
+        client.get("/nowhere", headers=headers).status_code,
+    ]
+
+
+def test_refused_requests_give_a_workspace_no_series(limited):
+    """Unknown agent or operation, a bad body and a wrong method count under ``other``; the next workspace has its series."""
+    service = limited(label_limits={"workspace_id": 1})
+    assert refused(service, "junk") == [404, 400, 422, 422, 413, 405, 404]
+    assert codes(service, 1, workspace="customer") == [200]
+    assert service.counted("rate_limit_hits_total") == {f"{RUNS}/allowed/other": 5, f"{RUNS}/allowed/customer": 1}
+
+
+def test_denied_requests_give_a_workspace_no_series(limited):
+    """A thousand workspaces over the client's limit count under ``other``."""
+    service = limited(client_rate_limit="1/minute", label_limits={"workspace_id": 2})
+    codes(service, 1, workspace="customer")
+    for number in range(1000):
+        service.run(workspace=f"junk{number}")
+    assert service.counted("rate_limit_hits_total") == {f"{RUNS}/allowed/customer": 1, f"{RUNS}/denied/other": 1000}
+
+
+def test_a_workspace_with_series_keeps_its_refusals(limited):
+    """Requests of a workspace that was served before are counted under it, also those that are refused."""
+    service = limited(rate_limit="3/minute")
+    codes(service, 1, workspace="w")
+    refused(service, "w")
+    assert service.counted("rate_limit_hits_total") == {f"{RUNS}/allowed/w": 3, f"{RUNS}/denied/w": 3}
+
+
+def test_requests_without_a_workspace_have_their_series(limited):
+    """Requests that name no workspace count as ``unknown``, also when they are refused."""
+    service = limited(rate_limit="1/minute")
+    assert [service.run(agent="nobody").status_code, *codes(service, 1)] == [404, 429]
+    assert service.counted("rate_limit_hits_total") == {f"{RUNS}/allowed/unknown": 1, f"{RUNS}/denied/unknown": 1}
+
+
+def test_an_outage_with_denial_gives_a_workspace_no_series(limited):
+    """While Redis does not answer and requests are denied, new workspaces count under ``other``."""
+    service = limited(redis_url=f"redis://127.0.0.1:{closed_port()}", rate_limit_on_error="deny")
+    assert codes(service, 2, workspace="junk") == [503, 503]
+    assert service.counted("rate_limit_hits_total") == {f"{RUNS}/error/other": 2}
+
+
+def test_a_failed_run_is_served(start):
+    """A run whose agent cannot be reached is no refusal: its workspace has its series."""
+    service = start(agents={"peer": f"http://127.0.0.1:{closed_port()}"})
+    assert service.run(workspace="w").status_code == 502
+    assert service.counted("rate_limit_hits_total") == {f"{RUNS}/allowed/w": 1}
