@@ -83,8 +83,11 @@ class RunResponse(Response):
         return JSONResponse(self._result("success"))
 
     async def _stream(self, pieces: AsyncGenerator[str, None], scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends the events. A run that fails before its first event is still answered with the status of its failure."""
-        begun = False
+        """Sends the events. A run that fails before its first event is still answered with the status of its failure.
+
+        Once the agent has changed text that was sent, no more is sent piece by piece: the last event has the whole output.
+        """
+        begun = replaced = False
         last: tuple[str, dict[str, Any]]
         try:
             async for piece in pieces:
@@ -92,6 +95,9 @@ class RunResponse(Response):
                     begun = True
                     await send({"type": "http.response.start", "status": 200, "headers": _EVENT_HEADERS})
                     await self._send(send, "started", self._ids())
+                if self._run.replaced and not replaced:
+                    replaced = True
+                    await self._send(send, "replaced", {})
                 if piece:
                     await self._send(send, "output", {"text": piece})
             last = ("done", self._result("success"))
@@ -106,7 +112,7 @@ class RunResponse(Response):
         await self._send(send, *last, more=False)
 
     async def _send(self, send: Send, name: str, data: dict[str, Any], *, more: bool = True) -> None:
-        # JSON has no raw line breaks, so one data line is enough.
+        # JSON in ASCII has no line breaks, those of Unicode included: one data line is enough for every reader.
         body = f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
         async with asyncio.timeout(self._gateway.timeout):  # a caller that does not read holds the run no longer
             await send({"type": "http.response.body", "body": body, "more_body": more})

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from a2a.helpers.proto_helpers import get_artifact_text, get_message_text
 from a2a.types.a2a_pb2 import StreamResponse, TaskState, TaskStatus
 
+from agents.gateway.answer import Answer, text_of
 from agents.gateway.failure import RunFailure
+from telemetry._base.printable import printable
 
 __all__ = ["Run", "state_of"]
 
@@ -37,13 +38,17 @@ class Run:
     trace_id: str | None = None
     ended: bool = False
     """Whether the final event has come."""
-    pieces: list[str] = field(default_factory=list)
-    _artifact: str | None = None
+    _answer: Answer = field(default_factory=Answer)
 
     @property
     def output(self) -> str:
         """The answer's text so far."""
-        return "".join(self.pieces)
+        return self._answer.text
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the agent has changed text that ``take`` had returned; it returns "" from then on."""
+        return self._answer.replaced
 
     def take(self, event: StreamResponse) -> str:
         """Adds one event of the agent.
@@ -52,46 +57,32 @@ class Run:
             The text that is new, "" for an event without any.
 
         Raises:
-            RunFailure: The event ends the task without success, or is empty.
+            RunFailure: The event ends the task without success, is empty, or has too many artifacts.
         """
         if event.HasField("message"):
             self.ended = True
-            return self._add(get_message_text(event.message))
+            return self._answer.message(event.message.parts)
         if event.HasField("artifact_update"):
-            update = event.artifact_update
-            self.task_id = update.task_id or self.task_id
-            return self._add_artifact(update.artifact.artifact_id, get_artifact_text(update.artifact))
+            self.task_id = event.artifact_update.task_id or self.task_id
+            return self._answer.update(event.artifact_update)
         if event.HasField("task"):
-            self.task_id = event.task.id or self.task_id
-            text = ""
-            if not self.pieces:  # after the first text a snapshot only repeats it
-                text = "".join(self._add_artifact(item.artifact_id, get_artifact_text(item)) for item in event.task.artifacts)
-            return text + self._status(event.task.status)
+            task = event.task
+            self.task_id = task.id or self.task_id
+            new = self._answer.snapshot(task, ended=task.status.state in _ENDED | _FAILED.keys())
+            return new + self._status(task.status)
         if event.HasField("status_update"):
             self.task_id = event.status_update.task_id or self.task_id
             return self._status(event.status_update.status)
         raise RunFailure("protocol", "the agent sent an event without content")
 
     def _status(self, status: TaskStatus) -> str:
-        text = get_message_text(status.message)
         if status.state in _FAILED:
-            said = f": {text[:_REASON_CHARACTERS]}" if text else ""
-            raise RunFailure("agent", f"the agent's task {_FAILED[status.state]}{said}")
+            said = printable(text_of(status.message.parts, between=" "), _REASON_CHARACTERS)
+            raise RunFailure("agent", f"the agent's task {_FAILED[status.state]}{said and f': {said}'}")
         if status.state not in _ENDED:
             return ""
         self.ended = True
-        return self._add(text)
-
-    def _add_artifact(self, artifact_id: str, text: str) -> str:
-        if text and self.pieces and artifact_id != self._artifact:
-            text = f"\n{text}"
-        self._artifact = artifact_id
-        return self._add(text)
-
-    def _add(self, text: str) -> str:
-        if text:
-            self.pieces.append(text)
-        return text
+        return self._answer.status(status.message.parts, completed=status.state == TaskState.TASK_STATE_COMPLETED)
 
 
 def state_of(event: StreamResponse) -> str | None:

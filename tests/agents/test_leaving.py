@@ -47,7 +47,7 @@ def test_caller_who_leaves_cancels_the_run(start, agent, accept):
 def test_caller_who_leaves_after_the_final_event_is_a_success(start, agent):
     """A stream that its reader closes after the final event is a success, even if the agent has not hung up yet."""
     release = threading.Event()
-    peer = agent(stalling(release, *BEGUN, status("TASK_STATE_COMPLETED", "done")))
+    peer = agent(stalling(release, BEGUN[0], status("TASK_STATE_COMPLETED", "done")))
     service = start(agents={"peer": peer.url})
     connection = ask(service.url, "text/event-stream")
     read_until(connection, b'{"text": "done"}')

@@ -53,6 +53,30 @@ def test_stream_sends_each_piece_and_counts_once(start, agent):
     assert service.counted("a2a_requests_total") == {"peer/query/success": 1}
 
 
+REVISED = (
+    task("TASK_STATE_SUBMITTED"),
+    artifact("draft", append=False),
+    artifact("better draft", append=False),
+    artifact(" and more"),
+    task("TASK_STATE_COMPLETED", "final"),
+)
+
+
+def test_stream_tells_once_that_sent_text_has_changed(start, agent):
+    """When an agent replaces text that was sent, one event says so, no more pieces come, and the last event has the output."""
+    service = start(agents={"peer": agent(replying(*REVISED)).url})
+    answer = service.client.post("/agents/peer/runs", json={"input": "hi"}, headers={"Accept": "text/event-stream"})
+    events = events_of(answer.text)
+    assert [name for name, _ in events] == ["started", "output", "replaced", "done"]
+    assert (events[1][1], events[2][1], events[3][1]["output"]) == ({"text": "draft"}, {}, "final")
+
+
+def test_answer_is_what_replaced_the_draft(start, agent):
+    """The JSON answer has the final text alone."""
+    service = start(agents={"peer": agent(replying(*REVISED)).url})
+    assert service.run().json()["output"] == "final"
+
+
 def test_agent_without_streaming_is_asked_for_one_answer(start, agent):
     """An agent whose card has no streaming gets SendMessage, and its task's artifacts are the output."""
 

@@ -87,10 +87,10 @@ def status(state: str, text: str = "", task_id: str = "t-1") -> dict[str, Any]:
     return {"statusUpdate": {"taskId": task_id, "contextId": "c-1", "status": one}}
 
 
-def artifact(text: str, task_id: str = "t-1") -> dict[str, Any]:
+def artifact(text: str, task_id: str = "t-1", *, artifact_id: str = "a", append: bool = True) -> dict[str, Any]:
     """A TaskArtifactUpdateEvent."""
-    parts = {"artifactId": "a", "parts": [{"text": text}]}
-    return {"artifactUpdate": {"taskId": task_id, "contextId": "c-1", "artifact": parts, "append": True}}
+    parts = {"artifactId": artifact_id, "parts": [{"text": text}]}
+    return {"artifactUpdate": {"taskId": task_id, "contextId": "c-1", "artifact": parts, "append": append}}
 
 
 def frame(call: dict[str, Any], event: dict[str, Any]) -> bytes:
