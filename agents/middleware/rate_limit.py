@@ -11,11 +11,8 @@ from dataclasses import dataclass
 
 from fastapi.routing import iter_route_contexts
 from limits import RateLimitItem, parse
-from limits.aio.storage import RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 from redis.asyncio import ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,6 +20,8 @@ from agents.api.problem import problem
 from agents.api.workspace import NO_WORKSPACE, ON_ACCEPTED, BadWorkspace, workspace_of
 from agents.services.storage.memory_window import MonotonicMemoryStorage
 from agents.services.storage.redis_guard import RedisGuard, RedisUnavailable
+from agents.services.storage.redis_replies import connection_options
+from agents.services.storage.redis_window import RedisWindowStorage
 from agents.settings import Settings
 from telemetry.agentos.recorder import Recorder
 from telemetry.metric.label import OTHER
@@ -57,21 +56,11 @@ class Limiter:
         self.policies = ", ".join(f'"{name}";q={item.amount};w={item.get_expiry()}' for name, item in self._limits.items())
         """The value of ``RateLimit-Policy`` (draft-ietf-httpapi-ratelimit-headers)."""
 
-    def _storage(self, settings: Settings) -> MonotonicMemoryStorage | RedisStorage:
+    def _storage(self, settings: Settings) -> MonotonicMemoryStorage | RedisWindowStorage:
         if self._guard is None:
             return MonotonicMemoryStorage()
-        self._pool = ConnectionPool.from_url(
-            settings.redis_url.get_secret_value(),
-            socket_timeout=settings.redis_timeout,
-            socket_connect_timeout=settings.redis_timeout,
-            retry=Retry(NoBackoff(), 0),
-        )
-        return RedisStorage(
-            settings.redis_url.get_secret_value(),
-            wrap_exceptions=True,
-            implementation="redispy",
-            connection_pool=self._pool,  # type: ignore[arg-type] # the annotation lacks this type, which the documentation names
-        )
+        self._pool = ConnectionPool(**connection_options(settings))
+        return RedisWindowStorage(settings, self._pool)
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:

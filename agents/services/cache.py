@@ -6,69 +6,76 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import Protocol
 
-from cashews import Cache
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import BlockingConnectionPool, Redis
 
+from agents.services.storage.bounded_store import BoundedStore
 from agents.services.storage.redis_guard import RedisGuard, RedisUnavailable
+from agents.services.storage.redis_replies import UnusableReply, connection_options, milliseconds
 from agents.settings import Settings
 from telemetry.agentos.recorder import Recorder
 
 __all__ = ["AnswerCache"]
 
+_PREFIX = "agentos:answer:2:"
+"""Of all keys. The number is the version of the values' format: versions that run side by side do not read each other's."""
+_CONNECTIONS = 50
+
+
+class _Store(Protocol):
+    """Where the answers are, as bytes by key."""
+
+    async def get(self, key: str) -> bytes | None: ...
+    async def set(self, key: str, answer: bytes) -> None: ...
+    async def delete(self, key: str) -> None: ...
+    async def close(self) -> None: ...
+
 
 class AnswerCache:
-    """A cache of answers whose operations are measured. An outage of Redis counts as ``error`` and is treated as a miss."""
+    """A cache of answers whose operations are measured. A failure of Redis counts as ``error`` and is treated as a miss.
+
+    An answer that has more bytes than ``AGENTOS_CACHE_ANSWER_BYTES`` is not stored, which counts as ``ok``.
+    """
 
     def __init__(self, settings: Settings, recorder: Recorder, guard: RedisGuard | None) -> None:
         self._recorder = recorder
         self._guard = guard
-        self._ttl = settings.cache_ttl
-        self._cache = Cache()
-        if guard is None:
-            self._cache.setup("mem://", size=settings.cache_size, check_interval=min(settings.cache_ttl, 30))
-        else:
-            self._cache.setup(
-                settings.redis_url.get_secret_value(),
-                suppress=False,  # with the default an outage would count as a miss
-                pickle_type="json",  # never unpickle the content of a shared store
-                socket_timeout=settings.redis_timeout,
-                socket_connect_timeout=settings.redis_timeout,
-                wait_for_connection_timeout=settings.redis_timeout,
-                max_connections=50,
-                retry=Retry(NoBackoff(), 0),
-            )
+        self._longest = min(settings.cache_answer_bytes, settings.cache_bytes)
+        self._store: _Store = _MemoryStore(settings) if guard is None else _RedisStore(settings, self._longest)
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        """Opens the cache; closes it on exit."""
-        await self._cache.init()
+        """Closes the cache on exit."""
         try:
             yield
         finally:
-            await self._cache.close()
+            await self._store.close()
 
     @staticmethod
     def key(*parts: str) -> str:
         """Returns the key of these parts: of a fixed length, without their text."""
-        return "agentos:answer:" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return _PREFIX + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     async def get(self, key: str) -> str | None:
         """Returns the stored answer, ``None`` if there is none."""
         try:
-            async with self._recorder.cache_call("get") as call, self._guarded():
-                found = await self._cache.get(key)
+            async with self._recorder.cache_call("get") as call:
+                async with self._guarded():
+                    found = await self._store.get(key)
                 call.result("miss" if found is None else "hit")
-                return None if found is None else str(found)
+                return None if found is None else found.decode("utf-8", "surrogatepass")
         except RedisUnavailable:
             return None
 
     async def set(self, key: str, answer: str) -> None:
         """Stores an answer for ``AGENTOS_CACHE_TTL``."""
+        data = answer.encode("utf-8", "surrogatepass")  # JSON of a model can hold half a pair
         try:
-            async with self._recorder.cache_call("set") as call, self._guarded():
-                await self._cache.set(key, answer, expire=self._ttl)
+            async with self._recorder.cache_call("set") as call:
+                if len(data) <= self._longest:
+                    async with self._guarded():
+                        await self._store.set(key, data)
                 call.result("ok")
         except RedisUnavailable:
             return
@@ -76,11 +83,71 @@ class AnswerCache:
     async def delete(self, key: str) -> None:
         """Deletes an answer."""
         try:
-            async with self._recorder.cache_call("delete") as call, self._guarded():
-                await self._cache.delete(key)
+            async with self._recorder.cache_call("delete") as call:
+                async with self._guarded():
+                    await self._store.delete(key)
                 call.result("ok")
         except RedisUnavailable:
             return
 
     def _guarded(self) -> AbstractAsyncContextManager[None]:
         return nullcontext() if self._guard is None else self._guard.use()
+
+
+class _MemoryStore:
+    """Answers in the memory of the process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._answers = BoundedStore(settings.cache_size, settings.cache_bytes, settings.cache_ttl)
+
+    async def get(self, key: str) -> bytes | None:
+        return self._answers.get(key)
+
+    async def set(self, key: str, answer: bytes) -> None:
+        self._answers.remove(key)
+        if BoundedStore.size_of(key, answer) <= self._answers.max_bytes:
+            self._answers.put(key, answer)
+
+    async def delete(self, key: str) -> None:
+        self._answers.remove(key)
+
+    async def close(self) -> None:
+        return
+
+
+class _RedisStore:
+    """Answers in Redis, each behind a line with the format's version and the digest of key and answer.
+
+    So a value that is cut off, of another key or of another program is no answer. It is read only as far as an answer can
+    reach: a huge one costs no more time than the longest answer.
+    """
+
+    def __init__(self, settings: Settings, longest: int) -> None:
+        options = {"max_connections": _CONNECTIONS, **connection_options(settings), "timeout": settings.redis_timeout}
+        self._redis = Redis(connection_pool=BlockingConnectionPool(**options))
+        self._ttl_ms = milliseconds(settings.cache_ttl)
+        self._longest = longest + len(_sealed("", b""))
+
+    async def get(self, key: str) -> bytes | None:
+        value = await self._redis.getrange(key, 0, self._longest)
+        if not isinstance(value, bytes):
+            raise UnusableReply("bytes are needed")
+        answer = value.partition(b"\n")[2]
+        return answer if value == _sealed(key, answer) else None
+
+    async def set(self, key: str, answer: bytes) -> None:
+        if await self._redis.set(key, _sealed(key, answer), px=self._ttl_ms) is not True:
+            raise UnusableReply("OK is needed")
+
+    async def delete(self, key: str) -> None:
+        if type(await self._redis.unlink(key)) is not int:
+            raise UnusableReply("a number is needed")
+
+    async def close(self) -> None:
+        await self._redis.aclose(close_connection_pool=True)
+
+
+def _sealed(key: str, answer: bytes) -> bytes:
+    """The value that holds an answer in Redis."""
+    digest = hashlib.sha256(key.encode() + b"\n" + answer).hexdigest()
+    return b"agentos-answer/2 " + digest.encode() + b"\n" + answer

@@ -58,6 +58,16 @@ class Settings(BaseSettings):
     """Seconds an answer stays in the cache."""
     cache_size: values.Count = 10_000
     """Answers the cache in memory keeps."""
+    cache_bytes: values.Count = 64 * 2**20
+    """Bytes the cache in memory takes, keys included; the oldest answers make room for new ones."""
+    cache_answer_bytes: values.Count = 2**18
+    """Bytes of the longest answer that is cached, in memory or in Redis."""
+    tasks_size: values.Count = 1000
+    """Ended tasks that each built-in agent keeps; tasks under way are kept beside them."""
+    tasks_bytes: values.Count = 32 * 2**20
+    """Bytes of the ended tasks that each built-in agent keeps."""
+    tasks_ttl: values.Seconds = 600.0
+    """Seconds a built-in agent keeps an ended task."""
     providers: values.Providers = {"builtin": ProviderSettings()}
     """Provider name -> its settings, in the order of preference."""
     routes: values.Routes = {}

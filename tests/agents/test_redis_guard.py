@@ -6,8 +6,10 @@ import asyncio
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError, ResponseError
 
 from agents.services.storage.redis_guard import RedisGuard, RedisUnavailable
+from agents.services.storage.redis_replies import UnusableReply
 from tests.helpers.clock import Clock
 
 
@@ -49,14 +51,42 @@ async def test_use_after_the_pause():
     assert passed == 2
 
 
-async def test_callers_own_exception_passes():
-    """An exception that is no failure of Redis is raised unchanged and begins no pause."""
+@pytest.mark.parametrize(
+    "error", [ValueError, KeyError, RecursionError, AttributeError, UnicodeDecodeError("utf-8", b"", 0, 1, "")]
+)
+async def test_each_exception_is_a_failure_of_redis(error):
+    """What the client raises at a broken reply is a failure and begins a pause, whatever its class."""
     guard = RedisGuard(timeout=1)
-    with pytest.raises(KeyError):
+    with pytest.raises(RedisUnavailable):
         async with guard.use():
-            raise KeyError
+            raise error
+    with pytest.raises(RedisUnavailable):
+        async with guard.use():
+            pytest.fail("used during the pause")
+
+
+@pytest.mark.parametrize("error", [ResponseError("WRONGTYPE"), ReadOnlyError("x"), UnusableReply("x")])
+async def test_a_prompt_reply_begins_no_pause(error):
+    """A reply that cannot be used is a failure of its own use alone."""
+    guard = RedisGuard(timeout=1)
+    with pytest.raises(RedisUnavailable):
+        async with guard.use():
+            raise error
     async with guard.use():
         pass
+
+
+async def test_unusable_replies_are_logged_once_a_minute(caplog):
+    """Of the replies of a minute the first one is logged, by its class and code."""
+    clock = Clock()
+    guard = RedisGuard(timeout=1, clock=clock)
+    for seconds in (0, 59, 1):
+        clock.now += seconds
+        with pytest.raises(RedisUnavailable):
+            async with guard.use():
+                raise ResponseError("WRONGTYPE Operation against a key")
+    line = "Redis answers with what cannot be used, which counts as an error: ResponseError WRONGTYPE"
+    assert [record.message for record in caplog.records] == [line] * 2
 
 
 async def test_callers_cancellation_is_no_failure_of_redis():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import signal
 import socket
@@ -47,7 +46,7 @@ def test_two_services_share_their_limits(service: Callable[..., Service], redis_
 
 
 def test_two_services_share_their_answers(service: Callable[..., Service], redis_server: Redis) -> None:
-    """A second process finds the answer of the first, stored as JSON and not as a pickle."""
+    """A second process finds the answer of the first, stored as text behind its version and digest, for the set time."""
     environment = {**PATIENT, "AGENTOS_REDIS_URL": redis_server.url}
     one, two = service(environment, name="one"), service(environment, name="two")
     answer = one.run("navi", "hello").json()["output"]
@@ -55,7 +54,69 @@ def test_two_services_share_their_answers(service: Callable[..., Service], redis
     assert counted(one, "cache_operations_total") == {"get/miss": 1, "set/ok": 1}
     assert counted(two, "cache_operations_total") == {"get/hit": 1}
     (key,) = [line for line in command(redis_server, "KEYS", "agentos:*").decode().splitlines() if line.startswith("agentos")]
-    assert json.loads(command(redis_server, "GET", key).splitlines()[1]) == answer
+    head, text = command(redis_server, "GET", key).decode().splitlines()[1:3]
+    assert (head.split()[0], text) == ("agentos-answer/2", answer)
+    assert 0 < int(command(redis_server, "PTTL", key)[1:]) <= 300_000
+
+
+def keys(server: Redis, pattern: str) -> list[str]:
+    return [line for line in command(server, "KEYS", pattern).decode().splitlines() if not line.startswith(("*", "$"))]
+
+
+@pytest.mark.parametrize(
+    "write", ["SET {} hello", "SET {} 42", "LPUSH {} 1", "HSET {} a 1", "SETBIT {} 8000000 1", "APPEND {} x"]
+)
+def test_a_foreign_value_is_replaced(service: Callable[..., Service], redis_server: Redis, write: str) -> None:
+    """A key that another program has overwritten costs one answer from the model, which replaces it."""
+    agentos = service({**PATIENT, "AGENTOS_REDIS_URL": redis_server.url})
+    answer = agentos.run("navi", "hello").json()["output"]
+    (key,) = keys(redis_server, "agentos:*")
+    if not write.startswith("APPEND"):
+        command(redis_server, "DEL", key)
+    command(redis_server, *write.format(key).split())
+    assert [agentos.run("navi", "hello").json()["output"] for _ in range(2)] == [answer] * 2
+    refused = write.startswith(("LPUSH", "HSET"))
+    expected = {"get/error": 1, "get/miss": 1} if refused else {"get/miss": 2}
+    assert counted(agentos, "cache_operations_total") == {**expected, "set/ok": 2, "get/hit": 1}
+
+
+WINDOWS = [
+    ("SET {} 1", "2", "an expiry that was lost"),
+    ("SET {} 1 PX 99999999999", "2", "one far away"),
+    ("SET {} -1000", "1", "a count below 0"),
+    ("SET {} 0", "1", "a count of 0"),
+]
+
+
+@pytest.mark.parametrize(("write", "count"), [row[:2] for row in WINDOWS], ids=[row[2] for row in WINDOWS])
+def test_a_window_is_repaired(service: Callable[..., Service], redis_server: Redis, write: str, count: str) -> None:
+    """A window without an end, or with one too far away, ends a window's length after the next request."""
+    environment = {**PATIENT, "AGENTOS_REDIS_URL": redis_server.url, "AGENTOS_CLIENT_RATE_LIMIT": "off"}
+    agentos = service(environment)
+    agentos.run("navi", "hello", workspace="w")
+    (key,) = keys(redis_server, "LIMITS:*")
+    command(redis_server, *write.format(key).split())
+    agentos.run("navi", "hello", workspace="w")
+    assert command(redis_server, "GET", key).decode().splitlines()[1] == count
+    assert 0 < int(command(redis_server, "PTTL", key)[1:]) <= 60_000
+    assert counted(agentos, "rate_limit_hits_total") == {f"{RUNS}/allowed/w": 2}
+
+
+@pytest.mark.parametrize("write", ["LPUSH {} 1", "SET {} many", "SET {} 9223372036854775807"])
+def test_a_window_of_another_kind_concerns_its_workspace_alone(
+    service: Callable[..., Service], redis_server: Redis, write: str
+) -> None:
+    """A key that holds no count is an error for its workspace, at each request; the others' limits and the cache hold."""
+    agentos = service({**PATIENT, "AGENTOS_REDIS_URL": redis_server.url, "AGENTOS_CLIENT_RATE_LIMIT": "off"})
+    agentos.run("navi", "hello", workspace="w")
+    (key,) = keys(redis_server, "LIMITS:*")
+    command(redis_server, "DEL", key)
+    command(redis_server, *write.format(key).split())
+    codes = [agentos.run("navi", "hello", workspace=name).status_code for name in ("w", "other", "w", "other")]
+    assert codes == [200] * 4
+    decided = {f"{RUNS}/allowed/w": 1, f"{RUNS}/error/w": 2, f"{RUNS}/allowed/other": 2}
+    assert counted(agentos, "rate_limit_hits_total") == decided
+    assert counted(agentos, "cache_operations_total") == {"get/miss": 2, "set/ok": 2, "get/hit": 3}
 
 
 @pytest.mark.parametrize("away", ["stopped", "hung"])
