@@ -5,25 +5,38 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from a2a.client import A2ACardResolver, Client, ClientConfig, ClientFactory
+from a2a.client import Client, ClientConfig, ClientFactory
+from a2a.client.card_resolver import parse_agent_card
+from a2a.client.transports import ClientTransport
+from a2a.compat.v0_3.jsonrpc_transport import CompatJsonRpcTransport
+from a2a.compat.v0_3.versions import is_legacy_version
 from a2a.types.a2a_pb2 import AgentCard
+from a2a.utils.constants import AGENT_CARD_WELL_KNOWN_PATH
 from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
 from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import TracerProvider
 
 from agents.gateway.failure import failure_of
+from agents.gateway.json_rpc import JsonReader, JsonRpc
 from agents.gateway.transport import AgentTransport
 from agents.outgoing import UntracedPool, outgoing_client
+from telemetry._base.printable import printable
 
 __all__ = ["AgentClient"]
 
 _CONNECT_SECONDS = 5.0
 _STALE_SECONDS = 30.0
 """Age of a card from which an operation that it does not name makes the client fetch it again."""
+_OPERATIONS = 1000
+"""Skills of a card that are used; each becomes series."""
+_ID_CHARACTERS = 64
+"""Characters of an operation in a request."""
 
 
 class AgentClient:
@@ -56,8 +69,10 @@ class AgentClient:
         )
         # The client span carries the trace context to the agent.
         traced = AsyncOpenTelemetryTransport(pool, tracer_provider, NoOpMeterProvider())
+        self._transport = AgentTransport(url, response_limit, traced)
+        self._reader = JsonReader()
         self._http = outgoing_client(
-            AgentTransport(url, response_limit, traced),
+            self._transport,
             timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),  # the run's own deadline covers the rest
         )
 
@@ -88,12 +103,13 @@ class AgentClient:
             if self._is_settled(operation):
                 return False
             try:
-                with suppress_http_instrumentation():  # a card is no call of the agent, and has no trace of its own
-                    card = await A2ACardResolver(self._http, self._url).get_agent_card()
-                client = self._connect(card)
+                card = await self._read_card()
+                factory = ClientFactory(ClientConfig(streaming=True, httpx_client=self._http))
+                factory.register("JSONRPC", self._transport_for)
+                client = factory.create(card)
             except Exception as error:
                 raise failure_of(error) from error
-            self.operations = {skill.id: skill.description for skill in card.skills}
+            self.operations = _operations(card)
             self.streams = card.capabilities.streaming
             self._client = client
             self._fetched_at = self._clock()
@@ -104,13 +120,36 @@ class AgentClient:
             return False
         return operation in self.operations or self._clock() - self._fetched_at < _STALE_SECONDS
 
-    def _connect(self, card: AgentCard) -> Client:
-        """The A2A client for a card. Its scheme, host and port come from the settings, only its path from the card."""
+    async def _read_card(self) -> AgentCard:
+        with suppress_http_instrumentation():  # a card is no call of the agent, and has no trace of its own
+            response = await self._http.get(f"{self._url}{AGENT_CARD_WELL_KNOWN_PATH}")
+        response.raise_for_status()
+        return await self._reader.read(response.content, self._usable_card)
+
+    def _usable_card(self, document: Any) -> AgentCard:
+        """Parses a card. Scheme, host and port of its addresses come from the settings, only the path from the card."""
+        card = parse_agent_card(document)
         base = urlsplit(self._url)
         for interface in card.supported_interfaces:
             interface.url = urlsplit(interface.url)._replace(scheme=base.scheme, netloc=base.netloc).geturl()
-        return ClientFactory(ClientConfig(streaming=True, httpx_client=self._http)).create(card)
+        return card
+
+    def _transport_for(self, card: AgentCard, url: str, _: ClientConfig) -> ClientTransport:
+        """The transport for JSON-RPC at this URL: the SDK's where the agent speaks A2A 0.3 alone."""
+        versions = [one.protocol_version for one in card.supported_interfaces if one.url == url]
+        self._transport.legacy = any(map(is_legacy_version, versions)) and not any(
+            one[:1] in "123456789" for one in versions if one
+        )
+        if self._transport.legacy:
+            return CompatJsonRpcTransport(self._http, card, url, is_shared_httpx=True)
+        return JsonRpc(self._http, card, url, self._reader)
 
     async def close(self) -> None:
         """Closes the pool."""
         await self._http.aclose()
+
+
+def _operations(card: AgentCard) -> Mapping[str, str]:
+    """The operations of a card: bounded in number, with ids that a request can name and a log line can show."""
+    usable = (skill for skill in card.skills if skill.id.isprintable() and 0 < len(skill.id) <= _ID_CHARACTERS)
+    return {skill.id: printable(skill.description) for skill in islice(usable, _OPERATIONS)}

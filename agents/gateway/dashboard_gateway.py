@@ -10,7 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import cast
 from uuid import uuid4
 
-from a2a.types.a2a_pb2 import CancelTaskRequest, Message, Part, Role, SendMessageRequest, StreamResponse
+from a2a.types.a2a_pb2 import CancelTaskRequest, GetTaskRequest, Message, Part, Role, SendMessageRequest, StreamResponse
 from opentelemetry.trace import TracerProvider
 
 from agents.gateway.agent_client import AgentClient
@@ -27,6 +27,9 @@ _UNKNOWN = "unknown"
 """The operation of a call that failed before the agent's card could be read."""
 _GRACE_SECONDS = 1.0
 """Seconds a stream may take to end after its final event, and an agent to accept a cancellation."""
+_FIRST_POLL_SECONDS = 0.1
+_LONGEST_POLL_SECONDS = 2.0
+"""Seconds between two requests for a task that is not over, doubled from the first to the longest."""
 
 
 class UnknownAgent(LookupError):
@@ -117,7 +120,7 @@ class DashboardGateway:
         async with (
             self._recorder.a2a_call(agent=run.agent, operation=run.operation) as call,
             Exchange(call.add_bytes, call.record_request_size),
-            aclosing(_send(client, run)) as events,
+            aclosing(_events(client, run)) as events,
         ):
             run.trace_id = call.trace_id
             try:
@@ -134,6 +137,7 @@ class DashboardGateway:
                     if run.ended:
                         await _drain(events)
                         return
+                    await asyncio.sleep(0)  # events that have come already are read without a wait
                 raise RunFailure("protocol", "the agent's stream ended without a final event")
             except BaseException as error:
                 if isinstance(error, RunFailure) and error.code is not None:
@@ -164,7 +168,8 @@ class DashboardGateway:
             cancellation.add_done_callback(self._cancellations.discard)
 
 
-def _send(client: AgentClient, run: Run) -> AsyncGenerator[StreamResponse, None]:
+async def _events(client: AgentClient, run: Run) -> AsyncGenerator[StreamResponse, None]:
+    """Sends the run and yields the agent's events. Of an agent that does not stream, polls a task that is not over yet."""
     request = SendMessageRequest(
         message=Message(
             role=Role.ROLE_USER,
@@ -174,15 +179,25 @@ def _send(client: AgentClient, run: Run) -> AsyncGenerator[StreamResponse, None]
         )
     )
     # The client declares an iterator and returns a generator, which can be closed.
-    return cast(AsyncGenerator[StreamResponse, None], client.a2a.send_message(request))
+    async with aclosing(cast(AsyncGenerator[StreamResponse, None], client.a2a.send_message(request))) as events:
+        async for event in events:
+            yield event
+    wait = _FIRST_POLL_SECONDS
+    while not client.streams and not run.ended and run.task_id is not None:
+        await asyncio.sleep(wait)
+        wait = min(2 * wait, _LONGEST_POLL_SECONDS)
+        yield StreamResponse(task=await client.a2a.get_task(GetTaskRequest(id=run.task_id, history_length=0)))
 
 
 async def _next(events: AsyncIterator[StreamResponse], deadline: float) -> StreamResponse | None:
     try:
         async with asyncio.timeout_at(deadline):
-            return await anext(events, None)
+            event = await anext(events, None)
+        if asyncio.get_running_loop().time() > deadline:  # nothing waited, so that the timeout could not interrupt it
+            raise TimeoutError
     except Exception as error:
         raise failure_of(error) from error
+    return event
 
 
 async def _drain(events: AsyncIterator[StreamResponse]) -> None:

@@ -8,7 +8,7 @@ import httpx
 from a2a.client import A2AClientError, A2AClientTimeoutError
 from a2a.utils.errors import JSON_RPC_ERROR_CODE_MAP, A2AError
 
-__all__ = ["RunFailure", "failure_of"]
+__all__ = ["RunFailure", "failure_of", "rpc_failure"]
 
 
 class RunFailure(Exception):
@@ -36,6 +36,12 @@ _REASONS = {
     "protocol": "the agent's answer is no A2A answer",
     "agent": "the agent answered with an error",
 }
+
+
+def rpc_failure(code: object) -> RunFailure:
+    """Returns the failure that a JSON-RPC error of this code means."""
+    known = code if isinstance(code, int) and not isinstance(code, bool) and abs(code) < 10**9 else None
+    return RunFailure("agent", _REASONS["agent"], known)
 
 
 def failure_of(error: Exception) -> RunFailure:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar, Token
 from types import TracebackType
+from typing import Any
 
 import httpx
 
 from agents.gateway.failure import RunFailure
-from agents.outgoing import BoundedTransport
+from agents.gateway.json_rpc import count_values, too_many_values
+from agents.outgoing import BoundedTransport, event_lines
 
 __all__ = ["AgentTransport", "Exchange"]
+
+_VALUES_ON_LOOP = 10_000
+"""JSON values that the SDK's client of A2A 0.3 may parse at once: it does so on the event loop, in up to 10 us each."""
 
 
 class Exchange:
@@ -54,6 +59,8 @@ class AgentTransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(self, origin: str, limit: int, inner: httpx.AsyncBaseTransport) -> None:
+        self.legacy = False
+        """Whether the agent speaks A2A 0.3."""
         self._bounded = BoundedTransport(inner, origin=origin, limit=limit, refuse=_refused, counted=_count)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -62,6 +69,10 @@ class AgentTransport(httpx.AsyncBaseTransport):
         if exchange is not None and (size := request.headers.get("Content-Length", "")).isdecimal():
             exchange.sent(int(size))
         answer = await self._bounded.handle_async_request(request)
+        if self.legacy:
+            answer = _LegacyAnswer(
+                answer.status_code, headers=answer.headers, stream=answer.stream, extensions=answer.extensions
+            )
         if exchange is not None:
             exchange.answers.append(answer)
         return answer
@@ -69,6 +80,23 @@ class AgentTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Closes the pool."""
         await self._bounded.aclose()
+
+
+class _LegacyAnswer(httpx.Response):
+    """An answer that the SDK's client of A2A 0.3 parses: refused before it takes long."""
+
+    async def aiter_lines(self) -> AsyncIterator[str]:
+        values = 0
+        async for line in event_lines(self.aiter_text()):
+            values = values + count_values(line, _VALUES_ON_LOOP) if line else 0
+            if values > _VALUES_ON_LOOP:
+                raise too_many_values(_VALUES_ON_LOOP)
+            yield line
+
+    def json(self, **kwargs: Any) -> Any:
+        if count_values(self.text, _VALUES_ON_LOOP) > _VALUES_ON_LOOP:
+            raise too_many_values(_VALUES_ON_LOOP)
+        return super().json(**kwargs)
 
 
 def _refused(what: str) -> RunFailure:

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import httpx
 
+from agents.outgoing.sse import event_lines
+
 __all__ = ["BoundedTransport"]
 
 _CHUNK = 64 * 1024
@@ -61,7 +63,7 @@ class BoundedTransport(httpx.AsyncBaseTransport):
             raise
         body = _Body(response.stream, _Gzip(self._refuse) if gzipped else None, self._limit, self._refuse, self._counted)
         headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _STALE_HEADERS]
-        return httpx.Response(response.status_code, headers=headers, stream=body, extensions=response.extensions)
+        return _Answer(response.status_code, headers=headers, stream=body, extensions=response.extensions)
 
     def _is_gzipped(self, response: httpx.Response) -> bool:
         if 300 <= response.status_code < 400:
@@ -79,6 +81,13 @@ class BoundedTransport(httpx.AsyncBaseTransport):
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+class _Answer(httpx.Response):
+    """An answer whose lines end where those of an event stream do."""
+
+    def aiter_lines(self) -> AsyncIterator[str]:
+        return event_lines(self.aiter_text())
 
 
 class _Body(httpx.AsyncByteStream):

@@ -31,6 +31,7 @@ class ScriptedAgent:
         self.arrived = threading.Event()
         self.skills = ["query"]
         self.streaming = True
+        self.protocol_version = "1.0"
         self.card_url: str | None = None
         self.card_reply: Response | None = None
         self.url = ""
@@ -44,7 +45,7 @@ class ScriptedAgent:
             "defaultOutputModes": ["text/plain"],
             "capabilities": {"streaming": self.streaming},
             "supportedInterfaces": [
-                {"url": self.card_url or f"{self.url}/", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}
+                {"url": self.card_url or f"{self.url}/", "protocolBinding": "JSONRPC", "protocolVersion": self.protocol_version}
             ],
             "skills": [{"id": one, "name": one, "description": one, "tags": ["test"]} for one in self.skills],
         }
