@@ -39,8 +39,8 @@ _INLINE_CHARACTERS = 8 * 1024
 def count_values(text: str, limit: int = _VALUES) -> int:
     """Returns how many values JSON has at most, exact enough to tell whether they are more than ``limit``.
 
-    It is not parsed: commas and opening brackets outside strings are counted, of which each value but the outermost has one. That
-    takes 10 to 20 ms for 1 MiB.
+    It is not parsed: commas and opening brackets outside strings are counted, of which each value but the outermost has one.
+    That takes 10 to 20 ms for 1 MiB.
     """
     if (count := _marks(text)) <= limit:
         return count
