@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
+from agents.services.providers.base import ProviderError
 from agents.services.time_budget import TimeBudget
 from agents.settings.prices import Prices
 from telemetry.agentos.genai import Target
@@ -38,15 +39,20 @@ async def measured(
 
     Raises:
         TimeoutError: A time budget is used up.
+        ProviderError: The answer has no text: its reader could not use it.
         Exception: Any exception of the provider.
     """
     async with attempt as call, aclosing(pieces):
         call.span.set_attributes(attributes)
         first, *others = budget
+        has_text = False
         while (piece := await first.wait(anext(pieces, None), *others)) is not None:
             if isinstance(piece, Tokens):
                 call.used(piece, prices.cost(target.provider, target.model, piece))
                 continue
             call.chunk(piece)
             if piece:
+                has_text = True
                 yield piece
+        if not has_text:
+            raise ProviderError("the answer has no text", "protocol")

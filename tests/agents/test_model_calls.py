@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 import pytest
 from opentelemetry.trace import StatusCode
+from starlette.responses import JSONResponse
 
 from agents.services.ccr_router import RouterError
 from tests.helpers.asgi_server import closed_port
@@ -116,7 +117,7 @@ GARBAGE = [b"data: {nonsense\n\n"]
         (refusal(429, Retry_After="3600"), "rate_limit"),
         (GARBAGE, "protocol"),
         ([b"data: 7\n\n"], "protocol"),
-        (whole("a page"), "protocol"),
+        (JSONResponse({"page": "no answer"}), "protocol"),
         ([CUT], "unreachable"),
         ([b'data: {"error": {"message": "overloaded"}}\n\n'], "server"),
         (refusal(408), "timeout"),

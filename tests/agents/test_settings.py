@@ -37,7 +37,7 @@ BAD = [
     (
         {"AGENTOS_PROVIDERS": '{"fast": {"speed": 1}}'},
         "AGENTOS_PROVIDERS is '{\"fast\": {\"speed\": 1}}': the settings of provider 'fast' are an object with some of "
-        "kind, latency, failure_rate, model, base_url, api_key_env, timeout, stream, max_in_flight.",
+        "kind, latency, failure_rate, model, base_url, api_key_env, timeout, stream, max_in_flight, response_limit.",
     ),
     (
         {"AGENTOS_PROVIDERS": '{"fast": {"latency": "x"}}'},

@@ -6,28 +6,46 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
+from telemetry._base.printable import printable
 from telemetry.agentos.tokens import Tokens
 
-__all__ = ["ModelRequest", "Provider", "ProviderError"]
+__all__ = ["ModelRequest", "Provider", "ProviderError", "reason_of_status"]
 
 
 class ProviderError(Exception):
     """A provider could not answer.
 
     Args:
-        message: A sentence for the log.
+        message: A sentence for the log, without any part of prompt, answer or key.
         reason: A value of the metrics' label ``reason``.
         status: The HTTP status, if there was one.
         retry_after: Seconds that the provider asks to wait, if it does.
+        detail: What the provider says about it. It may quote the prompt: only spans show it, where they show prompts.
     """
 
     def __init__(
-        self, message: str, reason: str = "server", *, status: int | None = None, retry_after: float | None = None
+        self,
+        message: str,
+        reason: str = "server",
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        detail: str = "",
     ) -> None:
-        super().__init__(message)
+        super().__init__(printable(message))
         self.reason = reason
         self.status = status
         self.retry_after = retry_after
+        self.detail = printable(detail)
+
+
+def reason_of_status(status: int) -> str:
+    """Returns the reason that an HTTP status of 400 and above means."""
+    if status == 429:
+        return "rate_limit"
+    if status in (408, 504):
+        return "timeout"
+    return "server" if status >= 500 else "client"
 
 
 @dataclass(frozen=True, slots=True)

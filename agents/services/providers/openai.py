@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from contextlib import aclosing, suppress
+from typing import Any
 
+import httpx
+
+from agents.outgoing import BoundedTransport, UntracedPool, outgoing_client
 from agents.services.providers.base import ModelRequest, ProviderError
+from agents.services.providers.chat_answer import ChatAnswer, well_formed
 from agents.settings import ProviderSettings, SettingsError
 from telemetry.agentos.tokens import Tokens
 
-if TYPE_CHECKING:
-    from openai.types.completion_usage import CompletionUsage
-
 __all__ = ["OpenAIProvider"]
+
+_ERROR_BYTES = 64 * 1024
+_ERROR_SECONDS = 1.0
+# Idle connections are closed before servers close them (5 s and more): no request meets a closing one.
+_POOL = httpx.Limits(max_connections=None, max_keepalive_connections=50, keepalive_expiry=2.0)
 
 
 class OpenAIProvider:
-    """Streams the answer and asks for its usage, which comes in a chunk of its own after the last text.
+    """Asks for a streamed answer and its usage; with ``stream`` off, for the answer in one piece.
 
-    With ``stream`` off it gets the answer in one piece.
+    The client sends the request and maps refusals; ``ChatAnswer`` reads the answer, because the client's own types take the
+    documented shape alone.
     """
 
     def __init__(self, settings: ProviderSettings) -> None:
@@ -30,74 +39,85 @@ class OpenAIProvider:
             raise SettingsError(
                 "AGENTOS_PROVIDERS has a provider of kind openai, which needs pip install 'agentos-telemetry[openai]'."
             ) from None
-        self._errors = openai.OpenAIError
+        self._errors = (openai.OpenAIError, httpx.HTTPError, ValueError, TypeError, AttributeError, LookupError, RecursionError)
         self.vendor = settings.vendor
         self.model = settings.model
         self._streams = settings.stream
+        transport = BoundedTransport(
+            UntracedPool(limits=_POOL),
+            origin=settings.base_url,
+            limit=settings.response_limit,
+            refuse=lambda what: ProviderError(f"the provider {what}", "protocol"),
+        )
+        http: Any = outgoing_client(_ShortErrors(transport), timeout=settings.timeout)  # the client's types name httpx2 alone
         self._client = openai.AsyncOpenAI(
             base_url=settings.base_url,
-            api_key=os.environ.get(settings.api_key_env) or "none",  # local servers need none, but the client does
+            api_key=_key(settings.api_key_env) or "none",  # local servers need none, but the client does
             timeout=settings.timeout,
             max_retries=0,  # the router repeats calls, and counts them
+            http_client=http,
         )
 
     async def answer(self, request: ModelRequest) -> AsyncGenerator[str | Tokens, None]:
         """Yields the text of each chunk, and the usage that the server reports.
 
         Raises:
-            ProviderError: The server refused, failed, or sent no answer of the protocol.
+            ProviderError: The server refused, failed, or sent no complete answer of the protocol.
         """
         from agents.services.providers.openai_errors import failure_of
 
-        messages = [{"role": "user", "content": request.prompt}]
+        asked: dict[str, Any] = {"model": self.model, "messages": [{"role": "user", "content": well_formed(request.prompt)}]}
+        if self._streams:
+            asked |= {"stream": True, "stream_options": {"include_usage": True}}
+        answer = ChatAnswer()
         try:
-            async with aclosing(self._streamed(messages) if self._streams else self._whole(messages)) as pieces:
+            async with (
+                self._client.chat.completions.with_streaming_response.create(**asked) as response,
+                aclosing(answer.read(response.http_response.aiter_bytes())) as pieces,
+            ):
                 async for piece in pieces:
                     yield piece
-        except self._errors as error:
-            raise failure_of(error) from error
-        except (ValueError, TypeError, AttributeError, LookupError) as error:  # other JSON than the protocol's, or no JSON
-            raise ProviderError(f"the answer is none of the protocol: {error}", "protocol") from error
-
-    async def _streamed(self, messages: Any) -> AsyncGenerator[str | Tokens, None]:
-        chunks = await self._client.chat.completions.create(
-            model=self.model, messages=messages, stream=True, stream_options={"include_usage": True}
-        )
-        begun = False
-        async with chunks:
-            async for chunk in chunks:
-                begun = True
-                if chunk.usage is not None:
-                    yield _usage(chunk.usage, chunk.model)
-                if chunk.choices:
-                    yield chunk.choices[0].delta.content or ""
-        if not begun:  # such as a proxy's page: the client reads it as a stream without events
-            raise ProviderError("the answer is no stream of chunks", "protocol")
-
-    async def _whole(self, messages: Any) -> AsyncGenerator[str | Tokens, None]:
-        answer = await self._client.chat.completions.create(model=self.model, messages=messages)
-        if answer.usage is not None:
-            yield _usage(answer.usage, answer.model)
-        yield answer.choices[0].message.content or ""
+        except (ProviderError, *self._errors) as error:
+            if not answer.finished:  # a connection that breaks after the end of the answer takes nothing away
+                raise failure_of(error) from None  # the client's errors quote what the server says
 
     async def close(self) -> None:
         """Closes the connection pool."""
         await self._client.close()
 
 
-def _usage(used: CompletionUsage, model: str) -> Tokens:
-    """The usage in our type. Servers omit counts that they do not have, whatever the protocol says."""
-    read, written = used.prompt_tokens_details, used.completion_tokens_details
-    return Tokens(
-        _count(used.prompt_tokens),
-        _count(used.completion_tokens),
-        _count(used.total_tokens),
-        model if isinstance(model, str) else None,
-        cached_tokens=_count(getattr(read, "cached_tokens", None)),
-        reasoning_tokens=_count(getattr(written, "reasoning_tokens", None)),
-    )
+class _ShortErrors(httpx.AsyncBaseTransport):
+    """Keeps the beginning of an error's body, so that neither its length nor its pace hides its status."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Sends one request; the body of an error is read here."""
+        response = await self._inner.handle_async_request(request)
+        if response.status_code < 400:
+            return response
+        body = b""
+        with suppress(httpx.HTTPError, ProviderError, TimeoutError):
+            async with asyncio.timeout(_ERROR_SECONDS):
+                async for data in response.aiter_raw():
+                    body += data
+                    if len(body) > _ERROR_BYTES:
+                        break
+        await response.aclose()
+        return httpx.Response(response.status_code, headers=response.headers, content=body[:_ERROR_BYTES])
+
+    async def aclose(self) -> None:
+        """Closes the inner transport."""
+        await self._inner.aclose()
 
 
-def _count(value: object) -> int | None:
-    """A number of tokens, else ``None``: the client does not check the values that servers send."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+def _key(variable: str) -> str:
+    """The key that the variable holds. Raises ``SettingsError`` for one that no HTTP header can carry."""
+    key = os.environ.get(variable, "")
+    if not re.fullmatch(r"[\x21-\x7e]*", key):
+        raise SettingsError(
+            f"{variable}, which a provider of AGENTOS_PROVIDERS names, is not usable as a key: printable ASCII characters "
+            "without spaces and line ends are needed (its value is not shown)."
+        )
+    return key

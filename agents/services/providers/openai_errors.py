@@ -1,46 +1,45 @@
-"""Maps errors of the ``openai`` client to ``ProviderError``."""
+"""Maps errors of the ``openai`` client, and of the HTTP below it, to ``ProviderError``."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
+import httpx
 import openai
 
-from agents.services.providers.base import ProviderError
-from agents.services.retry import seconds_until
+from agents.services.providers.base import ProviderError, reason_of_status
+from agents.services.providers.chat_answer import error_of
+from agents.services.retry import number_of, seconds_until
 
 __all__ = ["failure_of"]
 
 
-def failure_of(error: openai.OpenAIError, now: Callable[[], float] = time.time) -> ProviderError:
-    """Returns the error with its reason, its HTTP status, and the wait that the server asked for."""
-    message = f"{type(error).__name__}: {error}"
+def failure_of(error: Exception, now: Callable[[], float] = time.time) -> ProviderError:
+    """Returns the error with its reason, its HTTP status, and the wait that the server asked for.
+
+    Its message has no text of the server's: error bodies quote prompts and keys.
+    """
+    if isinstance(error, ProviderError):
+        return error
     if isinstance(error, openai.APIStatusError):
+        words, said, _ = error_of(error.body)
         headers = error.response.headers
         return ProviderError(
-            message,
-            _of_status(error.status_code),
+            f"status {error.status_code}" + (f" ({words})" if words else ""),
+            reason_of_status(error.status_code),
             status=error.status_code,
             retry_after=_retry_after(headers.get("retry-after-ms"), headers.get("retry-after"), now()),
+            detail=said,
         )
-    if isinstance(error, openai.APITimeoutError):
-        return ProviderError(message, "timeout")
-    if isinstance(error, openai.APIConnectionError):
-        return ProviderError(message, "unreachable")
-    if isinstance(error, openai.APIResponseValidationError):
-        return ProviderError(message, "protocol")
-    return ProviderError(message, "server")  # an error event in the stream
-
-
-def _of_status(status: int) -> str:
-    if status == 429:
-        return "rate_limit"
-    if status in (408, 504):
-        return "timeout"
-    return "server" if status >= 500 else "client"
+    kind = type(error.__cause__ or error).__name__
+    if isinstance(error, openai.APITimeoutError | httpx.TimeoutException):
+        return ProviderError(kind, "timeout")
+    if isinstance(error, openai.APIConnectionError | httpx.TransportError):
+        return ProviderError(kind, "unreachable")
+    return ProviderError(f"the answer cannot be read: {kind}", "protocol")
 
 
 def _retry_after(milliseconds: str | None, seconds: str | None, now: float) -> float | None:
-    exact = seconds_until(milliseconds, now)
+    exact = number_of(milliseconds)
     return exact / 1000 if exact is not None else seconds_until(seconds, now)

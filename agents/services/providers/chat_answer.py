@@ -1,0 +1,258 @@
+"""Reads answers of the chat-completions protocol as servers really send them: whole or streamed, whichever was asked for.
+
+The protocol: https://platform.openai.com/docs/api-reference/chat. Servers that speak it differ in shape, so that each field is
+read where it has the form that is needed and skipped where it has not. What makes an answer fail is listed in
+``docs/models.md``.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing
+from typing import Any
+
+from agents.services.providers.base import ProviderError, reason_of_status
+from telemetry._base.printable import printable
+from telemetry.agentos.tokens import Tokens
+
+__all__ = ["ChatAnswer", "error_of", "well_formed"]
+
+_BLANK = b"\xef\xbb\xbf \t\r\n"
+"""White space and the bytes of a byte-order mark."""
+_LINE_END = re.compile(rb"\r\n|\n|\r")  # U+2028 and its like end no line of an event stream
+_EVENT_BYTES = 2**20
+"""Bytes of one event: while an event is parsed, the event loop serves nothing else."""
+_MOST_TOKENS = 2**31 - 1
+"""More tokens than this are no count of one answer."""
+_MODEL_LENGTH = 128
+_WORD = re.compile(r"[A-Za-z0-9_.]{1,64}")
+_COUNTS: dict[str, tuple[str, ...]] = {
+    "input_tokens": ("prompt_tokens", "input_tokens"),
+    "output_tokens": ("completion_tokens", "output_tokens"),
+    "total_tokens": ("total_tokens",),
+    "cached_tokens": (
+        "prompt_tokens_details.cached_tokens",
+        "input_tokens_details.cached_tokens",
+        "prompt_cache_hit_tokens",  # DeepSeek
+        "cached_tokens",  # Moonshot
+    ),
+    "reasoning_tokens": (
+        "completion_tokens_details.reasoning_tokens",
+        "output_tokens_details.reasoning_tokens",
+        "reasoning_tokens",  # Perplexity
+    ),
+}
+"""Field of ``Tokens`` -> where servers report it."""
+
+
+class ChatAnswer:
+    """One answer while it is read.
+
+    Attributes:
+        finished: Whether the server has said that the answer is complete: by a ``finish_reason`` or ``[DONE]``.
+    """
+
+    def __init__(self) -> None:
+        self.finished = False
+        self._done = False
+        self._counts: dict[str, int] = {}
+        self._model: str | None = None
+        self._has_deltas = False
+        # Holds back the first half of a surrogate pair until the second one comes.
+        self._text = codecs.getincrementaldecoder("utf-16-le")("replace")
+
+    async def read(self, body: AsyncIterator[bytes]) -> AsyncGenerator[str | Tokens, None]:
+        """Yields the answer's text piece by piece ("" for a chunk without text) and the usage so far.
+
+        Raises:
+            ProviderError: The body is no answer, an error, or cut off before the answer is complete.
+        """
+        head = b""
+        async for data in body:
+            if head := (head + data).lstrip(_BLANK):
+                break
+        if head.startswith(b"{"):
+            whole = bytearray(head)
+            async for data in body:
+                whole += data
+            for piece in self._whole(bytes(whole)):
+                yield piece
+            return
+        begun = False
+        async with aclosing(_events(head, body)) as events:
+            async for event in events:
+                begun = True
+                for piece in self._event(event):
+                    yield piece
+                if self._done:
+                    break
+        if not begun:  # such as a proxy's page
+            raise ProviderError("the answer is no stream of chunks", "protocol")
+        if not self.finished:
+            raise ProviderError("the answer ends before it is complete", "protocol")
+        if rest := self._text.decode(b"", final=True):
+            yield rest
+
+    def _event(self, data: bytes) -> Iterator[str | Tokens]:
+        if data.startswith(b"[DONE]"):
+            self.finished = self._done = True
+            return
+        yield from self._chunk(_parsed(data))
+
+    def _whole(self, data: bytes) -> Iterator[str | Tokens]:
+        found = _parsed(data)
+        choice = _first_choice(found)
+        if choice is None or not (isinstance(choice.get("message"), dict) or isinstance(choice.get("text"), str)):
+            _raise_error_in(found)
+            raise ProviderError("the answer has no message", "protocol")
+        yield from self._chunk(found)
+        self.finished = True
+        if rest := self._text.decode(b"", final=True):
+            yield rest
+
+    def _chunk(self, found: dict[str, Any]) -> Iterator[str | Tokens]:
+        _raise_error_in(found)
+        choice = _first_choice(found)
+        if (tokens := self._usage(found, choice)) is not None:
+            yield tokens
+        if choice is None:
+            return
+        finish = choice.get("finish_reason")
+        if isinstance(finish, str) and finish not in ("", "null"):
+            if finish.lower() == "content_filter":
+                raise ProviderError("the provider's filter has withheld the answer", "client")
+            if finish.lower() == "error":
+                raise ProviderError("the provider reports an error at the answer's end", "server")
+            self.finished = True
+        yield self._text.decode(self._text_of(choice).encode("utf-16-le", "surrogatepass"))
+
+    def _text_of(self, choice: dict[str, Any]) -> str:
+        delta, message = choice.get("delta"), choice.get("message")
+        if isinstance(delta, dict):
+            self._has_deltas = True
+            return _text(delta.get("content")) or _text(delta.get("refusal"))
+        if isinstance(message, dict):  # beside deltas it repeats their text
+            return "" if self._has_deltas else _text(message.get("content")) or _text(message.get("refusal"))
+        return _text(choice.get("text"))
+
+    def _usage(self, found: dict[str, Any], choice: dict[str, Any] | None) -> Tokens | None:
+        """The usage so far, None for a chunk that reports none.
+
+        Servers report it once at the end, or the sum so far with each chunk; some report a part of the numbers at the
+        beginning, or zeros before the end. The highest of each number is right for all of them.
+        """
+        if isinstance(model := found.get("model"), str) and model.strip():
+            self._model = printable(model, _MODEL_LENGTH)
+        groq = found.get("x_groq")
+        places = [found, groq if isinstance(groq, dict) else {}, choice or {}]  # the last one: Moonshot
+        reports = [report for place in places if isinstance(report := place.get("usage"), dict)]
+        counts = [(field, _count(report, paths)) for report in reports for field, paths in _COUNTS.items()]
+        known = {field: max(count, self._counts.get(field, 0)) for field, count in counts if count is not None}
+        if not known:
+            return None
+        self._counts |= known
+        return Tokens(**self._counts, model=self._model)
+
+
+def error_of(body: object) -> tuple[str, str, object]:
+    """Returns what an error body says: its type and code as words for a log, its message, and the bare code."""
+    if isinstance(body, list) and body and isinstance(body[0], dict):  # Gemini
+        body = body[0].get("error")
+    found = body if isinstance(body, dict) else {}
+    words = [one for key in ("type", "code") if _WORD.fullmatch(one := str(found.get(key) or ""))]
+    message = found.get("message", body if isinstance(body, str) else "")
+    return ", ".join(words), message if isinstance(message, str) else "", found.get("code")
+
+
+def well_formed(text: str) -> str:
+    """Returns the text with U+FFFD for halves of surrogate pairs, which no encoding can express."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+async def _events(head: bytes, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """Yields the data of each event of a stream, the last one also without the blank line after it.
+
+    https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+    """
+    line, data, size = bytearray(), [], 0
+    after_return = False
+    read = head
+    while True:
+        if after_return and read.startswith(b"\n"):
+            read = read[1:]
+        if read:
+            after_return = read.endswith(b"\r")
+        first, *following = _LINE_END.split(read)
+        line += first
+        for next_line in following:
+            if line.startswith(b"data:"):
+                data.append(bytes(line[5:]).removeprefix(b" "))
+                size += len(line)
+            elif not line:
+                if event := b"\n".join(data).strip():
+                    yield event
+                data, size = [], 0
+            line = bytearray(next_line)
+        if len(line) + size > _EVENT_BYTES:
+            raise ProviderError(f"an event of the answer has more than {_EVENT_BYTES} bytes", "protocol")
+        try:
+            read = await anext(body)
+        except StopAsyncIteration:
+            break
+    if line.startswith(b"data:"):
+        data.append(bytes(line[5:]).removeprefix(b" "))
+    if event := b"\n".join(data).strip():
+        yield event
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(data.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):  # no JSON, a number of too many digits, too deep
+        raise ProviderError("the answer is no JSON", "protocol") from None
+    if not isinstance(found, dict):
+        raise ProviderError("the answer is no JSON object", "protocol")
+    return found
+
+
+def _raise_error_in(found: dict[str, Any]) -> None:
+    """Raises the error that a server reports in place of an answer or of a chunk, under status 200."""
+    error = found.get("error") or (found if found.get("object") == "error" else None)
+    if not error:
+        return
+    words, message, code = error_of(error)
+    status = int(str(code)) if re.fullmatch(r"[45][0-9]{2}", str(code)) else 500
+    said = f" ({words})" if words else ""
+    raise ProviderError(f"the provider reports an error in its answer{said}", reason_of_status(status), detail=message)
+
+
+def _first_choice(found: dict[str, Any]) -> dict[str, Any] | None:
+    choices = found.get("choices")
+    if not isinstance(choices, list):
+        return None
+    return next((one for one in choices if isinstance(one, dict) and one.get("index") in (0, None)), None)
+
+
+def _text(content: object) -> str:
+    """The text of a content: a string, or a list of parts, of which those that are no text are skipped."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else [content]
+    texts = [part.get("text") if isinstance(part, dict) and part.get("type", "text") == "text" else part for part in parts]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _count(report: dict[str, Any], paths: tuple[str, ...]) -> int | None:
+    """The first usable number of tokens among these fields."""
+    for path in paths:
+        value: Any = report
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS:
+            return value
+    return None
