@@ -39,6 +39,7 @@ from agents.runtime.listener import listening
 from agents.runtime.metrics_listener import listening_for_scrapes
 from agents.runtime.server import end_on_sigterm, end_with_failure, raise_h11_limit, running_server
 from agents.runtime.start import StartError, refuse_lifespan, run_lifespan, sentence, unstarted
+from agents.runtime.task_store import RecentTasks
 from agents.services.cache import AnswerCache
 from agents.services.ccr_router import Router
 from agents.services.providers.base import Provider
@@ -194,7 +195,8 @@ class _Parts:
             urls = self._settings.agents
             if not urls:
                 builtin = [Navi(self.cache, self.router), Herald(self.cache, self.router)]
-                listener = listening(builtin, self._tracer_provider, self._settings.shutdown_timeout)
+                tasks = partial(RecentTasks, self._settings)
+                listener = listening(builtin, self._tracer_provider, self._settings.shutdown_timeout, tasks)
                 urls = await stack.enter_async_context(listener)
             await stack.enter_async_context(self.gateway.lifespan(urls))
             yield

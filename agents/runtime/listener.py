@@ -7,15 +7,12 @@ import contextlib
 import logging
 import socket
 import sys
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
 import uvicorn
-from a2a.server.context import ServerCallContext
 from a2a.server.request_handlers import DefaultRequestHandler
 from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes
-from a2a.server.tasks import InMemoryTaskStore
-from a2a.types.a2a_pb2 import Task
+from a2a.server.tasks import TaskStore
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import TracerProvider
@@ -28,7 +25,6 @@ from agents.runtime.builtin_agents import BuiltinAgent
 
 __all__ = ["InnerServer", "listening"]
 
-_TASKS_KEPT = 1000
 _DISPATCHER = "a2a.server.routes.jsonrpc_dispatcher"
 _CARDS = parse_excluded_urls(r"/\.well-known/agent-card\.json$")
 
@@ -37,21 +33,6 @@ def _is_no_disconnect(record: logging.LogRecord) -> bool:
     """Filter of the SDK's logger: drops errors of clients that disconnect before their request has been read."""
     error = record.exc_info[1] if record.exc_info else sys.exc_info()[1]
     return not isinstance(error, ClientDisconnect)
-
-
-class _RecentTasks(InMemoryTaskStore):
-    """Keeps the newest tasks only, so that they do not fill the memory."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._order: OrderedDict[str, ServerCallContext] = OrderedDict()
-
-    async def save(self, task: Task, context: ServerCallContext) -> None:
-        await super().save(task, context)
-        self._order[task.id] = context
-        while len(self._order) > _TASKS_KEPT:
-            oldest, owner = self._order.popitem(last=False)
-            await self.delete(oldest, owner)
 
 
 class InnerServer(uvicorn.Server):
@@ -72,14 +53,20 @@ class InnerServer(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def listening(
-    agents: Sequence[BuiltinAgent], tracer_provider: TracerProvider, shutdown_timeout: float
+    agents: Sequence[BuiltinAgent],
+    tracer_provider: TracerProvider,
+    shutdown_timeout: float,
+    task_store: Callable[[], TaskStore],
 ) -> AsyncIterator[Mapping[str, str]]:
-    """Serves the agents on an ephemeral port of 127.0.0.1 and yields name -> URL. Ends running tasks on exit."""
+    """Serves the agents on an ephemeral port of 127.0.0.1 and yields name -> URL. Ends running tasks on exit.
+
+    Each agent keeps its tasks in a ``task_store`` of its own.
+    """
     logging.getLogger(_DISPATCHER).addFilter(_is_no_disconnect)  # adding it twice has no effect
     with _loopback() as listener:
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         handlers = {
-            agent.name: DefaultRequestHandler(agent, _RecentTasks(), agent.card(f"{base}/{agent.name}/")) for agent in agents
+            agent.name: DefaultRequestHandler(agent, task_store(), agent.card(f"{base}/{agent.name}/")) for agent in agents
         }
         app = Starlette(routes=[_mount(agent, handlers[agent.name], base, shutdown_timeout) for agent in agents])
         traced = OpenTelemetryMiddleware(

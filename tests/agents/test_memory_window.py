@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from limits import parse
 from limits.aio.strategies import FixedWindowRateLimiter
@@ -64,3 +66,43 @@ async def test_a_renewed_window_does_not_end_with_its_old_one():
     assert await store.incr("a", 60) == 1
     clock.now += 40
     assert await store.incr("a", 60) == 2
+
+
+async def test_no_more_windows_than_the_limit():
+    """Beyond the limit the window that would end first gives way, and its key begins a new one."""
+    clock = Clock()
+    store = MonotonicMemoryStorage(clock, max_windows=3)
+    for key, expiry in (("a", 60), ("b", 30), ("c", 90), ("d", 60)):
+        await store.incr(key, expiry)
+    assert list(store.windows) == ["a", "c", "d"]
+    assert [await store.incr(key, 60) for key in ("a", "b")] == [2, 1]
+
+
+async def test_long_keys_take_little():
+    """Keys of 30,000 characters have windows of their own and take 1 KB each at most."""
+    store = MonotonicMemoryStorage(Clock())
+    names = [f"{number}" + "x" * 30_000 for number in range(100)]
+    tracemalloc.start()
+    try:
+        counts = [await store.incr(name, 60) for name in (*names, *names)]
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert counts == [1] * 100 + [2] * 100
+    assert await store.get(names[0]) == 2
+    assert await store.get_expiry(names[0]) > await store.get_expiry("none")
+    assert taken < 100 * 1024
+
+
+async def test_many_windows_take_no_more_than_is_said():
+    """100,000 windows with keys of the longest length take less than 500 bytes each and their keys."""
+    store = MonotonicMemoryStorage(Clock(), max_windows=1000)
+    tracemalloc.start()
+    try:
+        for number in range(2000):
+            await store.incr(f"{number:0256}", 60)
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert len(store.windows) == 1000
+    assert taken < 1000 * 524

@@ -8,6 +8,11 @@ from pydantic import ValidationError
 from agents.settings import ProviderSettings, Settings, SettingsError
 
 BAD = [
+    ({"AGENTOS_CACHE_BYTES": "64MiB"}, "AGENTOS_CACHE_BYTES is '64MiB': a whole number above 0 is needed."),
+    ({"AGENTOS_CACHE_ANSWER_BYTES": "0"}, "AGENTOS_CACHE_ANSWER_BYTES is '0': a whole number above 0 is needed."),
+    ({"AGENTOS_TASKS_SIZE": "0"}, "AGENTOS_TASKS_SIZE is '0': a whole number above 0 is needed."),
+    ({"AGENTOS_TASKS_BYTES": "1e6"}, "AGENTOS_TASKS_BYTES is '1e6': a whole number above 0 is needed."),
+    ({"AGENTOS_TASKS_TTL": "0"}, "AGENTOS_TASKS_TTL is '0': a number of seconds above 0 is needed, such as 30 or 0.5."),
     (
         {"AGENTOS_AGENT_TIMEOUT": "soon"},
         "AGENTOS_AGENT_TIMEOUT is 'soon': a number of seconds above 0 is needed, such as 30 or 0.5.",

@@ -38,9 +38,8 @@ class BoundedStore:
         self.max_bytes = max_bytes
         self._ttl = ttl
         self._clock = clock
-        self._entries: OrderedDict[str, _Entry] = (
-            OrderedDict()
-        )  # from the oldest to the newest, which is the order of their ends
+        # From the oldest to the newest, which is the order in which they end.
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self.bytes = 0
         """What all entries take now."""
 
