@@ -6,14 +6,17 @@ Tokens are kept as digests, compared in constant time, and read again from their
 from __future__ import annotations
 
 import hmac
+import os
 import re
 import time
+from codecs import BOM_UTF8
 from collections.abc import Callable, Collection, Iterable
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 
 from telemetry._base.diagnostics import Diagnostics
+from telemetry._base.regular_file import read_regular_file
 from telemetry.exposition.answer import Answer
 from telemetry.exposition.asgi import ASGIApp, Receive, Scope, Send, send_answer
 from telemetry.metric import telemetry_metrics
@@ -36,7 +39,11 @@ _RULE = "a token has 16 to 1024 letters, digits and marks of -._~+/ (and = at it
 _TOKEN = re.compile(r"(?=.{16,1024}\Z)[A-Za-z0-9._~+/-]+=*")
 _MAX_FILE_BYTES = 1 << 16
 _FRESH_SECONDS = 2.0
-"""A file written less than this ago is read again even if it looks the same: its time may not tell two writes apart."""
+"""A file that changed less than this ago is read again even if it looks the same: its times may not tell two writes apart."""
+_WHOLE_SECONDS = 1.0
+_EMPTY_SECONDS = 30.0
+_EMPTY = "the file holds no token"
+_CLOSED = "no request is admitted by it"
 
 
 class TokenError(ValueError):
@@ -72,11 +79,16 @@ class Token:
 
 
 class TokenFile:
-    """Tokens from a file, one a line. A file that cannot be used has no tokens: all requests are refused until it is repaired.
+    """Tokens from a file, one a line, which may be written while it is read.
+
+    A change is taken when the file is whole: its last line has an end, another file has taken its place, or it has not changed
+    for a second. Until then, and while the file is missing, cannot be read or holds a line that is no token, the tokens read
+    before stay valid: a writer that empties the file first locks no client out. A file that has held no token for 30 seconds
+    has none: all requests are refused.
 
     Args:
         path: The file.
-        report: Called with the reason each time the file cannot be used.
+        report: Called with a sentence when the file cannot be used, when the reason changes, and when it can be used again.
         clock: Unix time in seconds.
     """
 
@@ -85,34 +97,76 @@ class TokenFile:
         self._report = report
         self._clock = clock
         self._stamp: tuple[int, ...] | None = None
+        self._seen = 0.0  # when the last change was seen
+        self._content = b""  # the digest of what was read last
+        self._taken = b""  # the digest of the content that the tokens are from
+        self._file: tuple[int, int] | None = None  # its device and inode
         self._tokens: tuple[Token, ...] = ()
+        self._settled = False  # whether the file need not be read until its stamp changes
+        self._trouble: str | None = None
 
     def tokens(self) -> tuple[Token, ...]:
-        """Returns the tokens that the file has now."""
+        """Returns the tokens that are valid now. Reads the file only where its status says that it has changed."""
         try:
             found = self._path.stat()
             stamp = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-            if stamp != self._stamp or abs(self._clock() - found.st_mtime) < _FRESH_SECONDS:
-                self._tokens = read_tokens(self._path)
-            self._stamp = stamp
-        except (OSError, TokenError) as error:
-            self._tokens = ()
+            if stamp != self._stamp:
+                self._stamp, self._seen, self._settled = stamp, self._clock(), False
+            if not self._settled:
+                self._update(found)
+        except (OSError, ValueError) as error:
             self._stamp = None
-            self._report(str(error) if isinstance(error, TokenError) else type(error).__name__)
+            self._keep(
+                str(error) if isinstance(error, TokenError) else getattr(error, "strerror", None) or type(error).__name__
+            )
         return self._tokens
+
+    def _update(self, found: os.stat_result) -> None:
+        """Reads the file and takes its tokens if it is whole. Raises ``OSError`` and ``TokenError``."""
+        data = read_regular_file(self._path, _MAX_FILE_BYTES)
+        content = sha256(data).digest()
+        if content != self._content:  # the times of a file may not tell two writes apart
+            self._content, self._seen = content, self._clock()
+        tokens = _parse(data)
+        unchanged = max(abs(self._clock() - self._seen), self._clock() - max(found.st_mtime, found.st_ctime))
+        file = (found.st_dev, found.st_ino)
+        known = self._file is None or content == self._taken  # the first content is taken as it is
+        whole = known or data.endswith((b"\n", b"\r")) or file != self._file or unchanged >= _WHOLE_SECONDS
+        if not (tokens or known or unchanged >= _EMPTY_SECONDS):
+            self._keep(_EMPTY)
+        elif not whole:
+            self._keep("its last line has no end and may be half of one")
+        else:
+            self._tokens, self._taken, self._file = tokens, content, file
+            self._settled = unchanged >= _FRESH_SECONDS
+            self._tell(None if tokens else f"{_EMPTY}: {_CLOSED}")
+
+    def _keep(self, reason: str) -> None:
+        kept = f"the {len(self._tokens)} tokens read before stay valid" if self._tokens else _CLOSED
+        self._tell(f"{reason}: {kept}")
+
+    def _tell(self, trouble: str | None) -> None:
+        if trouble == self._trouble:
+            return
+        self._trouble = trouble
+        self._report(trouble or f"it can be used again, with {len(self._tokens)} tokens")
 
 
 def read_tokens(path: Path) -> tuple[Token, ...]:
-    """Returns the tokens in a file, one a line; empty lines are skipped. Raises ``OSError`` and ``TokenError``."""
-    with path.open("rb") as file:
-        data = file.read(_MAX_FILE_BYTES + 1)
-    if len(data) > _MAX_FILE_BYTES:
-        raise TokenError(f"a file of tokens has at most {_MAX_FILE_BYTES} bytes")
-    lines = data.decode("ascii", "replace").splitlines()
-    tokens = tuple(Token(line.strip()) for line in lines if line.strip())
+    """Returns the tokens in a file, one a line. Raises ``OSError`` and ``TokenError``.
+
+    Empty lines and those that begin with ``#`` are skipped; line ends may be those of Windows, and a byte order mark may come
+    first.
+    """
+    tokens = _parse(read_regular_file(path, _MAX_FILE_BYTES))
     if not tokens:
-        raise TokenError("the file holds no token")
+        raise TokenError(_EMPTY)
     return tokens
+
+
+def _parse(data: bytes) -> tuple[Token, ...]:
+    lines = [line.strip(b" \t") for line in re.split(rb"[\r\n]+", data.removeprefix(BOM_UTF8))]
+    return tuple(Token(line.decode("ascii", "replace")) for line in lines if line and not line.startswith(b"#"))
 
 
 class Tokens:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from starlette.routing import Route
@@ -13,6 +14,8 @@ from telemetry import Telemetry
 from telemetry.exposition import AccessMiddleware, TokenFile, Tokens, metrics_app
 
 __all__ = ["metrics_route"]
+
+_log = logging.getLogger(__name__)
 
 
 class _Metrics:
@@ -30,7 +33,7 @@ def metrics_route(telemetry: Telemetry, settings: Settings) -> Route:
     on_socket_file = bool(settings.metrics_listen) and Listen.of(settings.metrics_listen).path
     guard = AccessMiddleware(
         metrics_app(telemetry.reader),
-        tokens=_tokens(settings, telemetry),
+        tokens=_tokens(settings),
         networks=() if on_socket_file else settings.metrics_networks,  # access to the file is by its mode
         proxies=settings.metrics_proxies,
         diagnostics=telemetry.diagnostics,
@@ -38,13 +41,12 @@ def metrics_route(telemetry: Telemetry, settings: Settings) -> Route:
     return Route("/metrics", _Metrics(guard), include_in_schema=False)
 
 
-def _tokens(settings: Settings, telemetry: Telemetry) -> Tokens | None:
+def _tokens(settings: Settings) -> Tokens | None:
     if not settings.metrics_tokens and not settings.metrics_token_file:
         return None
 
-    def log(reason: str) -> None:
-        message = "no token of the file of AGENTOS_METRICS_TOKEN_FILE is accepted: %s"
-        telemetry.diagnostics.log_once(("token file", reason), message, reason)
+    def log(what: str) -> None:
+        _log.warning("the file of AGENTOS_METRICS_TOKEN_FILE: %s", what)
 
     file = TokenFile(Path(settings.metrics_token_file), log) if settings.metrics_token_file else None
     return Tokens(settings.metrics_tokens, file)
