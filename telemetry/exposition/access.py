@@ -104,6 +104,7 @@ class TokenFile:
         self._tokens: tuple[Token, ...] = ()
         self._settled = False  # whether the file need not be read until its stamp changes
         self._trouble: str | None = None
+        self.tokens()  # so that there are tokens to keep when the file breaks before the first request
 
     def tokens(self) -> tuple[Token, ...]:
         """Returns the tokens that are valid now. Reads the file only where its status says that it has changed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import stat
@@ -263,3 +264,42 @@ def test_tokens_from_a_file_rotate_while_the_service_runs(start, tmp_path):
     new.replace(path)
     assert service.client.get("/metrics", headers=RIGHT).status_code == 401
     assert service.client.get("/metrics", headers={"Authorization": "Bearer next-token-0123456789"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (os.mkfifo, "it is no regular file"),
+        (Path.mkdir, "Is a directory"),
+        (lambda path: path.symlink_to("/dev/zero"), "it is no regular file"),
+        (Path.touch, "the file holds no token"),
+        (lambda path: path.write_text("# no token\n"), "the file holds no token"),
+        (
+            lambda path: path.write_text("sh0rt\n"),
+            "a token has 16 to 1024 letters, digits and marks of -._~+/ (and = at its end)",
+        ),
+        (lambda path: path.write_bytes(bytes(70_000)), "the file has more than 65536 bytes"),
+    ],
+)
+def test_a_token_file_that_cannot_be_used_stops_the_start(tmp_path, make, reason):
+    """A FIFO, a directory, a device, or a file without a token is refused with one sentence and without a wait."""
+    make(tmp_path / "tokens")
+    with pytest.raises(SettingsError) as error:
+        Settings(metrics_token_file=str(tmp_path / "tokens"))
+    sentence = f"AGENTOS_METRICS_TOKEN_FILE is not usable: the path of a file with one token a line is needed ({reason})."
+    assert str(error.value) == sentence
+
+
+def test_each_breakage_of_the_token_file_is_logged(start, tmp_path, caplog):
+    """Each time the file breaks, and each time it is repaired, one line says so, and scrapes go on with the last tokens."""
+    path = tmp_path / "tokens"
+    path.write_text(f"{TOKEN}\n")
+    service = start(metrics_token_file=str(path))
+    for _ in range(2):
+        path.rename(tmp_path / "away")
+        assert [service.client.get("/metrics", headers=RIGHT).status_code for _ in range(3)] == [200] * 3
+        (tmp_path / "away").rename(path)
+        assert service.client.get("/metrics", headers=RIGHT).status_code == 200
+    lines = [record.getMessage() for record in caplog.records if "TOKEN_FILE" in record.getMessage()]
+    once = ["No such file or directory: the 1 tokens read before stay valid", "it can be used again, with 1 tokens"]
+    assert lines == [f"the file of AGENTOS_METRICS_TOKEN_FILE: {what}" for what in once * 2]
