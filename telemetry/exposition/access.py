@@ -143,14 +143,14 @@ class TokenFile:
             self._tell(None if tokens else f"{_EMPTY}: {_CLOSED}")
 
     def _keep(self, reason: str) -> None:
-        kept = f"the {len(self._tokens)} tokens read before stay valid" if self._tokens else _CLOSED
+        kept = f"the tokens read before ({len(self._tokens)}) stay valid" if self._tokens else _CLOSED
         self._tell(f"{reason}: {kept}")
 
     def _tell(self, trouble: str | None) -> None:
         if trouble == self._trouble:
             return
         self._trouble = trouble
-        self._report(trouble or f"it can be used again, with {len(self._tokens)} tokens")
+        self._report(trouble or f"it can be used again (tokens: {len(self._tokens)})")
 
 
 def read_tokens(path: Path) -> tuple[Token, ...]:

@@ -301,5 +301,5 @@ def test_each_breakage_of_the_token_file_is_logged(start, tmp_path, caplog):
         (tmp_path / "away").rename(path)
         assert service.client.get("/metrics", headers=RIGHT).status_code == 200
     lines = [record.getMessage() for record in caplog.records if "TOKEN_FILE" in record.getMessage()]
-    once = ["No such file or directory: the 1 tokens read before stay valid", "it can be used again, with 1 tokens"]
+    once = ["No such file or directory: the tokens read before (1) stay valid", "it can be used again (tokens: 1)"]
     assert lines == [f"the file of AGENTOS_METRICS_TOKEN_FILE: {what}" for what in once * 2]

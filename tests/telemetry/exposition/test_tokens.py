@@ -135,13 +135,13 @@ def test_a_half_written_file_changes_nothing(path: Path) -> None:
             assert not Tokens.accept(watched._tokens, half.encode())
     assert steps == ["old", "old", "old", "old", "old", "new"]
     rule = "a token has 16 to 1024 letters, digits and marks of -._~+/ (and = at its end)"
-    kept = "the 1 tokens read before stay valid"
+    kept = "the tokens read before (1) stay valid"
     half_line = f"its last line has no end and may be half of one: {kept}"
     assert watched.reports == [
         f"the file holds no token: {kept}",
         f"{rule}: {kept}",
         half_line,
-        "it can be used again, with 1 tokens",
+        "it can be used again (tokens: 1)",
     ]
 
 
@@ -170,9 +170,9 @@ def test_an_emptied_file_admits_no_request_after_a_while(path: Path, text: str) 
     write(path, f"{NEW}\n")
     assert watched.accepted() == "new"
     assert watched.reports == [
-        "the file holds no token: the 1 tokens read before stay valid",
+        "the file holds no token: the tokens read before (1) stay valid",
         "the file holds no token: no request is admitted by it",
-        "it can be used again, with 1 tokens",
+        "it can be used again (tokens: 1)",
     ]
 
 
@@ -216,7 +216,7 @@ def test_a_file_that_cannot_be_used_changes_nothing(path: Path, make: Callable[[
         path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
         path.write_text(f"{OLD}\n")
         assert watched.accepted() == "old"
-    once = [f"{reason}: the 1 tokens read before stay valid", "it can be used again, with 1 tokens"]
+    once = [f"{reason}: the tokens read before (1) stay valid", "it can be used again (tokens: 1)"]
     assert watched.reports == once * 2
 
 
