@@ -9,7 +9,9 @@ import agents.read_at_import  # noqa: F401
 # isort: split
 
 import logging
-from collections.abc import AsyncIterator
+import os
+import re
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -47,6 +49,7 @@ from agents.services.providers.builtin import BuiltinProvider
 from agents.services.providers.openai import OpenAIProvider
 from agents.services.storage.redis_guard import RedisGuard
 from agents.settings import ProviderSettings, Settings, SettingsError
+from agents.settings.reading import shown
 from telemetry import AgentOSTelemetry, CatalogueError, current, install
 from telemetry.agentos.catalogue import AGENTOS_INFO
 from telemetry.prefork import StateDirectoryError, Workers
@@ -150,7 +153,7 @@ def _workers(settings: Settings) -> Workers | Literal[False]:
     try:
         return (Workers.detect(directory) or False) if settings.workers == "auto" else Workers(directory)
     except StateDirectoryError as error:
-        raise SettingsError(f"AGENTOS_STATE_DIRECTORY is {settings.state_directory!r}: {error}.") from None
+        raise SettingsError(f"AGENTOS_STATE_DIRECTORY is {shown(settings.state_directory)}: {error}.") from None
 
 
 class _Parts:
@@ -202,8 +205,12 @@ class _Parts:
             yield
 
 
-def _provider(settings: ProviderSettings) -> Provider:
-    return OpenAIProvider(settings) if settings.kind == "openai" else BuiltinProvider(settings)
+def _provider(settings: ProviderSettings, environ: Mapping[str, str] = os.environ) -> Provider:
+    if settings.kind != "openai":
+        return BuiltinProvider(settings)
+    if not re.fullmatch(r"[!-~]*", environ.get(settings.api_key_env, "")):  # no header can carry it
+        raise SettingsError(f"{settings.api_key_env} is not usable: a key of printable ASCII characters is needed.")
+    return OpenAIProvider(settings)
 
 
 def _start_at_zero(telemetry: AgentOSTelemetry, settings: Settings, router: Router) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -10,6 +11,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, PlainValidator
 
+from agents.settings.reading import check_regular_file, is_text
+from agents.settings.values import GUARD
 from telemetry.exposition import Token, TokenError
 from telemetry.exposition.access import read_tokens
 
@@ -30,11 +33,11 @@ class Listen:
     def of(cls, text: str) -> Self:
         """Parses ``host:port`` or ``unix:/path``. Raises ``ValueError``."""
         scheme, _, path = text.partition(":")
-        if scheme == "unix" and path.startswith("/"):
+        if scheme == "unix" and path.startswith("/") and is_text(path) and not path.endswith("/"):
             return cls(path=path)
         host, _, port = text.rpartition(":")
         host = host.removeprefix("[").removesuffix("]")
-        if host and port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536:
+        if re.fullmatch(r"[A-Za-z0-9_.:%-]+", host) and port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536:
             return cls(host, int(port))
         raise ValueError("host:port such as 0.0.0.0:9464 or [::1]:9464, or unix:/run/agentos/metrics.sock, is needed")
 
@@ -44,16 +47,20 @@ def _tokens(value: str | Collection[Token]) -> tuple[Token, ...]:
     if not isinstance(value, str):
         return tuple(value)
     try:
-        return tuple(Token(one.strip()) for one in value.split(",") if one.strip())
+        found = tuple(Token(one.strip()) for one in value.split(",") if one.strip())
     except TokenError as error:
         raise ValueError(f"{error}; several are separated by commas (none is shown here)") from None
+    if not found:
+        raise ValueError("at least one token is needed; without the variable all clients may read")
+    return found
 
 
 def _token_file(value: str) -> str:
     try:
         if value:
+            check_regular_file(value)
             read_tokens(Path(value))
-    except (OSError, TokenError) as error:
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ValueError(f"the path of a file with one token a line is needed ({reason})") from None
     return value
@@ -63,12 +70,14 @@ def _networks(value: str | Collection[Network]) -> tuple[Network, ...]:
     """Networks, separated by commas; an address is a network of one."""
     if not isinstance(value, str):
         return tuple(value)
+    needed = "networks such as 10.0.0.0/8,fd00::/8,192.0.2.7 are needed, without bits set behind the prefix"
     try:
-        return tuple(_network(one.strip()) for one in value.split(",") if one.strip())
+        found = tuple(_network(one.strip()) for one in value.split(",") if one.strip())
     except ValueError:
-        raise ValueError(
-            "networks such as 10.0.0.0/8,fd00::/8,192.0.2.7 are needed, without bits set behind the prefix"
-        ) from None
+        raise ValueError(needed) from None
+    if not found:
+        raise ValueError(f"{needed}; this names none")
+    return found
 
 
 def _network(text: str) -> Network:
@@ -83,9 +92,9 @@ def _listen(value: str) -> str:
     return value
 
 
-BearerTokens = Annotated[tuple[Token, ...], PlainValidator(_tokens), Field(repr=False)]
-TokenPath = Annotated[str, AfterValidator(_token_file), Field(repr=False)]
+BearerTokens = Annotated[tuple[Token, ...], PlainValidator(_tokens), Field(repr=False), GUARD]
+TokenPath = Annotated[str, AfterValidator(_token_file), Field(repr=False), GUARD]
 """The path of a file that holds a token now, or nothing. Not shown: it may be a token by mistake."""
-Networks = Annotated[tuple[Network, ...], PlainValidator(_networks)]
-ListenAddress = Annotated[str, AfterValidator(_listen)]
+Networks = Annotated[tuple[Network, ...], PlainValidator(_networks), GUARD]
+ListenAddress = Annotated[str, AfterValidator(_listen), GUARD]
 """``host:port`` or ``unix:/path``; nothing for no listener."""

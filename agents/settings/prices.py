@@ -11,16 +11,18 @@ The file is JSON: US dollars for a million tokens, by model, or by provider and 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
+from agents.settings.reading import parse_json, read_text, shown
+from telemetry._base.printable import printable
 from telemetry.agentos.tokens import Tokens
 
 __all__ = ["Prices"]
 
+_HIGHEST = 10**9
+"""Highest price in USD: a cost stays within what a counter takes."""
 _FALLBACK = {"input": "input", "cached": "input", "output": "output", "reasoning": "output"}
 """Kind of tokens -> the kind whose price it takes if it has none of its own."""
 
@@ -41,20 +43,14 @@ class Prices:
         """
         if not path:
             return cls()
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-            content = json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_number)
-        except OSError as error:
-            raise ValueError(f"it cannot be read ({error.strerror})") from None
-        except ValueError as error:
-            raise ValueError(f"it is no JSON ({error})") from None
+        content = parse_json(read_text(path), Decimal)
         if not isinstance(content, dict) or not isinstance(content.get("models"), dict):
             raise ValueError('it has no "models", an object of prices by model')
         if content.get("currency", "USD") != "USD":
-            raise ValueError(f'its "currency" is {content["currency"]!r}; the cost is counted in USD')
+            raise ValueError(f'its "currency" is {shown(content["currency"])}; the cost is counted in USD')
         per = content.get("per", Decimal(1_000_000))
         if per not in (1, 1000, 1_000_000):
-            raise ValueError(f'its "per" is {per}; prices are for 1, 1000 or 1000000 tokens')
+            raise ValueError(f'its "per" is {printable(per, 100)}; prices are for 1, 1000 or 1000000 tokens')
         return cls({name: _prices(name, given) for name, given in content["models"].items()}, int(per))
 
     def cost(self, provider: str, asked: str, tokens: Tokens) -> Decimal | None:
@@ -73,8 +69,8 @@ class Prices:
 
 def _prices(name: str, given: Any) -> Mapping[str, Decimal]:
     if not isinstance(given, dict) or not {"input", "output"} <= set(given) <= set(_FALLBACK):
-        raise ValueError(f"the prices of {name!r} need input and output, and may have cached and reasoning, nothing else")
-    return {kind: _amount(given.get(kind, given[other]), f"{name!r}, {kind}") for kind, other in _FALLBACK.items()}
+        raise ValueError(f"the prices of {shown(name)} need input and output, and may have cached and reasoning, nothing else")
+    return {kind: _amount(given.get(kind, given[other]), f"{shown(name)}, {kind}") for kind, other in _FALLBACK.items()}
 
 
 def _amount(value: Any, what: str) -> Decimal:
@@ -82,10 +78,6 @@ def _amount(value: Any, what: str) -> Decimal:
         number = Decimal(value) if isinstance(value, str | Decimal) else None
     except ArithmeticError:
         number = None
-    if number is None or not number.is_finite() or number < 0:
-        raise ValueError(f"the price of {what} is {str(value)!r}; a number from 0 on is needed")
+    if number is None or not number.is_finite() or not 0 <= number <= _HIGHEST or len(number.as_tuple().digits) > 30:
+        raise ValueError(f"the price of {what} is {shown(str(value))}; a number from 0 on is needed, at most {_HIGHEST}")
     return number
-
-
-def _no_number(identifier: str) -> Any:
-    raise ValueError(f"{identifier} is no number")

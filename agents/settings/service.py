@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, get_args
 from pydantic import SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from agents.settings import access, values
+from agents.settings import access, reading, values
 from agents.settings.prices import Prices
 from agents.settings.values import ProviderSettings, SettingsError
 
@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     """``host:port`` or ``unix:/path``: an address or Unix socket for /metrics alone; the public port then has none."""
     workers: Literal["auto", "on", "off"] = "auto"
     """Whether /metrics shows the totals of all workers; ``auto``: where a server started this process as one of several."""
-    state_directory: str = ""
+    state_directory: values.Directory = ""
     """Private directory (mode 0700) in which workers keep their states; empty: one below the temporary directory."""
     header_limit: values.Count = 2**15
     """Bytes that a request's headers may have together."""
@@ -130,9 +130,19 @@ class Settings(BaseSettings):
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """The settings of these variables; one that is empty or missing has its default."""
+        """The settings of these variables; one that is empty or missing has its default.
+
+        One that restricts access must not be empty: nothing would be restricted.
+        """
+        given = {name.lower(): text for name, text in environ.items()}
+        for name, field in cls.model_fields.items():
+            text = given.get(f"{_PREFIX}{name}".lower())
+            if text == "" and values.is_marked(field, values.Guard):
+                raise SettingsError(f"{cls.variable(name)} is '': it would restrict nothing, so give a value or unset it.")
+            if text and not reading.is_encodable(text):
+                raise SettingsError(f"{cls.variable(name)} is not usable: UTF-8 text is needed.")
         source = EnvSettingsSource(cls)
-        source.env_vars = {name.lower(): text for name, text in environ.items() if text}
+        source.env_vars = {name: text for name, text in given.items() if text}
         return cls(**source())
 
     @classmethod
@@ -154,7 +164,8 @@ class Settings(BaseSettings):
                 if name not in self.providers:
                     known = ", ".join(self.providers)
                     raise ValueError(
-                        f"AGENTOS_ROUTES sends {task_type!r} to {name!r}: the providers of AGENTOS_PROVIDERS are {known}."
+                        f"AGENTOS_ROUTES sends {task_type!r} to {reading.shown(name)}: "
+                        f"the providers of AGENTOS_PROVIDERS are {known}."
                     )
         return self
 
@@ -167,7 +178,10 @@ def _sentence(refused: ValidationError, given: Mapping[str, Any]) -> str:
     field = Settings.model_fields.get(name)
     if field is None:
         raise TypeError(f"there is no setting {name!r}")
-    shown = repr(given[name]) if field.repr else "not usable"
+    value = given[name]
+    may_be_secret = values.is_marked(field, values.Hidden) or (isinstance(value, str) and "@" in value)
+    shown = "not usable" if may_be_secret or not field.repr else reading.shown(value)
     literal = error["type"] == "literal_error"
     allowed = f"{' or '.join(get_args(field.annotation))} is needed" if literal else values.reason(field, error)
-    return f"{Settings.variable(name)} is {shown}: {allowed}."
+    note = " (its value is not shown, it may hold a secret)" if may_be_secret and field.repr else ""
+    return f"{Settings.variable(name)} is {shown}: {allowed}{note}."

@@ -36,18 +36,32 @@ BAD = [
     ),
     (
         {"AGENTOS_AGENTS": '{"navi": "ftp://host"}'},
-        'AGENTOS_AGENTS is \'{"navi": "ftp://host"}\': an http or https URL such as http://host:9000 is needed, '
-        "without user, query and fragment.",
+        "AGENTOS_AGENTS is not usable: for 'navi' an http or https URL such as http://host:9000 is needed, "
+        "without user, query and fragment (its value is not shown, it may hold a secret).",
     ),
     (
         {"AGENTOS_PROVIDERS": '{"fast": {"speed": 1}}'},
-        "AGENTOS_PROVIDERS is '{\"fast\": {\"speed\": 1}}': the settings of provider 'fast' are an object with some of "
-        "kind, latency, failure_rate, model, base_url, api_key_env, timeout, stream, max_in_flight, response_limit.",
+        "AGENTOS_PROVIDERS is not usable: the settings of provider 'fast' are an object with some of kind, latency, "
+        "failure_rate, model, base_url, api_key_env, timeout, stream, max_in_flight, response_limit "
+        "(its value is not shown, it may hold a secret).",
     ),
     (
         {"AGENTOS_PROVIDERS": '{"fast": {"latency": "x"}}'},
-        'AGENTOS_PROVIDERS is \'{"fast": {"latency": "x"}}\': the latency of a provider is a number of seconds from 0 on, '
-        "not 'x'.",
+        "AGENTOS_PROVIDERS is not usable: the latency of provider 'fast' is a number of seconds from 0 on "
+        "(its value is not shown, it may hold a secret).",
+    ),
+    (
+        {"AGENTOS_PROVIDERS": '{"fast": {"latency": -1}}'},
+        "AGENTOS_PROVIDERS is not usable: the latency of provider 'fast' is a number of seconds from 0 on, not -1 "
+        "(its value is not shown, it may hold a secret).",
+    ),
+    ({"AGENTOS_CACHE_SIZE": "9" * 13}, "AGENTOS_CACHE_SIZE is '9999999999999': at most 1000000000000 is allowed."),
+    ({"AGENTOS_SHUTDOWN_TIMEOUT": "1e308"}, "AGENTOS_SHUTDOWN_TIMEOUT is '1e308': at most 1000000000.0 is allowed."),
+    ({"AGENTOS_CACHE_TTL": "1e-9"}, "AGENTOS_CACHE_TTL is '1e-9': at least 0.001 is needed."),
+    (
+        {"AGENTOS_AGENTS": "{}"},
+        'AGENTOS_AGENTS is not usable: a JSON object of names and URLs is needed, such as {"navi": "http://navi:9000"}; '
+        "without the variable the built-in agents are used (its value is not shown, it may hold a secret).",
     ),
     (
         {"AGENTOS_ROUTES": '{"summary": ["nobody"]}'},
@@ -55,8 +69,8 @@ BAD = [
     ),
     (
         {"AGENTOS_REDIS_URL": "http://:hunter2@host"},
-        "AGENTOS_REDIS_URL is not usable: a URL such as redis://host:6379/0 is needed "
-        "(its value is not shown, it may hold a password).",
+        "AGENTOS_REDIS_URL is not usable: a URL such as redis://:password@host:6379/0 is needed, with / # ? @ : % of a "
+        "password URL-encoded and no options but those of TLS (its value is not shown, it may hold a password).",
     ),
 ]
 

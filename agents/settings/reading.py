@@ -1,0 +1,116 @@
+"""How text and files of settings are read, and how a value is shown in an error: bounded, and never hanging."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from telemetry._base.printable import printable
+
+__all__ = ["LARGEST", "check_regular_file", "is_encodable", "is_text", "parse_json", "read_text", "shown"]
+
+LARGEST = 10**12
+"""Largest whole number of a setting: far below int64, and below what a float counts exactly."""
+_JSON_CHARACTERS = 2**20
+_FILE_BYTES = 2**24
+_SHOWN = 200
+"""Characters of a value that an error shows."""
+
+
+def shown(value: object) -> str:
+    """Returns the value for an error: in quotes if it is text, in one line, cut if it is long."""
+    return repr(printable(value, _SHOWN)) if isinstance(value, str) else printable(value, _SHOWN)
+
+
+def is_text(value: str) -> bool:
+    """Returns whether the text can be encoded and has no control characters."""
+    return is_encodable(value) and not any(character < " " for character in value)
+
+
+def is_encodable(value: str) -> bool:
+    """Returns whether the text has no lone surrogates, as bytes of the environment become that are not UTF-8."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def parse_json(text: str, parse_number: Callable[[str], Any] | None = None) -> Any:
+    """Returns the content of a JSON text of at most 1 MiB, whose objects have each name once.
+
+    Args:
+        text: The text.
+        parse_number: Makes the numbers; by default int, of at most 20 digits, and float.
+
+    Raises:
+        ValueError: It is no such JSON. The message holds nothing of the text.
+    """
+    if len(text) > _JSON_CHARACTERS:
+        raise ValueError("it has more than 1048576 characters")
+    try:
+        found = json.loads(
+            text,
+            parse_int=parse_number or _integer,
+            parse_float=parse_number,
+            parse_constant=_constant,
+            object_pairs_hook=_object,
+        )
+        json.dumps(found, ensure_ascii=False, default=str).encode()  # refuses lone surrogates
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is no JSON, see line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except UnicodeEncodeError:
+        raise ValueError("it has half a surrogate pair") from None
+    return found
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 20:
+        raise ValueError("a number has more than 20 digits")
+    return int(digits)
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is there twice")
+    return found
+
+
+def read_text(path: str) -> str:
+    """Returns the text of a regular file of at most 16 MiB.
+
+    Raises:
+        ValueError: It cannot be read; the message says why, without the path.
+    """
+    check_regular_file(path)
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(_FILE_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"it cannot be read ({error.strerror})") from None
+    if len(data) > _FILE_BYTES:
+        raise ValueError("it has more than 16777216 bytes")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("it is no UTF-8") from None
+
+
+def check_regular_file(path: str) -> None:
+    """Raises ``ValueError`` where the path is not that of a regular file: opening a FIFO waits for its writer."""
+    try:
+        if re.fullmatch(r"\s*", path):
+            raise ValueError("it is blank")
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            raise ValueError("it is no regular file")
+    except OSError as error:
+        raise ValueError(f"it cannot be read ({error.strerror})") from None
+    except ValueError as error:  # also of a null byte
+        raise ValueError(str(error) if is_text(path) else "it is no path") from None
