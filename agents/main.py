@@ -52,7 +52,7 @@ from agents.settings import ProviderSettings, Settings, SettingsError
 from agents.settings.reading import shown
 from telemetry import AgentOSTelemetry, CatalogueError, current, install
 from telemetry.agentos.catalogue import AGENTOS_INFO
-from telemetry.prefork import StateDirectoryError, Workers
+from telemetry.prefork import StateDirectoryError, Workers, is_worker
 
 __all__ = ["app", "create_app"]
 
@@ -191,7 +191,9 @@ class _Parts:
         async with AsyncExitStack() as stack:
             if self._settings.metrics_listen:  # closed last: a scrape may still see what the drain counts
                 only_metrics = in_front(Starlette(routes=[self.metrics]), self._settings.header_limit)
-                await stack.enter_async_context(listening_for_scrapes(only_metrics, self._settings.metrics_listen))
+                several = self._settings.workers == "on" or is_worker()
+                scraped = listening_for_scrapes(only_metrics, self._settings.metrics_listen, several=several)
+                await stack.enter_async_context(scraped)
             stack.push_async_callback(self.router.close)
             await stack.enter_async_context(self.limiter.lifespan())
             await stack.enter_async_context(self.cache.lifespan())

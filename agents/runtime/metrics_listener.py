@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import socket
 import stat
 from collections.abc import AsyncIterator
@@ -20,7 +21,9 @@ from starlette.types import ASGIApp
 from agents.runtime.listener import InnerServer
 from agents.settings import SettingsError
 from agents.settings.access import Listen
+from agents.settings.reading import shown
 from telemetry._base.file_lock import FileLock, lock_file
+from telemetry._base.printable import printable
 
 __all__ = ["listening_for_scrapes"]
 
@@ -32,18 +35,27 @@ _SOCKET_MODE = 0o660
 
 
 @asynccontextmanager
-async def listening_for_scrapes(app: ASGIApp, address: str) -> AsyncIterator[None]:
-    """Serves ``app`` at the address. While another worker holds the address, this one tries again until it is free.
+async def listening_for_scrapes(app: ASGIApp, address: str, *, several: bool = True) -> AsyncIterator[None]:
+    """Serves ``app`` at the address.
+
+    Args:
+        app: The application of /metrics.
+        address: Where to listen.
+        several: Whether the process is one of several workers. While another one holds the address, this one tries again until
+            it is free.
 
     Raises:
-        SettingsError: The address cannot be bound at all.
+        SettingsError: The address cannot be bound at all, or is in use and the process is alone.
     """
     where = Listen.of(address)
     place = _File(Path(where.path)) if where.path else _Port(where)
     try:
         sock = place.take()
-    except OSError as error:
-        raise SettingsError(f"AGENTOS_METRICS_LISTEN is '{address}': {error.strerror or error}.") from None
+        if sock is None and not several:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    except (OSError, ValueError) as error:  # ValueError: a host name that cannot be encoded
+        reason = getattr(error, "strerror", None) or printable(error)
+        raise SettingsError(f"AGENTOS_METRICS_LISTEN is {shown(address)}: {reason}.") from None
     if sock is None:
         _log.info("%s is in use, by another worker if there are several: this one waits for it", address)
     stop = asyncio.Event()

@@ -181,7 +181,7 @@ class ProviderSettings(BaseModel):
     """Whether the answer is asked for piece by piece; off for servers that cannot stream."""
     max_in_flight: Annotated[int, Field(ge=0, le=LARGEST), Allowed("a whole number from 0 on")] = 0
     """Calls at once; further calls wait for their turn. 0: no limit."""
-    response_limit: Annotated[int, Field(gt=0), Allowed("a whole number above 0")] = 8 * 2**20
+    response_limit: Annotated[int, Field(gt=0, le=LARGEST), Allowed("a whole number above 0")] = 8 * 2**20
     """Bytes that an answer may have after content decoding."""
 
     @model_validator(mode="after")

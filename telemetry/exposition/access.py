@@ -198,18 +198,23 @@ class Access:
         networks: The client's address must be in one of them, else it gets 403.
         proxies: Peers whose ``X-Forwarded-For`` is believed.
         diagnostics: Counts refusals as ``agentos.telemetry.refused_scrapes``.
+
+    Raises:
+        ValueError: ``networks`` is given and empty.
     """
 
     def __init__(
         self,
         *,
         tokens: Tokens | None = None,
-        networks: Collection[Network] = (),
+        networks: Collection[Network] | None = None,
         proxies: Collection[Network] = (),
         diagnostics: Diagnostics | None = None,
     ) -> None:
+        if networks is not None and not networks:
+            raise ValueError("networks is empty, so no client could read: leave it out to let clients of all networks read")
         self._tokens = tokens
-        self._networks = tuple(networks)
+        self._networks = tuple(networks or ())
         self._proxies = tuple(proxies)
         self._diagnostics = diagnostics or Diagnostics()
 
@@ -267,7 +272,7 @@ class AccessMiddleware:
         app: ASGIApp,
         *,
         tokens: Tokens | None = None,
-        networks: Collection[Network] = (),
+        networks: Collection[Network] | None = None,
         proxies: Collection[Network] = (),
         diagnostics: Diagnostics | None = None,
     ) -> None:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
@@ -17,6 +23,7 @@ from agents.runtime.start import StartError, run_lifespan, sentence
 from agents.settings import Settings, SettingsError
 from telemetry import current
 
+ROOT = Path(__file__).parents[2]
 SECRET = "hunter2"
 
 
@@ -204,3 +211,87 @@ def test_failed_stop_is_one_sentence():
 def test_sentence_shows_no_text_of_others(error, told):
     """Our own errors are told as they are, in one bounded line; of others the class and the system's reason."""
     assert sentence(error) == told
+
+
+def started(*command: str, **environ: str) -> subprocess.Popen[str]:
+    env = {**os.environ, **environ}
+    return subprocess.Popen(
+        [sys.executable, "-m", *command], cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+REDIS = "AGENTOS_REDIS_URL is not usable: a URL such as redis://"
+FAILURES = [
+    ({"AGENTOS_REDIS_URL": f"redis://:{SECRET}/x@h:6379/0"}, REDIS),
+    ({"AGENTOS_AGENTS": "[" * 60_000}, "AGENTOS_AGENTS is not usable: a JSON object of names and URLs is needed"),
+    ({"AGENTOS_METRICS_TOKENS": ","}, "AGENTOS_METRICS_TOKENS is not usable: at least one token is needed"),
+    ({"OTEL_BSP_MAX_QUEUE_SIZE": "256"}, "OTEL_BSP_MAX_QUEUE_SIZE is 256: "),
+    ({"OTEL_EXPORTER_OTLP_TIMEOUT": "10s"}, "OTEL_EXPORTER_OTLP_TIMEOUT is '10s': "),
+    ({"OTEL_PROPAGATORS": "b3"}, "OTEL_PROPAGATORS is 'b3': "),
+    ({"OTEL_EXPORTER_OTLP_HEADERS": f"key {SECRET}"}, "OTEL_EXPORTER_OTLP_HEADERS is not usable: "),
+    (
+        {"AGENTOS_METRICS_LISTEN": "192.0.2.1:9464"},
+        "AGENTOS_METRICS_LISTEN is '192.0.2.1:9464': Cannot assign requested address.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("environ", "told"), FAILURES)
+def test_failed_start_ends_uvicorn_with_one_sentence(environ, told):
+    """Each failed start ends the process with status 3, and its output has the sentence once, no stack trace, no secret."""
+    with started("uvicorn", "agents.main:app", "--port", "0", **environ) as process:
+        output, _ = process.communicate(timeout=60)
+    lines = [line for line in output.splitlines() if not line.startswith("INFO:")]
+    assert process.returncode == 3
+    assert lines[0].removeprefix("ERROR:").strip().startswith(told)
+    assert lines[1:] in ([], ["ERROR:    Application startup failed. Exiting."])
+    assert SECRET not in output
+
+
+def test_address_in_use_ends_the_start_of_a_single_process():
+    """Without other workers, nothing but another program can hold the address of /metrics."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with started("uvicorn", "agents.main:app", "--port", "0", AGENTOS_METRICS_LISTEN=address) as process:
+            output, _ = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert f"ERROR:    AGENTOS_METRICS_LISTEN is '{address}': Address already in use.\n" in output
+    assert "Traceback" not in output
+
+
+def test_unreachable_collector_does_not_delay_the_end_of_a_failed_start():
+    """A start that fails after the exporters were made waits for no export."""
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://192.0.2.1:4317", "AGENTOS_METRICS_LISTEN": "192.0.2.1:9464"}
+    with started("uvicorn", "agents.main:app", "--port", "0", **environ) as process:
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert "Traceback" not in output
+
+
+def test_failed_workers_end_their_supervisor():
+    """Neither uvicorn's supervisor nor gunicorn starts failed workers again; the command agentos has a status of its own."""
+    bad = {"AGENTOS_AGENT_TIMEOUT": "soon"}
+    sentence = "AGENTOS_AGENT_TIMEOUT is 'soon': a number of seconds above 0 is needed, such as 30 or 0.5.\n"
+    with started("uvicorn", "agents.main:app", "--port", "0", "--workers", "2", **bad) as process:
+        output, _ = process.communicate(timeout=60)
+    assert 1 <= output.count(f"ERROR:    {sentence}") <= 2
+    worker = ("-k", "uvicorn_worker.UvicornWorker", "-w", "1", "-b", "127.0.0.1:0")
+    with started("gunicorn", *worker, "--no-control-socket", "agents.main:app", **bad) as process:
+        output, _ = process.communicate(timeout=60)
+    assert (process.returncode, output.count(sentence), "Traceback" in output) == (3, 1, False)
+    command = [sys.executable, "-c", "from agents.command import main; main()", "--workers", "2"]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **bad}, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (3, sentence)
+
+
+def test_failed_start_without_a_lifespan_ends_with_the_first_request():
+    """With ``--lifespan off`` the first request is answered 503, and the process ends with status 3."""
+    bad = {"AGENTOS_AGENT_TIMEOUT": "soon"}
+    with started("uvicorn", "agents.main:app", "--port", "0", "--lifespan", "off", **bad) as process:
+        assert process.stdout is not None
+        url = next(part for line in process.stdout for part in line.split() if part.startswith("http://"))
+        assert httpx.get(f"{url}/health/live").status_code == 503
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert output.count("AGENTOS_AGENT_TIMEOUT is 'soon'") == 1
+    assert "Traceback" not in output

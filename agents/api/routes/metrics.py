@@ -34,7 +34,7 @@ def metrics_route(telemetry: Telemetry, settings: Settings) -> Route:
     guard = AccessMiddleware(
         metrics_app(telemetry.reader),
         tokens=_tokens(settings),
-        networks=() if on_socket_file else settings.metrics_networks,  # access to the file is by its mode
+        networks=None if on_socket_file else settings.metrics_networks or None,  # access to the file is by its mode
         proxies=settings.metrics_proxies,
         diagnostics=telemetry.diagnostics,
     )

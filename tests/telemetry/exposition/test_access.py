@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from telemetry._base.diagnostics import Diagnostics
-from telemetry.exposition import AccessMiddleware, Token, Tokens
+from telemetry.exposition import Access, AccessMiddleware, Token, Tokens
 from telemetry.exposition.asgi import ASGIApp, Receive, Scope, Send
 from telemetry.metric import telemetry_metrics
 
@@ -196,3 +196,9 @@ async def test_every_token_is_compared_in_constant_time(monkeypatch: pytest.Monk
         seen.clear()
         await ask(access, *headers)
         assert seen == [(32, 32), (32, 32)]
+
+
+def test_empty_list_of_networks_is_refused() -> None:
+    """An empty list, which no client could be in, is an error instead of no restriction."""
+    with pytest.raises(ValueError, match="networks is empty"):
+        Access(networks=[])
