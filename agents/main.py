@@ -11,7 +11,7 @@ import agents.read_at_import  # noqa: F401
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.util.http import OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS, get_custom_headers
 from starlette.applications import Starlette
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agents import __version__
 from agents.api.problem import add_problem_handlers
@@ -33,6 +33,7 @@ from agents.api.routes.runs import runs_router
 from agents.gateway.dashboard_gateway import DashboardGateway
 from agents.middleware.front import in_front
 from agents.middleware.rate_limit import Limiter, RateLimit
+from agents.middleware.trace_context import TraceContext
 from agents.observability.logs import log_to_stderr
 from agents.observability.selection import CatalogueSelection, limits_error
 from agents.runtime.builtin_agents import Herald, Navi
@@ -110,7 +111,8 @@ def _assemble(settings: Settings, telemetry: AgentOSTelemetry, *, owns_telemetry
             if owns_telemetry:
                 await flush_telemetry(telemetry, seconds)
 
-    app = _App(settings.header_limit, lifespan=lifespan, max_body_size=settings.request_limit)
+    edge = partial(TraceContext, provider=telemetry.tracer_provider, trusted=settings.trust_traceparent)
+    app = _App(settings.header_limit, edge, lifespan=lifespan, max_body_size=settings.request_limit)
     add_problem_handlers(app)
     app.include_router(runs_router(parts.gateway))
     app.include_router(health_router(parts.gateway))
@@ -249,7 +251,7 @@ def _trace(app: FastAPI, telemetry: AgentOSTelemetry, settings: Settings) -> Non
 class _App(FastAPI):
     """FastAPI behind the middleware that sees a request before tracing does."""
 
-    def __init__(self, header_limit: int, **given: Any) -> None:
+    def __init__(self, header_limit: int, edge: Callable[[ASGIApp], ASGIApp] = lambda app: app, **given: Any) -> None:
         super().__init__(
             title="AgentOS",
             version=__version__,
@@ -258,7 +260,7 @@ class _App(FastAPI):
             redirect_slashes=False,
             **given,
         )
-        self._behind_front = in_front(super().__call__, header_limit)
+        self._behind_front = in_front(edge(super().__call__), header_limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -95,6 +95,8 @@ class Settings(BaseSettings):
     """Whether the HTTP server's own metrics are recorded beside ours."""
     trace_content: values.Switch = False
     """Whether model spans carry the text of prompt and answer."""
+    trust_traceparent: values.Switch = False
+    """Whether a caller's ``traceparent`` decides if its request is sampled, and its ``tracestate`` is kept."""
     environment: values.Identifier = "production"
     """The deployment environment that ``agentos_info`` names. In ``development`` and ``test`` a wrong label raises."""
     label_limits: values.LabelLimits = {}
