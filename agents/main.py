@@ -54,6 +54,7 @@ from agents.settings.reading import shown
 from telemetry import AgentOSTelemetry, CatalogueError, current, install
 from telemetry.agentos.catalogue import AGENTOS_INFO
 from telemetry.prefork import StateDirectoryError, Workers, is_worker
+from telemetry.tracing.exceptions import leave_out_messages
 
 __all__ = ["app", "create_app"]
 
@@ -240,6 +241,7 @@ def _trace(app: FastAPI, telemetry: AgentOSTelemetry, settings: Settings) -> Non
         meter_provider=telemetry.meter_provider if settings.http_metrics else NoOpMeterProvider(),
         excluded_urls=_UNTRACED,
         exclude_spans=["receive", "send"],
+        server_request_hook=leave_out_messages,
         # Where OTEL_* has headers captured, these are not among them.
         http_capture_headers_sanitize_fields=[
             *get_custom_headers(OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS),

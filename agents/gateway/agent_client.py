@@ -20,13 +20,14 @@ from a2a.utils.constants import AGENT_CARD_WELL_KNOWN_PATH
 from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
 from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 from opentelemetry.metrics import NoOpMeterProvider
-from opentelemetry.trace import TracerProvider
+from opentelemetry.trace import Span, TracerProvider
 
 from agents.gateway.failure import failure_of
 from agents.gateway.json_rpc import JsonReader, JsonRpc
 from agents.gateway.transport import AgentTransport
 from agents.outgoing import UntracedPool, outgoing_client
 from telemetry._base.printable import printable
+from telemetry.tracing.exceptions import leave_out_messages
 
 __all__ = ["AgentClient"]
 
@@ -68,7 +69,7 @@ class AgentClient:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=50, keepalive_expiry=2.0)
         )
         # The client span carries the trace context to the agent.
-        traced = AsyncOpenTelemetryTransport(pool, tracer_provider, NoOpMeterProvider())
+        traced = AsyncOpenTelemetryTransport(pool, tracer_provider, NoOpMeterProvider(), _leave_out_messages)
         self._transport = AgentTransport(url, response_limit, traced)
         self._reader = JsonReader()
         self._http = outgoing_client(
@@ -153,3 +154,7 @@ def _operations(card: AgentCard) -> Mapping[str, str]:
     """The operations of a card: bounded in number, with ids that a request can name and a log line can show."""
     usable = (skill for skill in card.skills if skill.id.isprintable() and 0 < len(skill.id) <= _ID_CHARACTERS)
     return {skill.id: printable(skill.description) for skill in islice(usable, _OPERATIONS)}
+
+
+async def _leave_out_messages(span: Span, _: object) -> None:
+    leave_out_messages(span)

@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Mount
 
 from agents.runtime.builtin_agents import BuiltinAgent
+from telemetry.tracing.exceptions import leave_out_messages
 
 __all__ = ["InnerServer", "listening"]
 
@@ -76,6 +77,7 @@ async def listening(
             tracer_provider=tracer_provider,
             meter_provider=NoOpMeterProvider(),
             exclude_spans=["receive", "send"],
+            server_request_hook=leave_out_messages,
         )
         server = InnerServer(
             uvicorn.Config(

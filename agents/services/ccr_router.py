@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import random
 import time
@@ -13,7 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count, zip_longest
 
-from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import GEN_AI_INPUT_MESSAGES, GEN_AI_OUTPUT_MESSAGES
+from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
+from opentelemetry.trace import StatusCode
 
 from agents.services.breaker import Breaker
 from agents.services.ccr_usage import measured
@@ -22,6 +22,7 @@ from agents.services.providers.base import ModelRequest, Provider, ProviderError
 from agents.services.retry import Retry
 from agents.services.time_budget import TimeBudget
 from agents.settings import ProviderSettings, Settings
+from telemetry._base.printable import printable
 from telemetry.agentos.errors import reason_of
 from telemetry.agentos.genai import Target
 from telemetry.agentos.recorder import Recorder
@@ -121,7 +122,12 @@ class Router:
             RouterError: No provider answered, or not in time. A provider that fails after its first text fails the answer:
                 no other provider continues it.
         """
-        with self._tracer.start_as_current_span("ccr.route", attributes={"task_type": request.task_type}) as span:
+        with self._tracer.start_as_current_span(
+            "ccr.route",
+            attributes={"task_type": request.task_type},
+            record_exception=False,  # a stack trace quotes the errors of providers
+            set_status_on_exception=False,
+        ) as span:
             state = _RequestState(request, TimeBudget(self._settings.call_timeout, self._clock))
             status = "error"
             try:
@@ -129,6 +135,10 @@ class Router:
                     async for piece in pieces:
                         yield piece
                 status = "success"
+            except Exception as error:
+                span.set_attribute(ERROR_TYPE, type(error).__name__)
+                span.set_status(StatusCode.ERROR, printable(error) if isinstance(error, RouterError) else None)
+                raise
             finally:
                 span.set_attribute("ccr.attempts", state.attempts)
                 self._models.record_answer(request.task_type, status, state.attempts)
@@ -186,7 +196,7 @@ class Router:
 
         Raises ``_ProviderUnavailable`` if it may not, ``RouterError`` if text has come: then no provider may.
         """
-        _log.warning("provider %s failed at %s: %s", slot.name, state.request.task_type, error or type(error).__name__)
+        _log.warning("provider %s failed at %s: %s", slot.name, state.request.task_type, _told(error))
         if begun:
             raise RouterError(f"provider {slot.name} failed in the middle of its answer") from error
         reason = reason_of(error)
@@ -203,16 +213,11 @@ class Router:
         admission.short = state.budget.left < min(slot.timeout, self._settings.call_timeout) / 2
         state.attempts += 1
         attempt = self._recorder.model_attempt(slot.target, request.task_type, state.attempts)
-        attributes = {GEN_AI_INPUT_MESSAGES: _messages("user", request.prompt)} if self._trace_content else {}
         budget = (TimeBudget(slot.timeout, self._clock), state.budget)
-        answer = slot.provider.answer(request)
-        calls = measured(attempt, slot.target, answer, budget, self._settings.prices, attributes)
-        answered: list[str] = []
+        prompt = request.prompt if self._trace_content else None
+        calls = measured(attempt, slot.target, slot.provider.answer(request), budget, self._settings.prices, prompt)
         async with aclosing(calls) as pieces:
             async for piece in pieces:
-                if self._trace_content:
-                    answered.append(piece)
-                    attempt.span.set_attribute(GEN_AI_OUTPUT_MESSAGES, _messages("assistant", "".join(answered)))
                 yield piece
 
     async def close(self) -> None:
@@ -221,6 +226,6 @@ class Router:
             await slot.provider.close()
 
 
-def _messages(role: str, text: str) -> str:
-    """A message in the JSON form of OpenTelemetry's GenAI conventions."""
-    return json.dumps([{"role": role, "parts": [{"type": "text", "content": text}]}])
+def _told(error: Exception) -> str:
+    """The error for the log. Only ``ProviderError`` is known to quote nothing of prompt and answer."""
+    return str(error) if isinstance(error, ProviderError) else type(error).__name__

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+import json
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+
+from opentelemetry.semconv._incubating.attributes.error_attributes import ERROR_MESSAGE
+from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import GEN_AI_INPUT_MESSAGES, GEN_AI_OUTPUT_MESSAGES
+from opentelemetry.trace import Span
 
 from agents.services.providers.base import ProviderError
 from agents.services.time_budget import TimeBudget
@@ -21,7 +26,7 @@ async def measured(
     pieces: AsyncGenerator[str | Tokens, None],
     budget: tuple[TimeBudget, ...],
     prices: Prices,
-    attributes: Mapping[str, str],
+    prompt: str | None,
 ) -> AsyncGenerator[str, None]:
     """Yields the text of an answer and records the call when it ends: count, latency, tokens, cost.
 
@@ -35,24 +40,45 @@ async def measured(
         pieces: The provider's answer.
         budget: Time limits of the waits for pieces; each of them ends the call.
         prices: The operator's prices.
-        attributes: Further attributes of the call's span.
+        prompt: The prompt, if the span is to carry the text of prompt, answer and error; else ``None``.
 
     Raises:
         TimeoutError: A time budget is used up.
         ProviderError: The answer has no text: its reader could not use it.
         Exception: Any exception of the provider.
     """
+    said: list[str] = []
+    has_text = False
     async with attempt as call, aclosing(pieces):
-        call.span.set_attributes(attributes)
-        first, *others = budget
-        has_text = False
-        while (piece := await first.wait(anext(pieces, None), *others)) is not None:
-            if isinstance(piece, Tokens):
-                call.used(piece, prices.cost(target.provider, target.model, piece))
-                continue
-            call.chunk(piece)
-            if piece:
-                has_text = True
-                yield piece
-        if not has_text:
-            raise ProviderError("the answer has no text", "protocol")
+        try:
+            first, *others = budget
+            while (piece := await first.wait(anext(pieces, None), *others)) is not None:
+                if isinstance(piece, Tokens):
+                    call.used(piece, prices.cost(target.provider, target.model, piece))
+                    continue
+                call.chunk(piece)
+                if piece:
+                    has_text = True
+                    if prompt is not None:
+                        said.append(piece)
+                    yield piece
+            if not has_text:
+                raise ProviderError("the answer has no text", "protocol")
+        except ProviderError as error:
+            if prompt is not None and error.detail:
+                call.span.set_attribute(ERROR_MESSAGE, error.detail)
+            raise
+        finally:
+            if prompt is not None:
+                _put_content(call.span, prompt, "".join(said))
+
+
+def _put_content(span: Span, prompt: str, answer: str) -> None:
+    span.set_attribute(GEN_AI_INPUT_MESSAGES, _messages("user", prompt))
+    if answer:
+        span.set_attribute(GEN_AI_OUTPUT_MESSAGES, _messages("assistant", answer))
+
+
+def _messages(role: str, text: str) -> str:
+    """A message in the JSON form of OpenTelemetry's GenAI conventions."""
+    return json.dumps([{"role": role, "parts": [{"type": "text", "content": text}]}])

@@ -135,7 +135,14 @@ class Bench:
         settings = Settings(providers=remote, prices=PRICES, **options)
         providers = {name: OpenAIProvider(one) for name, one in settings.providers.items()}
         self.router = Router(
-            providers, {}, self.telemetry.recorder, False, settings, clock=self.clock, sleep=self.sleep, chance=lambda: 1.0
+            providers,
+            {},
+            self.telemetry.recorder,
+            settings.trace_content,
+            settings,
+            clock=self.clock,
+            sleep=self.sleep,
+            chance=lambda: 1.0,
         )
 
     async def sleep(self, seconds: float) -> None:

@@ -51,11 +51,15 @@ _COUNTS: dict[str, tuple[str, ...]] = {
 class ChatAnswer:
     """One answer while it is read.
 
+    Args:
+        key: The key that the server got, which must not be told on; empty for none.
+
     Attributes:
         finished: Whether the server has said that the answer is complete: by a ``finish_reason`` or ``[DONE]``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, key: str = "") -> None:
+        self._key = key
         self.finished = False
         self._done = False
         self._counts: dict[str, int] = {}
@@ -106,7 +110,7 @@ class ChatAnswer:
         found = _parsed(data)
         choice = _first_choice(found)
         if choice is None or not (isinstance(choice.get("message"), dict) or isinstance(choice.get("text"), str)):
-            _raise_error_in(found)
+            _raise_error_in(found, self._key)
             raise ProviderError("the answer has no message", "protocol")
         yield from self._chunk(found)
         self.finished = True
@@ -114,7 +118,7 @@ class ChatAnswer:
             yield rest
 
     def _chunk(self, found: dict[str, Any]) -> Iterator[str | Tokens]:
-        _raise_error_in(found)
+        _raise_error_in(found, self._key)
         choice = _first_choice(found)
         if (tokens := self._usage(found, choice)) is not None:
             yield tokens
@@ -157,14 +161,22 @@ class ChatAnswer:
         return Tokens(**self._counts, model=self._model)
 
 
-def error_of(body: object) -> tuple[str, str, object]:
-    """Returns what an error body says: its type and code as words for a log, its message, and the bare code."""
+def error_of(body: object, key: str = "") -> tuple[str, str, object]:
+    """Returns what an error body says: its type and code as words for a log, its message, and the bare code.
+
+    Messages quote prompts, and keys: the message is without this ``key``, and a word that contains it is left out.
+    """
     if isinstance(body, list) and body and isinstance(body[0], dict):  # Gemini
         body = body[0].get("error")
     found = body if isinstance(body, dict) else {}
-    words = [one for key in ("type", "code") if _WORD.fullmatch(one := str(found.get(key) or ""))]
-    message = found.get("message", body if isinstance(body, str) else "")
-    return ", ".join(words), message if isinstance(message, str) else "", found.get("code")
+    named = [str(one) for name in ("type", "code") if isinstance(one := found.get(name), str | int)]
+    words = [word for word in named if _WORD.fullmatch(word)]
+    message = found.get("message", body)
+    told = message if isinstance(message, str) else ""
+    if key:
+        words = [word for word in words if key not in word]
+        told = told.replace(key, "...")
+    return ", ".join(words), told, found.get("code")
 
 
 def well_formed(text: str) -> str:
@@ -218,13 +230,13 @@ def _parsed(data: bytes) -> dict[str, Any]:
     return found
 
 
-def _raise_error_in(found: dict[str, Any]) -> None:
+def _raise_error_in(found: dict[str, Any], key: str) -> None:
     """Raises the error that a server reports in place of an answer or of a chunk, under status 200."""
     error = found.get("error") or (found if found.get("object") == "error" else None)
     if not error:
         return
-    words, message, code = error_of(error)
-    status = int(str(code)) if re.fullmatch(r"[45][0-9]{2}", str(code)) else 500
+    words, message, code = error_of(error, key)
+    status = int(code) if isinstance(code, str | int) and re.fullmatch(r"[45][0-9]{2}", str(code)) else 500
     said = f" ({words})" if words else ""
     raise ProviderError(f"the provider reports an error in its answer{said}", reason_of_status(status), detail=message)
 

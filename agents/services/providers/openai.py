@@ -43,6 +43,7 @@ class OpenAIProvider:
         self.vendor = settings.vendor
         self.model = settings.model
         self._streams = settings.stream
+        self._key = _key(settings.api_key_env)
         transport = BoundedTransport(
             UntracedPool(limits=_POOL),
             origin=settings.base_url,
@@ -52,7 +53,7 @@ class OpenAIProvider:
         http: Any = outgoing_client(_ShortErrors(transport), timeout=settings.timeout)  # the client's types name httpx2 alone
         self._client = openai.AsyncOpenAI(
             base_url=settings.base_url,
-            api_key=_key(settings.api_key_env) or "none",  # local servers need none, but the client does
+            api_key=self._key or "none",  # local servers need none, but the client does
             timeout=settings.timeout,
             max_retries=0,  # the router repeats calls, and counts them
             http_client=http,
@@ -69,7 +70,7 @@ class OpenAIProvider:
         asked: dict[str, Any] = {"model": self.model, "messages": [{"role": "user", "content": well_formed(request.prompt)}]}
         if self._streams:
             asked |= {"stream": True, "stream_options": {"include_usage": True}}
-        answer = ChatAnswer()
+        answer = ChatAnswer(self._key)
         try:
             async with (
                 self._client.chat.completions.with_streaming_response.create(**asked) as response,
@@ -79,7 +80,7 @@ class OpenAIProvider:
                     yield piece
         except (ProviderError, *self._errors) as error:
             if not answer.finished:  # a connection that breaks after the end of the answer takes nothing away
-                raise failure_of(error) from None  # the client's errors quote what the server says
+                raise failure_of(error, self._key) from None  # the client's errors quote what the server says
 
     async def close(self) -> None:
         """Closes the connection pool."""

@@ -15,15 +15,15 @@ from agents.services.retry import number_of, seconds_until
 __all__ = ["failure_of"]
 
 
-def failure_of(error: Exception, now: Callable[[], float] = time.time) -> ProviderError:
+def failure_of(error: Exception, key: str = "", now: Callable[[], float] = time.time) -> ProviderError:
     """Returns the error with its reason, its HTTP status, and the wait that the server asked for.
 
-    Its message has no text of the server's: error bodies quote prompts and keys.
+    Its message has no text of the server's but type and code: error bodies quote prompts, and the ``key``.
     """
     if isinstance(error, ProviderError):
         return error
     if isinstance(error, openai.APIStatusError):
-        words, said, _ = error_of(error.body)
+        words, said, _ = error_of(error.body, key)
         headers = error.response.headers
         return ProviderError(
             f"status {error.status_code}" + (f" ({words})" if words else ""),
