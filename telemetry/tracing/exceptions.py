@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+import weakref
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -23,10 +24,12 @@ def leave_out_messages(span: Span, *_: object) -> None:
     """
     if not span.is_recording():
         return
-    with suppress(AttributeError):  # a span of another implementation that takes no attributes
-        # Of this span alone: the instrumentors call these methods, and take no other way to record an exception.
-        span.record_exception = partial(_record_exception, span)  # type: ignore[method-assign]
-        span.set_status = partial(_set_status, span.set_status)  # type: ignore[method-assign]
+    with suppress(AttributeError, TypeError):  # a span of another implementation that takes no attributes or weak references
+        # Of this span alone: the instrumentors call these methods, and take no other way to record an exception. The reference
+        # is weak, so that no garbage collection is needed to free the span.
+        itself = weakref.proxy(span)
+        span.record_exception = partial(_record_exception, itself)  # type: ignore[method-assign]
+        span.set_status = partial(_set_status, partial(type(span).set_status, itself))  # type: ignore[method-assign]
 
 
 def _record_exception(
