@@ -11,7 +11,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, PlainValidator
 
-from agents.settings.reading import check_regular_file, is_text
+from agents.settings.reading import is_text
 from agents.settings.values import GUARD
 from telemetry.exposition import Token, TokenError
 from telemetry.exposition.access import read_tokens
@@ -58,7 +58,6 @@ def _tokens(value: str | Collection[Token]) -> tuple[Token, ...]:
 def _token_file(value: str) -> str:
     try:
         if value:
-            check_regular_file(value)
             read_tokens(Path(value))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
