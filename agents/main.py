@@ -328,11 +328,11 @@ class _Service:
 def _service_from_environment() -> FastAPI:
     log_to_stderr()
     settings = Settings.from_environment()
-    built = create_app(settings)
-    current().offer_globally()
     if (server := running_server()) is not None:
         raise_h11_limit(server, settings.header_limit)
         end_on_sigterm(server, settings.shutdown_timeout)
+    built = create_app(settings)
+    current().offer_globally()
     return built
 
 

@@ -219,7 +219,8 @@ def url(value: object) -> str:
 
 def _is_host(name: str) -> bool:
     """Whether this is an IPv6 address (``urlsplit`` checks those in brackets) or a name that can be resolved."""
-    return ":" in name or (len(name) < 254 and all(re.fullmatch(r"[a-z0-9_-]{1,63}", part) for part in name.split(".")))
+    parts = name.removesuffix(".").split(".")
+    return ":" in name or (len(name) < 255 and all(re.fullmatch(r"[a-z0-9_-]{1,63}", part) for part in parts))
 
 
 _REDIS_OPTIONS = {"ssl_cert_reqs", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"}

@@ -66,12 +66,12 @@ def _whole(least: int, most: int = _LARGEST) -> Rule:
     return rule
 
 
-def _number(unit: str) -> Rule:
-    needed = f"a number of {unit} above 0 and at most {_LARGEST} is needed"
+def _number(unit: str, least: float) -> Rule:
+    needed = f"a number of {unit} from {least} to {_LARGEST} is needed"
 
     def rule(value: str) -> str | None:
         plain = re.fullmatch(r"\s*[0-9]{1,20}(\.[0-9]{0,20})?\s*", value)
-        return None if plain and 0 < float(value) <= _LARGEST else needed
+        return None if plain and least <= float(value) <= _LARGEST else needed
 
     return rule
 
@@ -189,7 +189,7 @@ _PUSH: dict[str, Rule] = {
     **_otlp("INSECURE", _one_of("true", "false")),
     **_otlp("HEADERS", _headers),
     **_otlp("COMPRESSION", lambda value: _one_of("gzip", "none", "deflate")(value.strip())),
-    **_otlp("TIMEOUT", _number("seconds")),
+    **_otlp("TIMEOUT", _number("seconds", 0.001)),
     **_otlp("CERTIFICATE", _pem_file),
     **_otlp("CLIENT_KEY", _pem_file),
     **_otlp("CLIENT_CERTIFICATE", _pem_file),
@@ -220,8 +220,8 @@ _OF_TRACES: dict[str, Rule] = {
 _OF_METRICS: dict[str, Rule] = {
     "OTEL_METRICS_EXPORTER": _text,  # checked where the exporters are chosen
     "OTEL_METRICS_EXEMPLAR_FILTER": _one_of("trace_based", "always_on", "always_off", exactly=True),
-    "OTEL_METRIC_EXPORT_INTERVAL": _number("milliseconds"),
-    "OTEL_METRIC_EXPORT_TIMEOUT": _number("milliseconds"),
+    "OTEL_METRIC_EXPORT_INTERVAL": _number("milliseconds", 1),
+    "OTEL_METRIC_EXPORT_TIMEOUT": _number("milliseconds", 1),
     "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": lambda value: _one_of("cumulative", "delta", "lowmemory")(
         value.strip()
     ),

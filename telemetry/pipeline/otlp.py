@@ -9,6 +9,7 @@ https://opentelemetry.io/docs/specs/otel/protocol/exporter/
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from telemetry.prefork import Workers
 
 __all__ = ["ExportSettingsError", "metric_readers", "resource", "shut_down", "span_processors"]
+
+_log = logging.getLogger(__name__)
 
 M = TypeVar("M", SpanProcessor, MetricReader)
 
@@ -109,9 +112,10 @@ def _made(signal: str, names: Sequence[str], make: Callable[[str], M]) -> Sequen
         shut_down(made)
         if isinstance(error, ExportSettingsError) or not isinstance(error, Exception):
             raise
-        # Of a package's modules, or of its settings: the text is left out, it may hold a header or a password.
+        # Of a package's modules, or of its settings: the text is told at debug only, it may hold a header or a password.
+        _log.debug("the exporter %s of %s cannot be made", name, signal, exc_info=error)
         failed = f"OTEL_{signal}_EXPORTER names {name!r}, whose exporter cannot be made: {type(error).__name__}."
-        raise ExportSettingsError(failed) from error
+        raise ExportSettingsError(failed) from None
     return tuple(made)
 
 

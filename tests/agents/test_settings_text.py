@@ -128,6 +128,12 @@ def test_setting_that_holds_nothing_is_refused(variable: str, blank: str) -> Non
     check_sentence(sentence_of({variable: blank}) or pytest.fail("it was taken"), variable)
 
 
+def test_blank_state_directory_is_refused() -> None:
+    """A directory of white space would be made in the current one."""
+    told = sentence_of({"AGENTOS_STATE_DIRECTORY": " ", "AGENTOS_WORKERS": "on"})
+    assert told == "AGENTOS_STATE_DIRECTORY is '': the path of a directory is needed."
+
+
 GUARDS = ["METRICS_TOKENS", "METRICS_TOKEN_FILE", "METRICS_NETWORKS", "METRICS_PROXIES", "METRICS_LISTEN"]
 
 

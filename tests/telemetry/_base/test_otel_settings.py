@@ -39,8 +39,8 @@ NOT_READ = {
     "OTEL_PYTHON_TRACER_CONFIGURATOR",
 }
 WHOLE = "a whole number from {} to 2147483647 is needed"
-MILLISECONDS = "a number of milliseconds above 0 and at most 2147483647 is needed"
-SECONDS = "a number of seconds above 0 and at most 2147483647 is needed"
+MILLISECONDS = "a number of milliseconds from 1 to 2147483647 is needed"
+SECONDS = "a number of seconds from 0.001 to 2147483647 is needed"
 PATTERNS = "a list of regular expressions is needed"
 URL = "a URL as in http://collector:4317 is allowed"
 BAD = [
@@ -50,7 +50,7 @@ BAD = [
     ("OTEL_BSP_EXPORT_TIMEOUT", ["-1", "x"], WHOLE.format(0)),
     ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", ["-1", "x"], WHOLE.format(0)),
     ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", ["-1", "unset"], WHOLE.format(0)),
-    ("OTEL_METRIC_EXPORT_INTERVAL", ["0", "-1", "x", "inf", "nan", "1e400"], MILLISECONDS),
+    ("OTEL_METRIC_EXPORT_INTERVAL", ["0", "0.0001", "-1", "x", "inf", "nan", "1e400"], MILLISECONDS),
     ("OTEL_METRIC_EXPORT_TIMEOUT", ["0", "30s"], MILLISECONDS),
     ("OTEL_EXPORTER_OTLP_TIMEOUT", ["10s", "0", "-1", "nan", "inf"], SECONDS),
     ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", ["10s"], SECONDS),

@@ -183,6 +183,9 @@ def test_the_properties_of_the_declarative_configuration() -> None:
         ({"hots": "x"}, "agentos: hots is not a property; allowed are host, port, scope_info_enabled, target_info_enabled, "),
         ({"host": 1}, "agentos: host is 1; it must be a string."),
         ({"port": True}, "agentos: port is True; it must be an integer."),
+        ({"host": " "}, "agentos: host is blank; it must be a host name or an address, such as localhost or 0.0.0.0."),
+        ({"host": ["x"] * 1000}, "agentos: host is ['x', 'x'"),
+        ({"port": 10**5000}, "agentos: port is int; it must be between 0 and 65535."),
         ({"port": 70000}, "agentos: port is 70000; it must be between 0 and 65535."),
         ({"scope_info_enabled": "no"}, "agentos: scope_info_enabled is 'no'; it must be true or false."),
         (
