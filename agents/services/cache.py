@@ -21,6 +21,8 @@ __all__ = ["AnswerCache"]
 _PREFIX = "agentos:answer:2:"
 """Of all keys. The number is the version of the values' format: versions that run side by side do not read each other's."""
 _CONNECTIONS = 50
+_SURROGATES = "surrogatepass"
+"""The JSON of a model can hold half a surrogate pair, which UTF-8 otherwise cannot."""
 
 
 class _Store(Protocol):
@@ -62,15 +64,15 @@ class AnswerCache:
         try:
             async with self._recorder.cache_call("get") as call:
                 async with self._guarded():
-                    found = await self._store.get(key)
+                    found = _text(await self._store.get(key))
                 call.result("miss" if found is None else "hit")
-                return None if found is None else found.decode("utf-8", "surrogatepass")
+                return found
         except RedisUnavailable:
             return None
 
     async def set(self, key: str, answer: str) -> None:
         """Stores an answer for ``AGENTOS_CACHE_TTL``."""
-        data = answer.encode("utf-8", "surrogatepass")  # JSON of a model can hold half a pair
+        data = answer.encode("utf-8", _SURROGATES)
         try:
             async with self._recorder.cache_call("set") as call:
                 if len(data) <= self._longest:
@@ -92,6 +94,14 @@ class AnswerCache:
 
     def _guarded(self) -> AbstractAsyncContextManager[None]:
         return nullcontext() if self._guard is None else self._guard.use()
+
+
+def _text(answer: bytes | None) -> str | None:
+    """The text of stored bytes; ``None`` for bytes that are no text."""
+    try:
+        return None if answer is None else answer.decode("utf-8", _SURROGATES)
+    except UnicodeDecodeError:
+        return None
 
 
 class _MemoryStore:

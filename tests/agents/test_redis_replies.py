@@ -182,6 +182,7 @@ async def test_a_broken_connection_is_an_outage(connect: Connect, reply: bytes) 
         sealed(KEY, ANSWER.encode(), b"agentos-answer/1"),
         sealed(KEY, ANSWER.encode(), b"agentos-answer/3"),
         RIGHT * 10_000,
+        sealed(KEY, b"\xff\xfe"),
     ],
 )
 async def test_a_foreign_value_is_a_miss(connect: Connect, value: bytes) -> None:
@@ -312,6 +313,17 @@ async def test_a_window_of_another_shape_is_no_decision(connect: Connect, left: 
     storage = await connect(lambda words: replies[words[0]], client_rate_limit="off")
     with pytest.raises(RedisUnavailable):
         await storage.limiter.decide("client", "workspace", "/route")
+
+
+async def test_a_long_key_is_sent_as_its_digest(connect: Connect) -> None:
+    """A client's name of 30,000 characters makes a key of a fixed length."""
+    asked: list[bytes] = []
+    storage = await connect(lambda words: asked.append(words[3]) or b":1\r\n", rate_limit="off")  # type: ignore[func-returns-value]
+    assert await storage.limiter.decide("x" * 30_000, "workspace", "/route") is None
+    assert await storage.limiter.decide("client", "workspace", "/route") is None
+    assert len(asked[0]) == len("LIMITS:") + 64
+    assert asked[1].startswith(b"LIMITS:")
+    assert b"/client/" in asked[1]
 
 
 async def test_the_log_names_the_code_once(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from limits.aio.storage import MemoryStorage
 
-__all__ = ["MonotonicMemoryStorage"]
+__all__ = ["MonotonicMemoryStorage", "bounded_key"]
 
 _LONGEST_KEY = 256
 """Characters of a key that is kept as it is; of a longer one the digest is."""
@@ -50,7 +50,7 @@ class MonotonicMemoryStorage(MemoryStorage):
     async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
         """Adds to the key's window and returns its count. A window begins with its first count and lasts ``expiry`` seconds."""
         self._remove_ended()
-        key = _bounded(key)
+        key = bounded_key(key)
         window = self.windows.get(key)
         if window is None:
             if len(self.windows) >= self._max_windows:
@@ -63,13 +63,13 @@ class MonotonicMemoryStorage(MemoryStorage):
     async def get(self, key: str) -> int:
         """Returns the count of the key's window."""
         self._remove_ended()
-        window = self.windows.get(_bounded(key))
+        window = self.windows.get(bounded_key(key))
         return 0 if window is None else window.count
 
     async def get_expiry(self, key: str) -> float:
         """Returns when the key's window ends, as wall-clock time; the time now if there is no window."""
         self._remove_ended()
-        window = self.windows.get(_bounded(key))
+        window = self.windows.get(bounded_key(key))
         return self._wall() + (0.0 if window is None else window.ends - self._clock())
 
     def _remove_ended(self) -> None:
@@ -81,5 +81,6 @@ class MonotonicMemoryStorage(MemoryStorage):
         del self.windows[heapq.heappop(self._ends)[1]]
 
 
-def _bounded(key: str) -> str:
+def bounded_key(key: str) -> str:
+    """Returns the key, or its digest if it is long: a client's name can have as many characters as a header."""
     return key if len(key) <= _LONGEST_KEY else hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

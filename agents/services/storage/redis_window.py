@@ -7,6 +7,7 @@ import time
 from limits.aio.storage import RedisStorage
 from redis.asyncio import ConnectionPool, Redis
 
+from agents.services.storage.memory_window import bounded_key
 from agents.services.storage.redis_replies import UnusableReply, milliseconds, number
 from agents.settings import Settings
 
@@ -64,4 +65,4 @@ class RedisWindowStorage(RedisStorage):
         return time.time() + max(left, 0) / 1000
 
     def _key(self, key: str) -> str:
-        return f"{self.PREFIX}:{key}"
+        return f"{self.PREFIX}:{bounded_key(key)}"
