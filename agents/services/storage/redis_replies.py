@@ -1,4 +1,4 @@
-"""Connections to Redis whose options no URL changes, and checks of what Redis replies.
+"""Connections to Redis, and checks of what Redis replies.
 
 A reply can be anything: another program may hold the port, and other programs write into the same database.
 """
@@ -26,8 +26,7 @@ class UnusableReply(Exception):
 def connection_options(settings: Settings) -> dict[str, Any]:
     """Returns the arguments of a connection pool for ``AGENTOS_REDIS_URL``.
 
-    Replies stay bytes whatever the URL's query asks for, and come in RESP2, in which a server cannot push messages that
-    redirect the client.
+    Replies stay bytes, and come in RESP2, in which a server cannot push messages that redirect the client.
     """
     return {
         **parse_url(settings.redis_url.get_secret_value()),
@@ -41,7 +40,7 @@ def connection_options(settings: Settings) -> dict[str, Any]:
 
 def milliseconds(seconds: float) -> int:
     """Returns the seconds as Redis takes them for an expiry: at least 1 ms, and not beyond what it can hold."""
-    return max(1, round(min(seconds * 1000, _LONGEST_MS)))
+    return max(1, round(min(seconds, _LONGEST_MS / 1000) * 1000))
 
 
 def number(reply: object) -> int:
