@@ -127,9 +127,12 @@ class _File:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock: FileLock | None = None
+        self._made: tuple[int, int] | None = None
 
     def take(self) -> socket.socket | None:
         """Returns a listening socket, ``None`` while another process holds it. Raises ``OSError`` for other errors."""
+        if not hasattr(socket, "AF_UNIX"):
+            raise OSError(errno.ENOTSUP, "this platform has no Unix sockets")
         lock = lock_file(self._path.with_name(f"{self._path.name}.lock"))
         if lock is None:
             return None
@@ -137,6 +140,7 @@ class _File:
         try:
             self._remove_stale_socket()
             sock.bind(str(self._path))
+            self._made = _identity(self._path)
             self._path.chmod(_SOCKET_MODE)  # before it listens, so that no client connects earlier
             sock.listen()
         except OSError:
@@ -147,14 +151,28 @@ class _File:
         return sock
 
     def _remove_stale_socket(self) -> None:
+        """Removes a socket of this user on which no process listens. Raises ``OSError`` for anything else at the path."""
         with suppress(FileNotFoundError):
-            if not stat.S_ISSOCK(self._path.lstat().st_mode):
+            found = self._path.lstat()
+            if not stat.S_ISSOCK(found.st_mode):
                 raise FileExistsError(errno.EEXIST, "there is a file that is no socket")
+            if found.st_uid != os.getuid():
+                raise FileExistsError(errno.EEXIST, "there is a socket of another user")
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+                client.setblocking(False)  # a full backlog is answered at once, too: its listener lives
+                if client.connect_ex(str(self._path)) != errno.ECONNREFUSED:
+                    raise OSError(errno.EADDRINUSE, "another program listens on the socket there")
             self._path.unlink()
 
     def release(self) -> None:
-        """Removes the socket and releases the lock."""
+        """Removes the socket, unless another one has its path meanwhile, and releases the lock."""
         with suppress(FileNotFoundError):
-            self._path.unlink()
+            if _identity(self._path) == self._made:
+                self._path.unlink()
         if self._lock is not None:
             self._lock.release()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.lstat()
+    return found.st_dev, found.st_ino

@@ -201,6 +201,62 @@ def test_an_address_that_cannot_be_had_stops_the_start(tmp_path):
     assert path.read_text() == "data"
 
 
+def _refused_at(path: Path) -> str:
+    """The sentence with which the start ends."""
+    from agents.runtime.metrics_listener import listening_for_scrapes
+
+    async def listen() -> None:
+        async with listening_for_scrapes(lambda *_: None, f"unix:{path}"):
+            raise AssertionError("opened")
+
+    with pytest.raises(SettingsError) as error:
+        asyncio.run(listen())
+    return str(error.value)
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_a_socket_that_another_program_serves_is_left_alone(tmp_path, kind):
+    """A socket on which another program listens stays, goes on to work, and the start fails with one sentence."""
+    path = tmp_path / "other.sock"
+    with socket.socket(socket.AF_UNIX, kind) as other, socket.socket(socket.AF_UNIX, kind) as client:
+        other.bind(str(path))
+        if kind is socket.SOCK_STREAM:
+            other.listen()
+        said = _refused_at(path)
+        client.connect(str(path))
+    assert said == f"AGENTOS_METRICS_LISTEN is 'unix:{path}': another program listens on the socket there."
+
+
+def test_a_socket_of_another_user_is_left_alone(tmp_path):
+    """A socket that another user has made stays, though no program listens on it."""
+    if os.getuid():
+        pytest.skip("only root can give files away")
+    path = tmp_path / "other.sock"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+    os.chown(path, 12345, 12345)
+    assert _refused_at(path) == f"AGENTOS_METRICS_LISTEN is 'unix:{path}': there is a socket of another user."
+    assert path.is_socket()
+
+
+def test_a_socket_that_has_taken_the_place_stays_at_the_end(tmp_path):
+    """At its end the listener removes its own socket only, not one that has its path meanwhile."""
+    from agents.runtime.metrics_listener import listening_for_scrapes
+
+    path = tmp_path / "metrics.sock"
+
+    async def listen(*, replaced: bool) -> None:
+        async with listening_for_scrapes(lambda *_: None, f"unix:{path}"):
+            if replaced:
+                path.rename(tmp_path / "old.sock")
+                path.write_text("other")
+
+    asyncio.run(listen(replaced=False))
+    assert not path.exists()
+    asyncio.run(listen(replaced=True))
+    assert path.read_text() == "other"
+
+
 def test_the_token_is_nowhere(start, caplog, monkeypatch):
     """Right and wrong tokens show up in no log line, span, answer or metric, even where headers are captured in spans."""
     monkeypatch.setenv("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST", ".*")
