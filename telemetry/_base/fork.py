@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from inspect import ismethod
 from typing import Any
 from weakref import WeakMethod
 
@@ -11,8 +12,11 @@ __all__ = ["register_after_fork"]
 
 
 def register_after_fork(method: Callable[[], Any]) -> None:
-    """Calls a bound method in every child that is forked from now on, while its object lives; in the order of registration."""
-    alive = WeakMethod(method)
+    """Calls a bound method in every child that is forked from now on, while its object lives; in the order of registration.
+
+    A function of a module is called in every child.
+    """
+    alive: Callable[[], Callable[[], Any] | None] = WeakMethod(method) if ismethod(method) else lambda: method
 
     def call() -> None:
         if (found := alive()) is not None:

@@ -17,6 +17,7 @@ from prometheus_client.core import Metric
 from prometheus_client.samples import Exemplar, Sample, Timestamp
 
 from telemetry._base.diagnostics import Diagnostics
+from telemetry._base.fork import register_after_fork
 from telemetry.exposition.families import Families, FamilyStream
 from telemetry.exposition.text import Style, bound_text, exemplar_labels, newest_by_bucket, shows_sum
 from telemetry.metric import telemetry_metrics
@@ -27,6 +28,15 @@ __all__ = ["ReadersCollector", "ServedReader", "metrics", "without_reader"]
 
 _lock = Lock()
 _hidden = local()
+
+
+def _reset_after_fork() -> None:
+    """Replaces the lock: a thread of the parent, which a forked child does not have, may have held it."""
+    global _lock
+    _lock = Lock()
+
+
+register_after_fork(_reset_after_fork)
 
 
 class ServedReader(Protocol):

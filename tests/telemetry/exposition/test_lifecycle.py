@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from threading import Event, Thread
 from weakref import ref
@@ -255,3 +257,17 @@ def test_shutdown_during_scrapes() -> None:
             started.set()
 
     assert at_once(scrape, 5) == []
+
+
+def test_a_forked_child_registers_readers_though_its_parent_was_doing_so() -> None:
+    """The lock of the registries is free in a forked child, also where a thread of its parent held it."""
+    script = (
+        "import os; from telemetry.exposition import PrometheusReader, registry\n"
+        "with registry._lock:\n"
+        "    pid = os.fork()\n"
+        "    if not pid:\n"
+        "        PrometheusReader().shutdown(); os._exit(7)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "7\n"
