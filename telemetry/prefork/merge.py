@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from telemetry._base.diagnostics import Diagnostics
 from telemetry.metric.definition import MultiprocessMode
 from telemetry.metricdata.convert import keep_newest
 from telemetry.metricdata.exponential import add_exponential
@@ -42,7 +43,7 @@ class Merger:
         multiprocess_modes: Instrument name -> how gauges are combined; others are summed.
     """
 
-    def __init__(self, multiprocess_modes: Mapping[str, MultiprocessMode]) -> None:
+    def __init__(self, multiprocess_modes: Mapping[str, MultiprocessMode], diagnostics: Diagnostics | None = None) -> None:
         self._multiprocess_modes = multiprocess_modes
         self._streams: dict[tuple[StreamIdentity, int], _MergedStream] = {}
 

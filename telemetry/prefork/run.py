@@ -1,28 +1,27 @@
-"""The run that workers belong to, and its directory.
+"""The processes of a run: which ones are workers, and whose run they belong to.
 
-A run lasts as long as its supervisor: uvicorn's or gunicorn's parent process, or the process that forks. Its directory has, for
-each worker, a lock (held until the process ends, however it ends), a socket and a state; and the folded state of the ended
-workers. The next run removes the directory of a run whose supervisor has ended.
+A run lasts as long as its supervisor: uvicorn's or gunicorn's parent process, or the process that forks or uses
+``multiprocessing``. Its directory has, for each worker, a lock (held until the process ends, however it ends), a socket and a
+state; and the folded state of the ended workers.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import shutil
-import stat
-import sys
-import tempfile
-import time
-import uuid
-from contextlib import suppress
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Self
 
-__all__ = ["StateDirectoryError", "Supervisor", "default_directory", "is_worker", "open_run"]
+__all__ = ["StateDirectoryError", "Supervisor", "ended_parent", "forebears", "is_worker", "place"]
 
-_IDLE_SECONDS = 3600.0
-"""Idle time after which a run counts as ended whose supervisor this process cannot see, because it is in another container."""
+_RUN = re.compile(r"([0-9]+)-([0-9]+-(?:[0-9a-f]{8}-[0-9]+|0-0))")
+_SPAWNED = b"--multiprocessing-fork"
+"""Argument of every process that ``multiprocessing`` spawns."""
+_FORKSERVER = b"from multiprocessing.forkserver import main"
+"""In the command line of the fork server, and of its children, which run no program of their own."""
+_MAX_DEPTH = 64
 
 
 class StateDirectoryError(ValueError):
@@ -38,25 +37,34 @@ class Supervisor(NamedTuple):
     @classmethod
     def of(cls, pid: int) -> Self | None:
         """Returns the process with this id, or None."""
-        try:
-            # The name in parentheses may hold spaces; the start is the 20th field behind it (proc_pid_stat(5)).
-            started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-        except FileNotFoundError:
-            if Path("/proc/self/stat").exists():
+        fields = _stat(pid)
+        if fields is None:
+            if Path("/proc/self/stat").exists() or not _exists(pid):
                 return None
-            started = "0"  # without /proc the id has to suffice
-        return cls(pid, f"{started}-{_place()}")
+            fields = ["0"] * 20  # without /proc the id has to suffice
+        return cls(pid, f"{fields[19]}-{place()}")
 
     @classmethod
     def of_this_process(cls) -> Self:
-        """Returns the parent of a worker; else this process, whose forked children are workers."""
-        found = cls.of(os.getppid()) if is_worker() else cls.of(os.getpid())
-        return found or cls(os.getpid(), f"0-{_place()}")
+        """Returns the process above all workers that this one descends from; this process, where it is no worker."""
+        *_, top = (os.getpid(), *forebears())
+        return cls.of(top) or cls.of(os.getpid()) or cls(os.getpid(), f"0-{place()}")
+
+    @classmethod
+    def of_run(cls, run: str) -> Self | None:
+        """Returns the supervisor of the run whose directory has this name, None for any other name."""
+        found = _RUN.fullmatch(run)
+        return None if found is None else cls(int(found[1]), found[2])
 
     @property
     def run(self) -> str:
         """The name of its run's directory."""
         return f"{self.pid}-{self.started}"
+
+    @property
+    def place(self) -> str:
+        """The boot and the container that it runs in."""
+        return self.started.partition("-")[2]
 
 
 def is_worker() -> bool:
@@ -65,11 +73,42 @@ def is_worker() -> bool:
     The parent uses ``multiprocessing``, as servers with ``--workers`` do, or forks itself, as gunicorn does: then both have the
     same command line.
     """
-    if multiprocessing.parent_process() is not None:
-        return True
-    own, parents = _command(os.getpid()), _command(os.getppid())
+    return multiprocessing.parent_process() is not None or _is_made_by(os.getpid(), os.getppid())
+
+
+def forebears() -> Iterator[int]:
+    """The process that made this worker, the one that made that one, and so on up to the first that is no worker.
+
+    A child of multiprocessing's fork server is a child of that server, but was made by the process that asked for it.
+    """
+    parent = multiprocessing.parent_process()
+    pid: int | None = os.getppid() if is_worker() else None
+    if parent is not None:
+        pid = parent.pid if parent.is_alive() else None  # another process may have the id of one that has ended
+    for _ in range(_MAX_DEPTH):
+        if pid is None:
+            return
+        yield pid
+        fields = _stat(pid)
+        above = int(fields[1]) if fields else 0
+        pid = above if above > 0 and _is_made_by(pid, above) else None
+
+
+def ended_parent() -> int | None:
+    """Returns the process that made this one by ``multiprocessing``, if it has ended."""
+    parent = multiprocessing.parent_process()
+    return None if parent is None or parent.is_alive() else parent.pid
+
+
+def _is_made_by(pid: int, parent: int) -> bool:
+    """Whether a process is a worker of its parent, told from outside by their command lines.
+
+    A child of ``fork`` has its parent's. Another program, also one that a worker starts, has a command line of its own.
+    """
+    own, parents = _command(pid), _command(parent)
     forked_by_gunicorn = own.startswith(b"gunicorn: worker") and parents.startswith(b"gunicorn: master")
-    return bool(own) and (own == parents or forked_by_gunicorn)
+    by_multiprocessing = _SPAWNED in own.split(b"\0") or _FORKSERVER in own
+    return bool(own) and (own == parents or forked_by_gunicorn or by_multiprocessing)
 
 
 def _command(pid: int) -> bytes:
@@ -79,56 +118,31 @@ def _command(pid: int) -> bytes:
         return b""
 
 
-def _place() -> str:
+def _stat(pid: int) -> list[str] | None:
+    """The process's state, parent and so on; the start is the 20th field (proc_pid_stat(5), from its third field)."""
+    try:
+        # The name in parentheses may hold spaces, parentheses and bytes that are no text.
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def _exists(pid: int) -> bool:
+    """Asks the kernel, where that is harmless: on Windows signal 0 is no question."""
+    if os.name == "posix":
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except (PermissionError, OverflowError):
+            return True
+    return True
+
+
+def place() -> str:
     """Identifies this boot of this machine, and this container."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
         return f"{boot}-{Path('/proc/self/ns/pid').stat().st_ino}"
     except OSError:
         return "0-0"
-
-
-def default_directory() -> Path:
-    """Returns the default directory of this user's states."""
-    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-    return Path(base) / f"agentos-telemetry-{os.getuid()}"
-
-
-def open_run(directory: Path, supervisor: Supervisor) -> Path:
-    """Returns the run's own directory, which is made if it is missing; removes the directories of ended runs.
-
-    Raises:
-        StateDirectoryError: ``directory`` cannot be used, or other users could enter it.
-    """
-    if sys.platform == "win32":
-        raise StateDirectoryError("several workers behind one /metrics need Unix sockets and file locks")
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = directory.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-            raise StateDirectoryError(f"{directory} must be a directory of this user with mode 0700")
-        for other in directory.iterdir():
-            if other.name != supervisor.run and _has_ended(other):
-                shutil.rmtree(other, ignore_errors=True)
-        run = directory / supervisor.run
-        run.mkdir(mode=0o700, exist_ok=True)
-        probe = run / f"probe-{uuid.uuid4().hex[:8]}"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise StateDirectoryError(f"{directory} cannot be used: {error.strerror}") from None
-    return run
-
-
-def _has_ended(run: Path) -> bool:
-    """Whether this is the directory of a run whose supervisor has ended."""
-    pid, _, started = run.name.partition("-")
-    _, _, place = started.partition("-")
-    if not pid.isdigit() or not place:
-        return False
-    if place == _place():
-        supervisor = Supervisor.of(int(pid))
-        return supervisor is None or supervisor.run != run.name
-    with suppress(OSError):
-        return time.time() - max(file.stat().st_mtime for file in (run, *run.iterdir())) > _IDLE_SECONDS
-    return False

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,11 +18,37 @@ from telemetry.metric import telemetry_metrics
 from telemetry.prefork.run import Supervisor
 from telemetry.prefork.snapshot import StateError, WorkerSnapshot, decode
 
-__all__ = ["FOLDED", "StateDirectory"]
+__all__ = ["FOLDED", "LABELS", "MARKER", "StateDirectory", "birth", "is_own_file", "worker_of_lock"]
 
 FOLDED = "folded"
-_FOLD_LOCK = "fold.lock"
+LABELS = "labels"
+MARKER = "fold.lock"
+"""The lock for folding, whose content marks the directory as a run's (``run_directory``)."""
 _CORRUPT_LIMIT = 10
+_WORKER = r"[0-9]+(?:-[0-9a-f]+){1,2}"
+_LOCK = re.compile(rf"({_WORKER})\.lock")
+_TEMPORARY = re.compile(rf"(?:{_WORKER}|{FOLDED})\.([0-9]+)\.tmp")
+_OWN = re.compile(
+    rf"{_WORKER}\.(?:lock|sock)|(?:{_WORKER}|{FOLDED})\.(?:state|state\.[0-9a-f]{{8}}\.corrupt|[0-9]+\.tmp)"
+    rf"|fold\.lock|{LABELS}|{LABELS}\.[0-9a-f]{{8}}\.corrupt|probe-[0-9a-f]{{8}}"
+)
+
+
+def is_own_file(name: str) -> bool:
+    """Whether a file of a run can have this name."""
+    return _OWN.fullmatch(name) is not None
+
+
+def worker_of_lock(name: str) -> str:
+    """Returns the worker whose lock has this name, an empty text for any other file."""
+    found = _LOCK.fullmatch(name)
+    return "" if found is None else found[1]
+
+
+def birth(worker: str) -> int:
+    """Returns when the worker's program started to record, by the clock that the processes of a machine share; 0 if unknown."""
+    parts = worker.split("-")
+    return int(parts[1], 16) if len(parts) == 3 else 0
 
 
 class StateDirectory:
@@ -40,9 +69,13 @@ class StateDirectory:
         """The run's name, which is part of each of its states."""
         return self.folder.name
 
-    def new_worker(self) -> tuple[str, FileLock]:
-        """Returns a name for this worker, and its lock, which is held before ``publish`` makes it visible."""
-        worker = f"{os.getpid()}-{uuid4().hex[:8]}"
+    def new_worker(self, born: int | None = None) -> tuple[str, FileLock]:
+        """Returns a name for this worker, and its lock, which is held before ``publish`` makes it visible.
+
+        Args:
+            born: Its ``birth``; by default now. A forked child has its parent's: it records what its parent defined.
+        """
+        worker = f"{os.getpid()}-{time.monotonic_ns() if born is None else born:x}-{uuid4().hex[:8]}"
         lock = lock_file(self._temporary(worker))
         if lock is None:
             raise BlockingIOError(errno.EAGAIN, "a new lock is taken")
@@ -54,22 +87,25 @@ class StateDirectory:
 
     def remove_stale(self) -> None:
         """Removes temporary files of processes that were killed."""
-        for temporary in self.folder.glob("*.tmp"):
-            with suppress(OSError, ValueError):
-                if Supervisor.of(int(temporary.stem.rpartition(".")[2])) is None:
-                    temporary.unlink()
+        for path in self.folder.iterdir():
+            if (found := _TEMPORARY.fullmatch(path.name)) and Supervisor.of(int(found[1])) is None:
+                with suppress(OSError):
+                    path.unlink()
 
     def workers(self) -> list[str]:
-        """Returns the workers that have files here, alive or not, in a stable order."""
-        return sorted(lock.stem for lock in self.folder.glob("*.lock") if lock.name != _FOLD_LOCK)
+        """Returns the workers that have files here, alive or not, in a stable order. Raises ``OSError``."""
+        return sorted(filter(None, (worker_of_lock(path.name) for path in self.folder.iterdir())))
 
     def has_ended(self, worker: str) -> bool:
-        """Whether the worker's process has ended, which releases its lock."""
+        """Whether the worker's process has ended, which releases its lock. False where that cannot be told."""
         try:
             # A shared lock: two workers that check at the same time do not take each other for the worker.
             lock = lock_file(self.folder / f"{worker}.lock", shared=True)
         except FileNotFoundError:
             return True
+        except OSError as error:
+            self.failed("unreadable", f"whether a worker lives cannot be told: {error.strerror}")
+            return False
         if lock is not None:
             lock.release()
         return lock is not None
@@ -79,7 +115,7 @@ class StateDirectory:
         """Yields whether this process may fold: it holds the lock for that."""
         lock = None
         with suppress(OSError):
-            lock = lock_file(self.folder / _FOLD_LOCK)
+            lock = lock_file(self.folder / MARKER)
         try:
             yield lock is not None
         finally:
@@ -96,33 +132,39 @@ class StateDirectory:
         except OSError as error:
             with suppress(OSError):
                 temporary.unlink()
+            if isinstance(error, IsADirectoryError):
+                self._mark_corrupt(self.folder / f"{name}.state", "foreign")  # the next save finds the place free
             self.failed("unwritable", f"a state cannot be saved: {error.strerror}")
             return False
         return True
 
     def load(self, name: str) -> WorkerSnapshot | None:
-        """Returns a saved state, or None. A file without a valid state of this run is marked as corrupt."""
+        """Returns a saved state, or None. A file without a valid state of this run is marked as corrupt.
+
+        Raises:
+            OSError: The file cannot be read now; there may be a state in it.
+        """
         path = self.folder / f"{name}.state"
         try:
-            snapshot = decode(path.read_bytes())
+            snapshot = decode(_read(path))
         except FileNotFoundError:
-            return None
-        except OSError as error:
-            self.failed("unreadable", f"{path} cannot be read: {error.strerror}")
             return None
         except StateError as error:
             self._mark_corrupt(path, error.reason)
             return None
+        except OSError as error:
+            self.failed("unreadable", f"{path} cannot be read: {error.strerror}")
+            raise
         if (snapshot.run, snapshot.worker) != (self.run, name):
             self._mark_corrupt(path, "stale")
             return None
         return snapshot
 
     def folded(self) -> WorkerSnapshot | None:
-        """Returns the folded state, read again when its file has changed."""
+        """Returns the folded state, read again when its file has changed. Raises ``OSError`` as ``load`` does."""
         try:
-            found = (self.folder / f"{FOLDED}.state").stat()
-        except OSError:
+            found = (self.folder / f"{FOLDED}.state").stat(follow_symlinks=False)
+        except FileNotFoundError:
             return None
         stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
         if self._folded[0] != stamp:
@@ -152,6 +194,23 @@ class StateDirectory:
                 path.replace(self.folder / f"{path.name}.{uuid4().hex[:8]}.corrupt")
             else:
                 path.unlink()
+
+
+def _read(path: Path) -> bytes:
+    """Returns a file's bytes. Raises ``OSError``; ``StateError`` for what is no file, of which nothing can be read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a symbolic link, a socket
+            raise StateError("foreign") from None
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise StateError("foreign")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def _open_private(path: str, flags: int) -> int:

@@ -17,6 +17,8 @@ __all__ = ["StateServer", "request_states"]
 _LENGTH = struct.Struct("<Q")
 _MAX_BYTES = 1 << 32
 _BACKLOG = 64
+_PAUSE_SECONDS = 0.1
+"""Pause after a client that could not be accepted: the listener stays readable meanwhile."""
 
 
 class StateServer:
@@ -42,10 +44,14 @@ class StateServer:
         self._every = every
         self._timeout = timeout
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.setblocking(False)
-        self._listener.bind(_address(folder, name))
-        self._listener.listen(_BACKLOG)
-        self._stop_reader, self._stop_writer = os.pipe()
+        try:
+            self._listener.setblocking(False)
+            self._listener.bind(_address(folder, name))
+            self._listener.listen(_BACKLOG)
+            self._stop_reader, self._stop_writer = os.pipe()
+        except OSError:
+            self._listener.close()
+            raise
         self._thread = Thread(target=self._run, name="telemetry-workers", daemon=True)
         self._thread.start()
 
@@ -67,29 +73,37 @@ class StateServer:
         poll = select.poll()
         poll.register(self._listener, select.POLLIN)
         poll.register(self._stop_reader, select.POLLIN)
+        pause = select.poll()
+        pause.register(self._stop_reader, select.POLLIN)
         due = time.monotonic() + self._every
         while True:
             ready = {descriptor for descriptor, _ in poll.poll(max(0.0, due - time.monotonic()) * 1000)}
             if self._stop_reader in ready:
                 return
-            if ready:
-                self._serve_client()
+            if ready and not self._serve_client() and pause.poll(_PAUSE_SECONDS * 1000):
+                return
             if time.monotonic() >= due:
                 due = time.monotonic() + self._every
                 self._tick()
 
-    def _serve_client(self) -> None:
-        with suppress(OSError):
+    def _serve_client(self) -> bool:
+        """Returns False where no client can be accepted now, as without free descriptors: it stays in the backlog."""
+        try:
             client, _ = self._listener.accept()
-            with client:
-                client.settimeout(self._timeout)
-                data = self._answer()
-                client.sendall(_LENGTH.pack(len(data)))
-                client.sendall(data)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        with client, suppress(OSError):
+            client.settimeout(self._timeout)
+            data = self._answer()
+            client.sendall(_LENGTH.pack(len(data)))
+            client.sendall(data)
+        return True
 
 
 def request_states(folder: int, names: Iterable[str], timeout: Callable[[str], float]) -> Mapping[str, bytes]:
-    """Asks all workers at the same time; returns the answers that came in time, by worker.
+    """Asks all workers at the same time; returns the answers that came in time, by worker. Raises nothing.
 
     Args:
         folder: Descriptor of the run's directory.
@@ -100,13 +114,13 @@ def request_states(folder: int, names: Iterable[str], timeout: Callable[[str], f
     start = time.monotonic()
     try:
         for name in names:
-            client = sockets[name] = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            client.setblocking(False)  # a worker whose backlog is full counts as one that does not answer
-            with suppress(OSError):
+            with suppress(OSError):  # a full backlog, or no free descriptor: the worker counts as one that does not answer
+                client = sockets[name] = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                client.setblocking(False)
                 client.connect(_address(folder, name))
         answers: dict[str, bytes] = {}
         for name, client in sockets.items():
-            with suppress(OSError, ValueError):
+            with suppress(OSError, ValueError, MemoryError):
                 answers[name] = _read_answer(client, start + timeout(name))
         return answers
     finally:

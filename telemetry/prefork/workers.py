@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import logging
+import multiprocessing
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from multiprocessing import util
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
@@ -17,16 +20,18 @@ from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 from telemetry._base.diagnostics import Diagnostics
 from telemetry._base.file_lock import FileLock
 from telemetry._base.fork import register_after_fork
+from telemetry._base.printable import printable
 from telemetry._base.threads import yield_gil
 from telemetry.exposition.source import ReadLocal, ScrapeRefusedError
 from telemetry.metric.definition import MultiprocessMode
 from telemetry.metric.label_values import Domain
 from telemetry.metricdata.stream import Snapshot
 from telemetry.prefork.merge import Contribution, Merger
-from telemetry.prefork.run import StateDirectoryError, Supervisor, default_directory, is_worker, open_run
+from telemetry.prefork.run import StateDirectoryError, Supervisor, is_worker
+from telemetry.prefork.run_directory import default_directory, missing_on_this_platform, open_run, supervisor_in
 from telemetry.prefork.shared_labels import SharedLabelValues
 from telemetry.prefork.snapshot import Encoder, StateError, WorkerSnapshot, decode
-from telemetry.prefork.state_directory import FOLDED, StateDirectory
+from telemetry.prefork.state_directory import FOLDED, LABELS, StateDirectory, birth
 from telemetry.prefork.state_server import StateServer, request_states
 
 __all__ = ["Workers"]
@@ -34,6 +39,10 @@ __all__ = ["Workers"]
 _UNRESPONSIVE_SECONDS = 0.05
 """Timeout of a worker that did not answer the last request."""
 _MAX_TRIES = 10
+_EXIT_PRIORITY = -10
+"""Among the finalizers of ``multiprocessing``, after its own, which wait for this process's children."""
+
+_log = logging.getLogger("telemetry")
 
 
 class Workers:
@@ -42,7 +51,8 @@ class Workers:
     Args:
         directory: Private to the user (mode 0700), by default below ``XDG_RUNTIME_DIR`` or the temporary directory. Several
             services may share it.
-        supervisor: The process whose life is the run's; by default this process or its parent.
+        supervisor: The process whose life is the run's; by default this process, or the one above all workers that it descends
+            from.
         save_every: Seconds between two saves of this worker's state. It is also saved before each scrape that shows it.
         timeout: Seconds that a scrape waits for another worker; after that it shows that worker's last saved state.
 
@@ -63,15 +73,23 @@ class Workers:
         save_every: float = 1.0,
         timeout: float = 1.0,
     ) -> None:
-        self.folder = open_run(directory or default_directory(), supervisor or Supervisor.of_this_process())
+        if missing := missing_on_this_platform():
+            raise StateDirectoryError(missing)
+        directory = directory or default_directory()
+        self.folder = open_run(directory, supervisor or supervisor_in(directory))
         self.worker = ""
         self.instance = str(uuid5(NAMESPACE_OID, self.folder.name))
-        self._descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise StateDirectoryError(f"{self.folder} cannot be used: {error.strerror}") from None
         self._save_every = save_every
         self._timeout = timeout
         self._save_lock = Lock()
         self._joined = False
         self._left = False
+        self._born: int | None = None
+        self._shown: tuple[WorkerSnapshot | None, Sequence[Contribution]] = (None, ())
         self._own_resource: Resource | None = None
         self._shown_resource: tuple[Resource, Resource] | None = None
 
@@ -84,12 +102,18 @@ class Workers:
             **options: Further arguments of the constructor.
 
         Returns:
-            None where this process is alone. A process that forks workers itself, after this call, makes ``Workers()``.
+            None where this process is alone, and on a platform without file locks or Unix sockets, where a worker logs that it
+            shows its own numbers. A process that forks workers itself, after this call, makes ``Workers()``.
 
         Raises:
             StateDirectoryError: The directory cannot be used.
         """
-        return cls(directory, **options) if is_worker() else None
+        if not is_worker():
+            return None
+        if missing := missing_on_this_platform():
+            _log.warning("this worker shows its own numbers alone: %s", missing)
+            return None
+        return cls(directory, **options)
 
     def join(
         self,
@@ -113,6 +137,7 @@ class Workers:
         self._read_local = read_local
         self._multiprocess_modes = multiprocess_modes
         self._domains = tuple(domains)
+        self._diagnostics = diagnostics
         self._files = StateDirectory(self.folder, diagnostics)
         try:
             self._start()
@@ -120,6 +145,8 @@ class Workers:
             raise StateDirectoryError(f"{self.folder} cannot be used: {error.strerror}") from None
         atexit.register(self.close)
         register_after_fork(self._after_fork_in_child)
+        util.register_after_fork(self, Workers._end_with_process)
+        self._end_with_process()
 
     def snapshot(self) -> Snapshot:
         """Returns the totals of all workers, ended ones included. This worker's part is saved first.
@@ -129,12 +156,11 @@ class Workers:
         if self._left:
             raise ScrapeRefusedError("shutdown", "this worker has left")
         own = decode(self._save())
-        responses: dict[str, WorkerSnapshot] = {}
-        for _ in range(_MAX_TRIES):
-            folded = self._files.folded()
-            others = self._others(responses, folded)
-            if self._files.folded() is folded:
-                break  # else a worker was folded meanwhile: it would count twice, or not at all
+        try:
+            self._shown = self._gather()
+        except OSError as error:  # no free descriptor, for example
+            self._files.failed("unreadable", f"what was read of the other workers last is shown: {error.strerror}")
+        folded, others = self._shown
         ended = [] if folded is None else [Contribution(folded, alive=False)]
         return self._merger.merge(self._resource(), [*ended, *others, Contribution(own, alive=True)])
 
@@ -156,11 +182,12 @@ class Workers:
 
     def _start(self) -> None:
         self._encoder = Encoder(self._files.run)
-        self._merger = Merger(self._multiprocess_modes)
+        self._merger = Merger(self._multiprocess_modes, self._diagnostics)
         self._unresponsive: set[str] = set()
         self._lock: FileLock
-        self.worker, self._lock = self._files.new_worker()
-        self._shared_labels = SharedLabelValues(self.folder / "labels", self._domains)
+        self.worker, self._lock = self._files.new_worker(self._born)
+        self._born = birth(self.worker)
+        self._shared_labels = SharedLabelValues(self.folder / LABELS, self._domains, self._files.failed)
         self._server = StateServer(
             self._descriptor, self.worker, self._answer, self._tick, every=self._save_every, timeout=self._timeout
         )
@@ -171,6 +198,7 @@ class Workers:
         """A forked child is a worker of its own."""
         if not self._joined:
             return
+        self._shown = (None, ())
         self._save_lock = Lock()
         self._joined = False
         self._server.close_inherited()
@@ -181,6 +209,11 @@ class Workers:
             self._start()
         except OSError as error:
             self._files.failed("unwritable", f"a forked worker cannot join: {error.strerror}")
+
+    def _end_with_process(self) -> None:
+        """Leaves when a child of ``multiprocessing`` ends, which by ``fork`` and ``forkserver`` does not run ``atexit``."""
+        if multiprocessing.parent_process() is not None:
+            util.Finalize(None, self.close, exitpriority=_EXIT_PRIORITY)
 
     def _save(self) -> bytes:
         """Saves and returns this worker's state. The lock keeps an older state from replacing a newer one."""
@@ -197,26 +230,44 @@ class Workers:
         try:
             return self._save()
         except Exception as error:
-            self._files.failed("unreadable", f"this worker's own state cannot be read: {error!r}")
+            self._files.failed("unreadable", f"this worker's own state cannot be read: {printable(repr(error))}")
             return b""
 
     def _tick(self) -> None:
-        try:
-            self._shared_labels.catch_up()
-            self._save()
-            os.utime(self.folder / f"{self.worker}.lock")  # a cleaner of temporary files sees that the file is in use
-            self._fold()
-        except Exception as error:
-            self._files.failed("unwritable", f"this worker's state cannot be kept: {error!r}")
+        for step in (self._shared_labels.catch_up, self._save, self._touch, self._fold):
+            try:
+                step()
+            except Exception as error:
+                self._files.failed("unwritable", f"this worker's state cannot be kept: {printable(repr(error))}")
+
+    def _touch(self) -> None:
+        """Shows a cleaner of temporary files, and a worker in another container, that the run is in use."""
+        os.utime(self.folder / f"{self.worker}.lock")
+
+    def _gather(self) -> tuple[WorkerSnapshot | None, Sequence[Contribution]]:
+        """Returns the folded state and the other workers' states, none of which is in both. Raises ``OSError``."""
+        responses: dict[str, WorkerSnapshot] = {}
+        for _ in range(_MAX_TRIES):
+            folded = self._files.folded()
+            others = self._others(responses, folded)
+            if self._files.folded() is folded:
+                break  # else a worker was folded meanwhile: it would count twice, or not at all
+        return folded, others
 
     def _others(self, responses: dict[str, WorkerSnapshot], folded: WorkerSnapshot | None) -> list[Contribution]:
-        """The other workers' states: their answers, or the last saved ones. New answers are added to ``responses``."""
+        """The other workers' states: their answers, the last saved ones, or what was shown last. Adds to ``responses``."""
         absorbed = () if folded is None else folded.absorbed
         names = [name for name in self._files.workers() if name != self.worker and name not in absorbed]
         alive = {name: not self._files.has_ended(name) for name in names}
         self._request([name for name in names if alive[name] and name not in responses], responses)
-        states = ((name, responses.get(name) or self._files.load(name)) for name in names)
+        shown = {snapshot.worker: snapshot for snapshot, _ in self._shown[1]}
+        states = ((name, responses.get(name) or self._loaded(name) or shown.get(name)) for name in names)
         return [Contribution(state, alive[name]) for name, state in states if state is not None]
+
+    def _loaded(self, name: str) -> WorkerSnapshot | None:
+        with suppress(OSError):
+            return self._files.load(name)
+        return None
 
     def _request(self, names: Sequence[str], responses: dict[str, WorkerSnapshot]) -> None:
         answers = request_states(
@@ -242,11 +293,15 @@ class Workers:
             folded = self._files.folded()
             ended = [name for name in self._files.workers() if name != self.worker and self._files.has_ended(name)]
             absorbed = set(() if folded is None else folded.absorbed)
-            new = [name for name in ended if name not in absorbed]
-            states = [state for name in new if (state := self._files.load(name)) is not None]
-            if states and not self._files.save(FOLDED, self._encode_folded(folded, states, new)):
+            states, done = [], [name for name in ended if name in absorbed]
+            for name in sorted({*ended} - absorbed, key=birth):
+                with suppress(OSError):  # it cannot be read now: it is folded later
+                    state = self._files.load(name)
+                    done.append(name)
+                    states += [] if state is None else [state]
+            if states and not self._files.save(FOLDED, self._encode_folded(folded, states, done)):
                 return
-            for name in ended:
+            for name in done:
                 self._files.remove(name)
 
     def _encode_folded(self, folded: WorkerSnapshot | None, states: Sequence[WorkerSnapshot], names: Sequence[str]) -> bytes:

@@ -12,6 +12,7 @@ import pytest
 from telemetry import Telemetry
 from telemetry.exposition import ScrapeRefusedError
 from telemetry.prefork import StateDirectoryError, Supervisor, Workers
+from telemetry.prefork.run_directory import open_run
 from tests.helpers.otlp_receiver import receiving
 from tests.helpers.samples import above_zero, samples_of
 from tests.helpers.workers import HIT, HITS, Join, catalogue, tick
@@ -85,8 +86,7 @@ def test_another_run_starts_from_zero_and_clears_up(join: Join, tmp_path: Path) 
     alive = join()
     alive[HITS].labels("x").inc()
     assert alive.workers is not None
-    gone = alive.workers.folder.with_name(alive.workers.folder.name.replace(str(os.getpid()), "999999999", 1))
-    gone.mkdir(mode=0o700)
+    gone = open_run(tmp_path / "state", Supervisor(999999999, alive.workers.folder.name.partition("-")[2]))
     (gone / "folded.state").write_bytes(b"old")
     supervisor = Supervisor(os.getpid(), "0-" + alive.workers.folder.name.split("-", 2)[2])
     other = join(supervisor=supervisor)
