@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from stack.servers.collector import GATES
+
 CONFIG: dict[str, Any] = yaml.safe_load((Path(__file__).parents[1] / "otel-collector.yaml").read_text())
 PIPELINES: dict[str, Any] = CONFIG["service"]["pipelines"]
 EXPORTERS = {name: exporter for name, exporter in CONFIG["exporters"].items() if name != "nop"}
@@ -22,10 +24,65 @@ def test_the_memory_limiter_comes_first(name: str) -> None:
     assert FROM_OUTSIDE[name]["processors"][0] == "memory_limiter"
 
 
-@pytest.mark.parametrize("name", [name for name in FROM_OUTSIDE if name != "metrics/scraped"])
-def test_secrets_are_removed_from_pushed_data(name: str) -> None:
-    """Each pipeline that applications push into removes secrets as its second step."""
-    assert FROM_OUTSIDE[name]["processors"][1] == "transform/secrets"
+CLEANED = ["transform/secrets", "redaction/values", "transform/texts"]
+"""The steps that remove secrets, in their order."""
+
+
+def _ways(pipeline: str, before: tuple[str, ...] = ()) -> Iterator[tuple[str, list[str]]]:
+    """Yields each exporter that data of a pipeline may reach, with the processors on its way there."""
+    one = PIPELINES[pipeline]
+    passed = (*before, *one["processors"]) if isinstance(one["processors"], list) else before
+    for name in one["exporters"]:
+        if name not in CONFIG["connectors"]:
+            yield name, list(passed)
+        for following, other in PIPELINES.items():
+            if name in CONFIG["connectors"] and name in other["receivers"]:
+                yield from _ways(following, passed)
+
+
+WAYS = [(name, exporter, passed) for name in FROM_OUTSIDE for exporter, passed in _ways(name)]
+
+
+@pytest.mark.parametrize(("name", "exporter", "passed"), WAYS)
+def test_secrets_are_removed_before_each_exporter(name: str, exporter: str, passed: list[str]) -> None:
+    """Whatever is received passes the steps that remove secrets, right behind the memory limiter, before it is sent on."""
+    assert passed[1:4] == CLEANED
+    if "traces" in name:
+        assert passed[4] == "filter/links"
+
+
+def test_each_exporter_is_on_a_way() -> None:
+    """The ways above lead to all exporters."""
+    reached = {exporter for _, exporter, _ in WAYS}
+    assert reached == {*EXPORTERS, "${env:REMOTE_WRITE:-nop}"} - {"prometheus_remote_write"}
+
+
+def test_only_signals_whose_secrets_are_removed_have_a_pipeline() -> None:
+    """There are pipelines for traces and metrics; logs have none, and the receiver refuses them."""
+    assert {name.partition("/")[0] for name in PIPELINES} == {"traces", "metrics"}
+
+
+@pytest.mark.parametrize("name", [*(name for name in CLEANED if name.startswith("transform")), "filter/links"])
+def test_a_failing_step_lets_nothing_pass(name: str) -> None:
+    """An error in a step that removes secrets refuses the data."""
+    assert CONFIG["processors"][name]["error_mode"] == "propagate"
+    groups = [group for key, found in CONFIG["processors"][name].items() if key != "error_mode" for group in found]
+    assert [group for group in groups if "error_mode" in group] == []
+
+
+def test_the_keys_put_aside_are_the_keys_brought_back() -> None:
+    """The two statements about harmless keys have the same pattern."""
+    for group in CONFIG["processors"]["transform/secrets"]["trace_statements"]:
+        kept = [text for text in group["statements"] if text.startswith('keep_matching_keys(cache["harmless"]')]
+        if kept:
+            removed = kept[0].replace('keep_matching_keys(cache["harmless"]', "delete_matching_keys(attributes")
+            assert removed in group["statements"]
+
+
+def test_compose_starts_the_collector_as_the_tests_do() -> None:
+    """The compose file passes the feature gate without which spans with links are dropped."""
+    compose = yaml.safe_load((Path(__file__).parents[1] / "compose.yaml").read_text())
+    assert compose["services"]["otel-collector"]["command"][1:] == list(GATES)
 
 
 @pytest.mark.parametrize("name", EXPORTERS)

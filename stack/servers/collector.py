@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stack.servers.process import Server, free_port
 
-__all__ = ["CONFIG", "Collector"]
+__all__ = ["CONFIG", "GATES", "Collector"]
 
 CONFIG = Path(__file__).parents[2] / "otel-collector.yaml"
+GATES = ("--feature-gates=ottl.set.allowNil",)
+"""What the Collector is started with: without it the configuration drops spans that have links."""
 
 
 class Collector(Server):
     """A Collector that sends traces and metrics to the addresses in ``environment``, such as ``TRACES_ENDPOINT``."""
 
-    def __init__(self, program: Path, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        program: Path,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        config: Path = CONFIG,
+        gates: Sequence[str] = GATES,
+    ) -> None:
         self.grpc, self.http, self.statsd = free_port(), free_port(), free_port()
         self.telemetry = free_port()
         health = free_port()
@@ -31,7 +41,7 @@ class Collector(Server):
         }
         super().__init__(
             "otelcol",
-            [program, "--config", CONFIG],
+            [program, "--config", config, *gates],
             folder=folder,
             ready=f"http://127.0.0.1:{health}/",
             environment={**ports, **(environment or {})},
