@@ -37,8 +37,8 @@ from agents.middleware.trace_context import TraceContext
 from agents.observability.logs import log_to_stderr
 from agents.observability.selection import CatalogueSelection, limits_error
 from agents.runtime.builtin_agents import Herald, Navi
+from agents.runtime.builtin_server import serving
 from agents.runtime.flush import flush_telemetry
-from agents.runtime.listener import listening
 from agents.runtime.metrics_listener import listening_for_scrapes
 from agents.runtime.server import end_on_sigterm, end_with_failure, raise_h11_limit, running_server
 from agents.runtime.start import StartError, refuse_lifespan, run_lifespan, sentence, unstarted
@@ -200,13 +200,13 @@ class _Parts:
             stack.push_async_callback(self.router.close)
             await stack.enter_async_context(self.limiter.lifespan())
             await stack.enter_async_context(self.cache.lifespan())
-            urls = self._settings.agents
+            urls, transport = self._settings.agents, None
             if not urls:
                 builtin = [Navi(self.cache, self.router), Herald(self.cache, self.router)]
                 tasks = partial(RecentTasks, self._settings)
-                listener = listening(builtin, self._tracer_provider, self._settings.shutdown_timeout, tasks)
-                urls = await stack.enter_async_context(listener)
-            await stack.enter_async_context(self.gateway.lifespan(urls))
+                served = serving(builtin, self._tracer_provider, self._settings.shutdown_timeout, tasks)
+                urls, transport = await stack.enter_async_context(served)
+            await stack.enter_async_context(self.gateway.lifespan(urls, transport))
             yield
 
 

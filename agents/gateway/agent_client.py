@@ -41,7 +41,7 @@ _ID_CHARACTERS = 64
 
 
 class AgentClient:
-    """The A2A client of one agent, with a connection pool.
+    """The A2A client of one agent, with a connection pool, or a given transport in its place.
 
     The card is fetched when it is first needed, and again when it may have changed.
     """
@@ -52,6 +52,7 @@ class AgentClient:
         url: str,
         response_limit: int,
         tracer_provider: TracerProvider | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
@@ -64,12 +65,8 @@ class AgentClient:
         self._fetched_at: float | None = None
         self._client: Client | None = None
         self._fetching = asyncio.Lock()
-        pool = UntracedPool(
-            # Idle connections are closed before servers close them (5 s and more): no request meets a closing one.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=50, keepalive_expiry=2.0)
-        )
         # The client span carries the trace context to the agent.
-        traced = AsyncOpenTelemetryTransport(pool, tracer_provider, NoOpMeterProvider(), _leave_out_messages)
+        traced = AsyncOpenTelemetryTransport(transport or _pool(), tracer_provider, NoOpMeterProvider(), _leave_out_messages)
         self._transport = AgentTransport(url, response_limit, traced)
         self._reader = JsonReader()
         self._http = outgoing_client(
@@ -148,6 +145,11 @@ class AgentClient:
     async def close(self) -> None:
         """Closes the pool."""
         await self._http.aclose()
+
+
+def _pool() -> UntracedPool:
+    # Idle connections are closed before servers close them (5 s and more): no request meets a closing one.
+    return UntracedPool(limits=httpx.Limits(max_connections=None, max_keepalive_connections=50, keepalive_expiry=2.0))
 
 
 def _operations(card: AgentCard) -> Mapping[str, str]:

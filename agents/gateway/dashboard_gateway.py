@@ -10,6 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import cast
 from uuid import uuid4
 
+import httpx
 from a2a.types.a2a_pb2 import CancelTaskRequest, GetTaskRequest, Message, Part, Role, SendMessageRequest, StreamResponse
 from opentelemetry.trace import TracerProvider
 
@@ -55,10 +56,15 @@ class DashboardGateway:
         self._cancellations: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def lifespan(self, urls: Mapping[str, str]) -> AsyncIterator[DashboardGateway]:
-        """Reads the cards of these agents (name -> base URL). On exit waits for cancellations and closes the connections."""
+    async def lifespan(
+        self, urls: Mapping[str, str], transport: httpx.AsyncBaseTransport | None = None
+    ) -> AsyncIterator[DashboardGateway]:
+        """Reads the cards of these agents (name -> base URL). On exit waits for cancellations and closes the connections.
+
+        ``transport`` sends the requests to all of them; by default each agent has a pool of connections.
+        """
         self._clients = {
-            name: AgentClient(name, url, self._response_limit, self._tracer_provider) for name, url in urls.items()
+            name: AgentClient(name, url, self._response_limit, self._tracer_provider, transport) for name, url in urls.items()
         }
         self._recorder.initialize_series(agents=dict.fromkeys(urls, ()))
         async with asyncio.TaskGroup() as group:

@@ -11,14 +11,13 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from agents.runtime.listener import InnerServer
 from agents.settings import SettingsError
 from agents.settings.access import Listen
 from agents.settings.reading import shown
@@ -85,7 +84,7 @@ async def _serve(app: ASGIApp, place: _Port | _File, sock: socket.socket | None,
         ws="none",
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
-    server = InnerServer(config)
+    server = _InnerServer(config)
     running = asyncio.create_task(server.serve(sockets=[sock]))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -93,6 +92,22 @@ async def _serve(app: ASGIApp, place: _Port | _File, sock: socket.socket | None,
     server.should_exit = True
     await running
     place.release()
+
+
+class _InnerServer(uvicorn.Server):
+    """A server inside another server's process: leaves the signals to that one, and sets an event when it is ready."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
 
 
 class _Port:

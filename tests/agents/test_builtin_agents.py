@@ -1,4 +1,4 @@
-"""navi and herald behind their own listener: cache, model router, metrics and spans of one call."""
+"""navi and herald behind their own servers: cache, model router, metrics and spans of one call."""
 
 from __future__ import annotations
 
