@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Mapping
 from itertools import islice
@@ -22,20 +23,22 @@ from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import Span, TracerProvider
 
-from agents.gateway.failure import failure_of
+from agents.gateway.failure import RunFailure, failure_of
 from agents.gateway.json_rpc import JsonReader, JsonRpc
 from agents.gateway.transport import AgentTransport
 from agents.outgoing import UntracedPool, outgoing_client
 from telemetry._base.printable import printable
+from telemetry.agentos.catalogue import OPERATION
 from telemetry.tracing.exceptions import leave_out_messages
 
-__all__ = ["AgentClient"]
+__all__ = ["AgentClient", "operation_label"]
 
 _CONNECT_SECONDS = 5.0
 _STALE_SECONDS = 30.0
 """Age of a card from which an operation that it does not name makes the client fetch it again."""
 _OPERATIONS = 1000
 """Skills of a card that are used; each becomes series."""
+_URL_CHARACTERS = 2000
 _ID_CHARACTERS = 64
 """Characters of an operation in a request."""
 
@@ -129,6 +132,8 @@ class AgentClient:
         card = parse_agent_card(document)
         base = urlsplit(self._url)
         for interface in card.supported_interfaces:
+            if len(interface.url) > _URL_CHARACTERS:
+                raise RunFailure("protocol", "the agent's card has an address that is too long")
             interface.url = urlsplit(interface.url)._replace(scheme=base.scheme, netloc=base.netloc).geturl()
         return card
 
@@ -150,6 +155,11 @@ class AgentClient:
 def _pool() -> UntracedPool:
     # Idle connections are closed before servers close them (5 s and more): no request meets a closing one.
     return UntracedPool(limits=httpx.Limits(max_connections=None, max_keepalive_connections=50, keepalive_expiry=2.0))
+
+
+def operation_label(operation: str) -> str:
+    """Returns an operation as a label's value: ``invalid`` for an id outside the label's domain, which agents choose freely."""
+    return operation if OPERATION.pattern is None or re.fullmatch(OPERATION.pattern, operation) else "invalid"
 
 
 def _operations(card: AgentCard) -> Mapping[str, str]:

@@ -14,10 +14,11 @@ import httpx
 from a2a.types.a2a_pb2 import CancelTaskRequest, GetTaskRequest, Message, Part, Role, SendMessageRequest, StreamResponse
 from opentelemetry.trace import TracerProvider
 
-from agents.gateway.agent_client import AgentClient
+from agents.gateway.agent_client import AgentClient, operation_label
 from agents.gateway.failure import RunFailure, failure_of
 from agents.gateway.run import Run, state_of
 from agents.gateway.transport import Exchange
+from telemetry._base.printable import printable
 from telemetry.agentos.recorder import Recorder
 
 __all__ = ["DashboardGateway", "UnknownAgent", "UnknownOperation"]
@@ -124,7 +125,7 @@ class DashboardGateway:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self.timeout
         async with (
-            self._recorder.a2a_call(agent=run.agent, operation=run.operation) as call,
+            self._recorder.a2a_call(agent=run.agent, operation=operation_label(run.operation)) as call,
             Exchange(call.add_bytes, call.record_request_size),
             aclosing(_events(client, run)) as events,
         ):
@@ -162,7 +163,8 @@ class DashboardGateway:
         try:
             async with asyncio.timeout(self.timeout):
                 if await client.fetch_card(operation):
-                    self._recorder.initialize_series(agents={client.name: tuple(client.operations)})
+                    labels = tuple(dict.fromkeys(map(operation_label, client.operations)))
+                    self._recorder.initialize_series(agents={client.name: labels})
         except TimeoutError as error:
             raise failure_of(error) from error
 
@@ -213,7 +215,7 @@ async def _drain(events: AsyncIterator[StreamResponse]) -> None:
             async for _ in events:
                 pass
     except Exception as error:  # the answer is complete already
-        _log.debug("an agent's stream did not end well after its final event: %r", error)
+        _log.debug("an agent's stream did not end well after its final event: %s", printable(repr(error)))
 
 
 async def _cancel(client: AgentClient, task_id: str) -> None:
@@ -221,4 +223,4 @@ async def _cancel(client: AgentClient, task_id: str) -> None:
         async with asyncio.timeout(_GRACE_SECONDS):
             await client.a2a.cancel_task(CancelTaskRequest(id=task_id))
     except Exception as error:  # the agent may be gone or the task over
-        _log.debug("agent %s did not take the cancellation of a task: %r", client.name, error)
+        _log.debug("agent %s did not take the cancellation of a task: %s", client.name, printable(repr(error)))

@@ -219,6 +219,15 @@ def test_card_of_too_many_values_is_no_card(start, agent):
     assert service.run().json()["reason"] == TOO_MANY
 
 
+@pytest.mark.parametrize("path", ["x" * 2000, "\x00", "[", "http://[::1"])
+def test_address_on_a_card_that_cannot_be_used(start, agent, path):
+    """A card whose address is too long, or none, is a protocol error."""
+    peer = agent(replying(task("TASK_STATE_COMPLETED", "hi")))
+    peer.card_url = path if path.startswith("http") else f"{peer.url}/{path}"
+    answer = start(agents={"peer": peer.url}).run()
+    assert (answer.status_code, answer.json()["error"]) == (502, "protocol")
+
+
 def test_description_on_a_card_is_one_printable_line(start, agent):
     """Descriptions of skills are bounded, printable and in one line."""
     peer = agent(replying())
@@ -228,3 +237,14 @@ def test_description_on_a_card_is_one_printable_line(start, agent):
     service = start(agents={"peer": peer.url})
     (found,) = service.client.get("/agents").json()
     assert found["operations"]["query"] == f"does \ufffd[31m {'x' * 488}…"
+
+
+@pytest.mark.parametrize("skill", ["say hi", "\u00fcben", "a/b", "{}", "x" * 64])
+def test_skill_with_an_odd_id_is_called(start, agent, skill):
+    """A skill whose id is no value of the label is called all the same, and counted as invalid."""
+    peer = agent(replying(task("TASK_STATE_COMPLETED", "hi")))
+    peer.skills = ["query", skill]
+    service = start(agents={"peer": peer.url})
+    assert service.run(operation=skill).json()["operation"] == skill
+    label = skill if skill.isalnum() and skill.isascii() else "invalid"
+    assert service.counted("a2a_requests_total") == {f"peer/{label}/success": 1}
