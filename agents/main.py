@@ -21,7 +21,7 @@ from fastapi.applications import FastAPI  # `fastapi.FastAPI` may be an instrume
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.util.http import OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS, get_custom_headers
-from starlette.applications import Starlette
+from starlette.routing import Router as Routing
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agents import __version__
@@ -64,8 +64,6 @@ _FAILED_START_SECONDS = 1.0
 """Time for the last export of a telemetry whose app could not be built or opened."""
 _TASK_TYPES = {skill.task_type for agent in (Navi, Herald) for skill in agent.skills.values()}
 _SECRET_HEADERS = ("authorization", "cookie", "token", "secret", "password", "api-?key")
-# The root path of a proxy may come first.
-_UNTRACED = r"^[a-z]+://[^/]+(/[^/]+)*/(metrics|health/(live|ready))$"
 
 
 def create_app(settings: Settings | None = None, telemetry: AgentOSTelemetry | None = None) -> FastAPI:
@@ -193,7 +191,7 @@ class _Parts:
         """Opens from the back to the front, and closes the other way round."""
         async with AsyncExitStack() as stack:
             if self._settings.metrics_listen:  # closed last: a scrape may still see what the drain counts
-                only_metrics = in_front(Starlette(routes=[self.metrics]), self._settings.header_limit)
+                only_metrics = in_front(Routing([self.metrics], redirect_slashes=False), self._settings.header_limit)
                 several = self._settings.workers == "on" or is_worker()
                 scraped = listening_for_scrapes(only_metrics, self._settings.metrics_listen, several=several)
                 await stack.enter_async_context(scraped)
@@ -234,12 +232,12 @@ def _service_name(telemetry: AgentOSTelemetry) -> str:
 
 
 def _trace(app: FastAPI, telemetry: AgentOSTelemetry, settings: Settings) -> None:
-    """Opens server spans for all requests but scrapes and health checks."""
+    """Opens server spans for all requests that the middleware in front does not leave out."""
     FastAPIInstrumentor.instrument_app(
         app,
         tracer_provider=telemetry.tracer_provider,
         meter_provider=telemetry.meter_provider if settings.http_metrics else NoOpMeterProvider(),
-        excluded_urls=_UNTRACED,
+        excluded_urls="",  # none, whatever OTEL_* says: the middleware in front leaves scrapes and probes out
         exclude_spans=["receive", "send"],
         server_request_hook=leave_out_messages,
         # Where OTEL_* has headers captured, these are not among them.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.types import ASGIApp
 
 from agents.middleware.aborted_response import AbortedResponse
+from agents.middleware.exact_path import ExactPath
 from agents.middleware.header_limit import HeaderLimit
 from agents.middleware.request_text import RequestText
 from agents.middleware.root_path import RootPath
@@ -13,10 +14,10 @@ __all__ = ["in_front"]
 
 
 def in_front(app: ASGIApp, header_limit: int) -> ASGIApp:
-    """Returns the application behind the checks of a request's head: its size, its text, and its path without a doubled prefix.
+    """Returns the application behind the checks of a request's head: its size, its text, and its path.
 
     Args:
         app: The application.
         header_limit: Bytes that a request's headers may have together.
     """
-    return RootPath(HeaderLimit(RequestText(AbortedResponse(app)), header_limit))
+    return RootPath(HeaderLimit(RequestText(ExactPath(AbortedResponse(app))), header_limit))

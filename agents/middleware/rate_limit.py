@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agents.api.problem import problem
 from agents.api.workspace import NO_WORKSPACE, ON_ACCEPTED, BadWorkspace, workspace_of
+from agents.middleware.exact_path import OPERATORS
 from agents.services.storage.memory_window import MonotonicMemoryStorage
 from agents.services.storage.redis_guard import RedisGuard, RedisUnavailable
 from agents.services.storage.redis_replies import connection_options
@@ -27,9 +28,6 @@ from telemetry.agentos.recorder import Recorder
 from telemetry.metric.label import OTHER
 
 __all__ = ["Limiter", "RateLimit", "Refusal"]
-
-UNLIMITED = frozenset({"/metrics", "/health/live", "/health/ready"})
-"""Route templates that no limit applies to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +114,7 @@ class RateLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers 400 for a bad workspace id, before the limiter decides."""
         endpoint = _route_template(scope) if scope["type"] == "http" else None
-        if endpoint is None or endpoint in UNLIMITED:
+        if endpoint is None or endpoint in OPERATORS:
             await self._app(scope, receive, send)
             return
         try:

@@ -22,6 +22,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _PIECE_BYTES = 1 << 16
+_NOT_FOUND = Answer.plain(404, "no such path\n")
+"""For ``/metrics%0a``: a router's pattern that ends in ``$`` matches it, but no rule of a proxy for ``/metrics`` does."""
 
 
 class _Router(Protocol):
@@ -55,7 +57,7 @@ class MetricsApp:
         if scope["type"] != "http":
             return
         method = scope["method"]
-        answer = self._responder.refuse_method(method)
+        answer = _NOT_FOUND if scope["path"].endswith("\n") else self._responder.refuse_method(method)
         if answer is None:
             query = scope.get("query_string", b"").decode("latin-1")
             request = Request(method, query, _header(scope, b"accept"), _header(scope, b"accept-encoding"))

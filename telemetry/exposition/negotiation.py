@@ -1,6 +1,6 @@
-"""Content negotiation by RFC 9110: which of the two text formats, and whether gzip.
+"""Content negotiation by RFC 9110: which of two media types, which of the two text formats, and whether gzip.
 
-The answer is always one of a few fixed strings. A header that cannot be parsed means the default: text 0.0.4, not compressed.
+The answer is always one of a few fixed values. A header that cannot be parsed means the default: text 0.0.4, not compressed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from enum import Enum
 from typing import NamedTuple
 
-__all__ = ["Choice", "Format", "accepts_gzip", "choose"]
+__all__ = ["Choice", "Format", "accepts_gzip", "choose", "prefers"]
 
 _MAX_HEADER = 8192
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -43,9 +43,21 @@ class Choice(NamedTuple):
 
 
 class _Range(NamedTuple):
-    specificity: int
+    """One media range of an ``Accept`` header."""
+
+    media_type: str
+    parameters: dict[str, str]
     weight: float
-    utf8: bool
+
+    def specificity(self, media_type: str, version: str | None = None) -> int:
+        """How closely the range names the type: 4 with its version, 3 by name, 2 ``text/*``, 1 ``*/*``, 0 not at all."""
+        if self.media_type == media_type:
+            if version is None or "version" not in self.parameters:
+                return 3
+            return 4 if self.parameters["version"] == version else 0
+        if self.media_type == media_type.split("/")[0] + "/*":
+            return 2
+        return 1 if self.media_type == "*/*" else 0
 
 
 def choose(accept: str | None) -> Choice:
@@ -55,45 +67,58 @@ def choose(accept: str | None) -> Choice:
     """
     best = Choice()
     best_rank = (0.0, 0)
-    if accept is None or len(accept) > _MAX_HEADER:
-        return best
-    elements = [element for element in _ELEMENT.findall(accept) if element.strip()]
+    ranges = _ranges(accept)
     for format_ in (Format.TEXT, Format.OPENMETRICS):
-        matching = [found for found in (_match(element, format_) for element in elements) if found is not None]
-        if not matching:
-            continue
-        # The most specific range that matches has the weight (RFC 9110, 12.5.1); of two equally specific ones the higher.
-        closest = max(matching, key=lambda found: (found.specificity, found.weight))
-        rank = (closest.weight, min(closest.specificity, 3))
-        named = closest.specificity >= 3
-        if closest.weight > 0 and (rank > best_rank or (rank == best_rank and named)):
-            utf8 = any(found.utf8 for found in matching if found.weight > 0)
+        weight, specificity = _weight(ranges, *format_.value)
+        rank = (weight, min(specificity, 3))
+        if weight > 0 and (rank > best_rank or (rank == best_rank and specificity >= 3)):
+            utf8 = any(one.parameters.get("escaping", "").lower() == "allow-utf-8" for one in _of(ranges, format_))
             best, best_rank = Choice(format_, utf8), rank
     return best
 
 
-def _match(element: str, format_: Format) -> _Range | None:
-    media_type, version = format_.value
+def prefers(accept: str | None, media_type: str, default: str) -> bool:
+    """Whether an ``Accept`` header prefers a media type to the default one.
+
+    It does where the type has the higher weight, and where both have the same and the type is named exactly: a client that
+    names it can read it. A type of weight 0 is refused.
+    """
+    ranges = _ranges(accept)
+    weight, specificity = _weight(ranges, media_type)
+    other, _ = _weight(ranges, default)
+    return weight > other or (weight == other > 0 and specificity >= 3)
+
+
+def _ranges(accept: str | None) -> list[_Range]:
+    if accept is None or len(accept) > _MAX_HEADER:
+        return []
+    found = (_range(element) for element in _ELEMENT.findall(accept))
+    return [one for one in found if one is not None]
+
+
+def _range(element: str) -> _Range | None:
     match = _RANGE.fullmatch(element)
-    if match is None:
-        return None
-    wanted, parameters = f"{match[1]}/{match[2]}".lower(), _parameters(match[3] or "")
-    if parameters is None:
+    parameters = _parameters(match[3] or "") if match is not None else None
+    if match is None or parameters is None:
         return None
     weight = parameters.pop("q", "1")
-    if not _WEIGHT.fullmatch(weight):
-        return None
-    if wanted == media_type:
-        if parameters.get("version", version) != version:
-            return None
-        specificity = 4 if "version" in parameters else 3
-    elif wanted == media_type.split("/")[0] + "/*":
-        specificity = 2
-    elif wanted == "*/*":
-        specificity = 1
-    else:
-        return None
-    return _Range(specificity, float(weight), parameters.get("escaping", "").lower() == "allow-utf-8")
+    return _Range(f"{match[1]}/{match[2]}".lower(), parameters, float(weight)) if _WEIGHT.fullmatch(weight) else None
+
+
+def _weight(ranges: list[_Range], media_type: str, version: str | None = None) -> tuple[float, int]:
+    """The weight of a media type and how closely it is named; 0 for both where no range matches.
+
+    The most specific range that matches has the weight (RFC 9110, 12.5.1); of two equally specific ones the higher.
+    """
+    specificity, weight = max(
+        ((one.specificity(media_type, version), one.weight) for one in ranges if one.specificity(media_type, version)),
+        default=(0, 0.0),
+    )
+    return weight, specificity
+
+
+def _of(ranges: list[_Range], format_: Format) -> list[_Range]:
+    return [one for one in ranges if one.weight > 0 and one.specificity(*format_.value)]
 
 
 def _parameters(text: str) -> dict[str, str] | None:

@@ -279,7 +279,7 @@ class _Handler(BaseHTTPRequestHandler):
         refusal = self.server.access.refusal(self.client_address[0], raw) if self.server.access is not None else None
         if refusal is not None:
             return refusal
-        path, _, query = self.path.partition("?")
+        path, _, query = self.requestline.split()[1].partition("?")  # self.path has one slash for several
         if path not in _PATHS:
             return Answer.plain(404, "metrics are at /metrics\n")
         accept, encoding = (self._joined(name) for name in ("accept", "accept-encoding"))

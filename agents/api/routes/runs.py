@@ -11,6 +11,7 @@ from agents.api.run_response import RunResponse
 from agents.api.workspace import workspace_of
 from agents.gateway.dashboard_gateway import DashboardGateway
 from agents.gateway.run import Run
+from telemetry.exposition.negotiation import prefers
 
 __all__ = ["runs_router"]
 
@@ -74,12 +75,13 @@ def runs_router(gateway: DashboardGateway) -> APIRouter:
         agent: str,
         body: RunRequest,
         request: Request,
-        accept: Annotated[str, Header()] = "application/json",
+        accept: Annotated[str, Header()] = "application/json",  # for the OpenAPI document: it has one header of several
         x_workspace_id: Annotated[str | None, Header(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")] = None,
     ) -> RunResponse:
-        """Calls an agent and answers with its output, as a stream if ``Accept`` names ``text/event-stream``."""
+        """Calls an agent and answers with its output, as a stream if ``Accept`` prefers ``text/event-stream``."""
         run = Run(agent, body.operation, body.input, workspace_of(request.scope))
-        return RunResponse(gateway, run, events="text/event-stream" in accept)
+        accepts = ",".join(request.headers.getlist("accept"))
+        return RunResponse(gateway, run, events=prefers(accepts, "text/event-stream", "application/json"))
 
     @router.get("/agents", responses={429: {"model": Failed}})
     async def list_agents() -> list[Agent]:

@@ -115,3 +115,10 @@ def test_added_before_a_mount(reader: PrometheusReader) -> None:
     app.mount("/metrics", metrics)
     with serving(app, lifespan="off") as url, httpx.Client(trust_env=False) as client:
         assert client.get(url + "/metrics").status_code == 200
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_a_line_break_is_another_path(reader: PrometheusReader, name: str) -> None:
+    """``/metrics%0a`` is a 404: the router's pattern matches it, the rule of a proxy for ``/metrics`` does not."""
+    with serving(EXACT[name]()(metrics_app(reader))) as url:
+        assert [httpx.get(f"{url}/metrics{end}").status_code for end in ("%0a", "")] == [404, 200]

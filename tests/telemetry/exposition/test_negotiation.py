@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from telemetry.exposition import negotiation
-from telemetry.exposition.negotiation import Choice, Format, accepts_gzip, choose
+from telemetry.exposition.negotiation import Choice, Format, accepts_gzip, choose, prefers
 
 TEXT, OM = Format.TEXT, Format.OPENMETRICS
 OMT = "application/openmetrics-text"
@@ -109,17 +109,17 @@ def test_format(header: str | None, expected: Format) -> None:
 def test_no_header_is_read_again_and_again(header: str, separators: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A header made to be slow is split once, every character into one element, and means the default."""
     read: list[str] = []
-    match = negotiation._match
+    parse = negotiation._range
 
-    def counting(element: str, format_: Format) -> object:
+    def counting(element: str) -> object:
         read.append(element)
-        return match(element, format_)
+        return parse(element)
 
-    monkeypatch.setattr(negotiation, "_match", counting)
+    monkeypatch.setattr(negotiation, "_range", counting)
     assert choose(header).format is TEXT
     assert not accepts_gzip(header)
-    assert len(read) == len(Format) * max(1, separators)
-    assert sum(map(len, read)) == len(Format) * (len(header) - separators)
+    assert len(read) == max(1, separators)
+    assert sum(map(len, read)) == len(header) - separators
 
 
 @pytest.mark.parametrize(
@@ -180,3 +180,55 @@ def test_content_types_are_fixed() -> None:
 def test_gzip(header: str | None, expected: bool) -> None:
     """gzip is used where the client accepts it and does not prefer identity."""
     assert accepts_gzip(header) is expected
+
+
+EVENTS, JSON = "text/event-stream", "application/json"
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (None, False),
+        ("", False),
+        (EVENTS, True),
+        ("TEXT/Event-Stream", True),
+        (f"{EVENTS};q=0", False),
+        (f"{EVENTS}; q=0.000", False),
+        (f"{EVENTS};q=0.001", True),
+        (f"{EVENTS};q=0, {EVENTS}", True),
+        (f"{EVENTS};q=0, text/*", False),
+        (f"{EVENTS};q=0, */*", False),
+        (f"{EVENTS};q=0.5", True),
+        (f"{EVENTS};q=2", False),
+        (f"{EVENTS};q=-1", False),
+        (f"{EVENTS};q=", False),
+        (f"{EVENTS};q=nan", False),
+        (f"{EVENTS}; charset=utf-8", True),
+        (f'{EVENTS}; note="a, b;q=0"', True),
+        (f'{EVENTS}; note="a', False),
+        (f"{JSON}, {EVENTS}", True),
+        (f"{EVENTS}, {JSON}", True),
+        (f"{EVENTS};q=0.5, {JSON};q=0.9", False),
+        (f"{EVENTS};q=0.9, {JSON};q=0.5", True),
+        (f"{EVENTS}, */*;q=0.1", True),
+        (f"{EVENTS};q=0.1, */*", False),
+        (f"{EVENTS};q=0.1, {JSON};q=0, */*", True),
+        (f"{EVENTS}, */*", True),
+        (f"{JSON};q=0, {EVENTS};q=0", False),
+        ("text/*", True),
+        ("text/*, */*", False),
+        ("text/*;q=0.5, application/*;q=0.4", True),
+        ("*/*", False),
+        ("*", False),
+        ("text", False),
+        ("text/event-stream2", False),
+        ("x-text/event-stream", False),
+        ("text/ event-stream", False),
+        (f'x/y; z="{EVENTS}"', False),
+        (f"x/y;z={EVENTS}", False),
+        (EVENTS + " " * 9000, False),
+    ],
+)
+def test_a_type_is_preferred(header: str | None, expected: bool) -> None:
+    """A type is preferred by its weight; of equal weights, where it is named exactly."""
+    assert prefers(header, EVENTS, JSON) is expected

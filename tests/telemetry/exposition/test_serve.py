@@ -284,3 +284,12 @@ def test_text_beyond_latin_1_is_no_failure(reader, name, value):
     app = make_wsgi_app(reader, access=access)
     app({"REQUEST_METHOD": "GET", "REMOTE_ADDR": "127.0.0.1", name: value}, lambda status, _: statuses.append(status))
     assert int(statuses[0][:3]) < 500
+
+
+@pytest.mark.parametrize(
+    "path", ["//metrics", "/metrics/", "/metrics%0a", "/metrics;x", "/Metrics", "/x/../metrics", "/%6detrics", "//"]
+)
+def test_another_spelling_is_another_path(reader, path):
+    """The server serves the exact paths alone."""
+    with served("server", reader) as port:
+        assert ask(port, path=path)[0] == 404
