@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import math
-import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fastapi.routing import iter_route_contexts
-from limits import RateLimitItem, parse
-from limits.aio.strategies import FixedWindowRateLimiter
+from limits import RateLimitItem, parse_many
 from redis.asyncio import ConnectionPool
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,10 +18,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agents.api.problem import problem
 from agents.api.workspace import NO_WORKSPACE, ON_ACCEPTED, BadWorkspace, workspace_of
 from agents.middleware.exact_path import OPERATORS
-from agents.services.storage.memory_window import MonotonicMemoryStorage
+from agents.services.storage.memory_window import MemoryWindows
 from agents.services.storage.redis_guard import RedisGuard, RedisUnavailable
 from agents.services.storage.redis_replies import connection_options
-from agents.services.storage.redis_window import RedisWindowStorage
+from agents.services.storage.redis_window import RedisWindows
+from agents.services.storage.window import Window, Windows
 from agents.settings import Settings
 from telemetry.agentos.recorder import Recorder
 from telemetry.metric.label import OTHER
@@ -38,27 +38,27 @@ class Refusal:
     seconds: int
 
 
+class _Limit(NamedTuple):
+    """One limit: the policy's name, whom it counts (``client`` or ``workspace``), and its amount and window."""
+
+    policy: str
+    counts: str
+    item: RateLimitItem
+
+
 class Limiter:
-    """Counts requests in fixed windows that begin with their first request, in memory or in Redis."""
+    """Counts requests in fixed windows that begin with their first request, in memory or in Redis.
+
+    A request is counted by all limits or, if one of them is used up, by none.
+    """
 
     def __init__(self, settings: Settings, guard: RedisGuard | None) -> None:
         self._guard = guard
-        self._pool: ConnectionPool | None = None
-        self._strategy = FixedWindowRateLimiter(self._storage(settings))
-        self._limits: dict[str, RateLimitItem] = {
-            name: parse(rate)
-            # The client's limit comes first: it stops a client that rotates workspaces before a new one takes memory.
-            for name, rate in (("client", settings.client_rate_limit), ("workspace", settings.rate_limit))
-            if rate != "off"
-        }
-        self.policies = ", ".join(f'"{name}";q={item.amount};w={item.get_expiry()}' for name, item in self._limits.items())
+        self._pool = None if guard is None else ConnectionPool(**connection_options(settings))
+        self._windows: Windows = MemoryWindows() if self._pool is None else RedisWindows(self._pool)
+        self._limits = [*_limits_of("client", settings.client_rate_limit), *_limits_of("workspace", settings.rate_limit)]
+        self.policies = ", ".join(f'"{name}";q={item.amount};w={item.get_expiry()}' for name, _, item in self._limits)
         """The value of ``RateLimit-Policy`` (draft-ietf-httpapi-ratelimit-headers)."""
-
-    def _storage(self, settings: Settings) -> MonotonicMemoryStorage | RedisWindowStorage:
-        if self._guard is None:
-            return MonotonicMemoryStorage()
-        self._pool = ConnectionPool(**connection_options(settings))
-        return RedisWindowStorage(settings, self._pool)
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -74,27 +74,40 @@ class Limiter:
         """Whether at least one limit is set."""
         return bool(self._limits)
 
-    async def decide(self, client: str, workspace: str, endpoint: str) -> Refusal | None:
-        """Counts one request.
+    async def decide(self, client: str, workspace: str | None, endpoint: str) -> Refusal | None:
+        """Counts one request, for its client alone where the workspace is ``None``.
 
         Returns:
-            The limit that refuses it, ``None`` if it is allowed.
+            The limit that refuses it, ``None`` if it is allowed. Of several the one that ends last.
 
         Raises:
             RedisUnavailable: Redis does not answer in time, or did not a moment ago.
         """
-        if self._guard is None:
-            return await self._decide(client, workspace, endpoint)
-        async with self._guard.use():
-            return await self._decide(client, workspace, endpoint)
+        limits = [limit for limit in self._limits if workspace is not None or limit.counts == "client"]
+        wanted = [self._window(limit, client, workspace, endpoint) for limit in limits]
+        if not wanted:
+            return None
+        async with nullcontext() if self._guard is None else self._guard.use():
+            full = await self._windows.take(wanted)
+        return None if full is None else Refusal(limits[full.place].policy, max(1, math.ceil(full.seconds)))
 
-    async def _decide(self, client: str, workspace: str, endpoint: str) -> Refusal | None:
-        for name, item in self._limits.items():
-            key = (name, client) if name == "client" else (name, workspace, endpoint)
-            if not await self._strategy.hit(item, *key):
-                stats = await self._strategy.get_window_stats(item, *key)
-                return Refusal(name, max(1, math.ceil(stats.reset_time - time.time())))
-        return None
+    @staticmethod
+    def _window(limit: _Limit, client: str, workspace: str | None, endpoint: str) -> Window:
+        names = (client,) if limit.counts == "client" else (workspace or "", endpoint)
+        return Window(limit.item.key_for(limit.counts, *names), limit.item.amount, limit.item.get_expiry())
+
+
+def _limits_of(counts: str, rate: str) -> list[_Limit]:
+    """The limits of a setting, the shortest window first; of several with the same window the smallest holds."""
+    if rate == "off":
+        return []
+    by_window: dict[int, RateLimitItem] = {}
+    for item in parse_many(rate):
+        known = by_window.get(item.get_expiry())
+        if known is None or item.amount < known.amount:
+            by_window[item.get_expiry()] = item
+    several = len(by_window) > 1
+    return [_Limit(f"{counts}-{seconds}s" if several else counts, counts, by_window[seconds]) for seconds in sorted(by_window)]
 
 
 class RateLimit:

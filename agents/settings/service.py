@@ -45,9 +45,9 @@ class Settings(BaseSettings):
     request_limit: values.Count = 2**20
     """Bytes a request's body may have."""
     rate_limit: values.RateLimit = "60/minute"
-    """Requests of one workspace to one route; ``off`` for no limit."""
+    """Requests of one workspace to one route; several limits hold together, ``off`` for no limit."""
     client_rate_limit: values.RateLimit = "600/minute"
-    """Requests of one client address to all limited routes; ``off`` for no limit."""
+    """Requests of one client address to all limited routes; several limits hold together, ``off`` for no limit."""
     rate_limit_on_error: Literal["allow", "deny"] = "allow"
     """What happens to a request while the limiter's Redis does not answer."""
     redis_url: values.RedisUrl = SecretStr("")

@@ -106,8 +106,8 @@ def _not_too_short(value: float) -> float:
 
 def _rate(value: str) -> str:
     if value != "off":
-        limit = limits.parse(value if is_text(value) else "")
-        if not (1 <= limit.amount <= LARGEST and 1 <= limit.get_expiry() <= _LONGEST):
+        several = limits.parse_many(value if is_text(value) else "")
+        if not all(1 <= limit.amount <= LARGEST and 1 <= limit.get_expiry() <= _LONGEST for limit in several):
             raise ValueError("no request at all, or more than a store counts")
     return value
 
@@ -136,7 +136,11 @@ CountOrZero = Annotated[int, BeforeValidator(_digits), Field(ge=0, le=LARGEST), 
 Switch = Annotated[bool, Allowed("true or false is needed")]
 Identifier = Annotated[str, Field(pattern=f"^{_NAME}$"), Allowed(f"a name of {_NAME_RULE} is needed")]
 RateLimit = Annotated[
-    str, AfterValidator(_rate), Allowed("a number of requests a period is needed, such as 60/minute or 5/10seconds, or off")
+    str,
+    AfterValidator(_rate),
+    Allowed(
+        "a number of requests a period is needed, such as 60/minute or 5/10seconds, several separated by ';' or ',', or off"
+    ),
 ]
 RedisUrl = Annotated[
     SecretStr,

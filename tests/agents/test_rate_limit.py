@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -206,3 +207,47 @@ def test_a_failed_run_is_served(start):
     service = start(agents={"peer": f"http://127.0.0.1:{closed_port()}"})
     assert service.run(workspace="w").status_code == 502
     assert service.counted("rate_limit_hits_total") == {f"{RUNS}/allowed/w": 1}
+
+
+@pytest.mark.parametrize("separator", [";", ",", "|", " ; "])
+def test_all_limits_of_a_setting_hold(limited, separator):
+    """Of several limits each one refuses, and the answer names the one that ends last."""
+    service = limited(rate_limit=separator.join(("3/hour", "2/minute")), client_rate_limit="100/day")
+    assert codes(service, 2, workspace="w") == [200, 200]
+    answer = service.run(workspace="w")
+    assert answer.status_code == 429
+    assert answer.headers["RateLimit-Policy"] == (
+        '"client";q=100;w=86400, "workspace-60s";q=2;w=60, "workspace-3600s";q=3;w=3600'
+    )
+    assert answer.headers["RateLimit"] == f'"workspace-60s";r=0;t={answer.headers["Retry-After"]}'
+    assert 1 <= int(answer.headers["Retry-After"]) <= 60
+
+
+def test_several_limits_of_a_client_hold(limited):
+    """The client's limits can be several as well, and the one that ends last is named."""
+    service = limited(client_rate_limit="2/minute;2/hour")
+    assert [service.run(workspace=f"w{number}").status_code for number in range(3)] == [200, 200, 429]
+    assert service.run(workspace="w").headers["RateLimit"].startswith('"client-3600s";r=0;t=3')
+
+
+@pytest.mark.parametrize("rate", ["2/minute;2/minute", "2/minute;5/60seconds", "9/minute,2/minute"])
+def test_of_one_period_the_smallest_limit_holds(limited, rate):
+    """Limits with the same period are one: a request is counted once, and the smallest amount holds."""
+    service = limited(rate_limit=rate)
+    assert codes(service, 3, workspace="w") == [200, 200, 429]
+    assert '"workspace";q=2;w=60' in service.run(workspace="w").headers["RateLimit-Policy"]
+
+
+def test_a_denied_request_takes_nothing_from_other_limits(limited):
+    """A workspace that sends on after its limit does not use up the limit of its client's address."""
+    service = limited(rate_limit="1/minute", client_rate_limit="3/minute")
+    assert codes(service, 10, workspace="a") == [200] + [429] * 9
+    assert [service.run(workspace=name).status_code for name in ("b", "c", "d")] == [200, 200, 429]
+
+
+def test_requests_at_once_are_never_too_many(limited):
+    """Of 40 requests at once under a limit of 10 exactly 10 are allowed."""
+    service = limited(rate_limit="10/minute;1000/hour")
+    with ThreadPoolExecutor(8) as pool:
+        found = sorted(pool.map(lambda _: service.run(workspace="w").status_code, range(40)))
+    assert found == [200] * 10 + [429] * 30

@@ -38,6 +38,8 @@ def sealed(key: str, answer: bytes, version: bytes = b"agentos-answer/2") -> byt
 
 RIGHT = sealed(KEY, ANSWER.encode())
 
+ALLOWED = b"*2\r\n:0\r\n:0\r\n"
+"""The limiter's script has counted the request."""
 ERRORS = [
     b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n",
     b"-READONLY You can't write against a read only replica.\r\n",
@@ -138,7 +140,7 @@ async def test_an_error_concerns_its_own_command(connect: Connect, reply: bytes)
 async def test_an_error_fails_its_own_decision(connect: Connect, reply: bytes) -> None:
     """A prompt error fails the limiter's decision; the next one is made by Redis."""
     failing = True
-    storage = await connect(lambda _: reply if failing else b":1\r\n")
+    storage = await connect(lambda _: reply if failing else ALLOWED)
     with pytest.raises(RedisUnavailable):
         await storage.limiter.decide("client", "workspace", "/route")
     failing = False
@@ -282,43 +284,48 @@ WRONG_COUNTS = [
     b":-5\r\n",
     b"*0\r\n",
     b"*1\r\n:1\r\n",
+    b"*3\r\n:1\r\n:1\r\n:1\r\n",
+    b"*2\r\n$-1\r\n:0\r\n",
+    b"*2\r\n:0\r\n$-1\r\n",
+    b"*2\r\n:3\r\n:1\r\n",
+    b"*2\r\n:-1\r\n:1\r\n",
+    b"*2\r\n:1\r\n:-1\r\n",
+    b"*2\r\n:1\r\n+soon\r\n",
+    b"*2\r\n*0\r\n:1\r\n",
 ]
 
 
 @pytest.mark.parametrize("reply", WRONG_COUNTS)
 async def test_a_count_of_another_shape_is_no_decision(connect: Connect, reply: bytes) -> None:
     """A reply that is no count fails the decision, and does not keep the next one from Redis."""
-    replies = [reply, b":1\r\n", b":1\r\n"]
+    replies = [reply, ALLOWED]
     storage = await connect(lambda _: replies.pop(0))
     with pytest.raises(RedisUnavailable):
         await storage.limiter.decide("client", "workspace", "/route")
     assert await storage.limiter.decide("client", "workspace", "/route") is None
 
 
-@pytest.mark.parametrize(
-    ("left", "seconds"),
-    [(b":30000\r\n", 30), (b":29001\r\n", 30), (b":-1\r\n", 1), (b":-2\r\n", 1), (b":0\r\n", 1), (bulk(b"2000"), 2)],
-)
+@pytest.mark.parametrize(("left", "seconds"), [(b":30000\r\n", 30), (b":29001\r\n", 30), (b":0\r\n", 1), (bulk(b"2000"), 2)])
 async def test_a_refusal_names_its_seconds(connect: Connect, left: bytes, seconds: int) -> None:
-    """A refusal names the rest of its window, and a second for one that Redis no longer knows."""
-    replies = {b"EVALSHA": b":61\r\n", b"GET": bulk(b"61"), b"PTTL": left}
-    storage = await connect(lambda words: replies[words[0]], client_rate_limit="off")
+    """A refusal names the full window and its rest, at least a second."""
+    storage = await connect(b"*2\r\n:1\r\n" + left, client_rate_limit="off")
     assert await storage.limiter.decide("client", "workspace", "/route") == Refusal("workspace", seconds)
 
 
-@pytest.mark.parametrize("left", [b"$-1\r\n", b"+soon\r\n", b"*0\r\n"])
-async def test_a_window_of_another_shape_is_no_decision(connect: Connect, left: bytes) -> None:
-    """A window's end that is no number fails the decision."""
-    replies = {b"EVALSHA": b":61\r\n", b"GET": bulk(b"61"), b"PTTL": left}
-    storage = await connect(lambda words: replies[words[0]], client_rate_limit="off")
-    with pytest.raises(RedisUnavailable):
-        await storage.limiter.decide("client", "workspace", "/route")
+async def test_a_decision_is_one_command(connect: Connect) -> None:
+    """All limits of a request are decided by one command with a key for each."""
+    asked: list[tuple[bytes, ...]] = []
+    storage = await connect(lambda words: asked.append(words) or ALLOWED, rate_limit="5/second;6/minute")  # type: ignore[func-returns-value]
+    assert await storage.limiter.decide("client", "workspace", "/route") is None
+    assert [(words[0], words[2], words[6:]) for words in asked] == [
+        (b"EVALSHA", b"3", (b"600", b"60000", b"5", b"1000", b"6", b"60000"))
+    ]
 
 
 async def test_a_long_key_is_sent_as_its_digest(connect: Connect) -> None:
     """A client's name of 30,000 characters makes a key of a fixed length."""
     asked: list[bytes] = []
-    storage = await connect(lambda words: asked.append(words[3]) or b":1\r\n", rate_limit="off")  # type: ignore[func-returns-value]
+    storage = await connect(lambda words: asked.append(words[3]) or ALLOWED, rate_limit="off")  # type: ignore[func-returns-value]
     assert await storage.limiter.decide("x" * 30_000, "workspace", "/route") is None
     assert await storage.limiter.decide("client", "workspace", "/route") is None
     assert len(asked[0]) == len("LIMITS:") + 64

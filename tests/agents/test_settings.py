@@ -32,7 +32,8 @@ BAD = [
     ({"AGENTOS_RATE_LIMIT_ON_ERROR": "shrug"}, "AGENTOS_RATE_LIMIT_ON_ERROR is 'shrug': allow or deny is needed."),
     (
         {"AGENTOS_RATE_LIMIT": "0/minute"},
-        "AGENTOS_RATE_LIMIT is '0/minute': a number of requests a period is needed, such as 60/minute or 5/10seconds, or off.",
+        "AGENTOS_RATE_LIMIT is '0/minute': a number of requests a period is needed, such as 60/minute or 5/10seconds, "
+        "several separated by ';' or ',', or off.",
     ),
     (
         {"AGENTOS_AGENTS": '{"navi": "ftp://host"}'},
@@ -156,3 +157,13 @@ def test_provider_that_cannot_work_is_refused(bad):
 def test_a_request_waits_for_redis_50_ms_at_most():
     """The three uses of Redis in a request, the decision and the get and set of an answer, have 50 ms together."""
     assert 3 * Settings().redis_timeout <= 0.05
+
+
+@pytest.mark.parametrize("name", ["AGENTOS_RATE_LIMIT", "AGENTOS_CLIENT_RATE_LIMIT"])
+@pytest.mark.parametrize(
+    "rates", ["off;5/minute", "5/minute,off", ";", "5/minute;", ";5/minute", "5/minute 6/hour", "5/minute;0/hour"]
+)
+def test_each_of_several_limits_is_checked(name, rates):
+    """A list of limits with one that cannot be used, or with ``off``, stops the start."""
+    with pytest.raises(SettingsError, match=f"^{name} is '"):
+        Settings.from_environment({name: rates})

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import signal
 import socket
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from agents.middleware.rate_limit import Limiter, Refusal
+from agents.services.storage.redis_guard import RedisGuard
+from agents.settings import Settings
 from stack.servers.process import until
 from stack.servers.redis import Redis
 from stack.servers.service import Service
@@ -43,6 +48,41 @@ def test_two_services_share_their_limits(service: Callable[..., Service], redis_
     assert codes == [200, 200, 200, 200, 429, 429]
     assert counted(one, "rate_limit_hits_total") == {f"{RUNS}/allowed/w": 2, f"{RUNS}/denied/w": 1}
     assert counted(two, "rate_limit_hits_total") == {f"{RUNS}/allowed/w": 2, f"{RUNS}/denied/w": 1}
+
+
+def test_all_limits_hold_in_one_step(redis_server: Redis) -> None:
+    """Of 60 requests at once from two limiters exactly 7 pass a smallest limit of 7, and refused ones count nowhere."""
+    settings = Settings(redis_url=redis_server.url, redis_timeout=5, rate_limit="7/minute;50/hour", client_rate_limit="off")
+
+    async def decide() -> list[Refusal | None]:
+        limiters = [Limiter(settings, RedisGuard(5)) for _ in range(2)]
+        decided = await asyncio.gather(*(limiters[number % 2].decide("c", "w", "/route") for number in range(60)))
+        for limiter in limiters:
+            async with limiter.lifespan():
+                pass
+        return decided
+
+    assert Counter(asyncio.run(decide())) == {None: 7, Refusal("workspace-60s", 60): 53}
+    assert command(redis_server, "GET", "LIMITS:LIMITER/workspace/w//route/50/1/hour") == b"$1\r\n7\r\n"
+
+
+@pytest.mark.parametrize(
+    "repair", ["SET {} nonsense", "SET {} -5", "SET {} 1e3", "LPUSH {} a", "SET {} 3", "SET {} 3 EX 99999"]
+)
+def test_a_key_of_another_content_is_repaired(redis_server: Redis, repair: str) -> None:
+    """A key that holds no count, or does not end with its window, is repaired by the next decision."""
+    settings = Settings(redis_url=redis_server.url, redis_timeout=5, rate_limit="9/minute", client_rate_limit="off")
+    key = "LIMITS:LIMITER/workspace/w//route/9/1/minute"
+    command(redis_server, *repair.format(key).split())
+
+    async def decide() -> Refusal | None:
+        limiter = Limiter(settings, RedisGuard(5))
+        async with limiter.lifespan():
+            return await limiter.decide("c", "w", "/route")
+
+    assert asyncio.run(decide()) is None
+    assert command(redis_server, "GET", key).splitlines()[1] == (b"4" if " 3" in repair else b"1")
+    assert 59 <= int(command(redis_server, "TTL", key)[1:]) <= 60
 
 
 def test_two_services_share_their_answers(service: Callable[..., Service], redis_server: Redis) -> None:
@@ -106,7 +146,7 @@ def test_a_window_is_repaired(service: Callable[..., Service], redis_server: Red
 def test_a_window_of_another_kind_concerns_its_workspace_alone(
     service: Callable[..., Service], redis_server: Redis, write: str
 ) -> None:
-    """A key that holds no count is an error for its workspace, at each request; the others' limits and the cache hold."""
+    """A key that holds no count is repaired for its workspace; the others' limits and the cache hold."""
     agentos = service({**PATIENT, "AGENTOS_REDIS_URL": redis_server.url, "AGENTOS_CLIENT_RATE_LIMIT": "off"})
     agentos.run("navi", "hello", workspace="w")
     (key,) = keys(redis_server, "LIMITS:*")
@@ -114,7 +154,7 @@ def test_a_window_of_another_kind_concerns_its_workspace_alone(
     command(redis_server, *write.format(key).split())
     codes = [agentos.run("navi", "hello", workspace=name).status_code for name in ("w", "other", "w", "other")]
     assert codes == [200] * 4
-    decided = {f"{RUNS}/allowed/w": 1, f"{RUNS}/error/w": 2, f"{RUNS}/allowed/other": 2}
+    decided = {f"{RUNS}/allowed/w": 3, f"{RUNS}/allowed/other": 2}
     assert counted(agentos, "rate_limit_hits_total") == decided
     assert counted(agentos, "cache_operations_total") == {"get/miss": 2, "set/ok": 2, "get/hit": 3}
 

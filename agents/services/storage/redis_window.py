@@ -1,68 +1,78 @@
-"""The counts of the limiter's windows in Redis, each key checked and repaired by the script that counts."""
+"""The counts of the limiter's windows in Redis, all of a request checked, repaired and counted by one script."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
 
-from limits.aio.storage import RedisStorage
 from redis.asyncio import ConnectionPool, Redis
 
-from agents.services.storage.memory_window import bounded_key
 from agents.services.storage.redis_replies import UnusableReply, milliseconds, number
-from agents.settings import Settings
+from agents.services.storage.window import Full, Window, bounded_key
 
-__all__ = ["RedisWindowStorage"]
+__all__ = ["RedisWindows"]
 
-_COUNT = """
-local count = redis.call("INCRBY", KEYS[1], ARGV[1])
-if count < tonumber(ARGV[1]) then
-    redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
-    return tonumber(ARGV[1])
+_PREFIX = "LIMITS:"
+_TAKE = """
+local full, longest = 0, 0
+local counts = {}
+for place, key in ipairs(KEYS) do
+    local amount, lasts = tonumber(ARGV[2 * place - 1]), tonumber(ARGV[2 * place])
+    local found = redis.pcall("GET", key)
+    if type(found) == "table" or (found and not string.find(found, "^%d%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?$")) then
+        redis.call("DEL", key)
+        found = false
+    end
+    counts[place] = found and tonumber(found) or 0
+    if found then
+        local left = redis.call("PTTL", key)
+        if left < 0 or left > lasts then
+            redis.call("PEXPIRE", key, lasts)
+            left = lasts
+        end
+        if counts[place] >= amount and left >= longest then
+            full, longest = place, left
+        end
+    end
 end
-local left = redis.call("PTTL", KEYS[1])
-if left < 0 or left > tonumber(ARGV[2]) then
-    redis.call("PEXPIRE", KEYS[1], ARGV[2])
+if full == 0 then
+    for place, key in ipairs(KEYS) do
+        if counts[place] == 0 then
+            redis.call("SET", key, 1, "PX", ARGV[2 * place])
+        else
+            redis.call("INCR", key)
+        end
+    end
 end
-return count
+return {full, longest}
 """
 
 
-class RedisWindowStorage(RedisStorage):
-    """A storage for the fixed windows of ``limits``.
+class RedisWindows:
+    """Windows in Redis; a decision is one command.
 
-    The base class sets a key's expiry with its first count alone: a key that has lost it, or was written by another program
-    with a longer one, would deny its workspace for ever. It also takes each reply for a number.
+    A key that has lost its expiry, or was written by another program with a longer one or another content, would deny its
+    workspace for ever or fail each of its requests: the script repairs it.
+
+    Args:
+        pool: Connections whose replies are bytes.
     """
 
-    def __init__(self, settings: Settings, pool: ConnectionPool) -> None:
-        super().__init__(
-            settings.redis_url.get_secret_value(),
-            implementation="redispy",
-            connection_pool=pool,  # type: ignore[arg-type] # the annotation lacks this type, which the documentation names
-        )
-        self._redis = Redis(connection_pool=pool)
-        self._count = self._redis.register_script(_COUNT)
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._take = Redis(connection_pool=pool).register_script(_TAKE)
 
-    async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
-        """Adds to the key's window and returns its count. The window ends ``expiry`` seconds after it began, at the latest.
+    async def take(self, wanted: Sequence[Window]) -> Full | None:
+        """Counts a request in all windows or in none; see ``Windows``.
 
         Raises:
-            UnusableReply: Redis does not reply with a count.
+            UnusableReply: Redis does not reply with a window and its time.
+            redis.exceptions.RedisError: Redis refuses the command, or does not answer.
         """
-        count = number(await self._count(keys=[self._key(key)], args=[amount, milliseconds(expiry)]))
-        if count < amount:
-            raise UnusableReply("a count below the one that was added")
-        return count
-
-    async def get(self, key: str) -> int:
-        """Returns the count of the key's window. Raises ``UnusableReply``."""
-        reply = await self._redis.get(self._key(key))
-        return 0 if reply is None else number(reply)
-
-    async def get_expiry(self, key: str) -> float:
-        """Returns when the key's window ends, as wall-clock time; the time now without a window. Raises ``UnusableReply``."""
-        left = number(await self._redis.pttl(self._key(key)))
-        return time.time() + max(left, 0) / 1000
-
-    def _key(self, key: str) -> str:
-        return f"{self.PREFIX}:{bounded_key(key)}"
+        keys = [f"{_PREFIX}{bounded_key(window.key)}" for window in wanted]
+        numbers = [each for window in wanted for each in (window.amount, milliseconds(window.seconds))]
+        reply = await self._take(keys=keys, args=numbers)
+        if not isinstance(reply, list) or len(reply) != 2:
+            raise UnusableReply("a window and its time are needed")
+        place, left = number(reply[0]), number(reply[1])
+        if not 0 <= place <= len(wanted) or left < 0:
+            raise UnusableReply("a window that was not asked for")
+        return Full(place - 1, left / 1000) if place else None
