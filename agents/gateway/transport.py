@@ -73,6 +73,7 @@ class AgentTransport(httpx.AsyncBaseTransport):
             answer = _LegacyAnswer(
                 answer.status_code, headers=answer.headers, stream=answer.stream, extensions=answer.extensions
             )
+            answer.encoding = "utf-8"
         if exchange is not None:
             exchange.answers.append(answer)
         return answer

@@ -63,7 +63,9 @@ class BoundedTransport(httpx.AsyncBaseTransport):
             raise
         body = _Body(response.stream, _Gzip(self._refuse) if gzipped else None, self._limit, self._refuse, self._counted)
         headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _STALE_HEADERS]
-        return _Answer(response.status_code, headers=headers, stream=body, extensions=response.extensions)
+        answer = _Answer(response.status_code, headers=headers, stream=body, extensions=response.extensions)
+        answer.encoding = "utf-8"  # that of JSON and of event streams; a server's own word could name any of Python's codecs
+        return answer
 
     def _is_gzipped(self, response: httpx.Response) -> bool:
         if 300 <= response.status_code < 400:

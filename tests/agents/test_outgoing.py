@@ -243,3 +243,38 @@ def test_no_cookie_is_kept(cookie):
     server = Server(b"x", headers=[("Set-Cookie", cookie), ("Set-Cookie2", cookie)])
     get(server, times=2)
     assert [request.headers.get("cookie") for request in server.asked] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "charset", ["utf-8", "latin-1", "utf-16", "punycode", "zip", "base64", "unicode_escape", "idna", "nonsense"]
+)
+def test_text_is_utf_8_whatever_the_server_says(charset):
+    """Bodies are read as UTF-8, that of JSON and event streams: other codecs decode in quadratic time, or to no text."""
+    server = Server(
+        "gr\u00fc\u00dfe \u2028".encode(), b"\xff", headers=[("Content-Type", f"text/event-stream; charset={charset}")]
+    )
+    assert get(server).text == "gr\u00fc\u00dfe \u2028\ufffd"
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 1000])
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("a\nb\rc\r\nd\n\ne", ["a", "b", "c", "d", "", "e"]),
+        ("\r\n\r\n", ["", ""]),
+        ("\r\r\n\n", ["", "", ""]),
+        ("\ufeffa\n\ufeffb", ["a", "\ufeffb"]),
+        ("a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\x1dh\x1ei\n", ["a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\x1dh\x1ei"]),
+        ("", []),
+        ("no end", ["no end"]),
+    ],
+)
+def test_lines_are_those_of_an_event_stream(body, expected, size):
+    """Lines end with CR, LF or both, in whatever pieces the body comes."""
+
+    async def read() -> list[str]:
+        transport = BoundedTransport(Server(*cut(body.encode(), size)), origin=ORIGIN, limit=LIMIT, refuse=Refused)
+        async with outgoing_client(transport, timeout=None) as client, client.stream("GET", ORIGIN) as answer:
+            return [line async for line in answer.aiter_lines()]
+
+    assert asyncio.run(read()) == expected

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import json
 from typing import Any
 
+import pytest
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from tests.helpers.scripted_agent import artifact, frame, replying, status, task
@@ -41,6 +43,29 @@ def test_size_is_counted_after_content_decoding(start, agent):
     service = start(agents={"peer": agent(reply).url})
     assert service.run().json()["output"] == "hello"
     assert service.value("a2a_response_size_bytes_sum", agent="peer") == sizes[0]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip"])
+def test_each_member_of_a_compressed_answer_is_read(start, agent, encoding):
+    """An answer of several gzip members, one an event, is read to its end."""
+
+    async def reply(call: dict[str, Any]) -> Response:
+        members = b"".join(gzip.compress(frame(call, event)) for event in ANSWER)
+        return Response(members, media_type="text/event-stream", headers={"Content-Encoding": encoding})
+
+    service = start(agents={"peer": agent(reply).url})
+    assert service.run().json()["output"] == "hello"
+
+
+def test_compressed_answer_that_is_cut_off_is_an_error(start, agent):
+    """A compressed answer that ends within its last member is a protocol error, though its JSON could be complete."""
+
+    async def reply(call: dict[str, Any]) -> Response:
+        body = json.dumps({"jsonrpc": "2.0", "id": call["id"], "result": task("TASK_STATE_COMPLETED", "hi")}).encode()
+        return Response(gzip.compress(body)[:-1], media_type="application/json", headers={"Content-Encoding": "gzip"})
+
+    answer = start(agents={"peer": agent(reply).url}).run()
+    assert (answer.status_code, answer.json()["reason"]) == (502, "the agent sends gzip content that ends too early")
 
 
 def test_no_byte_makes_no_observation(start, agent):
