@@ -2,7 +2,7 @@
 
 https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/#metric-metadata-1: of two types under one
 name the later metric is left out; of two helps or units the first is shown, with the points of both. A family keeps its name
-for as long as the reader lives, so a name has the same type in every scrape.
+for as long as the reader lives and the snapshots have one generation, so a name has the same type in every scrape.
 """
 
 from __future__ import annotations
@@ -74,15 +74,22 @@ class Families:
         self.rules = rules
         self.utf8 = utf8
         self._diagnostics = diagnostics
+        self._resource: Resource | None = None
+        self._constant: Sequence[tuple[str, object]] = ()
+        self._generation: object = None
+        self._clear()
+
+    def _clear(self) -> None:
         self._by_name: dict[str, Family] = {}
         self._owners: dict[str, Family] = {}
         self._members: dict[Stream, FamilyStream | None] = {}
-        self._resource: Resource | None = None
-        self._constant: Sequence[tuple[str, object]] = ()
-        self.target = self._new(_target()) if rules.target_info else None
+        self.target = self._new(_target()) if self.rules.target_info else None
 
     def update(self, snapshot: Snapshot) -> list[Family]:
         """Adds the snapshot's new streams and series; returns the families in the order in which they are written."""
+        if snapshot.generation is not self._generation:
+            self._generation = snapshot.generation
+            self._clear()
         if snapshot.resource is not self._resource:
             self._set_resource(snapshot.resource)
         for stream in snapshot.streams:

@@ -122,3 +122,5 @@ class Snapshot(NamedTuple):
 
     resource: Resource | None
     streams: Sequence[Stream]
+    generation: object = None
+    """Another object where streams of earlier snapshots are gone, or others come before them now."""

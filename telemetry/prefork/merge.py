@@ -8,8 +8,8 @@ out. Each bucket shows its newest exemplar. A series starts when the first worke
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from math import fsum
 from operator import add
 from typing import Any, NamedTuple
@@ -18,13 +18,19 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from telemetry._base.diagnostics import Diagnostics
+from telemetry.metric import telemetry_metrics
 from telemetry.metric.definition import MultiprocessMode
+from telemetry.metric.naming import FamilyType, family_name
 from telemetry.metricdata.convert import keep_newest
 from telemetry.metricdata.exponential import add_exponential
 from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, Snapshot, Stream, StreamKind
 from telemetry.prefork.snapshot import Part, StreamIdentity, WorkerSnapshot
+from telemetry.prefork.state_directory import FOLDED, birth
 
 __all__ = ["Contribution", "Merger"]
+
+
+_TYPES: Mapping[StreamKind, FamilyType] = {StreamKind.COUNTER: "counter", StreamKind.GAUGE: "gauge"}
 
 
 class Contribution(NamedTuple):
@@ -34,6 +40,32 @@ class Contribution(NamedTuple):
     alive: bool
 
 
+@dataclass(slots=True, eq=False)
+class _Key:
+    """A stream of the run, one object for each. Of equal streams in one worker, the n-th belongs to the n-th of the others."""
+
+    identity: StreamIdentity
+    unit: str
+    nth: int
+    metric: tuple[str, bytes, str]
+    """Scope and name, an object that all definitions of the metric share."""
+
+    @property
+    def definition(self) -> tuple[object, ...]:
+        """What must be equal for numbers to be added."""
+        return self.identity.kind, self.identity.bounds, self.unit
+
+
+class _Placed(NamedTuple):
+    """A part of a worker's state, and the stream that it is."""
+
+    rank: tuple[bool, int, int]
+    """Whether the worker lives, its birth, and its place among the contributions: the largest one decides."""
+    worker: str
+    key: _Key
+    part: Part
+
+
 class Merger:
     """Merges states. Streams and series keep their places from one snapshot to the next: the encoder caches them.
 
@@ -41,41 +73,139 @@ class Merger:
 
     Args:
         multiprocess_modes: Instrument name -> how gauges are combined; others are summed.
+        diagnostics: Counts definitions that are left out as ``agentos.telemetry.clashes``.
     """
 
     def __init__(self, multiprocess_modes: Mapping[str, MultiprocessMode], diagnostics: Diagnostics | None = None) -> None:
         self._multiprocess_modes = multiprocess_modes
-        self._streams: dict[tuple[StreamIdentity, int], _MergedStream] = {}
+        self._diagnostics = diagnostics
+        self._keys: dict[tuple[StreamIdentity, str, int], _Key] = {}
+        self._metrics: dict[tuple[str, bytes, str], tuple[str, bytes, str]] = {}
+        self._streams: dict[_Key, _MergedStream] = {}
+        self._left_out: set[_Key] = set()
+        self._generation = object()
 
     def merge(self, resource: Resource | None, contributions: Sequence[Contribution], *, exact: bool = False) -> Snapshot:
         """Returns the totals.
 
         Args:
             resource: The snapshot's resource.
-            contributions: The states.
-            exact: Whether a value may be a list that stands for its exact sum: for a state, not for a body.
+            contributions: The states; of two workers of one age, the later one counts as younger.
+            exact: Whether a value may be a list that stands for its exact sum, and every definition is kept: for a state, not
+                for a body.
         """
         for merged in self._streams.values():
             merged.clear()
-        for snapshot, alive in contributions:
-            seen: Counter[StreamIdentity] = Counter()
-            for part in snapshot.parts:
-                seen[part.identity] += 1
-                if alive or part.identity.kind is not StreamKind.GAUGE:
-                    self._stream(part, seen[part.identity]).add(snapshot.worker, part)
+        placed = self._placed(contributions)
+        if not exact:
+            placed = self._without_other_definitions(placed)
+        self._arrange(placed)
+        for each in placed:
+            self._streams[each.key].add(each.worker, each.part)
         present = {contribution.snapshot.worker for contribution in contributions}
         for merged in self._streams.values():
             merged.finish(present, exact)
-        return Snapshot(resource, [merged.stream for merged in self._streams.values()])
+        return Snapshot(resource, [merged.stream for merged in self._streams.values()], self._generation)
 
-    def _stream(self, part: Part, nth: int) -> _MergedStream:
-        """The stream that the part belongs to; of equal streams in one worker, the n-th belongs to the n-th of the others."""
-        key = (part.identity, nth)
-        merged = self._streams.get(key)
-        if merged is None:
-            mode = self._multiprocess_modes.get(part.identity.name, MultiprocessMode.SUM)
-            merged = self._streams[key] = _MergedStream(part, mode)
-        return merged
+    def _placed(self, contributions: Sequence[Contribution]) -> list[_Placed]:
+        """All parts that can be shown: gauges of ended workers cannot."""
+        found = []
+        for index, (snapshot, alive) in enumerate(contributions):
+            rank = (alive, birth(snapshot.worker), index)
+            seen: set[_Key] = set()
+            for part in snapshot.parts:
+                nth = 1
+                while (key := self._key(part, nth)) in seen:
+                    nth += 1
+                seen.add(key)
+                if alive or part.identity.kind is not StreamKind.GAUGE:
+                    found.append(_Placed(rank, snapshot.worker, key, part))
+        return found
+
+    def _key(self, part: Part, nth: int) -> _Key:
+        identity = part.identity
+        key = self._keys.get((identity, part.unit, nth))
+        if key is None:
+            metric = (identity.scope_name, identity.scope_attributes, identity.name)
+            metric = self._metrics.setdefault(metric, metric)
+            key = self._keys[identity, part.unit, nth] = _Key(identity, part.unit, nth, metric)
+        return key
+
+    def _without_other_definitions(self, placed: list[_Placed]) -> list[_Placed]:
+        """Leaves out the parts whose metric the youngest worker defines differently."""
+        metrics: dict[int, dict[_Key, None]] = {}
+        for each in placed:
+            metrics.setdefault(id(each.key.metric), {})[each.key] = None
+        several = [keys for keys in metrics.values() if len(keys) > 1]
+        if not several:
+            return placed
+        places: dict[_Key, _Key | None] = {}
+        for keys in several:
+            places |= _places([each for each in placed if each.key in keys])
+        self._tell([key for key, place in places.items() if place is None])
+        moved = ((each, places.get(each.key, each.key)) for each in placed)
+        return [each._replace(key=key) for each, key in moved if key is not None]
+
+    def _tell(self, left_out: Iterable[_Key]) -> None:
+        for key in left_out:
+            if key in self._left_out:
+                continue
+            self._left_out.add(key)
+            if self._diagnostics is None:
+                continue
+            kind = key.identity.kind
+            name = family_name(key.identity.name, key.unit, _TYPES.get(kind, "histogram")).text
+            self._diagnostics.count(telemetry_metrics.CLASHES.name, name)
+            self._diagnostics.log_once(
+                ("definition", key.identity, key.unit),
+                "several workers: %s as %s with bounds %s is left out, a younger worker defines it differently",
+                *(name, kind.value, list(key.identity.bounds)),
+            )
+
+    def _arrange(self, placed: Sequence[_Placed]) -> None:
+        """Makes missing streams, each with the text of the youngest worker.
+
+        Streams of living workers come first: of two metrics with one name in Prometheus, the first is shown. Where an order
+        that was seen before changes by that, streams that no worker has now are forgotten, and the generation is a new one.
+        """
+        youngest: dict[_Key, _Placed] = {}
+        for each in placed:
+            known = youngest.get(each.key)
+            if known is None or known.rank < each.rank:
+                youngest[each.key] = each
+        streams = self._streams
+        new = [key for key in youngest if key not in streams]
+        alive = {key for key, each in youngest.items() if each.rank[0]}
+        changed = sum(streams[key].describe(each.part) for key, each in youngest.items() if key in streams) > 0
+        if not alive.isdisjoint(new) or any(key not in youngest for key in self._left_out if key in streams):
+            changed = changed or not alive.issuperset(streams)
+        for key in new:
+            mode = self._multiprocess_modes.get(key.identity.name, MultiprocessMode.SUM)
+            streams[key] = _MergedStream(youngest[key].part, mode)
+        if changed:
+            kept = sorted((key for key in streams if key in youngest), key=lambda key: key not in alive)
+            self._streams = {key: streams[key] for key in kept}
+            self._generation = object()
+
+
+def _places(placed: Sequence[_Placed]) -> dict[_Key, _Key | None]:
+    """Where each stream of one metric is shown: as itself, as another version of its scope, or not at all (None)."""
+    by_rank: dict[tuple[bool, int, int], list[_Placed]] = {}
+    for each in placed:
+        by_rank.setdefault(each.rank, []).append(each)
+    youngest = next((of for _, of in sorted(by_rank.items(), reverse=True) if any(each.part.series for each in of)), placed)
+    if youngest[0].worker == FOLDED:  # it has the definitions of many workers, the last one's last
+        youngest = [each for each in youngest if each.key.definition == youngest[-1].key.definition]
+    winners = dict.fromkeys(each.key for each in youngest)
+    # Streams that one worker has at the same time are no definitions that follow each other.
+    together = [{each.key for each in of} for of in by_rank.values() if of[0].worker != FOLDED]
+    found: dict[_Key, _Key | None] = {}
+    for key in dict.fromkeys(each.key for each in placed):
+        found[key] = key
+        if key not in winners and not any(key in keys and not keys.isdisjoint(winners) for keys in together):
+            same = [winner for winner in winners if winner.definition == key.definition and winner.nth == key.nth]
+            found[key] = same[0] if same else None
+    return found
 
 
 class _MergedStream:
@@ -88,7 +218,13 @@ class _MergedStream:
         self._mode = mode
         self._width = len(bounds) + 1
         self._positions: dict[str, int] = {}
-        self._positions_by_worker: dict[str, list[int]] = {}
+        self._positions_by_worker: dict[str, tuple[bytes, list[int]]] = {}
+
+    def describe(self, part: Part) -> bool:
+        """Takes a worker's help text; returns whether that changed it."""
+        changed = self.stream.description != part.description
+        self.stream.description = part.description
+        return changed
 
     def clear(self) -> None:
         self.stream.values = [None] * len(self.stream.attributes)
@@ -96,9 +232,12 @@ class _MergedStream:
 
     def add(self, worker: str, part: Part) -> None:
         """Adds a worker's numbers."""
-        positions = self._positions_by_worker.setdefault(worker, [])
-        if len(positions) < part.series:
+        labels, positions = self._positions_by_worker.get(worker, (b"[", []))
+        if labels != part.labels:
+            if not part.labels.startswith(labels.removesuffix(b"]")):
+                positions = []  # a folded state that replaced an unreadable one has its series in another order
             self._add_series(positions, part)
+            self._positions_by_worker[worker] = (part.labels, positions)
         if self.stream.kind is StreamKind.HISTOGRAM:
             self._histograms(positions, part)
         elif self.stream.kind is StreamKind.EXPONENTIAL:

@@ -83,8 +83,10 @@ def forebears() -> Iterator[int]:
     """
     parent = multiprocessing.parent_process()
     pid: int | None = os.getppid() if is_worker() else None
-    if parent is not None:
-        pid = parent.pid if parent.is_alive() else None  # another process may have the id of one that has ended
+    if parent is not None and parent.is_alive():  # else another process may have its id
+        pid = parent.pid
+    elif parent is not None and _FORKSERVER not in _command(os.getppid()):
+        pid = None
     for _ in range(_MAX_DEPTH):
         if pid is None:
             return

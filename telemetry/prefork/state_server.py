@@ -22,7 +22,7 @@ _PAUSE_SECONDS = 0.1
 
 
 class StateServer:
-    """A thread that answers clients, one at a time, and calls ``tick()`` in between.
+    """A thread that answers clients, one at a time, and calls ``tick()`` in between, from ``start`` on.
 
     Args:
         folder: Descriptor of the directory in which the socket is made.
@@ -53,6 +53,9 @@ class StateServer:
             self._listener.close()
             raise
         self._thread = Thread(target=self._run, name="telemetry-workers", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread. A client that connects earlier waits for its answer."""
         self._thread.start()
 
     def stop(self) -> None:

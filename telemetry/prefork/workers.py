@@ -191,7 +191,8 @@ class Workers:
         self._server = StateServer(
             self._descriptor, self.worker, self._answer, self._tick, every=self._save_every, timeout=self._timeout
         )
-        self._files.publish(self.worker)  # from now on other workers see this one, and it answers
+        self._files.publish(self.worker)  # from now on other workers see this one, and wait for its answer
+        self._server.start()
         self._joined = True
 
     def _after_fork_in_child(self) -> None:
