@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from operator import attrgetter
 from typing import Any
 
@@ -23,7 +23,8 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, AlwaysOnExemplarFilter, TraceBasedExemplarFilter
 from opentelemetry.sdk.version import __version__ as sdk_version
 
-from telemetry._sdk.compatibility import find_aggregation, meter_config, resets_on_collect
+from telemetry._base.reentry import defer, deferred, run_deferred
+from telemetry._sdk.compatibility import find_aggregation, meter_config, peek_aggregations, resets_on_collect
 from telemetry._sdk.context import SPAN_KEY
 from telemetry._sdk.reservoir import LatestExemplarReservoir, reference_time
 
@@ -122,6 +123,26 @@ class InstrumentSource:
                 found.append(aggregation)
         return tuple(found)
 
+    def locks(self, attributes: Mapping[str, str]) -> tuple[tuple[Callable[[], bool], ...], bool]:
+        """Returns ``locked()`` of each lock that ``aggregations()`` or ``record()`` takes for these attributes.
+
+        Returns:
+            The functions, and whether they are all: an aggregation that the first measurement makes has its lock later.
+        """
+        found: list[Callable[[], bool]] = []
+        complete = True
+        try:
+            for storage in self._consumer._reader_storages.values():
+                for match in storage._instrument_view_instrument_matches.get(self.instrument, ()):
+                    found.append(match._lock.locked)
+                    if not resets_on_collect(match):  # what a collect replaces is fed under the lock of its stream
+                        aggregations = peek_aggregations(match, attributes)
+                        found += [locked for aggregation in aggregations for locked in _locks_of(aggregation)]
+                        complete = complete and bool(aggregations)
+        except (AttributeError, TypeError):  # other private names: not known
+            return (), True
+        return tuple(found), complete and bool(found)
+
     def wants_exemplar(self, value: float, time_unix_nano: int, attributes: Any, context: Context) -> bool:
         """Returns the decision of the provider's exemplar filter."""
         return bool(self._filter.should_sample(value, time_unix_nano, attributes, context))
@@ -150,6 +171,10 @@ class PublicSource(InstrumentSource):
         """Returns None: ``record()`` is needed."""
         return None
 
+    def locks(self, attributes: Mapping[str, str]) -> tuple[tuple[Callable[[], bool], ...], bool]:
+        """Returns none: the locks are not known."""
+        return (), True
+
 
 def source_of(instrument: Any) -> InstrumentSource:
     """Returns the instrument's source: one that feeds aggregations directly where the SDK is as expected."""
@@ -174,7 +199,7 @@ def _log_public_path(instrument: Any, error: Exception) -> None:
 
 
 def feed_histogram(aggregation: Any, value: float, reference: bytes | None) -> bool:
-    """Does what ``_ExplicitBucketHistogramAggregation.aggregate`` does with a measurement.
+    """Does what ``_ExplicitBucketHistogramAggregation.aggregate`` does with a measurement; later, where its lock is taken.
 
     Args:
         aggregation: The SDK's aggregation.
@@ -185,18 +210,23 @@ def feed_histogram(aggregation: Any, value: float, reference: bytes | None) -> b
         False where the aggregation's reservoir is not ours: the caller has to ``offer`` the measurement to it.
     """
     index = bisect_left(aggregation._boundaries, value)
-    with aggregation._lock:
-        total = aggregation._sum + value
+    lock = aggregation._lock
+    if lock.locked():
+        defer(partial(_feed_if_free, feed_histogram, aggregation, value, reference))
+        return True
+    with lock:
         counts = aggregation._value
         if counts is None:
             counts = aggregation._value = [0] * (len(aggregation._boundaries) + 1)
         counts[index] += 1
-        aggregation._sum = total
+        aggregation._sum += value
         if aggregation._record_min_max:
             if value < aggregation._min:
                 aggregation._min = value
             if value > aggregation._max:
                 aggregation._max = value
+    if deferred:
+        run_deferred()
     if reference is None:
         return True
     reservoir = aggregation._reservoir
@@ -208,9 +238,15 @@ def feed_histogram(aggregation: Any, value: float, reference: bytes | None) -> b
 
 def feed_sum(aggregation: Any, value: float, reference: bytes | None) -> bool:
     """Does what ``_SumAggregation.aggregate`` does with a measurement. Arguments and result as in ``feed_histogram``."""
-    with aggregation._lock:
+    lock = aggregation._lock
+    if lock.locked():
+        defer(partial(_feed_if_free, feed_sum, aggregation, value, reference))
+        return True
+    with lock:
         before = aggregation._value
-        aggregation._value = value if before is None else before + value
+        aggregation._value = (0 if before is None else before) + value  # not -0.0 alone
+    if deferred:
+        run_deferred()
     if reference is None:
         return True
     reservoir = aggregation._reservoir
@@ -220,9 +256,24 @@ def feed_sum(aggregation: Any, value: float, reference: bytes | None) -> bool:
     return True
 
 
+def _feed_if_free(feed: Callable[[Any, float, bytes | None], bool], aggregation: Any, value: float, reference: Any) -> bool:
+    """Feeds a deferred measurement; returns False where the aggregation's lock is still taken."""
+    if aggregation._lock.locked():
+        return False
+    feed(aggregation, value, reference)
+    return True
+
+
+def _locks_of(aggregation: Any) -> list[Callable[[], bool]]:
+    """Returns ``locked()`` of an aggregation's lock, and of its reservoir's where that has one."""
+    locks: Any = (getattr(each, "_lock", None) for each in (aggregation, aggregation._reservoir))
+    return [lock.locked for lock in locks if hasattr(lock, "locked")]
+
+
 def offer(aggregation: Any, value: float, reference: bytes, context: Context) -> None:
-    """Offers a sampled measurement to a reservoir that is not ours."""
-    aggregation._reservoir.offer(value, reference_time(reference), aggregation._attributes, context)
+    """Offers a sampled measurement to a reservoir that is not ours; not while its lock is taken, an exemplar is one of many."""
+    if not any(locked() for locked in _locks_of(aggregation)):
+        aggregation._reservoir.offer(value, reference_time(reference), aggregation._attributes, context)
 
 
 def add_buckets(aggregation: Any, bucket_counts: Sequence[int], total: float, minimum: float, maximum: float) -> None:

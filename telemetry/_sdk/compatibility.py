@@ -6,7 +6,7 @@ Before 1.45 the SDK bounded no stream: it had neither a View's ``aggregation_car
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from time import time_ns
 from types import SimpleNamespace
@@ -20,6 +20,7 @@ __all__ = [
     "keyword_arguments",
     "meter_config",
     "new_view",
+    "peek_aggregations",
     "resets_on_collect",
     "storage_arguments",
 ]
@@ -36,6 +37,8 @@ try:
 except ImportError:
     _hash_attributes = None  # type: ignore[assignment]
 
+_OVERFLOW: Mapping[str, Any] = {"otel.metric.overflow": True}
+"""https://opentelemetry.io/docs/specs/otel/metrics/sdk/#overflow-attribute"""
 _ENABLED = SimpleNamespace(_config=SimpleNamespace(is_enabled=True))
 """The configuration of a meter of an SDK that cannot switch meters off."""
 
@@ -97,6 +100,22 @@ def find_aggregation(match: Any, attributes: Mapping[str, str]) -> Any:
             found = factory._create_aggregation(instrument, attributes, view._exemplar_reservoir_factory, time_ns())
             match._attributes_aggregation[key] = found
     return found
+
+
+def peek_aggregations(match: Any, attributes: Mapping[str, str]) -> Sequence[Any]:
+    """Returns the aggregations that may stand for these attributes in a View's stream, as far as they exist; takes no lock.
+
+    Raises:
+        AttributeError: A private name of the SDK is gone.
+    """
+    keys = match._view._attribute_keys
+    kept = attributes if keys is None else {key: value for key, value in attributes.items() if key in keys}
+    known = match._attributes_aggregation
+    for given in (kept, _OVERFLOW):
+        found = known.get(frozenset(given.items()) if _KEYED_BY_FROZENSET else _hash_attributes(given))
+        if found is not None:
+            return (found,)
+    return ()
 
 
 def storage_arguments(holder: Any) -> tuple[Any, ...]:

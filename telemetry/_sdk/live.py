@@ -11,6 +11,7 @@ from typing import Any
 from opentelemetry.metrics import Counter
 from opentelemetry.sdk.metrics.export import AggregationTemporality
 
+from telemetry._base.reentry import deferred, run_deferred
 from telemetry._sdk.exemplars import peek
 from telemetry.metricdata.convert import exemplar_point, exponential_state, keep_newest
 from telemetry.metricdata.stream import ExemplarPoint, Stream, StreamKind
@@ -62,6 +63,8 @@ class LiveStream(Stream):
         with unexpected_sdk_errors():
             aggregations = self._aggregations[start:stop]
             values = self._read(self, aggregations, start)
+            if deferred:  # what found a lock taken by this reading
+                run_deferred()
             if not exemplars:
                 return values, {}
             return values, self.exemplars if self._read is _collect else peek(self, aggregations, start)

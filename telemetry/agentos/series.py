@@ -13,6 +13,7 @@ from opentelemetry.trace import Tracer
 
 from telemetry.agentos import catalogue as rows
 from telemetry.instruments.bound import BoundCounter, BoundGauge, BoundHistogram, BoundInstrument
+from telemetry.instruments.number import finite_number
 from telemetry.metric import Metric, telemetry_metrics
 from telemetry.metric.label_values import Domain
 from telemetry.pipeline.telemetry import Telemetry
@@ -54,7 +55,7 @@ class CCRSeries:
 
     def add_tokens(
         self, input_tokens: int | None, output_tokens: int | None, total_tokens: int | None, reference: bytes | None
-    ) -> Mapping[str, int]:
+    ) -> Mapping[str, float]:
         """Counts tokens by direction. What a total holds beyond a known split is ``unknown``: it is never halved.
 
         Args:
@@ -66,17 +67,19 @@ class CCRSeries:
         Returns:
             The tokens counted, by direction.
         """
-        known = {"input": input_tokens, "output": output_tokens}
+        given: dict[str, Any] = {"input": input_tokens, "output": output_tokens}
         try:
             if total_tokens is not None:
-                known["unknown"] = total_tokens - (input_tokens or 0) - (output_tokens or 0)
-            counted = {direction: count for direction, count in known.items() if count and count > 0}
-        except TypeError as error:  # a provider may report its usage in any type
+                beyond = total_tokens - (input_tokens or 0) - (output_tokens or 0)
+                given["unknown"] = None if beyond <= 0 else beyond
+            numbers = {direction: finite_number(count) for direction, count in given.items() if count is not None}
+        except Exception as error:  # a provider may report its usage in any type
             self.tokens["unknown"].record_failure(error)
             return {}
-        for direction, count in counted.items():
-            self.tokens[direction].record_with_exemplar(count, reference)
-        return counted
+        for direction, number in numbers.items():
+            if number != 0:
+                self.tokens[direction].record_with_exemplar(given[direction], reference)
+        return {direction: number for direction, number in numbers.items() if number is not None and number > 0}
 
 
 class NullInstrument:

@@ -23,6 +23,7 @@ from prometheus_client.core import Metric
 
 from telemetry._base.diagnostics import Diagnostics
 from telemetry._base.fork import register_after_fork
+from telemetry._base.reentry import run_deferred
 from telemetry._sdk.compatibility import keyword_arguments
 from telemetry._sdk.direct import UnexpectedSDKError, is_attached
 from telemetry._sdk.fork import start_empty
@@ -242,6 +243,7 @@ class PrometheusReader(PrometheusMetricReader):
         Raises ``ScrapeRefusedError``.
         """
         with _held(self._local_lock, self._scrape_timeout, "the last reading"):
+            run_deferred()
             if not is_attached(self):
                 return use(Snapshot(None, ()))
             if self._source.direct:

@@ -7,10 +7,10 @@ lists the cases). A series that stands for label values that were wrong or over 
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Mapping
-from math import inf, isfinite
+from functools import partial
+from math import nan
 from types import TracebackType
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
@@ -19,14 +19,15 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
 from telemetry._base.decorators import CallBlock, decorated
 from telemetry._base.diagnostics import Diagnostics
+from telemetry._base.reentry import alone, defer, deferred, run_deferred
 from telemetry._sdk.aggregation import Aggregations, InstrumentSource, feed_histogram, feed_sum, offer
 from telemetry._sdk.context import current_context, sampled_span
 from telemetry._sdk.reservoir import pack_span_reference
+from telemetry.instruments.number import INT64, LARGEST, LARGEST_ADDEND, addend, finite_number
 from telemetry.metric.definition import Metric
 from telemetry.metric.label_values import LabelProblems
 
 __all__ = [
-    "LARGEST",
     "BoundCounter",
     "BoundGauge",
     "BoundHistogram",
@@ -45,8 +46,6 @@ __all__ = [
 
 P = ParamSpec("P")
 R = TypeVar("R")
-LARGEST = sys.float_info.max
-"""The largest finite measurement."""
 _NO_SPAN = Context()
 _UNITS_PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "min": 1 / 60, "h": 1 / 3600, "d": 1 / 86400}  # UCUM's codes
 _NUMBER_TYPES = frozenset({int, float})
@@ -98,16 +97,23 @@ class BoundInstrument:
         values: The bounded label values, in the metric's key order.
     """
 
-    __slots__ = ("_bound", "_owner", "values")
+    __slots__ = ("_below", "_bound", "_feed", "_from", "_locks", "_owner", "values")
 
-    _feed: Callable[[Any, float, bytes | None], bool]
+    _feeding: Callable[[Any, float, bytes | None], bool] = staticmethod(feed_sum)
     _minimum: float = 0.0
+    """The least measurement."""
+    _plain: tuple[float, float] = (0.0, LARGEST_ADDEND)
+    """Numbers from the first on and below the second are fed as they are; the others are looked at before."""
 
     def __init__(self, owner: Owner, values: tuple[str, ...]) -> None:
         self._owner = owner
         self.values = values
+        # An instance's slots are read faster than a class's attributes.
+        self._feed: Callable[[Any, float, bytes | None], bool] = self._feeding
+        self._from, self._below = self._plain
         # The set of readers and the aggregations found for it: one object, so that no thread sees half of a change.
         self._bound: tuple[object, Aggregations | None] = _UNBOUND
+        self._locks: tuple[object, Any] = _UNBOUND
 
     @property
     def source(self) -> InstrumentSource:
@@ -136,11 +142,12 @@ class BoundInstrument:
         """
         try:
             seen, aggregations = self._bound
+            kind = value.__class__
             if (
                 aggregations is None
-                or value.__class__ not in _NUMBER_TYPES
+                or (kind is not float and kind is not int)
                 or not self._owner.source.is_current(seen)
-                or not self._minimum <= value < inf
+                or not self._from <= value < self._below
             ):
                 self._record_slow(value, None if reference is not None else _NO_SPAN)
                 return
@@ -155,11 +162,12 @@ class BoundInstrument:
         try:
             source = self._owner.source
             seen, aggregations = self._bound
+            kind = value.__class__
             if (
                 aggregations is None
-                or value.__class__ not in _NUMBER_TYPES
+                or (kind is not float and kind is not int)
                 or not source.is_current(seen)
-                or not self._minimum <= value < inf
+                or not self._from <= value < self._below
             ):
                 self._record_slow(value, None)
                 return
@@ -190,24 +198,59 @@ class BoundInstrument:
         return pack_span_reference(now, INVALID_SPAN_CONTEXT if span is None else span.get_span_context())
 
     def _record_slow(self, value: float, context: Context | None) -> None:
-        """Validates the value, binds the series, or records through the SDK."""
-        if value.__class__ not in _NUMBER_TYPES:
-            value = float(value)  # a Decimal or a number of numpy would change the type of the sum
-        if not self._minimum <= value < inf:
-            self._owner.refuse("negative" if isfinite(value) else "not_finite", value)
-            return
+        """Checks the value, then binds the series or records through the SDK."""
+        number = value
+        if value.__class__ not in _NUMBER_TYPES or not self._from <= value < self._below:
+            finite = finite_number(value)
+            if finite is None or finite < self._minimum:
+                self._owner.refuse("not_finite" if finite is None else "negative", value)
+                return
+            number = finite
+        if not alone(self._is_busy, self._record_checked, number, context):
+            defer(partial(self._record_deferred, number, current_context() if context is None else context))
+        elif deferred:
+            run_deferred()
+
+    def _record_deferred(self, number: float, context: Context) -> bool:
+        """Records a checked number that found a lock taken; returns False where it still is."""
+        try:
+            return alone(self._is_busy, self._record_checked, number, context, looks=1)
+        except Exception as error:
+            self.record_failure(error)
+            return True
+
+    def _record_checked(self, number: float, context: Context | None) -> None:
+        """Binds the series, and records a checked number; through the SDK where its aggregations cannot be fed."""
         source = self._owner.source
         seen, aggregations = self._bound
         if not source.is_current(seen):
             seen, aggregations = self._bind(source)
-        direct = aggregations is not None and source.is_current(seen)
-        # By class: a subclass that counts overflow has counted this measurement, or is about to.
-        if direct and context is None:
-            BoundInstrument._record(self, value)
-        elif direct and context is _NO_SPAN:
-            BoundInstrument.record_with_exemplar(self, value, None)
-        else:
-            self._record_via_sdk(value, context)
+            if not source.is_current(seen):  # the meter is off, or readers change
+                aggregations = None
+        if aggregations is None or not (context is None or context is _NO_SPAN):
+            self._record_via_sdk(addend(number), context)
+            return
+        if self._below == LARGEST_ADDEND:
+            number = addend(number)
+        reference = None
+        if context is None:
+            context = current_context()
+            if context or not source.trace_based:
+                reference = self._sample(number, context)
+        for aggregation in aggregations:
+            if not self._feed(aggregation, number, reference):
+                offer(aggregation, number, reference, context)  # type: ignore[arg-type]  # False only with a reference
+
+    def _is_busy(self) -> bool:
+        """Returns whether a lock of the SDK that the series needs is taken, maybe by this thread."""
+        source = self._owner.source
+        storages = source.storages
+        seen, locks = self._locks
+        if seen is not storages:
+            locks, complete = source.locks(self.attributes)
+            if complete:
+                self._locks = (storages, locks)
+        return any(locked() for locked in locks)
 
     def _bind(self, source: InstrumentSource) -> tuple[object, Aggregations | None]:
         self.values = self._owner.rebind(self.values)
@@ -231,7 +274,6 @@ class BoundCounter(BoundInstrument):
     """One series of a counter."""
 
     __slots__ = ()
-    _feed = staticmethod(feed_sum)
 
     def inc(self, amount: float = 1, exemplar: object = None) -> None:
         """Adds to the counter.
@@ -257,8 +299,8 @@ class BoundGauge(BoundInstrument):
     """One series of an up-down counter."""
 
     __slots__ = ()
-    _feed = staticmethod(feed_sum)
     _minimum = -LARGEST
+    _plain = (-LARGEST_ADDEND, LARGEST_ADDEND)
 
     def inc(self, amount: float = 1) -> None:
         """Adds ``amount``, which is finite."""
@@ -266,7 +308,12 @@ class BoundGauge(BoundInstrument):
 
     def dec(self, amount: float = 1) -> None:
         """Subtracts ``amount``, which is finite."""
-        self._record(-amount)
+        try:
+            number = amount if amount.__class__ in _NUMBER_TYPES else finite_number(amount)
+        except Exception as error:
+            self.record_failure(error)
+            return
+        self._record(nan if number is None else -number)
 
     def set(self, value: float) -> None:
         """Not supported by an up-down counter.
@@ -288,7 +335,8 @@ class BoundHistogram(BoundInstrument):
     """One series of a histogram."""
 
     __slots__ = ()
-    _feed = staticmethod(feed_histogram)
+    _feeding = staticmethod(feed_histogram)
+    _plain = (0.0, float(INT64))  # the sum is a double in every format
 
     def observe(self, amount: float, exemplar: object = None) -> None:
         """Records one observation.
@@ -311,10 +359,21 @@ class BoundHistogram(BoundInstrument):
 
     def start(self) -> None:
         """Makes the series exist without an observation, where the SDK's aggregations can be fed directly."""
+        if not self._bind_if_free():
+            try:
+                defer(self._bind_if_free)
+            except Exception as error:
+                self.record_failure(error)
+
+    def _bind_if_free(self) -> bool:
         try:
-            self._bind(self._owner.source)
+            return alone(self._is_busy, self._bind_now)
         except Exception as error:
             self.record_failure(error)
+            return True
+
+    def _bind_now(self) -> None:
+        self._bind(self._owner.source)
 
     def aggregations(self) -> Aggregations | None:
         """Returns the SDK's aggregations of this series; None where only ``record()`` reaches them."""
@@ -428,9 +487,12 @@ class OverflowCounting(BoundInstrument):
     def _accepts(self, value: float) -> bool:
         """Returns whether the value is recorded: a refused one is counted as dropped only."""
         try:
-            return self._minimum <= value < inf
-        except TypeError:  # not a number
+            if value.__class__ in _NUMBER_TYPES and self._from <= value < self._below:
+                return True
+            number = finite_number(value)
+        except Exception:  # not a number
             return False
+        return number is not None and number >= self._minimum
 
 
 class OverflowCountingInstrument(OverflowCounting):

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from threading import Lock
 from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from telemetry.instruments.bound import LARGEST, BoundInstrument, InprogressTracker, OverflowCounting
+from telemetry._base.reentry import Serial
+from telemetry.instruments.bound import BoundInstrument, InprogressTracker, OverflowCounting
 from telemetry.instruments.instrument import Instrument
+from telemetry.instruments.number import LARGEST, finite_number
 from telemetry.metric import telemetry_metrics
 from telemetry.metric.definition import MultiprocessMode
 
@@ -24,44 +25,67 @@ __all__ = ["BoundSettableGauge", "Gauge", "Level"]
 
 
 class Level:
-    """The value of one series, which threads share: a number, or a function that returns it."""
+    """The value of one series, which threads share: a number, or a function that returns it.
 
-    __slots__ = ("_function", "_lock", "_value")
+    Args:
+        failed: Called with the error of a change that cannot be made.
+    """
 
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._value: float | None = None
-        self._function: Callable[[], float] | None = None
+    __slots__ = ("_change", "_failed", "_state")
+
+    def __init__(self, failed: Callable[[Exception], None]) -> None:
+        self._failed = failed
+        self._state: _State = (None, None)
+        self._change = Serial(self._apply)
 
     def set(self, value: float) -> None:
         """Sets the number; a function is no longer read."""
-        with self._lock:
-            self._value, self._function = value, None
+        self._change(lambda _: (value, None))
 
     def add(self, amount: float) -> None:
         """Adds to the number, which starts at 0. While a function is read, this changes nothing that is shown."""
-        with self._lock:
-            value = (self._value or 0.0) + amount
-            if not -LARGEST <= value <= LARGEST:
-                raise OverflowError(f"the value would become {value}")
-            self._value = value
+        self._change(lambda state: (_sum((state[0] or 0.0), amount), state[1]))
+
+    def subtract(self, amount: float) -> None:
+        """Subtracts from the number; see ``add``."""
+        self.add(-amount)
 
     def set_function(self, function: Callable[[], float]) -> None:
         """Makes ``function`` the value from now on."""
-        with self._lock:
-            self._function = function
+        self._change(lambda state: (state[0], function))
 
-    def read(self) -> float | None:
+    def read(self) -> Any:
         """Returns the value; None before the first one. Raises what the function raises."""
-        with self._lock:
-            value, function = self._value, self._function
-        return value if function is None else float(function())
+        self._change.settle()
+        value, function = self._state
+        if function is None:
+            return value
+        found = function()
+        if found is None:
+            raise TypeError("it returned None")
+        return found
 
     def reset_after_fork(self, *, keep: bool) -> None:
-        """Replaces the lock in a forked child, and forgets the number unless it is to be kept. A function stays."""
-        self._lock = Lock()
+        """Starts anew in a forked child, and forgets the number unless it is to be kept. A function stays."""
+        self._change.reset()
         if not keep:
-            self._value = None
+            self._state = (None, self._state[1])
+
+    def _apply(self, change: Callable[[_State], _State]) -> None:
+        try:
+            self._state = change(self._state)
+        except OverflowError as error:
+            self._failed(error)
+
+
+_State = tuple[float | None, Callable[[], float] | None]
+
+
+def _sum(value: float, amount: float) -> float:
+    total = value + amount
+    if not -LARGEST <= total <= LARGEST:
+        raise OverflowError(f"the value would become {total}")
+    return total
 
 
 class BoundSettableGauge(BoundInstrument):
@@ -81,7 +105,7 @@ class BoundSettableGauge(BoundInstrument):
 
     def dec(self, amount: float = 1) -> None:
         """Subtracts ``amount``, which is finite."""
-        self._change(-amount, Level.add)
+        self._change(amount, Level.subtract)
 
     def set_to_current_time(self) -> None:
         """Sets the series to the Unix time, in seconds."""
@@ -117,11 +141,11 @@ class BoundSettableGauge(BoundInstrument):
     def _change(self, value: float, change: Callable[[Level, float], None]) -> bool:
         """Applies a finite number; returns whether it did."""
         try:
-            number = float(value)
-            if not -LARGEST <= number <= LARGEST:
+            number = finite_number(value)
+            if number is None:
                 self._owner.refuse("not_finite", value)
                 return False
-            change(self._owner.level(self.values), number)
+            change(self._owner.level(self.values), float(number))
         except Exception as error:
             self.record_failure(error)
             return False
@@ -179,7 +203,10 @@ class Gauge(Instrument[BoundSettableGauge]):
         if self._successor is not None:
             return self._successor.level(self.rebind(values))
         found = self._levels.get(values)
-        return found if found is not None else self._levels.setdefault(values, Level())
+        return found if found is not None else self._levels.setdefault(values, Level(self._failed))
+
+    def _failed(self, error: Exception) -> None:
+        self.refuse("failed", error)
 
     def retarget(self, to: Instrument[BoundSettableGauge]) -> None:
         """Makes every series of this gauge one of ``to``, with its value or function where ``to`` has none."""
@@ -194,7 +221,6 @@ class Gauge(Instrument[BoundSettableGauge]):
 
         Numbers of a gauge that is merged by ``max`` or ``first`` are kept, and functions always: they read their own process.
         """
-        self._lock = Lock()
         for level in list(self._levels.values()):
             level.reset_after_fork(keep=self.metric.multiprocess_mode is not MultiprocessMode.SUM)
 
@@ -202,16 +228,15 @@ class Gauge(Instrument[BoundSettableGauge]):
         """Yields every series that has a value."""
         for values, level in list(self._levels.items()):
             try:
-                number = level.read()
+                value = level.read()
+                number = None if value is None else finite_number(value)
             except Exception as error:
                 self._count_failure(error)
                 continue
-            if number is None:
-                continue
-            if -LARGEST <= number <= LARGEST:
-                yield Observation(number, self.metric.attributes(values))
-            else:
-                self.refuse("not_finite", number)
+            if number is not None:
+                yield Observation(float(number), self.metric.attributes(values))
+            elif value is not None:
+                self.refuse("not_finite", value)
 
     def _count_failure(self, error: Exception) -> None:
         name, diagnostics = self.metric.prometheus_name, self.runtime.diagnostics

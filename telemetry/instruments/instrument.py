@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any, Generic, TypeVar
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
 from telemetry._base.diagnostics import Diagnostics
+from telemetry._base.printable import printable
 from telemetry._sdk.aggregation import source_of
 from telemetry.instruments.bound import (
     BoundCounter,
@@ -57,7 +57,21 @@ def refuse(metric: Metric, diagnostics: Diagnostics, reason: str, what: object) 
     """Does what ``Instrument.refuse`` does, where there is no instrument yet."""
     name = metric.prometheus_name
     diagnostics.count(telemetry_metrics.DROPPED.name, name, reason)
-    diagnostics.log_once((metric.name, reason), "%s: a measurement was refused (%s): %.200r", name, reason, what)
+    diagnostics.log_once((metric.name, reason), "%s: a measurement was refused (%s): %s", name, reason, _Shown(what))
+
+
+class _Shown:
+    """The repr of any object as a log line shows it; made when the line is written, not for each measurement."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __str__(self) -> str:
+        try:
+            text = repr(self._value)
+        except Exception:  # a number of more digits than Python spells out, or an object without a repr
+            text = f"a {type(self._value).__name__}"
+        return printable(text, 200)
 
 
 class Instrument(Generic[B]):
@@ -76,7 +90,6 @@ class Instrument(Generic[B]):
         self.metric = metric
         self.source = source_of(otel)
         self.runtime = runtime
-        self._lock = Lock()
         self._bound: dict[tuple[str, ...], B] = {}
         self._overflowing: dict[tuple[tuple[str, ...], LabelProblems], Any] = {}
         self._retargeted = False
@@ -116,22 +129,23 @@ class Instrument(Generic[B]):
     def _series(self, values: tuple[str, ...], problems: LabelProblems) -> B:
         bound: Any = self._overflowing.get((values, problems)) if problems else self._bound.get(values)
         if bound is None:
-            with self._lock:
-                bound = self._bound.setdefault(values, self._bound_class(self, values))
-                if problems:
-                    counting = self._overflow_class(self, values)
-                    counting.count_problems_in(self.runtime.diagnostics, problems)
-                    bound = self._overflowing.setdefault((values, problems), counting)
+            # No lock: setdefault() is atomic, and a signal handler may come in between.
+            bound = self._bound.setdefault(values, self._bound_class(self, values))
+            if problems:
+                counting = self._overflow_class(self, values)
+                runtime = self.runtime
+                counting.count_problems_in(runtime.diagnostics, problems)
+                bound = self._overflowing.setdefault((values, problems), counting)
+                if runtime is not self.runtime:  # retarget() may have come before the series was there
+                    bound.count_problems_in(self.runtime.diagnostics, problems)
         return bound  # type: ignore[no-any-return]  # _overflow_class is a subclass of _bound_class
 
     def series(self) -> list[B]:
         """Returns all bound series so far."""
-        with self._lock:
-            return list(self._bound.values())
+        return list(self._bound.values())
 
     def reset_after_fork(self) -> None:
-        """Starts the known series at 0 in a forked child, with a new lock."""
-        self._lock = Lock()
+        """Starts the known series at 0 in a forked child."""
         for bound in list(self._bound.values()):
             bound.start()
 
@@ -157,9 +171,8 @@ class Instrument(Generic[B]):
         self.runtime = to.runtime
         self._retargeted = True
         self.source = to.source
-        with self._lock:
-            for (_, problems), counting in self._overflowing.items():
-                counting.count_problems_in(to.runtime.diagnostics, problems)
+        for (_, problems), counting in list(self._overflowing.items()):
+            counting.count_problems_in(to.runtime.diagnostics, problems)
 
     def rebind(self, values: tuple[str, ...]) -> tuple[str, ...]:
         """Returns the label values that a series binds to: after ``retarget``, bounded by the other telemetry's domains."""

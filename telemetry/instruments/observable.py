@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from threading import Lock
 from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from telemetry._base.fork import register_after_fork
-from telemetry.instruments.bound import LARGEST, BoundInstrument
+from telemetry._base.reentry import Serial
+from telemetry.instruments.bound import BoundInstrument
 from telemetry.instruments.instrument import Instrument, Runtime, refuse
+from telemetry.instruments.number import INT64, finite_number
 from telemetry.metric.definition import Metric, MultiprocessMode
 from telemetry.metric.label import INVALID
 from telemetry.metric.label_values import text_of
@@ -106,18 +107,20 @@ class ObservedCallbacks:
             returned = {(): returned}
         for key, number in returned.items():
             labels = key if isinstance(key, tuple) else (key,)
-            if len(labels) != count or not hasattr(number, "__float__"):
+            if len(labels) != count or not (hasattr(number, "__float__") or hasattr(number, "__index__")):
                 self._refuse_shape(returned if labels else number)
             else:
                 yield labels, number
 
     def _merge(self, values: dict[tuple[str, ...], float], labels: tuple[object, ...], number: Any) -> None:
         """Adds a number to its series, or counts it as dropped."""
-        if number.__class__ is not int:
-            number = float(number)
-        # An integer of 64 bits is what OTLP can carry.
-        if not -LARGEST <= number <= LARGEST or (number.__class__ is int and not -(2**63) <= number < 2**63):
+        try:
+            finite = finite_number(number)
+        except Exception as error:
+            return self._refuse("failed", error)
+        if finite is None:
             return self._refuse("not_finite", number)
+        number = finite
         if number < 0 and self._metric.is_counter:
             return self._refuse("negative", number)
         series = self._runtime.domains.admit_values(self._metric, labels)
@@ -127,7 +130,7 @@ class ObservedCallbacks:
             values[series] = max(values[series], number)
         elif self._metric.multiprocess_mode is MultiprocessMode.SUM:
             total = values[series] + number
-            values[series] = total if -(2**63) <= total < 2**63 else float(total)
+            values[series] = total if -INT64 <= total < INT64 else float(total)
         return None
 
     def _refuse_shape(self, returned: Any) -> None:
@@ -187,29 +190,28 @@ class ObservableValues:
     def __init__(self, instrument: Observed) -> None:
         self._domains = instrument.runtime.domains
         self._metric = instrument.metric
-        self._lock = Lock()
         self._values: dict[tuple[str, ...], Decimal] = {}
+        self._change = Serial(self._apply)
         instrument.watch(self._read)
         register_after_fork(self._reset_after_fork)
 
     def _reset_after_fork(self) -> None:
         """A forked child keeps its parent's levels, and starts its own sums."""
-        self._lock = Lock()
+        self._change.reset()
         if self._metric.is_counter:
             self._values = {}
 
     def set(self, value: int, *label_values: str) -> None:
         """Sets the series of these label values, in key order, to ``value``."""
-        series = self._domains.admit_values(self._metric, label_values)
-        with self._lock:
-            self._values[series] = Decimal(value)
+        self._change(self._domains.admit_values(self._metric, label_values), lambda _: Decimal(value))
 
     def add(self, value: Decimal | int, *label_values: str) -> None:
         """Adds ``value`` to the series of these label values, in key order."""
-        series = self._domains.admit_values(self._metric, label_values)
-        with self._lock:
-            self._values[series] = self._values.get(series, Decimal(0)) + value
+        self._change(self._domains.admit_values(self._metric, label_values), lambda before: before + value)
+
+    def _apply(self, series: tuple[str, ...], change: Callable[[Decimal], Decimal]) -> None:
+        self._values[series] = change(self._values.get(series, Decimal(0)))
 
     def _read(self) -> Mapping[tuple[str, ...], float]:
-        with self._lock:
-            return {series: float(value) for series, value in self._values.items()}
+        self._change.settle()
+        return {series: float(value) for series, value in list(self._values.items())}

@@ -17,6 +17,9 @@ OTHER = "other"
 INVALID = "invalid"
 """Stands for the values of a label that are outside its domain."""
 
+_INT64_DIGITS = 18
+"""So many decimal digits always have room in 64 bits."""
+
 
 class CatalogueError(ValueError):
     """A definition that contradicts itself or another one. Raised when the catalogue is built, never later."""
@@ -62,8 +65,10 @@ class Label:
         return label_key(self.key, utf8=False)
 
     def attribute(self, value: str) -> Any:
-        """Returns the value as an OpenTelemetry attribute."""
-        return int(value) if self.number and value.isdecimal() else value
+        """Returns the value as an OpenTelemetry attribute: an integer only where it has 64 bits, the most that OTLP carries."""
+        if self.number and len(value) <= _INT64_DIGITS and value.isascii() and value.isdecimal():
+            return int(value)
+        return value
 
 
 def closed_label(key: str, description: str, *values: str, late: Sequence[str] = (), on_span: bool = True) -> Label:

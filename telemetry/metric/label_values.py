@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from math import prod
-from threading import Lock
+from threading import RLock
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
@@ -97,7 +97,7 @@ class Domain:
         self.limit = label.limit if limit is None else limit
         if label.is_open and self.limit < 1:
             raise CatalogueError(f"label {label.key!r}: the limit must be at least 1, it is {self.limit}")
-        self._lock = Lock()
+        self._lock = RLock()
         self._match = label.pattern.fullmatch if label.pattern is not None else None
         self.known = frozenset(known if label.is_open else label.values) | ({""} if label.optional else frozenset())
         self.admitted = set(self.known)
@@ -159,12 +159,16 @@ class Domain:
         """Admits these values in their order, up to the capacity."""
         with self._lock:
             for value in values:
-                if self._match is not None and self._match(value) and len(self.admitted) < self.capacity:
+                if self._match is None or value in self.admitted or not self._match(value):
+                    continue
+                if len(self.admitted) < self.capacity:
                     self.admitted.add(value)
+                    if len(self.admitted) > self.capacity:  # a signal handler has taken the last place in between
+                        self.admitted.discard(value)
 
     def reset_after_fork(self) -> None:
         """Replaces the lock in a forked child: a thread that is not there may have held it."""
-        self._lock = Lock()
+        self._lock = RLock()
 
     def allowed(self) -> str:
         """Returns a description of the domain for an error message."""
