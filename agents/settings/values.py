@@ -160,6 +160,7 @@ def _printable_text(value: str) -> str:
 
 
 _Text = Annotated[str, AfterValidator(_printable_text), Allowed("printable text of at most 256 characters")]
+_Model = Annotated[str, Field(min_length=1), AfterValidator(_printable_text), Allowed("printable text of 1 to 256 characters")]
 _Variable = Annotated[
     str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]{0,255}$"), Allowed("the name of a variable, not the key itself")
 ]
@@ -175,7 +176,7 @@ class ProviderSettings(BaseModel):
     """Seconds the built-in provider takes for an answer."""
     failure_rate: Annotated[float, Field(ge=0, le=1), Allowed("a number from 0 to 1")] = 0.0
     """Share of the built-in provider's calls that fail, 0 to 1."""
-    model: _Text = "builtin-1"
+    model: _Model = "builtin-1"
     base_url: _Text = ""
     api_key_env: _Variable = "OPENAI_API_KEY"
     """Name of the variable that holds the key; the key itself is no setting."""
