@@ -107,8 +107,9 @@ def _not_too_short(value: float) -> float:
 def _rate(value: str) -> str:
     if value != "off":
         several = limits.parse_many(value if is_text(value) else "")
-        if not all(1 <= limit.amount <= LARGEST and 1 <= limit.get_expiry() <= _LONGEST for limit in several):
-            raise ValueError("no request at all, or more than a store counts")
+        usable = all(1 <= limit.amount <= LARGEST and 1 <= limit.get_expiry() <= _LONGEST for limit in several)
+        if not usable or len(several) > _MOST_LIMITS:
+            raise ValueError("no request at all, more than a store counts, or too many limits to ask for each request")
     return value
 
 
@@ -121,6 +122,7 @@ def _redis_url(value: SecretStr) -> SecretStr:
     return SecretStr(parts._replace(netloc=f"{parts.netloc}{port}").geturl())
 
 
+_MOST_LIMITS = 10
 _SHORTEST = 0.001
 """Shortest time of a setting in seconds: Redis keeps milliseconds."""
 _LONGEST = 1_000_000_000
@@ -139,7 +141,8 @@ RateLimit = Annotated[
     str,
     AfterValidator(_rate),
     Allowed(
-        "a number of requests a period is needed, such as 60/minute or 5/10seconds, several separated by ';' or ',', or off"
+        "a number of requests a period is needed, such as 60/minute or 5/10seconds, "
+        "several (at most 10) separated by ';' or ',', or off"
     ),
 ]
 RedisUrl = Annotated[

@@ -33,7 +33,7 @@ BAD = [
     (
         {"AGENTOS_RATE_LIMIT": "0/minute"},
         "AGENTOS_RATE_LIMIT is '0/minute': a number of requests a period is needed, such as 60/minute or 5/10seconds, "
-        "several separated by ';' or ',', or off.",
+        "several (at most 10) separated by ';' or ',', or off.",
     ),
     (
         {"AGENTOS_AGENTS": '{"navi": "ftp://host"}'},
@@ -55,6 +55,11 @@ BAD = [
         {"AGENTOS_PROVIDERS": '{"fast": {"latency": -1}}'},
         "AGENTOS_PROVIDERS is not usable: the latency of provider 'fast' is a number of seconds from 0 on, not -1 "
         "(its value is not shown, it may hold a secret).",
+    ),
+    (
+        {"AGENTOS_RATE_LIMIT": "1/second;" * 10 + "1/hour"},
+        f"AGENTOS_RATE_LIMIT is {'1/second;' * 10 + '1/hour'!r}: a number of requests a period is needed, such as 60/minute "
+        "or 5/10seconds, several (at most 10) separated by ';' or ',', or off.",
     ),
     ({"AGENTOS_CACHE_SIZE": "9" * 13}, "AGENTOS_CACHE_SIZE is '9999999999999': at most 1000000000000 is allowed."),
     ({"AGENTOS_SHUTDOWN_TIMEOUT": "1e308"}, "AGENTOS_SHUTDOWN_TIMEOUT is '1e308': at most 1000000000.0 is allowed."),
