@@ -25,11 +25,12 @@ from starlette.routing import Router as Routing
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agents import __version__
+from agents.api.keys import documented
 from agents.api.problem import add_problem_handlers
 from agents.api.routes.health import agent_states, health_router
 from agents.api.routes.home import home_route
 from agents.api.routes.metrics import metrics_route
-from agents.api.routes.runs import runs_router
+from agents.api.routes.runs import Failed, runs_router
 from agents.gateway.dashboard_gateway import DashboardGateway
 from agents.middleware.front import in_front
 from agents.middleware.rate_limit import Limiter, RateLimit
@@ -113,13 +114,12 @@ def _assemble(settings: Settings, telemetry: AgentOSTelemetry, *, owns_telemetry
     edge = partial(TraceContext, provider=telemetry.tracer_provider, trusted=settings.trust_traceparent)
     app = _App(settings.header_limit, edge, lifespan=lifespan, max_body_size=settings.request_limit)
     add_problem_handlers(app)
-    app.include_router(runs_router(parts.gateway))
+    app.include_router(runs_router(parts.gateway), **documented(settings.api_keys, Failed))
     app.include_router(health_router(parts.gateway))
     if not settings.metrics_listen:
         app.router.routes.append(parts.metrics)
     app.router.routes.append(parts.home)
-    allow = settings.rate_limit_on_error == "allow"
-    app.add_middleware(RateLimit, limiter=parts.limiter, recorder=telemetry.recorder, allow_on_error=allow)
+    app.add_middleware(RateLimit, limiter=parts.limiter, recorder=telemetry.recorder, settings=settings)
     _trace(app, telemetry, settings)
     return app
 

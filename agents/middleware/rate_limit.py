@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Network
 from typing import NamedTuple
 
 from fastapi.routing import iter_route_contexts
@@ -15,6 +15,7 @@ from redis.asyncio import ConnectionPool
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agents.api.keys import ApiKeys
 from agents.api.problem import problem
 from agents.api.workspace import NO_WORKSPACE, ON_ACCEPTED, BadWorkspace, workspace_of
 from agents.middleware.exact_path import OPERATORS
@@ -24,7 +25,9 @@ from agents.services.storage.redis_replies import connection_options
 from agents.services.storage.redis_window import RedisWindows
 from agents.services.storage.window import Window, Windows
 from agents.settings import Settings
+from agents.settings.access import Proxies
 from telemetry.agentos.recorder import Recorder
+from telemetry.exposition.access import address_of, forwarded_client, is_in
 from telemetry.metric.label import OTHER
 
 __all__ = ["Limiter", "RateLimit", "Refusal"]
@@ -118,25 +121,33 @@ class RateLimit:
     already, or under ``other``. So no client fills the label's limit without being served.
     """
 
-    def __init__(self, app: ASGIApp, limiter: Limiter, recorder: Recorder, *, allow_on_error: bool) -> None:
+    def __init__(self, app: ASGIApp, limiter: Limiter, recorder: Recorder, settings: Settings) -> None:
         self._app = app
         self._limiter = limiter
         self._recorder = recorder
-        self._allow_on_error = allow_on_error
+        self._allow_on_error = settings.rate_limit_on_error == "allow"
+        self._keys = ApiKeys(settings.api_keys)
+        self._proxies = settings.trusted_proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers 400 for a bad workspace id, before the limiter decides."""
+        """Answers 400 for a bad workspace id before the limiter decides, and 401 or 403 for a wrong key after it."""
         endpoint = _route_template(scope) if scope["type"] == "http" else None
         if endpoint is None or endpoint in OPERATORS:
             await self._app(scope, receive, send)
             return
         try:
+            unauthorized = self._keys.refusal(scope, endpoint)
             workspace = workspace_of(scope)
         except BadWorkspace as error:
             await problem(400, "bad_workspace", str(error))(scope, receive, send)
             return
         if not self._limiter.is_on:
-            await self._app(scope, receive, send)
+            await (unauthorized or self._app)(scope, receive, send)
+            return
+        if unauthorized is not None:  # counted by its client first, so that keys cannot be tried without limit
+            result, refusal = await self._decide(scope, None, endpoint)
+            self._recorder.rate_limit_decision(endpoint, result, OTHER)
+            await (refusal or unauthorized)(scope, receive, send)
             return
         result, refusal = await self._decide(scope, workspace, endpoint)
         if refusal is None and not self._has_series(workspace):
@@ -171,10 +182,10 @@ class RateLimit:
         finally:
             count(OTHER)
 
-    async def _decide(self, scope: Scope, workspace: str, endpoint: str) -> tuple[str, ASGIApp | None]:
+    async def _decide(self, scope: Scope, workspace: str | None, endpoint: str) -> tuple[str, ASGIApp | None]:
         """Returns the decision as the metric names it, and the answer to a request that is refused."""
         try:
-            refusal = await self._limiter.decide(_client(scope), workspace, endpoint)
+            refusal = await self._limiter.decide(_client(scope, self._proxies), workspace, endpoint)
         except RedisUnavailable:
             if self._allow_on_error:
                 return "error", None
@@ -199,15 +210,15 @@ def _route_template(scope: Scope) -> str | None:
     return None
 
 
-def _client(scope: Scope) -> str:
-    """The client's address; for IPv6 its /64, since one host can usually choose any address in it."""
-    host = scope["client"][0] if scope.get("client") else "unknown"
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return str(host)
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
+def _client(scope: Scope, proxies: Proxies) -> str:
+    """The client's address; for IPv6 its /64, since one host can usually choose any address in it.
+
+    The client is the connection's peer. If that is a trusted proxy, it is the address that the proxy forwards.
+    """
+    peer = scope["client"][0] if scope.get("client") else None
+    address = None if peer is None else address_of(peer)
+    if proxies.unix if peer is None else address is not None and is_in(address, proxies.networks):
+        address = forwarded_client(scope["headers"], proxies.networks) or address
+    if address is None:
+        return str(peer or "unknown")
+    return str(address) if isinstance(address, IPv4Address) else str(IPv6Network((int(address) >> 64 << 64, 64)))

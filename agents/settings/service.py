@@ -48,6 +48,10 @@ class Settings(BaseSettings):
     """Requests of one workspace to one route; several limits hold together, ``off`` for no limit."""
     client_rate_limit: values.RateLimit = "600/minute"
     """Requests of one client address to all limited routes; several limits hold together, ``off`` for no limit."""
+    trusted_proxies: access.TrustedProxies = access.Proxies()
+    """Peers whose ``X-Forwarded-For`` names the client that is counted: ``unix`` and networks."""
+    api_keys: access.ApiKeys = {}
+    """Workspace -> its key or keys, as JSON; a request then needs one. Empty: the API has no authentication."""
     rate_limit_on_error: Literal["allow", "deny"] = "allow"
     """What happens to a request while the limiter's Redis does not answer."""
     redis_url: values.RedisUrl = SecretStr("")

@@ -21,7 +21,21 @@ from telemetry.exposition.answer import Answer
 from telemetry.exposition.asgi import ASGIApp, Receive, Scope, Send, send_answer
 from telemetry.metric import telemetry_metrics
 
-__all__ = ["Access", "AccessMiddleware", "Network", "Token", "TokenError", "TokenFile", "Tokens", "read_tokens"]
+__all__ = [
+    "Access",
+    "AccessMiddleware",
+    "Address",
+    "Network",
+    "Token",
+    "TokenError",
+    "TokenFile",
+    "Tokens",
+    "address_of",
+    "bearer_token",
+    "forwarded_client",
+    "is_in",
+    "read_tokens",
+]
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -234,26 +248,20 @@ class Access:
     def _reason(self, peer: str | None, headers: Collection[RawHeader]) -> str | None:
         if self._networks:
             client = self._client(peer, headers)
-            if client is None or not _is_in(client, self._networks):
+            if client is None or not is_in(client, self._networks):
                 return "forbidden"
-        if self._tokens is not None and not self._tokens.accept(_bearer_token(headers)):
+        if self._tokens is not None and not self._tokens.accept(bearer_token(headers)):
             return "unauthorized"
         return None
 
     def _client(self, peer_text: str | None, headers: Collection[RawHeader]) -> Address | None:
         """The client's address; None where it is unknown or not credible."""
-        peer = None if peer_text is None else _address(peer_text)
+        peer = None if peer_text is None else address_of(peer_text)
         if peer is None or not any(name.lower() in _FORWARDED for name, _ in headers):
             return peer
-        if not _is_in(peer, self._proxies):
+        if not is_in(peer, self._proxies):
             return None
-        hops = b",".join(value for name, value in headers if name.lower() == _FORWARDED_FOR)
-        client = None
-        for hop in reversed(hops.decode("latin-1").split(",")):
-            client = _address(hop.strip(" \t"))
-            if client is None or not _is_in(client, self._proxies):
-                return client
-        return client
+        return forwarded_client(headers, self._proxies)
 
 
 class AccessMiddleware:
@@ -294,7 +302,21 @@ class AccessMiddleware:
             await self._app(scope, receive, send)
 
 
-def _bearer_token(headers: Collection[RawHeader]) -> bytes:
+def forwarded_client(headers: Iterable[RawHeader], proxies: Collection[Network]) -> Address | None:
+    """The last address of ``X-Forwarded-For`` that is no proxy; None where that is no address, or the header is missing.
+
+    Each proxy appends its peer, so what a client wrote itself stands before the address that the first proxy saw.
+    """
+    hops = b",".join(value for name, value in headers if name.lower() == _FORWARDED_FOR)
+    client = None
+    for hop in reversed(hops.decode("latin-1").split(",")):
+        client = address_of(hop.strip(" \t"))
+        if client is None or not is_in(client, proxies):
+            return client
+    return client
+
+
+def bearer_token(headers: Collection[RawHeader]) -> bytes:
     """The request's token. Empty, which is never valid, without exactly one ``Authorization: Bearer`` header."""
     given = [value for name, value in headers if name.lower() == b"authorization"]
     if len(given) != 1 or given[0][: len(_SCHEME)].lower() != _SCHEME:
@@ -302,7 +324,8 @@ def _bearer_token(headers: Collection[RawHeader]) -> bytes:
     return given[0][len(_SCHEME) :].strip(b" ")
 
 
-def _address(text: str) -> Address | None:
+def address_of(text: str) -> Address | None:
+    """The address that a text spells, without a zone; an IPv4 address mapped into IPv6 is the IPv4 address. None for others."""
     try:
         found = ip_address(text)
     except ValueError:
@@ -312,5 +335,6 @@ def _address(text: str) -> Address | None:
     return found
 
 
-def _is_in(address: Address, networks: Collection[Network]) -> bool:
+def is_in(address: Address, networks: Collection[Network]) -> bool:
+    """Whether one of the networks contains the address."""
     return any(address in network for network in networks)

@@ -10,7 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from tests.helpers.asgi_server import closed_port
+from agents.main import create_app
+from agents.middleware.rate_limit import _client
+from agents.settings import Settings
+from telemetry import AgentOSTelemetry
+from tests.helpers.asgi_server import TIMEOUT, closed_port, serving_on_file
 from tests.helpers.scripted_agent import replying, stalling, status, task
 
 ANSWER = (task("TASK_STATE_SUBMITTED"), status("TASK_STATE_COMPLETED", "done"))
@@ -129,12 +133,60 @@ def test_hung_redis_is_an_error_too(limited):
 
 def test_mapped_and_plain_ipv4_are_one_client():
     """One host cannot double its limit by the notation of its address, nor multiply it within an IPv6 /64."""
-    from agents.middleware.rate_limit import _client
+    for one, other, client in (
+        ("::ffff:192.0.2.1", "192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::ffff:2", "2001:db8::/64"),
+        ("2001:db8:0:1::1", "2001:db8:0:1::2%eth0", "2001:db8:0:1::/64"),
+    ):
+        assert client_of(one) == client_of(other) == client
+    assert client_of(None) == "unknown"
 
-    assert _client({"client": ("::ffff:192.0.2.1", 1)}) == _client({"client": ("192.0.2.1", 2)}) == "192.0.2.1"
-    assert _client({"client": ("2001:db8::1", 1)}) == _client({"client": ("2001:db8::ffff:2", 1)}) == "2001:db8::/64"
-    assert _client({"client": ("2001:db8:0:1::1", 1)}) == "2001:db8:0:1::/64"
-    assert _client({"client": None}) == "unknown"
+
+def client_of(peer: str | None, *forwarded: str, proxies: str = "unix") -> str:
+    """The client of a request over a connection with this peer."""
+    headers = [(b"x-forwarded-for", one.encode("latin-1")) for one in forwarded]
+    scope = {"client": None if peer is None else (peer, 1), "headers": headers}
+    return _client(scope, Settings(trusted_proxies=proxies).trusted_proxies)
+
+
+@pytest.mark.parametrize(
+    ("proxies", "peer", "forwarded", "client"),
+    [
+        ("unix", None, ["192.0.2.1"], "192.0.2.1"),
+        ("unix", None, ["192.0.2.9, 192.0.2.1"], "192.0.2.1"),
+        ("unix", None, ["192.0.2.9", "192.0.2.1"], "192.0.2.1"),
+        ("unix", None, ["2001:db8::1"], "2001:db8::/64"),
+        ("unix", None, ["nonsense"], "unknown"),
+        ("unix", None, ["192.0.2.1, "], "unknown"),
+        ("unix", "10.0.0.1", ["192.0.2.1"], "10.0.0.1"),
+        ("unix,10.0.0.0/8", None, ["192.0.2.1, 10.0.0.1"], "192.0.2.1"),
+        ("10.0.0.0/8", None, ["192.0.2.1"], "unknown"),
+        ("10.0.0.0/8", "10.0.0.1", ["192.0.2.1"], "192.0.2.1"),
+        ("10.0.0.0/8", "10.0.0.1", ["192.0.2.9, 192.0.2.1, 10.0.0.2"], "192.0.2.1"),
+        ("10.0.0.0/8", "10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.0/8", "::ffff:10.0.0.1", ["192.0.2.1"], "192.0.2.1"),
+        ("10.0.0.0/8", "192.0.2.7", ["192.0.2.1"], "192.0.2.7"),
+        ("10.0.0.0/8", "10.0.0.1", ["\xff"], "10.0.0.1"),
+    ],
+)
+def test_only_a_trusted_proxy_names_the_client(proxies, peer, forwarded, client):
+    """The address that a trusted proxy appended is the client; that of another peer is the peer's own."""
+    assert client_of(peer, *forwarded, proxies=proxies) == client
+
+
+def test_clients_over_a_unix_socket_have_limits_of_their_own(tmp_path, request):
+    """Behind a proxy on a Unix socket each forwarded client has its own limit."""
+    telemetry = AgentOSTelemetry(strict=True)
+    request.addfinalizer(telemetry.shutdown)
+    app = create_app(Settings(client_rate_limit="2/minute"), telemetry)
+    with serving_on_file(app, tmp_path / "socket"):
+        transport = httpx.HTTPTransport(uds=str(tmp_path / "socket"))
+        with httpx.Client(transport=transport, base_url="http://test", timeout=TIMEOUT) as client:
+            found = {
+                name: [client.get("/agents", headers={"X-Forwarded-For": name}).status_code for _ in range(3)]
+                for name in ("192.0.2.1", "192.0.2.2")
+            }
+    assert found == {"192.0.2.1": [200, 200, 429], "192.0.2.2": [200, 200, 429]}
 
 
 def test_retry_after_is_the_same_in_both_headers(limited):

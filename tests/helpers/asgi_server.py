@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -55,6 +56,24 @@ def serving_on_loop(app: Any, *, lifespan: Lifespan = "on") -> Iterator[tuple[st
             assert server.started
             assert server.loop is not None
             yield f"http://127.0.0.1:{listener.getsockname()[1]}", server.loop
+        finally:
+            server.should_exit = True
+            thread.join(TIMEOUT)
+            assert not thread.is_alive()
+
+
+@contextmanager
+def serving_on_file(app: Any, path: Path) -> Iterator[None]:
+    """Serves the application on a Unix socket, on which a client has no address."""
+    server = ThreadedServer(app, lifespan="on")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            assert server.listening.wait(TIMEOUT)
+            yield
         finally:
             server.should_exit = True
             thread.join(TIMEOUT)
