@@ -29,6 +29,8 @@ _UNKNOWN = "unknown"
 """The operation of a call that failed before the agent's card could be read."""
 _GRACE_SECONDS = 1.0
 """Seconds a stream may take to end after its final event, and an agent to accept a cancellation."""
+_INLINE_BYTES = 8 * 1024
+"""Largest event that is put into the answer on the loop."""
 _FIRST_POLL_SECONDS = 0.1
 _LONGEST_POLL_SECONDS = 2.0
 """Seconds between two requests for a task that is not over, doubled from the first to the longest."""
@@ -135,7 +137,7 @@ class DashboardGateway:
                     call.record_event(streams=client.streams)
                     if (state := state_of(event)) is not None:
                         call.record_state(state)
-                    piece = run.take(event)
+                    piece = await _take(run, event)
                     if run.ended:
                         call.succeed()
                     paused = clock()
@@ -206,6 +208,13 @@ async def _next(events: AsyncIterator[StreamResponse], deadline: float) -> Strea
     except Exception as error:
         raise failure_of(error) from error
     return event
+
+
+async def _take(run: Run, event: StreamResponse) -> str:
+    """Adds an event to the run: a large one in a thread, where its text is put together while the loop runs on."""
+    if event.ByteSize() <= _INLINE_BYTES:
+        return run.take(event)
+    return await asyncio.to_thread(run.take, event)  # without a timeout: until it returns, the run is half changed
 
 
 async def _drain(events: AsyncIterator[StreamResponse]) -> None:

@@ -74,7 +74,7 @@ def test_reader_who_does_not_read_is_disconnected(start, agent):
     """A caller that does not read its stream holds the run no longer than the timeout: cancelled, and nothing is active."""
     events = [task("TASK_STATE_SUBMITTED"), *[artifact("x" * 1_000_000) for _ in range(12)]]
     peer = agent(replying(*events, status("TASK_STATE_COMPLETED")))
-    service = start(agents={"peer": peer.url}, agent_timeout=2, agent_response_limit=30_000_000)
+    service = start(agents={"peer": peer.url}, agent_timeout=5, agent_response_limit=30_000_000)
     with ask(service.url, "text/event-stream"):
         service.spans.wait("a2a.request")
         assert service.counted("a2a_errors_total") == {"peer/cancelled/query": 1}
