@@ -26,30 +26,14 @@ from a2a.utils.proto_utils import parse_lenient
 from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]  # its stubs are another package
 
 from agents.gateway.failure import RunFailure, rpc_failure
+from agents.outgoing.json_values import MOST_VALUES, count_values
 
 __all__ = ["JsonReader", "JsonRpc", "count_values", "too_many_values"]
 
 _T = TypeVar("_T")
-_VALUES = 100_000
-"""Values that a document may have. Protocol Buffers, which parses JSON in Python, takes 5 to 10 us for each."""
+_VALUES = MOST_VALUES
 _INLINE_CHARACTERS = 8 * 1024
 """Longest document that is parsed on the loop: at most 4,000 values, which take 20 ms."""
-
-
-def count_values(text: str, limit: int = _VALUES) -> int:
-    """Returns how many values JSON has at most, exact enough to tell whether they are more than ``limit``.
-
-    It is not parsed: commas and opening brackets outside strings are counted, of which each value but the outermost has one.
-    That takes 10 to 20 ms for 1 MiB.
-    """
-    if (count := _marks(text)) <= limit:
-        return count
-    text = text.replace("\\\\", "").replace('\\"', "")  # every quotation mark that is left begins or ends a string
-    return limit + 1 if text.count('"') > 4 * (limit + 1) else _marks("".join(text.split('"')[::2]))
-
-
-def _marks(text: str) -> int:
-    return text.count(",") + text.count("[") + text.count("{")
 
 
 def too_many_values(limit: int = _VALUES) -> RunFailure:

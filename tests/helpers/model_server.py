@@ -124,7 +124,7 @@ class Bench:
     """A router over scripted servers, with its clock, metrics and spans."""
 
     def __init__(self, urls: dict[str, str], options: dict[str, Any], catalogue: Catalogue) -> None:
-        self.clock = Clock()
+        self.clock: Any = options.pop("clock", None) or Clock()
         self.waits: list[float] = []
         self.spans = InMemorySpanExporter()
         processors = [SimpleSpanProcessor(self.spans)]
@@ -186,7 +186,10 @@ EVERYTHING = Catalogue([*MODELS, *LATEST.rows])
 
 @asynccontextmanager
 async def bench(catalogue: Catalogue = EVERYTHING, **servers_and_options: Any) -> AsyncIterator[Bench]:
-    """Yields a router that calls these servers in order. Other keywords are settings; ``each`` has the providers', by name."""
+    """Yields a router that calls these servers in order.
+
+    Other keywords are settings; ``each`` has those of the providers, by name. ``clock`` takes the place of a `Clock`.
+    """
     servers = {name: one for name, one in servers_and_options.items() if isinstance(one, ModelServer)}
     options = {name: one for name, one in servers_and_options.items() if name not in servers}
     with ExitStack() as stack:

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from typing import Any
 
+from agents.outgoing.json_values import MOST_VALUES, count_values
 from agents.services.providers.base import ProviderError, reason_of_status
 from telemetry._base.printable import printable
 from telemetry.agentos.tokens import Tokens
@@ -27,6 +28,7 @@ _EVENT_BYTES = 2**20
 """Bytes of one event: while an event is parsed, the event loop serves nothing else."""
 _MOST_TOKENS = 2**31 - 1
 """More tokens than this are no count of one answer."""
+_DIGITS = 20
 _MODEL_LENGTH = 128
 _WORD = re.compile(r"[A-Za-z0-9_.]{1,64}")
 _COUNTS: dict[str, tuple[str, ...]] = {
@@ -221,13 +223,21 @@ async def _events(head: bytes, body: AsyncIterator[bytes]) -> AsyncGenerator[byt
 
 
 def _parsed(data: bytes) -> dict[str, Any]:
+    text = data.decode("utf-8", "replace")
+    if count_values(text) > MOST_VALUES:
+        raise ProviderError(f"the answer has JSON of more than {MOST_VALUES} values at once", "protocol")
     try:
-        found = json.loads(data.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):  # no JSON, a number of too many digits, too deep
+        found = json.loads(text, parse_int=_integer)
+    except (ValueError, RecursionError):  # no JSON, or too deep
         raise ProviderError("the answer is no JSON", "protocol") from None
     if not isinstance(found, dict):
         raise ProviderError("the answer is no JSON object", "protocol")
     return found
+
+
+def _integer(digits: str) -> int | None:
+    """The number, None for one of so many digits that nothing here needs it: their conversion takes quadratic time."""
+    return int(digits) if len(digits) < _DIGITS else None
 
 
 def _raise_error_in(found: dict[str, Any], key: str) -> None:
