@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from agents.services.ccr_router import ModelRequest, ProviderError, RouterError
 from agents.services.providers.chat_answer import ChatAnswer
 from telemetry.agentos.tokens import Tokens
-from tests.helpers.model_server import CUT, DONE, HEAD, ModelServer, bench, says, usage, used, whole
+from tests.helpers.model_server import CUT, DONE, HEAD, Gate, ModelServer, bench, says, usage, used, whole
 
 BACKUP = [says("good"), DONE]
 
@@ -306,6 +306,18 @@ async def test_connection_that_breaks_after_the_end():
     async with bench(main=ModelServer([says("fine"), ends(), CUT])) as one:
         assert await one.text() == "fine"
         assert one.recorded("ccr_requests") == {"ccr_requests_total/main/success/question": 1}
+
+
+async def test_connection_that_stays_open_after_the_end(monkeypatch):
+    """A server that neither closes the connection nor sends [DONE] after the finish_reason does not hold up its answer."""
+    monkeypatch.setattr("agents.services.providers.chat_answer._REST_SECONDS", 0.1)
+    async with bench(main=ModelServer([says("fine"), ends(), used(3, 4), Gate()])) as one:
+        assert await one.text() == "fine"
+        assert one.recorded("ccr_requests", "ccr_tokens") == {
+            "ccr_requests_total/main/success/question": 1,
+            "ccr_tokens_total/input/main": 3,
+            "ccr_tokens_total/output/main": 4,
+        }
 
 
 async def test_prompt_with_half_a_character_is_sent():

@@ -7,11 +7,13 @@ read where it has the form that is needed and skipped where it has not. What mak
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from agents.outgoing.json_values import MOST_VALUES, count_values
@@ -26,6 +28,8 @@ _BLANK = b"\xef\xbb\xbf \t\r\n"
 _LINE_END = re.compile(rb"\r\n|\n|\r")  # U+2028 and its like end no line of an event stream
 _EVENT_BYTES = 2**20
 """Bytes of one event: while an event is parsed, the event loop serves nothing else."""
+_REST_SECONDS = 2.0
+"""How long the usage may come after the finish_reason."""
 _MOST_TOKENS = 2**31 - 1
 """More tokens than this are no count of one answer."""
 _DIGITS = 20
@@ -64,6 +68,7 @@ class ChatAnswer:
         self._key = key
         self.finished = False
         self._done = False
+        self._deadline: float | None = None
         self._counts: dict[str, int] = {}
         self._model: str | None = None
         self._has_deltas = False
@@ -76,19 +81,19 @@ class ChatAnswer:
         Raises:
             ProviderError: The body is no answer, an error, or cut off before the answer is complete.
         """
+        more = partial(self._next, body)
         head = b""
-        async for data in body:
-            if head := (head + data).lstrip(_BLANK):
-                break
+        while not head and (data := await more()) is not None:
+            head = data.lstrip(_BLANK)
         if head.startswith(b"{"):
             whole = bytearray(head)
-            async for data in body:
+            while (data := await more()) is not None:
                 whole += data
             for piece in self._whole(bytes(whole)):
                 yield piece
             return
         begun = False
-        async with aclosing(_events(head, body)) as events:
+        async with aclosing(_events(head, more)) as events:
             async for event in events:
                 begun = True
                 for piece in self._event(event):
@@ -101,6 +106,18 @@ class ChatAnswer:
             raise ProviderError("the answer ends before it is complete", "protocol")
         if rest := self._text.decode(b"", final=True):
             yield rest
+
+    async def _next(self, body: AsyncIterator[bytes]) -> bytes | None:
+        """The next piece of the body, None at its end. Some servers leave the connection open when the answer is complete."""
+        if self.finished and self._deadline is None:
+            self._deadline = asyncio.get_running_loop().time() + _REST_SECONDS
+        try:
+            async with asyncio.timeout_at(self._deadline) as limit:
+                return await anext(body, None)
+        except TimeoutError:
+            if limit.expired():
+                return None
+            raise
 
     def _event(self, data: bytes) -> Iterator[str | Tokens]:
         if data.startswith(b"[DONE]"):
@@ -186,15 +203,15 @@ def well_formed(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-async def _events(head: bytes, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+async def _events(head: bytes, more: Callable[[], Awaitable[bytes | None]]) -> AsyncGenerator[bytes, None]:
     """Yields the data of each event of a stream, the last one also without the blank line after it.
 
     https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
     """
     line, data, size = bytearray(), [], 0
     after_return = False
-    read = head
-    while True:
+    read: bytes | None = head
+    while read is not None:
         if after_return and read.startswith(b"\n"):
             read = read[1:]
         if read:
@@ -212,10 +229,7 @@ async def _events(head: bytes, body: AsyncIterator[bytes]) -> AsyncGenerator[byt
             line = bytearray(next_line)
         if len(line) + size > _EVENT_BYTES:
             raise ProviderError(f"an event of the answer has more than {_EVENT_BYTES} bytes", "protocol")
-        try:
-            read = await anext(body)
-        except StopAsyncIteration:
-            break
+        read = await more()
     if line.startswith(b"data:"):
         data.append(bytes(line[5:]).removeprefix(b" "))
     if event := b"\n".join(data).strip():
