@@ -105,3 +105,27 @@ def test_key_is_nowhere(asked, caplog):
         spans = "".join(span.to_json() for span in service.spans.ended)
         for shown in (answer.text, service.client.get("/metrics").text, spans, caplog.text):
             assert "sk-secret" not in shown
+
+
+@pytest.mark.parametrize("cut", [[says("half an ans")], [says("")], [DONE]], ids=["cut", "no end", "no text"])
+def test_answer_that_is_not_usable_is_not_cached(start, cut):
+    """An answer that is cut off or empty is an error for the caller; the next question asks the provider again."""
+    server = ModelServer(cut, [says("fine"), DONE])
+    with server.running() as url:
+        service = start(providers={"remote": {"kind": "openai", "base_url": url, "model": "m"}})
+        answers = [service.run("navi", "how are you?") for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [502, 200, 200]
+        assert [answer.json()["output"] for answer in answers] == ["", "fine", "fine"]
+        assert service.counted("ccr_requests_total") == {"remote/error/question": 1, "remote/success/question": 1}
+    assert len(server.asked) == 2
+
+
+def test_texts_of_the_server_are_not_in_the_answer(start):
+    """What a server says about an error does not reach the caller, streamed or not."""
+    said = {"error": {"message": "walrus", "type": "walrus", "code": "walrus"}}
+    with ModelServer(JSONResponse(said, 400)).running() as url:
+        service = start(providers={"remote": {"kind": "openai", "base_url": url, "model": "m"}})
+        for accept in ("application/json", "text/event-stream"):
+            answer = service.client.post("/agents/navi/runs", json={"input": "hi"}, headers={"Accept": accept})
+            assert "no provider could answer" in answer.text or "the agent answered with an error" in answer.text
+            assert "walrus" not in answer.text

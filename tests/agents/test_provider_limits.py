@@ -192,6 +192,16 @@ async def test_error_that_is_packed_without_measure_keeps_its_status():
         assert one.recorded("ccr_errors") == {"ccr_errors_total/main/server": 1}
 
 
+@pytest.mark.parametrize("charset", ["zlib", "utf-16", "undefined", "idna", "no-such", "\xff"])
+async def test_error_in_an_odd_charset_keeps_its_status(charset):
+    """An error whose charset does not fit its body is counted by its status, with type and code."""
+    body = json.dumps({"error": {"type": "no", "message": "\xe9"}})
+    reply = Response(body, 429, {"Content-Type": f"application/json; charset={charset}"})
+    async with bench(main=ModelServer(reply), backup=ModelServer(BACKUP)) as one:
+        assert await one.text() == "good"
+        assert one.recorded("ccr_errors") == {"ccr_errors_total/main/rate_limit": 1}
+
+
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
 async def test_redirect_is_a_failure(status):
     """A redirect is not followed: prompt and key go to the address of the settings alone."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import socketserver
+import threading
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from agents.services.ccr_router import RouterError
 from agents.services.retry import Retry, seconds_until
 from agents.settings import SettingsError
 from tests.helpers.model_server import CUT, DONE, ModelServer, bench, refusal, says
+from tests.helpers.scripted_agent import ScriptedAgent
 
 KEY = "sk-0123456789secret"
 SAID = f"filtered: how are you?\nCRITICAL forged \x1b[31m Incorrect API key provided: {KEY} " + "x" * 10_000
@@ -164,3 +167,33 @@ async def test_odd_milliseconds_are_ignored(milliseconds):
     async with bench(main=ModelServer(refusal(429, **headers), [says("fine"), DONE]), retries=1) as one:
         assert await one.text() == "fine"
         assert one.waits == [2.0]
+
+
+async def no_reply(_: dict[str, Any]) -> Response:
+    raise AssertionError
+
+
+def test_texts_of_an_agent_that_speaks_no_http_are_on_no_span(start):
+    """What an agent sends in place of HTTP is on no span; the span of the request names the exception's class."""
+    card = json.dumps(ScriptedAgent(no_reply).card()).encode()
+
+    class Talker(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            if self.request.recv(65536).startswith(b"GET"):
+                self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(card) + card)
+            else:
+                self.request.sendall(b"walrus " * 100 + b"\r\n\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Talker) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            service = start(agents={"peer": f"http://127.0.0.1:{server.server_address[1]}"})
+            assert service.run().json()["error"] in ("unreachable", "protocol")
+            (client,) = service.spans.wait("POST")
+            (event,) = client.events
+            assert event.attributes["exception.type"] == "httpx.RemoteProtocolError"
+            assert "walrus" not in "".join(span.to_json() for span in service.spans.ended)
+        finally:
+            server.shutdown()
+            thread.join()

@@ -106,7 +106,9 @@ class _ShortErrors(httpx.AsyncBaseTransport):
                     if len(body) > _ERROR_BYTES:
                         break
         await response.aclose()
-        return httpx.Response(response.status_code, headers=response.headers, content=body[:_ERROR_BYTES])
+        # The client decodes the body in the charset that the server names, and fails where it does not fit.
+        headers = [(name, value) for name, value in response.headers.raw if name.lower() != b"content-type"]
+        return httpx.Response(response.status_code, headers=headers, content=body[:_ERROR_BYTES])
 
     async def aclose(self) -> None:
         """Closes the inner transport."""
