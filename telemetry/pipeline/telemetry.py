@@ -220,8 +220,9 @@ class Telemetry:
         if not self._warns_alone:
             return
         from telemetry.prefork.run import is_worker
+        from telemetry.prefork.run_directory import missing_on_this_platform
 
-        if is_worker():
+        if is_worker() and not missing_on_this_platform():  # else ``Workers.detect`` has said what is missing
             self.diagnostics.log_once(
                 "alone",
                 "this process was started as a worker, and /metrics does not merge its numbers with other workers': "

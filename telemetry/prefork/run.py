@@ -73,7 +73,7 @@ def is_worker() -> bool:
     The parent uses ``multiprocessing``, as servers with ``--workers`` do, or forks itself, as gunicorn does: then both have the
     same command line.
     """
-    return multiprocessing.parent_process() is not None or _is_made_by(os.getpid(), os.getppid())
+    return multiprocessing.parent_process() is not None or _is_made_by(os.getpid(), _parent_id())
 
 
 def forebears() -> Iterator[int]:
@@ -82,10 +82,10 @@ def forebears() -> Iterator[int]:
     A child of multiprocessing's fork server is a child of that server, but was made by the process that asked for it.
     """
     parent = multiprocessing.parent_process()
-    pid: int | None = os.getppid() if is_worker() else None
+    pid: int | None = _parent_id() if is_worker() else None
     if parent is not None and parent.is_alive():  # else another process may have its id
         pid = parent.pid
-    elif parent is not None and _FORKSERVER not in _command(os.getppid()):
+    elif parent is not None and _FORKSERVER not in _command(_parent_id()):
         pid = None
     for _ in range(_MAX_DEPTH):
         if pid is None:
@@ -111,6 +111,10 @@ def _is_made_by(pid: int, parent: int) -> bool:
     forked_by_gunicorn = own.startswith(b"gunicorn: worker") and parents.startswith(b"gunicorn: master")
     by_multiprocessing = _SPAWNED in own.split(b"\0") or _FORKSERVER in own
     return bool(own) and (own == parents or forked_by_gunicorn or by_multiprocessing)
+
+
+def _parent_id() -> int:
+    return os.getppid() if hasattr(os, "getppid") else 0
 
 
 def _command(pid: int) -> bytes:
