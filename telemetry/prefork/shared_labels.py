@@ -29,6 +29,8 @@ _PIECE_BYTES = 1 << 16
 """Bytes that are read at once; a longer line is no line of ours."""
 _MAX_BYTES = 1 << 22
 """Bytes that are read in one go; the rest of a file that is longer is read the next times."""
+_LAST_BYTES = 64
+"""Bytes by which a file is known again that has grown since it was read."""
 _CLOSED = -1
 
 
@@ -50,6 +52,7 @@ class SharedLabelValues:
         self._failed = failed
         self._file = _CLOSED
         self._offset = 0
+        self._last = b""  # the bytes before the offset
         self._found: set[tuple[str, str]] = set()  # the admitted values that the file has
         self._lock = Lock()
         for domain in self._domains.values():
@@ -87,9 +90,16 @@ class SharedLabelValues:
         known = None if self._file == _CLOSED else os.fstat(self._file)
         if known is None or current is None or (current.st_dev, current.st_ino) != (known.st_dev, known.st_ino):
             self._reopen(broken=known is not None)
-        elif known.st_size < self._offset:
-            self._failed("torn", f"{self._path} was cut off: the label values of this worker are added again")
+        elif not self._is_as_read():
+            self._failed("torn", f"{self._path} was cut off or overwritten: the label values of this worker are added again")
             self._read_again()
+
+    def _is_as_read(self) -> bool:
+        """Whether what was read last is still there."""
+        try:
+            return os.pread(self._file, len(self._last), self._offset - len(self._last)) == self._last
+        except OSError as error:
+            raise self._told(error) from None
 
     def _reopen(self, *, broken: bool) -> None:
         """Opens or makes the file, and adds the values of this process that are not in it."""
@@ -112,6 +122,7 @@ class SharedLabelValues:
     def _read_again(self) -> None:
         """Reads the file from its beginning, and adds the values of this process that are not in it."""
         self._offset = 0
+        self._last = b""
         self._found = set()
         self._read()
         admitted = [(name, value) for name, domain in self._domains.items() for value in sorted(domain.discovered)]
@@ -140,6 +151,7 @@ class SharedLabelValues:
                 if not length and len(piece) < _PIECE_BYTES:
                     break  # the end of a line that is being written
                 self._offset += length or len(piece)
+                self._last = (self._last + piece[: length or len(piece)])[-_LAST_BYTES:]
                 broken += sum(not self._admit(line) for line in piece[:length].splitlines() if line)
                 broken += not length
         except OSError as error:
@@ -150,12 +162,15 @@ class SharedLabelValues:
     def _admit(self, line: bytes) -> bool:
         """Returns whether this is a line of ours."""
         try:
-            name, value = json.loads(line)
-            domain = self._domains.get(name)
-        except (ValueError, TypeError, RecursionError):
+            pair = json.loads(line)
+        except (ValueError, RecursionError):
             return False
-        if type(value) is not str or text_of(value) is None or value in (INVALID, OTHER):
+        if type(pair) is not list or [type(each) for each in pair] != [str, str]:
             return False
+        name, value = pair
+        if text_of(value) is None or value in (INVALID, OTHER):
+            return False
+        domain = self._domains.get(name)
         if domain is not None:
             domain.admit_all([value])
             if value in domain.admitted:
