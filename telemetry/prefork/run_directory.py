@@ -72,7 +72,10 @@ def open_run(directory: Path, supervisor: Supervisor) -> Path:
             if not _is_private(folder):
                 raise StateDirectoryError(f"{directory} must be a directory of this user with mode 0700")
             _remove_ended(directory, folder, supervisor)
-            _make_run(directory, folder, supervisor.run)
+            if supervisor.run not in _names(folder):
+                _make_run(folder, supervisor.run)
+            with _opened(supervisor.run, folder) as run:
+                _check_run(directory / supervisor.run, run)
     except OSError as error:
         raise StateDirectoryError(f"{directory} cannot be used: {error.strerror}") from None
     return directory / supervisor.run
@@ -108,26 +111,29 @@ def _living_runs(directory: Path) -> list[tuple[Supervisor, set[str]]]:
     return found
 
 
-def _make_run(directory: Path, folder: int, run: str) -> None:
-    """Makes the run's directory under another name, so that it is never seen without its marker; or checks the one there is."""
+def _make_run(folder: int, run: str) -> None:
+    """Makes the run's directory under another name, so that it is never seen without its marker. Others may be faster."""
     unfinished = f"{run}.{os.getpid()}-{uuid4().hex[:8]}.new"
     os.mkdir(unfinished, 0o700, dir_fd=folder)
-    with _opened(unfinished, folder) as made:
-        _write_marker(made)
     try:
+        with _opened(unfinished, folder) as made:
+            _write_marker(made)
         os.rename(unfinished, run, src_dir_fd=folder, dst_dir_fd=folder)
     except OSError as error:
         _remove(unfinished, folder)
-        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise
-    with _opened(run, folder) as found:
-        if not _is_private(found):
-            raise StateDirectoryError(f"{directory / run} must be a directory of this user with mode 0700")
-        if not _has_marker(found):
-            _adopt(directory / run, found)
-        probe = f"probe-{uuid4().hex[:8]}"
-        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=found))
-        os.unlink(probe, dir_fd=found)
+
+
+def _check_run(path: Path, run: int) -> None:
+    """Raises ``StateDirectoryError`` where this run's directory is not ours, ``OSError`` where no file can be made in it."""
+    if not _is_private(run):
+        raise StateDirectoryError(f"{path} must be a directory of this user with mode 0700")
+    if not _has_marker(run):
+        _adopt(path, run)
+    probe = f"probe-{uuid4().hex[:8]}"
+    os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=run))
+    os.unlink(probe, dir_fd=run)
 
 
 def _adopt(path: Path, run: int) -> None:
@@ -250,6 +256,7 @@ def _remove(name: str, folder: int) -> tuple[int, list[str]]:
             with suppress(OSError):
                 os.unlink(MARKER, dir_fd=run)
                 removed += 1
+            with suppress(OSError):
                 os.rmdir(name, dir_fd=folder)
     return removed, left
 

@@ -273,6 +273,18 @@ def test_many_starts_at_once_remove_and_make_the_same(state: Path) -> None:
         shutil.rmtree(found[0])
 
 
+def test_a_full_disk_leaves_no_directory_behind(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose marker cannot be written is not made; where the run is there already, its next worker starts all the same."""
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda _file, data: len(data) - 1)
+        with pytest.raises(StateDirectoryError, match=r"cannot be used: No space left on device$"):
+            start(state)
+        assert list(state.iterdir()) == []
+    run = start(state)
+    monkeypatch.setattr(os, "write", lambda _file, data: len(data) - 1)
+    assert start(state) == run
+
+
 def test_a_run_of_an_older_version_that_goes_on_gets_a_marker(state: Path) -> None:
     """Where the directory of this run has only our files, a worker of this version joins it and marks it."""
     run = start(state)
