@@ -11,7 +11,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Span
 
-__all__ = ["SPAN_KEY", "attach", "attributes_of", "current_context", "detach", "sampled_span"]
+__all__ = ["SPAN_KEY", "attach", "attributes_of", "carries", "current_context", "detach", "sampled_span"]
 
 try:
     from opentelemetry.trace.propagation import _SPAN_KEY as SPAN_KEY
@@ -75,3 +75,25 @@ def attributes_of(span: Span) -> Mapping[str, Any]:
     """Returns the span's attributes without copying them; empty where it keeps none."""
     inner: Mapping[str, Any] | None = getattr(getattr(span, "_attributes", None), "_dict", None)
     return inner if inner is not None else getattr(span, "attributes", None) or {}
+
+
+def carries(span: Span, labels: Mapping[str, Any], room: int) -> bool:
+    """Returns whether a span has all of these attributes as they were set, and will keep them.
+
+    The SDK's limits cut long values, and drop the oldest attribute for one too many:
+    https://opentelemetry.io/docs/specs/otel/common/#attribute-limits
+
+    Args:
+        span: The span, which has got the attributes.
+        labels: The attributes.
+        room: How many further attributes the span must have room for.
+    """
+    bounded = getattr(span, "_attributes", None)
+    limit = getattr(bounded, "maxlen", None)
+    held: Any = getattr(bounded, "_dict", None)
+    if limit is not None and held is not None and limit - len(held) < room:
+        return False
+    if not getattr(bounded, "dropped", 0) and getattr(bounded, "max_value_len", None) is None:
+        return True  # also a span of another SDK, whose limits are not known
+    found = attributes_of(span)
+    return all(found.get(key) == value for key, value in labels.items())

@@ -5,15 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextvars import Token
+from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, SpanKind, StatusCode, Tracer
 
-from telemetry._sdk.context import attach, attributes_of, current_context, detach, sampled_span
+from telemetry._sdk.context import attach, attributes_of, carries, current_context, detach, sampled_span
 from telemetry._sdk.reservoir import pack_span_reference
 from telemetry.instruments.bound import BoundInstrument
 
 __all__ = ["SpanScope", "matching_span_reference", "span_reference_of"]
+
+
+ROOM = 32
+"""Attributes that a span may get after an exemplar names it: the SDK drops the oldest ones first, which are the labels."""
 
 
 class SpanScope:
@@ -27,7 +32,7 @@ class SpanScope:
         kind: The span's kind.
     """
 
-    __slots__ = ("_failed", "_token", "span")
+    __slots__ = ("_failed", "_labels", "_token", "span")
 
     def __init__(
         self,
@@ -38,6 +43,7 @@ class SpanScope:
         kind: SpanKind = SpanKind.INTERNAL,
     ) -> None:
         self._failed = failed
+        self._labels = attributes
         self._token: Token[Context] | None = None
         self.span: Span = INVALID_SPAN
         try:
@@ -62,6 +68,7 @@ class SpanScope:
         span = self.span
         if type(span) is NonRecordingSpan or not span.is_recording():
             return
+        self._labels = {**self._labels, **attributes}
         try:
             if error_type is None:
                 span.set_attributes(attributes)
@@ -71,18 +78,20 @@ class SpanScope:
         except Exception as error:
             self._failed(error)
 
-    def span_reference(self, takes_sampled: bool) -> bytes | None:
+    def span_reference(self, takes_sampled: bool, room: int = ROOM) -> bytes | None:
         """Returns what an exemplar needs of this span.
 
         Args:
             takes_sampled: Whether the exemplar filter takes measurements of sampled spans.
+            room: How many attributes the span may still get.
 
         Returns:
-            The reference for ``record_with_exemplar``; None where the span is not sampled or its exemplars are not taken.
+            The reference for ``record_with_exemplar``; None where the span is not sampled, its exemplars are not taken, or its
+            limits have cut or may drop a label.
         """
         if not takes_sampled or type(self.span) is NonRecordingSpan:
             return None
-        return span_reference_of(self.span)
+        return span_reference_of(self.span, self._labels, room)
 
     def close(self) -> None:
         """Ends the span and makes the one current that was before."""
@@ -94,15 +103,20 @@ class SpanScope:
             self._failed(error)
 
 
-def span_reference_of(span: Span) -> bytes | None:
-    """Returns what an exemplar needs of a span; None where the span is not sampled."""
+def span_reference_of(span: Span, labels: Mapping[str, Any], room: int = ROOM) -> bytes | None:
+    """Returns what an exemplar needs of a span that has got these labels.
+
+    None where the span is not sampled, or where its limits have cut or may drop a label.
+    """
     context = span.get_span_context()
-    return pack_span_reference(time.time_ns(), context) if context.trace_flags & 1 else None
+    if not context.trace_flags & 1 or not carries(span, labels, room):
+        return None
+    return pack_span_reference(time.time_ns(), context)
 
 
 def matching_span_reference(series: BoundInstrument) -> bytes | None:
     """Returns what an exemplar needs of the current span; None unless it is sampled and carries the labels of ``series``."""
     span = sampled_span(current_context())
-    if span is None or not series.matches(attributes_of(span)):
+    if span is None or not series.matches(attributes_of(span)) or not carries(span, {}, ROOM):
         return None
     return pack_span_reference(time.time_ns(), span.get_span_context())

@@ -112,7 +112,7 @@ class RequestTimer(CallBlock):
         if source.needs_filter:
             series.observe(amount)
         else:
-            series.record_with_exemplar(amount, scope.span_reference(source.takes_sampled))
+            series.record_with_exemplar(amount, scope.span_reference(source.takes_sampled, room=0))
         scope.close()
 
     async def __aenter__(self) -> Self:
