@@ -22,11 +22,13 @@ from urllib.parse import urlsplit
 
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
 
 from telemetry._base.otel_settings import PROTOCOLS, ExportSettingsError, check, first_set
 from telemetry._base.printable import printable
+from telemetry._base.reentry import alone, defer, deferred, run_deferred
+from telemetry.pipeline.otlp_http import Answers, guarded_session
 from telemetry.pipeline.outage import Outage
 from telemetry.tracing.provider import is_sdk_disabled
 
@@ -41,6 +43,13 @@ M = TypeVar("M", SpanProcessor, MetricReader)
 
 _GROUPS = {"TRACES": "opentelemetry_traces_exporter", "METRICS": "opentelemetry_metrics_exporter"}
 """Groups of entry points in which packages register exporters for the SDK."""
+_CLASSES = {"TRACES": ("trace_exporter", "OTLPSpanExporter"), "METRICS": ("metric_exporter", "OTLPMetricExporter")}
+"""Module and class of the SDK's OTLP exporters."""
+_OTLP = {"otlp": None, "otlp_proto_grpc": "grpc", "otlp_proto_http": "http/protobuf"}
+"""Names of the OTLP exporters, with the protocol where the name says it."""
+_LONG_EXPORT = 60.0
+"""Seconds that an export may take without a word about it."""
+_log = logging.getLogger(__name__)
 
 
 def resource(service_name: str, workers: Workers | None = None) -> Resource:
@@ -71,12 +80,11 @@ def span_processors(environ: Mapping[str, str] = os.environ) -> Sequence[SpanPro
 def _span_processor(name: str, environ: Mapping[str, str]) -> SpanProcessor:
     if name == "console":
         return BatchSpanProcessor(ConsoleSpanExporter())
-    if name != "otlp":
+    if name not in _OTLP:
         return BatchSpanProcessor(_installed("TRACES", name))
-    endpoint, protocol = _destination("TRACES", environ)
-    outage, options = Outage("traces", endpoint), _options("TRACES", protocol, environ)
-    exporter = _exporter("trace_exporter", "OTLPSpanExporter", protocol, outage, options)
-    processor: SpanProcessor = _without_waiting(BatchSpanProcessor, exporter)
+    endpoint, protocol = _destination("TRACES", name, environ)
+    exporter = _exporter("TRACES", protocol, Outage("traces", endpoint), environ)
+    processor: SpanProcessor = _without_waiting(_Batches, exporter)
     return processor
 
 
@@ -92,13 +100,12 @@ def metric_readers(environ: Mapping[str, str] = os.environ) -> Sequence[MetricRe
 def _metric_reader(name: str, environ: Mapping[str, str]) -> MetricReader:
     if name == "console":
         return PeriodicExportingMetricReader(ConsoleMetricExporter())
-    if name != "otlp":
+    if name not in _OTLP:
         made = _installed("METRICS", name)
         return made if isinstance(made, MetricReader) else PeriodicExportingMetricReader(made)
-    endpoint, protocol = _destination("METRICS", environ)
+    endpoint, protocol = _destination("METRICS", name, environ)
     outage = Outage("metrics", endpoint, longest_pause=0)  # the reader has an interval of its own
-    exporter = _exporter("metric_exporter", "OTLPMetricExporter", protocol, outage, _options("METRICS", protocol, environ))
-    reader: MetricReader = _without_waiting(PeriodicExportingMetricReader, exporter)
+    reader: MetricReader = _without_waiting(_Reader, _exporter("METRICS", protocol, outage, environ))
     return reader
 
 
@@ -147,7 +154,15 @@ def _exporters(signal: str, environ: Mapping[str, str]) -> list[str]:
     for name in names:
         if name not in allowed:
             raise ExportSettingsError(f"{variable} is {shown!r}: a list of {', '.join(allowed)} is allowed, or none.")
-    return names
+    return _each_exporter_once(signal, names, environ)
+
+
+def _each_exporter_once(signal: str, names: Sequence[str], environ: Mapping[str, str]) -> list[str]:
+    """Leaves out the second name of an OTLP exporter: it would push everything twice."""
+    kept: dict[str, str] = {}
+    for name in names:
+        kept.setdefault(f"OTLP over {_protocol(signal, name, environ)}" if name in _OTLP else name, name)
+    return list(kept.values())
 
 
 def _installed(signal: str, name: str) -> Any:
@@ -156,25 +171,45 @@ def _installed(signal: str, name: str) -> Any:
     return found.load()()
 
 
-def _destination(signal: str, environ: Mapping[str, str]) -> tuple[str, str]:
-    """Returns the signal's endpoint, without any credential of the URL, and its protocol."""
-    protocol = first_set(environ, f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")[1] or "grpc"
+def _protocol(signal: str, name: str, environ: Mapping[str, str]) -> str:
+    given = first_set(environ, f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")[1]
+    return _OTLP[name] or given or "grpc"
+
+
+def _destination(signal: str, name: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Returns the signal's endpoint, without any credential of the URL, and the exporter's protocol."""
+    protocol = _protocol(signal, name, environ)
     url = first_set(environ, f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")[1]
     parts = urlsplit(url or PROTOCOLS[protocol])
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", protocol
 
 
-def _options(signal: str, protocol: str, environ: Mapping[str, str]) -> dict[str, Any]:
+def _options(signal: str, protocol: str, answers: Answers | None, environ: Mapping[str, str]) -> dict[str, Any]:
     """Returns the exporter's arguments: gRPC's knows no ``none`` among the values of the compression's variable."""
+    if answers is not None:
+        return {"session": guarded_session(signal, answers, environ)}
     given = first_set(environ, f"OTEL_EXPORTER_OTLP_{signal}_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION")[1]
     if protocol != "grpc" or given.lower() != "none":
         return {}
     return {"compression": import_module("grpc").Compression.NoCompression}
 
 
-def _exporter(module: str, name: str, protocol: str, outage: Outage, options: Mapping[str, Any]) -> Any:
+def _announce_timeout(signal: str, environ: Mapping[str, str]) -> None:
+    """Says in the log how long an export may take, where that is more than ``_LONG_EXPORT``."""
+    name, value = first_set(environ, f"OTEL_EXPORTER_OTLP_{signal}_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
+    if value and float(value) > _LONG_EXPORT:
+        message = (
+            "%s is %s: these are seconds, as the SDK for Python reads them, and not milliseconds; one export may take so long"
+        )
+        _log.warning(message, name, value)
+
+
+def _exporter(signal: str, protocol: str, outage: Outage, environ: Mapping[str, str]) -> Any:
     """Returns an OTLP exporter that reports to ``outage``: a subclass, since the SDK's reader asks it for its temporality."""
-    base: Any = _exporter_class(module, name, protocol)
+    base: Any = _exporter_class(*_CLASSES[signal], protocol)
+    answers = None if protocol == "grpc" else Answers(signal)
+    options = _options(signal, protocol, answers, environ)
+    _announce_timeout(signal, environ)
 
     class Exporter(base):  # type: ignore[misc]  # the base is one of four classes
         def __init__(self) -> None:
@@ -186,7 +221,8 @@ def _exporter(module: str, name: str, protocol: str, outage: Outage, options: Ma
             if outage.given_up:
                 self.shutdown()  # the batches that are left are refused at once
             items = len(batch) if isinstance(batch, Sequence) else 1
-            return outage.run_export(partial(super().export, batch, *args, **kwargs), items)
+            export = partial(super().export, batch, *args, **kwargs)
+            return outage.run_export(export if answers is None else partial(_answered, export, answers, outage), items)
 
         def stop_backoff(self) -> None:
             outage.stop_backoff()
@@ -201,6 +237,19 @@ def _exporter(module: str, name: str, protocol: str, outage: Outage, options: Ma
     return Exporter()
 
 
+def _answered(export: Callable[[], Any], answers: Answers, outage: Outage) -> Any:
+    """Runs one export over HTTP; returns its result, a failure where the answer says so."""
+    answers.clear()
+    result = export()
+    if result.name != "SUCCESS":
+        return result
+    if answers.failure is not None:
+        outage.begin(answers.failure)
+        return type(result).FAILURE
+    outage.reject(answers.rejected, answers.message)
+    return result
+
+
 def _exporter_class(module: str, name: str, protocol: str) -> Any:
     if protocol == "grpc":
         # gRPC's C core writes to stderr past the logging: a TLS mismatch would fill it, and the exporter logs that anyway.
@@ -211,6 +260,31 @@ def _exporter_class(module: str, name: str, protocol: str) -> Any:
     except ModuleNotFoundError as error:
         missing = f"OTLP over {protocol} needs the module {error.name}: install agentos-telemetry[otlp]."
         raise ExportSettingsError(missing) from None
+
+
+class _Batches(BatchSpanProcessor):
+    """Takes spans that end while this thread ends another one: the queue wakes its thread under a plain lock."""
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if not alone(_never, super().on_end, span):
+            defer(partial(self._end_deferred, span))
+        elif deferred:
+            run_deferred()
+
+    def _end_deferred(self, span: ReadableSpan) -> bool:
+        return alone(_never, super().on_end, span)
+
+
+class _Reader(PeriodicExportingMetricReader):
+    """Collects deferred measurements too."""
+
+    def collect(self, timeout_millis: float = 10_000) -> None:  # type: ignore[misc]  # final, but what else could come before it
+        run_deferred()
+        super().collect(timeout_millis)
+
+
+def _never() -> bool:
+    return False
 
 
 def _without_waiting(base: Any, exporter: Any) -> Any:

@@ -9,6 +9,8 @@ from threading import Event, local
 from typing import Any
 from weakref import WeakSet
 
+from telemetry._base.printable import printable
+
 __all__ = ["Outage"]
 
 _log = logging.getLogger(__name__)
@@ -38,6 +40,8 @@ class Outage:
         self._longest_pause = longest_pause
         self._failures = 0
         self._lost = 0
+        self._rejections = 0
+        self._rejected = 0
         self._stop = Event()
         self.under_way = False
         _outages.add(self)
@@ -69,7 +73,26 @@ class Outage:
         if not self.under_way:
             self.under_way = True
             message = "%s do not reach %s, trying on with growing pauses: %s"
-            _log.warning(message, self._signal, self._endpoint, _RETRY_NOTE.sub("", reason))
+            _log.warning(message, self._signal, self._endpoint, printable(_RETRY_NOTE.sub("", reason)))
+
+    def reject(self, items: int, message: str) -> None:
+        """Logs that the destination took an export but not all of its items: once when it begins to, and once when it ends.
+
+        Args:
+            items: How many it did not take; they are not sent again.
+            message: What it says about them. A message about no item is a warning.
+        """
+        if items or message:
+            if not self._rejections:
+                _log.warning(
+                    "%s reach %s, which rejects some: %s", self._signal, self._endpoint, printable(message or "no reason")
+                )
+            self._rejections += 1
+            self._rejected += items
+        elif self._rejections:
+            text = "%s are taken by %s again, %d were lost after %d exports"
+            _log.warning(text, self._signal, self._endpoint, self._rejected, self._rejections)
+            self._rejections = self._rejected = 0
 
     def back_off(self) -> None:
         """Waits before the next try: longer after each failure in a row, not at all after a success or ``stop_backoff``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import SimpleQueue
 
@@ -16,10 +16,12 @@ __all__ = ["Receiver", "receiving"]
 
 
 class Receiver:
-    """Keeps received metrics and traces in order and the headers of each request; answers with ``status``."""
+    """Keeps received metrics and traces in order and the headers of each request; answers with ``status`` and ``body``."""
 
     def __init__(self) -> None:
         self.status = 200
+        self.body = b""
+        self.answer_headers: dict[str, str] = {}
         self.metrics: SimpleQueue[ExportMetricsServiceRequest] = SimpleQueue()
         self.traces: SimpleQueue[ExportTraceServiceRequest] = SimpleQueue()
         self.headers: list[dict[str, str]] = []
@@ -46,8 +48,11 @@ def receiving() -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             headers = {key.lower(): value for key, value in self.headers.items()}
             self.send_response(receiver.take(self.path, headers, body))
-            self.send_header("Content-Length", "0")
+            for name, value in {"Content-Length": str(len(receiver.body)), **receiver.answer_headers}.items():
+                self.send_header(name, value)
             self.end_headers()
+            with suppress(OSError):  # the exporter closes what is too long
+                self.wfile.write(receiver.body)
 
         def log_message(self, format: str, *args: object) -> None:
             """Suppresses the server's log."""

@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint, EntryPoints
 import pytest
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from telemetry.pipeline import otlp
 from telemetry.pipeline.otlp import ExportSettingsError, metric_readers, resource, span_processors
@@ -41,13 +42,49 @@ def test_metrics_exporter_that_serves_asks_for_no_push() -> None:
     assert metric_readers({"OTEL_METRICS_EXPORTER": "prometheus, agentos"}) == ()
 
 
-def test_exporter_that_a_package_registers_is_used() -> None:
+def test_exporter_that_a_package_registers_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name of the SDK's entry points gives that package's exporter."""
-    variables = {"OTEL_TRACES_EXPORTER": "otlp_proto_http,console"}
-    first, second = span_processors(variables)
-    assert [type(p.span_exporter).__module__.split(".")[1] for p in (first, second)] == ["exporter", "sdk"]  # type: ignore[attr-defined]
+    registered = EntryPoint(
+        "memory", f"{InMemorySpanExporter.__module__}:InMemorySpanExporter", "opentelemetry_traces_exporter"
+    )
+    monkeypatch.setattr(otlp, "entry_points", lambda **_: EntryPoints([registered]))
+    first, second = span_processors({"OTEL_TRACES_EXPORTER": "memory,console"})
+    assert [type(p.span_exporter) for p in (first, second)] == [InMemorySpanExporter, ConsoleSpanExporter]  # type: ignore[attr-defined]
     first.shutdown()
     second.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("names", "protocols"),
+    [
+        ("otlp_proto_grpc", ["grpc"]),
+        ("otlp_proto_http", ["http"]),
+        ("otlp_proto_http,otlp_proto_grpc", ["http", "grpc"]),
+        ("otlp,otlp_proto_grpc,otlp_proto_http", ["grpc", "http"]),
+    ],
+)
+def test_otlp_by_its_protocols_name(names: str, protocols: list[str]) -> None:
+    """``otlp_proto_grpc`` and ``otlp_proto_http`` are the exporter ``otlp`` with that protocol, outages included, each once."""
+    made = span_processors({"OTEL_TRACES_EXPORTER": names})
+    kinds = [type(processor.span_exporter) for processor in made]  # type: ignore[attr-defined]
+    assert [kind.__mro__[1].__module__.split(".")[4] for kind in kinds] == protocols
+    assert [hasattr(kind, "stop_backoff") for kind in kinds] == [True] * len(protocols)
+    for processor in made:
+        processor.shutdown()
+
+
+@pytest.mark.parametrize(("seconds", "told"), [("10", False), ("60", False), ("60.5", True), ("5000", True)])
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT"])
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_timeout_of_more_than_a_minute_is_told(
+    name: str, seconds: str, told: bool, protocol: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A timeout that was meant in milliseconds is told at the start with its unit."""
+    variables = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, name: seconds}
+    (processor,) = span_processors(variables)
+    processor.shutdown()
+    start = f"{name} is {seconds}: these are seconds, "
+    assert [record.getMessage().startswith(start) for record in caplog.records] == [True] * told
 
 
 def test_older_name_of_console_prints() -> None:
