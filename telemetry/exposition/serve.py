@@ -18,6 +18,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from telemetry._base.printable import printable
 from telemetry.exposition.access import Access, RawHeader
 from telemetry.exposition.answer import Answer, Request, Responder
 from telemetry.exposition.reader import PrometheusReader
@@ -142,12 +143,13 @@ def _tls(certfile: Path | str, keyfile: Path | str | None) -> ssl.SSLContext:
 
 def _listen(addr: str, port: int, *given: Any) -> _Server:
     """Listens on the first of the host's addresses that can be had."""
+    place = printable(f"{addr}:{port if abs(port) < 10**9 else '...'}", 200)
     if not 0 <= port <= 65535:  # getaddrinfo would take it modulo 65536
-        raise ServeError(f"cannot serve metrics on {addr}:{port}: a port is a number from 0 to 65535")
+        raise ServeError(f"cannot serve metrics on {place}: a port is a number from 0 to 65535")
     try:
         found = socket.getaddrinfo(addr, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, OverflowError, UnicodeError) as error:
-        raise ServeError(f"cannot serve metrics on {addr}:{port}: {getattr(error, 'strerror', None) or error}") from None
+    except (OSError, OverflowError, ValueError) as error:  # ValueError: text that no host name is
+        raise ServeError(f"cannot serve metrics on {place}: {_reason(error)}") from None
     found.sort(key=lambda one: one[0] != socket.AF_INET)  # `localhost` is 127.0.0.1, as for most scrapers
     failure: Exception | None = None
     for family, _, _, _, address in found:
@@ -155,7 +157,11 @@ def _listen(addr: str, port: int, *given: Any) -> _Server:
             return _Server(family, address, *given)
         except (OSError, OverflowError) as error:
             failure = failure or error
-    raise ServeError(f"cannot serve metrics on {addr}:{port}: {getattr(failure, 'strerror', None) or failure}") from None
+    raise ServeError(f"cannot serve metrics on {place}: {_reason(failure)}") from None
+
+
+def _reason(error: Exception | None) -> str:
+    return printable(getattr(error, "strerror", None) or error, 200)
 
 
 class _Server(ThreadingMixIn, TCPServer):

@@ -293,3 +293,12 @@ def test_another_spelling_is_another_path(reader, path):
     """The server serves the exact paths alone."""
     with served("server", reader) as port:
         assert ask(port, path=path)[0] == 404
+
+
+@pytest.mark.parametrize(("addr", "port"), [("a\0b", 0), ("\udcff", 0), ("x" * 5000, 0), ("a\nb", 0), ("localhost", 10**50)])
+def test_address_of_any_text_is_one_bounded_sentence(addr: str, port: int) -> None:
+    """An address that no host can have is the server's own error, in one line that can be printed."""
+    with pytest.raises(ServeError) as error:
+        start_http_server(PrometheusReader(), port, addr)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 500
