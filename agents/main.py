@@ -39,6 +39,7 @@ from agents.observability.logs import log_to_stderr
 from agents.observability.selection import CatalogueSelection, limits_error
 from agents.runtime.builtin_agents import Herald, Navi
 from agents.runtime.builtin_server import serving
+from agents.runtime.connections import limit_connections
 from agents.runtime.flush import flush_telemetry
 from agents.runtime.metrics_listener import listening_for_scrapes
 from agents.runtime.server import end_on_sigterm, end_with_failure, raise_h11_limit, running_server
@@ -328,6 +329,7 @@ def _service_from_environment() -> FastAPI:
     settings = Settings.from_environment()
     if (server := running_server()) is not None:
         raise_h11_limit(server, settings.header_limit)
+        limit_connections(server, settings.receive_timeout, settings.max_connections)
         end_on_sigterm(server, settings.shutdown_timeout)
     built = create_app(settings)
     current().offer_globally()

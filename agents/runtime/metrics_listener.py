@@ -18,6 +18,7 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
+from agents.runtime.connections import limit_connections
 from agents.settings import SettingsError
 from agents.settings.access import Listen
 from agents.settings.reading import shown
@@ -30,6 +31,8 @@ _log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 0.25
 _DRAIN_SECONDS = 1
+_RECEIVE_SECONDS = 10.0
+_MAX_CONNECTIONS = 16
 _SOCKET_MODE = 0o660
 
 
@@ -85,6 +88,7 @@ async def _serve(app: ASGIApp, place: _Port | _File, sock: socket.socket | None,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
     server = _InnerServer(config)
+    limit_connections(server, _RECEIVE_SECONDS, _MAX_CONNECTIONS)
     running = asyncio.create_task(server.serve(sockets=[sock]))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)

@@ -125,6 +125,11 @@ class Settings(BaseSettings):
     """Private directory (mode 0700) in which workers keep their states; empty: one below the temporary directory."""
     header_limit: values.Count = 2**15
     """Bytes that a request's headers may have together."""
+    receive_timeout: values.Seconds = 30.0
+    """Seconds a connection has to send a request's head, and its body likewise; then it is closed."""
+    max_connections: values.CountOrZero = 0
+    """Connections at once; beyond it the one that has waited longest for its request is closed. 0: three quarters of the
+    descriptors that are left at the start."""
     shutdown_timeout: values.Seconds = 10.0
     """Seconds that runs under way have to end when the service stops, and then the telemetry to be flushed."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import socket
@@ -31,6 +32,8 @@ WSGIApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 _PATHS = ("/", "/metrics")
 _GUARDED = {"HTTP_AUTHORIZATION": b"authorization", "HTTP_X_FORWARDED_FOR": b"x-forwarded-for", "HTTP_FORWARDED": b"forwarded"}
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_OUT_OF_RESOURCE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_ACCEPT_RETRY_SECONDS = 0.1
 _logger = logging.getLogger(__name__)
 
 
@@ -171,6 +174,7 @@ class _Server(ThreadingMixIn, TCPServer):
     block_on_close = False
     allow_reuse_address = True
     request_queue_size = 64
+    pause = staticmethod(time.sleep)
 
     def __init__(
         self,
@@ -191,7 +195,12 @@ class _Server(ThreadingMixIn, TCPServer):
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accepts a connection; the TLS handshake is made later, by the connection's thread."""
-        connection, address = super().get_request()
+        try:
+            connection, address = super().get_request()
+        except OSError as error:
+            if error.errno in _OUT_OF_RESOURCE:
+                self.pause(_ACCEPT_RETRY_SECONDS)  # the connection still waits: without a pause the thread would spin
+            raise
         connection.settimeout(self.patience)
         if self._context is not None:
             connection = self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import http.client
 import socket
@@ -12,7 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_network
 from pathlib import Path
-from threading import Thread
+from socketserver import TCPServer
+from threading import Event, Thread
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 from wsgiref.validate import validator
@@ -302,3 +304,22 @@ def test_address_of_any_text_is_one_bounded_sentence(addr: str, port: int) -> No
         start_http_server(PrometheusReader(), port, addr)
     assert str(error.value).isprintable()
     assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_without_descriptors_the_server_pauses(reader, monkeypatch, number):
+    """Where no connection can be accepted the server waits before it tries again, and goes on when there is room."""
+    paused, room = Event(), Event()
+    accept = TCPServer.get_request
+
+    def accept_if_room(server: TCPServer) -> Any:
+        if not room.is_set():
+            raise OSError(number, "no room")
+        return accept(server)
+
+    monkeypatch.setattr(TCPServer, "get_request", accept_if_room)
+    monkeypatch.setattr("telemetry.exposition.serve._Server.pause", staticmethod(lambda _: (paused.set(), room.wait(TIMEOUT))))
+    with served("server", reader) as port, socket.create_connection(("127.0.0.1", port), TIMEOUT):
+        assert paused.wait(TIMEOUT)
+        room.set()
+        assert ask(port)[0] == 200
