@@ -28,7 +28,7 @@ from google.protobuf.json_format import MessageToDict  # type: ignore[import-unt
 from agents.gateway.failure import RunFailure, rpc_failure
 from agents.outgoing.json_values import MOST_VALUES, count_values
 
-__all__ = ["JsonReader", "JsonRpc", "count_values", "too_many_values"]
+__all__ = ["JsonReader", "JsonRpc", "too_many_values"]
 
 _T = TypeVar("_T")
 _VALUES = MOST_VALUES

@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 
 from agents.gateway.failure import RunFailure
-from agents.gateway.json_rpc import count_values, too_many_values
+from agents.gateway.json_rpc import too_many_values
 from agents.outgoing import BoundedTransport, event_lines
+from agents.outgoing.json_values import count_values
 
 __all__ = ["AgentTransport", "Exchange"]
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from agents.gateway.failure import RunFailure
-from agents.gateway.json_rpc import JsonReader, count_values
+from agents.gateway.json_rpc import JsonReader
+from agents.outgoing.json_values import count_values
 
 LARGE = json.dumps({"text": "x" * 10_000})
 
@@ -84,8 +85,10 @@ def values(found: Any) -> int:
     return 1 + max(0, len(children) - 1) + sum(values(child) for child in children)
 
 
-def test_values_are_counted_outside_strings():
-    """The count tells whether there are more values than the limit, whatever the strings hold."""
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 65_536])
+def test_values_are_counted_outside_strings(monkeypatch, step):
+    """The count tells whether there are more values than the limit, whatever the strings hold and where a step ends."""
+    monkeypatch.setattr("agents.outgoing.json_values._STEP", step)
     dice = random.Random(3)
     for _ in range(2000):
         found = document(dice)
