@@ -326,7 +326,7 @@ def test_tokens_from_a_file_rotate_while_the_service_runs(start, tmp_path):
     ("make", "reason"),
     [
         (os.mkfifo, "it is no regular file"),
-        (Path.mkdir, "it is no regular file"),
+        (Path.mkdir, "Is a directory"),
         (lambda path: path.symlink_to("/dev/zero"), "it is no regular file"),
         (Path.touch, "the file holds no token"),
         (lambda path: path.write_text("# no token\n"), "the file holds no token"),
