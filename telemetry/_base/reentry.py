@@ -8,12 +8,12 @@ another one, is deferred until the next measurement or scrape, at the latest tha
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable
 from threading import RLock, get_ident
 from typing import Any
 
+from telemetry._base.fork import register_after_fork
 from telemetry._base.threads import yield_gil
 
 __all__ = ["Serial", "alone", "defer", "deferred", "run_deferred"]
@@ -30,9 +30,8 @@ _inside: set[int] = set()
 _running: set[int] = set()
 """The threads that are inside ``run_deferred``."""
 
-if hasattr(os, "register_at_fork"):
-    for each in (deferred, _inside, _running):
-        os.register_at_fork(after_in_child=each.clear)  # what the parent has deferred, it does itself
+for each in (deferred, _inside, _running):
+    register_after_fork(each.clear)  # what the parent has deferred, it does itself
 
 
 def defer(attempt: Callable[[], bool]) -> None:

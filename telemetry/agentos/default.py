@@ -35,8 +35,10 @@ def current() -> AgentOSTelemetry:
             if _current is None:
                 from telemetry.agentos.telemetry import AgentOSTelemetry  # loads the SDK and the exposition at first use
 
-                _is_default = True
-                _current = AgentOSTelemetry()
+                made = AgentOSTelemetry()
+                if _current is None:  # a signal handler may have come here meanwhile
+                    _is_default = True
+                    _current = made
     return _current
 
 

@@ -31,6 +31,6 @@ class AgentOSTelemetry(Telemetry):
     def recorder(self) -> Recorder:
         """Records AgentOS' events. It is made at first use, and then starts the counters of the cache at 0."""
         if self._recorder is None:
-            with self._lock:
-                self._recorder = self._recorder or Recorder(self)
+            made = Recorder(self)
+            self._recorder = self._recorder or made  # a signal handler may have made one meanwhile: both record alike
         return self._recorder

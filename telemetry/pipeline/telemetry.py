@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, Unpack, overload
 
@@ -157,8 +156,7 @@ class Telemetry:
         observe_self(self._instruments, self.reader)
         self.workers = workers or None
         self._warns_alone = workers is None
-        self._lock = Lock()
-        self._is_shut_down = False
+        self._shutdowns = iter((True,))
         register_after_fork(self._after_fork_in_child)
         self._warn_alone()
         if self.workers is not None:
@@ -208,7 +206,6 @@ class Telemetry:
 
     def _after_fork_in_child(self) -> None:
         """A forked child keeps its parent's series, at 0, and replaces locks that a thread of the parent may have held."""
-        self._lock = Lock()
         for domain in self.domains:
             domain.reset_after_fork()
         for instrument in self.instruments:
@@ -325,10 +322,8 @@ class Telemetry:
         Args:
             timeout_millis: Milliseconds for the last export of the metric readers.
         """
-        with self._lock:
-            if self._is_shut_down:
-                return
-            self._is_shut_down = True
+        if not next(self._shutdowns, False):  # one step, and no lock: a signal handler may shut down as well
+            return
         if self.workers is not None:
             self.workers.close()
         for provider in self._owned:

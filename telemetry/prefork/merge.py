@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import fsum
+from math import fsum, inf, isfinite
 from operator import add
 from typing import Any, NamedTuple
 
@@ -339,8 +339,8 @@ def _total(parts: Sequence[Any]) -> Any:
         return sum(parts)
     try:
         return fsum(parts)
-    except (OverflowError, ValueError):  # infinities of both signs, or a sum beyond every float
-        return sum(parts)
+    except (OverflowError, ValueError):  # infinities of both signs, a sum or an integer beyond every float
+        return sum(map(_float, parts))
 
 
 def _partials(parts: Sequence[Any]) -> Any:
@@ -348,7 +348,7 @@ def _partials(parts: Sequence[Any]) -> Any:
     if all(type(part) is int for part in parts):
         return sum(parts)
     kept: list[float] = []
-    for part in map(float, parts):
+    for part in map(_float, parts):
         rest = part
         i = 0
         for other in kept:
@@ -358,4 +358,14 @@ def _partials(parts: Sequence[Any]) -> Any:
                 kept[i] = low
                 i += 1
         kept[i:] = [rest]
+        if not isfinite(rest):  # it has no partial sums
+            return sum(map(_float, parts))
     return kept if len(kept) > 1 else kept[0]
+
+
+def _float(value: float) -> float:
+    """Returns an integer beyond every float as infinity."""
+    try:
+        return float(value)
+    except OverflowError:
+        return inf if value > 0 else -inf

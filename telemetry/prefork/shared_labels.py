@@ -14,10 +14,10 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from uuid import uuid4
 
 from telemetry.metric.label import INVALID, OTHER
@@ -54,22 +54,23 @@ class SharedLabelValues:
         self._offset = 0
         self._last = b""  # the bytes before the offset
         self._found: set[tuple[str, str]] = set()  # the admitted values that the file has
-        self._lock = Lock()
+        self._lock = RLock()
+        self._is_held = False
         for domain in self._domains.values():
             domain.shared = self
-        with self._lock, suppress(OSError):
+        with suppress(OSError), self._alone():
             self._reopen(broken=False)
 
     def reserve(self, domain: Domain, values: Iterable[str]) -> None:
         """Asks for places for these values, and admits those that get one. Raises ``OSError``."""
-        with self._lock:
+        with self._alone():
             self._follow()
             self._append([(self._names[id(domain)], value) for value in values])
             self._read()
 
     def catch_up(self) -> None:
         """Admits the values that other workers have added, and repairs the file. A failure is counted; nothing is raised."""
-        with self._lock, suppress(OSError):
+        with suppress(OSError), self._alone():
             self._follow()
             self._read()
 
@@ -78,6 +79,18 @@ class SharedLabelValues:
         for domain in self._domains.values():
             domain.shared = None
         self._close()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Holds the lock. Raises ``BlockingIOError`` in a signal handler that interrupts this thread while it holds it."""
+        with self._lock:
+            if self._is_held:
+                raise BlockingIOError("this thread is reading the shared label values")
+            try:
+                self._is_held = True
+                yield
+            finally:
+                self._is_held = False
 
     def _follow(self) -> None:
         """Makes ``_file`` the file that has the path now, with all values of this process in it."""

@@ -215,3 +215,18 @@ def test_multiprocess_mode_of_a_metric_with_capitals(tmp_path: Path) -> None:
     assert read(shops[0]) == {("shop_level", ()): 2.0}
     for shop in shops:
         shop.shutdown()
+
+
+def test_shutdown_in_a_signal_handler_during_shutdown_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second shutdown, in whatever thread or handler, returns at once."""
+    telemetry = Telemetry(SHOP)
+    calls: list[str] = []
+
+    def closing(timeout_millis: float) -> None:
+        calls.append("provider")
+        telemetry.shutdown()
+
+    monkeypatch.setattr(telemetry.meter_provider, "shutdown", closing)
+    telemetry.shutdown()
+    telemetry.shutdown()
+    assert calls == ["provider"]

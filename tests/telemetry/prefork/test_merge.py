@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import permutations
-from math import fsum
+from math import fsum, inf
 
 import pytest
 from hypothesis import given
@@ -116,6 +116,27 @@ def test_sums_do_not_depend_on_what_was_folded_when(parts: list[float], data: st
         folded = decode(Encoder(RUN).encode(snapshot, "folded"))
         states = states[count:]
     assert values(merged(*([folded] if folded else []), *states)) == {("c", ()): fsum(parts)}
+
+
+@pytest.mark.parametrize(
+    ("parts", "total"),
+    [
+        ([1.7e308, 1.7e308, 1.0], inf),
+        ([-1.7e308, -1.7e308, 1], -inf),
+        ([inf, 1.0], inf),
+        ([2**63 - 1, 2**63 - 1], 2**64 - 2),
+        ([2**63 - 1, 0.5, 2**63 - 1], 2.0**64),
+        ([10**400, 0.5], inf),
+    ],
+)
+@pytest.mark.parametrize("folds", [False, True])
+def test_sums_beyond_64_bits_and_beyond_every_float(parts: list[float], total: float, folds: bool) -> None:
+    """A total that no float holds is infinite, and never NaN or an error, also by way of a folded state."""
+    states = [state(f"w{n}", one("c", part)) for n, part in enumerate(parts)]
+    if folds:
+        snapshot = Merger({}).merge(None, [Contribution(each, alive=False) for each in states[:2]], exact=True)
+        states = [decode(Encoder(RUN).encode(snapshot, "folded")), *states[2:]]
+    assert values(merged(*states)) == {("c", ()): total}
 
 
 def test_a_stream_whose_help_changed_is_the_same_stream() -> None:

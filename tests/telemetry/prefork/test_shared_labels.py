@@ -282,3 +282,20 @@ def test_a_write_that_is_cut_short_is_a_full_disk(tmp_path: Path, monkeypatch: p
     assert first.admit("b") == "b"
     shared.catch_up()
     assert second.discovered == {"b"}
+
+
+def test_value_that_comes_while_the_file_is_read_becomes_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal handler that meets a new value while its thread reads the file does not wait for that thread."""
+    domain, shared = joined(tmp_path, limit=5)
+    read = shared._read
+    inner: list[str] = []
+
+    def interrupted() -> None:
+        inner.append(domain.admit("b"))
+        read()
+
+    monkeypatch.setattr(shared, "_read", interrupted)
+    assert domain.admit("a") == "a"
+    monkeypatch.undo()
+    assert inner == ["other"]
+    assert domain.admit("b") == "b"
