@@ -12,6 +12,7 @@ https://opentelemetry.io/docs/specs/otel/protocol/exporter/
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
 import stat
@@ -19,11 +20,21 @@ from collections.abc import Callable, Collection, Mapping, MutableMapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import unquote, urlsplit
 
 from telemetry._base.printable import printable
 
-__all__ = ["PROTOCOLS", "VARIABLES", "ExportSettingsError", "check", "check_at_import", "first_set", "unset_blank"]
+__all__ = [
+    "PROTOCOLS",
+    "VARIABLES",
+    "ExportSettingsError",
+    "check",
+    "check_at_import",
+    "first_set",
+    "import_grpc",
+    "unset_blank",
+]
 
 PROTOCOLS = {"grpc": "http://localhost:4317", "http/protobuf": "http://localhost:4318"}
 """Protocol -> its default endpoint."""
@@ -134,9 +145,18 @@ def _endpoint(value: str) -> str | None:
     return None if usable else needed
 
 
+def import_grpc(name: str) -> ModuleType:
+    """Imports a module that uses gRPC, whose C core writes to stderr past the logging, such as for each failed TLS handshake.
+
+    It reads the variable when it is first imported. What it writes is in the exporters' errors too.
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    return import_module(name)
+
+
 def _codes(value: str) -> str | None:
     try:
-        codes = import_module("grpc").StatusCode
+        codes = import_grpc("grpc").StatusCode
     except ImportError:
         return None  # the exporter that reads it is not installed
     known = {code.name for code in codes}

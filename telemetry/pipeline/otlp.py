@@ -15,7 +15,6 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -25,7 +24,7 @@ from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, OTELR
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
 
-from telemetry._base.otel_settings import PROTOCOLS, ExportSettingsError, check, first_set
+from telemetry._base.otel_settings import PROTOCOLS, ExportSettingsError, check, first_set, import_grpc
 from telemetry._base.printable import printable
 from telemetry._base.reentry import alone, defer, deferred, run_deferred
 from telemetry.pipeline.otlp_http import Answers, guarded_session
@@ -191,7 +190,7 @@ def _options(signal: str, protocol: str, answers: Answers | None, environ: Mappi
     given = first_set(environ, f"OTEL_EXPORTER_OTLP_{signal}_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION")[1]
     if protocol != "grpc" or given.lower() != "none":
         return {}
-    return {"compression": import_module("grpc").Compression.NoCompression}
+    return {"compression": import_grpc("grpc").Compression.NoCompression}
 
 
 def _announce_timeout(signal: str, environ: Mapping[str, str]) -> None:
@@ -251,12 +250,9 @@ def _answered(export: Callable[[], Any], answers: Answers, outage: Outage) -> An
 
 
 def _exporter_class(module: str, name: str, protocol: str) -> Any:
-    if protocol == "grpc":
-        # gRPC's C core writes to stderr past the logging: a TLS mismatch would fill it, and the exporter logs that anyway.
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     package = f"opentelemetry.exporter.otlp.proto.{protocol.removesuffix('/protobuf')}"
     try:
-        return getattr(import_module(f"{package}.{module}"), name)
+        return getattr(import_grpc(f"{package}.{module}"), name)
     except ModuleNotFoundError as error:
         missing = f"OTLP over {protocol} needs the module {error.name}: install agentos-telemetry[otlp]."
         raise ExportSettingsError(missing) from None

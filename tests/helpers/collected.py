@@ -7,17 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import grpc  # type: ignore[import-untyped]
 import httpx
 from google.protobuf.message import Message  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
-    TraceServiceServicer,
-    add_TraceServiceServicer_to_server,
-)
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from telemetry._base.otel_settings import import_grpc
 from tests.helpers.otlp_receiver import Receiver, receiving
 
 __all__ = ["Collected", "Value", "attributes", "collecting", "post", "read"]
@@ -70,14 +66,14 @@ def post(port: int, signal: str, message: Message) -> httpx.Response:
 
 
 @dataclass
-class Collected(TraceServiceServicer):
+class Collected:
     """What a Collector sent on, in order."""
 
     receiver: Receiver
     traces: list[ExportTraceServiceRequest] = field(default_factory=list)
     port: int = 0
 
-    def Export(self, request: ExportTraceServiceRequest, context: grpc.ServicerContext) -> ExportTraceServiceResponse:
+    def Export(self, request: ExportTraceServiceRequest, context: object) -> ExportTraceServiceResponse:
         self.traces.append(request)
         return ExportTraceServiceResponse()
 
@@ -99,10 +95,11 @@ class Collected(TraceServiceServicer):
 @contextmanager
 def collecting() -> Iterator[Collected]:
     """Yields a receiver of OTLP over gRPC (spans) and over HTTP (metrics) on ephemeral loopback ports."""
-    server = grpc.server(ThreadPoolExecutor(2), options=[("grpc.max_receive_message_length", -1)])
+    services = import_grpc("opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc")
+    server = import_grpc("grpc").server(ThreadPoolExecutor(2), options=[("grpc.max_receive_message_length", -1)])
     with receiving() as receiver:
         collected = Collected(receiver)
-        add_TraceServiceServicer_to_server(collected, server)  # type: ignore[no-untyped-call]
+        services.add_TraceServiceServicer_to_server(collected, server)
         collected.port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         yield collected
