@@ -262,16 +262,17 @@ def test_https(reader: PrometheusReader, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["Accept", "Accept-Encoding", "Authorization", "X-Forwarded-For", "Host", "User-Agent", "Cookie"]
 )
-@pytest.mark.parametrize("value", [b"\xff\\", b"\xff\\ud800", b"\x80", b"\x01\x1b", b"\xed\xa0\x80", b"\x85a", b"a\rb"])
-def test_bytes_that_are_no_text_are_no_failure(reader, name, value):
+def test_bytes_that_are_no_text_are_no_failure(reader, name):
     """A header, query or path with such bytes is answered below 500, and the server goes on."""
     access = Access(networks=[ip_network("127.0.0.0/8")], proxies=[ip_network("127.0.0.0/8")])
+    values = (b"\xff\\", b"\xff\\ud800", b"\x80", b"\x01\x1b", b"\xed\xa0\x80", b"\x85a", b"a\rb")
     with served("server", reader, access) as port:
-        for target in (b"/metrics", b"/metrics?name[]=" + value, b"/" + value):
-            head = b"GET %s HTTP/1.1\r\n%s: %s\r\nConnection: close\r\n\r\n" % (target, name.encode(), value)
+        for value, target in ((value, target) for value in values for target in (b"/metrics", b"/metrics?name[]=", b"/")):
+            path = target if target == b"/metrics" else target + value
+            head = b"GET %s HTTP/1.1\r\n%s: %s\r\nConnection: close\r\n\r\n" % (path, name.encode(), value)
             with socket.create_connection(("127.0.0.1", port), TIMEOUT) as connection:
                 connection.sendall(head)
-                answer = b"".join(iter(lambda: connection.recv(65536), b""))
+                answer = connection.makefile("rb").read()
             assert int(answer.split(maxsplit=2)[1]) < 500
 
 
