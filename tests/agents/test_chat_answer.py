@@ -75,6 +75,9 @@ CHUNKS = {
     "role alone": delta(role="assistant"),
     "content null": delta(content=None),
     "content of another type": delta(content=7),
+    "parts of odd types": delta(
+        content=[{"type": ["text"], "text": "no"}, {"type": 7, "text": "no"}, {"type": "text", "text": 7}]
+    ),
     "content without parts": delta(content=[]),
     "parts that are no text": delta(content=[{"type": "thinking", "thinking": [{"type": "text", "text": "no"}]}, None, 7]),
     "tool calls": delta(tool_calls=[{"index": 0, "function": {"name": "f", "arguments": "{}"}}]),
@@ -101,8 +104,9 @@ async def test_chunks_without_text_are_skipped(stranger):
 
 
 TEXTS = {
-    "parts": delta(content=[{"type": "text", "text": "fi"}, {"type": "image_url"}, {"text": "ne"}]),
+    "parts": delta(content=[{"type": "text", "text": "fi"}, {"type": "image_url"}, {"text": "n"}, {"type": None, "text": "e"}]),
     "one part": delta(content={"type": "text", "text": "fine"}),
+    "parts of the responses API": delta(content=[{"type": "output_text", "text": "fi"}, {"type": "refusal", "refusal": "ne"}]),
     "strings as parts": delta(content=["fi", "ne"]),
     "refusal": delta(content=None, refusal="fine"),
     "older text": choices({"index": 0, "text": "fine", "finish_reason": None}),

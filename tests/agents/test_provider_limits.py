@@ -9,7 +9,8 @@ import socketserver
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 from starlette.requests import Request
@@ -212,6 +213,36 @@ async def test_redirect_is_a_failure(status):
             assert await one.text() == "good"
             assert one.recorded("ccr_errors") == {"ccr_errors_total/main/protocol": 1}
     assert other.asked == []
+
+
+class Ports(ModelServer):
+    """A model server that notes from where its requests come."""
+
+    def __init__(self, *replies: Any) -> None:
+        super().__init__(*replies)
+        self.ports: set[int] = set()
+
+    async def answer(self, request: Request) -> Response:
+        assert request.client is not None
+        self.ports.add(request.client.port)
+        return await super().answer(request)
+
+
+@pytest.mark.parametrize("reply", [[says("fine"), DONE], whole("fine"), Response("no", 400)], ids=["stream", "whole", "error"])
+async def test_connection_is_used_again(reply):
+    """After an answer that was read to its end the next call uses the same connection."""
+    server = Ports(reply)
+    async with bench(main=server) as one:
+        for _ in range(3):
+            with suppress(RouterError):
+                await one.text()
+    assert (len(server.asked), len(server.ports)) == (3, 1)
+
+
+async def test_stream_that_goes_on_after_its_end_is_left():
+    """What keeps coming after [DONE] does not hold up the answer."""
+    async with bench(main=Endless(b": ping\n\n", 0.01, begin=EVENT + DONE)) as one:
+        assert await one.text() == "x" * 1000
 
 
 class Headers(ModelServer):

@@ -30,11 +30,14 @@ _EVENT_BYTES = 2**20
 """Bytes of one event: while an event is parsed, the event loop serves nothing else."""
 _REST_SECONDS = 2.0
 """How long the usage may come after the finish_reason."""
+_DRAIN_SECONDS = 0.1
 _MOST_TOKENS = 2**31 - 1
 """More tokens than this are no count of one answer."""
 _DIGITS = 20
 _MODEL_LENGTH = 128
 _WORD = re.compile(r"[A-Za-z0-9_.]{1,64}")
+_PARTS = {"text": "text", "output_text": "text", "refusal": "refusal"}
+"""Type of a part of a content -> the field that has its text."""
 _COUNTS: dict[str, tuple[str, ...]] = {
     "input_tokens": ("prompt_tokens", "input_tokens"),
     "output_tokens": ("completion_tokens", "output_tokens"),
@@ -106,6 +109,10 @@ class ChatAnswer:
             raise ProviderError("the answer ends before it is complete", "protocol")
         if rest := self._text.decode(b"", final=True):
             yield rest
+        if self._done:  # the connection can be used again only when it has been read to its end
+            self._deadline = asyncio.get_running_loop().time() + _DRAIN_SECONDS
+            while await more() is not None:
+                pass
 
     async def _next(self, body: AsyncIterator[bytes]) -> bytes | None:
         """The next piece of the body, None at its end. Some servers leave the connection open when the answer is complete."""
@@ -276,9 +283,13 @@ def _text(content: object) -> str:
     """The text of a content: a string, or a list of parts, of which those that are no text are skipped."""
     if isinstance(content, str):
         return content
-    parts = content if isinstance(content, list) else [content]
-    texts = [part.get("text") if isinstance(part, dict) and part.get("type", "text") == "text" else part for part in parts]
-    return "".join(text for text in texts if isinstance(text, str))
+    return "".join(_part(part) for part in (content if isinstance(content, list) else [content]))
+
+
+def _part(part: object) -> str:
+    kind = (part.get("type") or "text") if isinstance(part, dict) else None
+    text = part.get(_PARTS.get(kind)) if isinstance(part, dict) and isinstance(kind, str) else part
+    return text if isinstance(text, str) else ""
 
 
 def _count(report: dict[str, Any], paths: tuple[str, ...]) -> int | None:
