@@ -20,6 +20,9 @@ from telemetry.agentos.tokens import Tokens
 
 __all__ = ["ModelAttempt"]
 
+_TIMED_CHUNKS = 10_000
+"""Chunks of a stream whose times are kept; the intervals between them are recorded together at the attempt's end."""
+
 
 class ModelAttempt(ModelCall):
     """See ``Recorder.model_attempt``."""
@@ -44,9 +47,10 @@ class ModelAttempt(ModelCall):
         self._cache.series(rows.IN_FLIGHT, self._target.provider).record_with_exemplar(1, None)
 
     def chunk(self, text: str) -> None:
-        """Takes the time of a chunk of the stream, with or without text."""
+        """Takes the time of a chunk of the stream, with or without text; the intervals after the 10,000th are not recorded."""
         now = self._cache.clock()
-        self._chunks.append(now)
+        if len(self._chunks) < _TIMED_CHUNKS:
+            self._chunks.append(now)
         if text and self._first_text is None:
             self._first_text = now
 

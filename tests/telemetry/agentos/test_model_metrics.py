@@ -8,9 +8,11 @@ from decimal import Decimal
 import pytest
 
 from telemetry import AgentOSTelemetry
+from telemetry.agentos.catalogue_genai import LATEST
 from telemetry.agentos.catalogue_models import MODELS
 from telemetry.agentos.genai import Target
 from telemetry.agentos.model_metrics import ModelMetrics
+from telemetry.metric import Catalogue
 from tests.helpers.samples import above_zero, labelled, read
 
 TARGET = Target("p", "openai", "m")
@@ -104,3 +106,18 @@ def test_catalogue_without_the_rows_records_nothing(traced: AgentOSTelemetry) ->
     with models.queued("p"):
         pass
     assert read(traced) == before
+
+
+def test_intervals_of_a_very_long_stream_have_a_limit() -> None:
+    """A server that sends chunks without end neither fills the memory nor holds up the end of its attempt."""
+    telemetry = AgentOSTelemetry(Catalogue([*MODELS, *LATEST.rows]), strict=True)
+    with telemetry.recorder.model_attempt(TARGET, "question", 1) as attempt:
+        for _ in range(20_000):
+            attempt.chunk("")
+        attempt.chunk("late")
+    (line,) = exposed(telemetry, "gen_ai_client_operation_time_per_output_chunk_seconds_count")
+    assert line.endswith(" 9999")
+    assert exposed(telemetry, "ccr_time_to_first_token_seconds_count") == [
+        'ccr_time_to_first_token_seconds_count{provider="p"} 1'
+    ]
+    telemetry.shutdown()
