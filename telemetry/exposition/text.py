@@ -10,6 +10,7 @@ https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md
 from __future__ import annotations
 
 import re
+import sys
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from io import BytesIO
@@ -29,6 +30,7 @@ __all__ = ["Style", "bound_text", "exemplar_labels", "newest_by_bucket", "render
 _LABELS = "\0"  # stands for the label text in a template; label values never contain it
 _SAMPLE_NAME = re.compile(r'\{"((?:[^"\\]|\\.)*)"|([^{ ]+)')
 _SERIES_PER_PIECE = 128
+_LARGEST = sys.float_info.max  # Prometheus refuses the whole scrape for a larger number
 _SPECIAL_NUMBERS = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}
 _EXEMPLAR_LIMIT = 128
 """Characters that keys and values of one exemplar may have together."""
@@ -260,12 +262,12 @@ def _exponentials(member: FamilyStream, body: _Body, style: Style) -> None:
 
 def _number_text(value: Any) -> str:
     """The shortest text that reads back as the same number; integers without a point."""
-    if type(value) is int:
+    if type(value) is int and -_LARGEST <= value <= _LARGEST:
         return str(value)
     if type(value) is not float:
         # bool, and scalars of numeric libraries: their repr() is not a number
         if isinstance(value, int):
-            return str(int(value))
+            return str(int(value)) if -_LARGEST <= value <= _LARGEST else "+Inf" if value > 0 else "-Inf"
         value = float(value)
     text = repr(value)
     return _SPECIAL_NUMBERS.get(text, text)

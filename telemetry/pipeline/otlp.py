@@ -19,7 +19,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricReader, MetricsData, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
@@ -27,6 +27,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExport
 from telemetry._base.otel_settings import PROTOCOLS, ExportSettingsError, check, first_set, import_grpc
 from telemetry._base.printable import printable
 from telemetry._base.reentry import alone, defer, deferred, run_deferred
+from telemetry.pipeline.carriable import carriable
 from telemetry.pipeline.otlp_http import Answers, guarded_session
 from telemetry.pipeline.outage import Outage
 from telemetry.tracing.provider import is_sdk_disabled
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ExportSettingsError", "metric_readers", "resource", "shut_down", "span_processors"]
 
+_TOLD = 100
+"""Metrics that the log names."""
 _log = logging.getLogger(__name__)
 
 M = TypeVar("M", SpanProcessor, MetricReader)
@@ -209,6 +212,14 @@ def _exporter(signal: str, protocol: str, outage: Outage, environ: Mapping[str, 
     answers = None if protocol == "grpc" else Answers(signal)
     options = _options(signal, protocol, answers, environ)
     _announce_timeout(signal, environ)
+    told: set[str] = set()
+
+    def left_out(name: str) -> None:
+        if name not in told and len(told) < _TOLD:
+            told.add(name)
+            _log.warning(
+                "a number of %s cannot be pushed: OTLP has neither an integer nor a double for it", printable(name, 100)
+            )
 
     class Exporter(base):  # type: ignore[misc]  # the base is one of four classes
         def __init__(self) -> None:
@@ -220,6 +231,8 @@ def _exporter(signal: str, protocol: str, outage: Outage, environ: Mapping[str, 
             if outage.given_up:
                 self.shutdown()  # the batches that are left are refused at once
             items = len(batch) if isinstance(batch, Sequence) else 1
+            if isinstance(batch, MetricsData):
+                batch = carriable(batch, left_out)
             export = partial(super().export, batch, *args, **kwargs)
             return outage.run_export(export if answers is None else partial(_answered, export, answers, outage), items)
 

@@ -151,6 +151,16 @@ def test_numbers_of_other_types() -> None:
     assert text(reader) == '# TYPE g gauge\ng{a="1"} 1\ng{a="2"} 1.5\ng{a="3"} 1180591620717411303424\n'
 
 
+def test_integers_beyond_every_float() -> None:
+    """A sum of another library's integers that no float holds is infinite: Prometheus refuses a scrape with such a number."""
+    meters, reader = provider()
+    counter = meters.get_meter("m").create_up_down_counter("many")
+    for sign, kind in ((1, "a"), (-1, "b")):
+        for _ in range(2):
+            counter.add(sign * 10**308, {"kind": kind})
+    assert text(reader).splitlines()[-2:] == ['many{kind="a"} +Inf', 'many{kind="b"} -Inf']
+
+
 def test_negative_bounds_have_no_sum() -> None:
     """A histogram that can have negative values has no ``_sum`` and ``_count``, because they could fall."""
     view = View(instrument_name="u", aggregation=ExplicitBucketHistogramAggregation([-1, 1]))
