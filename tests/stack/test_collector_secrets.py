@@ -56,6 +56,8 @@ CREDENTIALS = _words("""
     session session.id session_id sessionid jwt bearer_value credential credentials x-amz-credential signature x-amz-signature
     sig auth auth.header otp pin mfa_code connection_string db.connection_string dsn sentry.dsn baggage baggage.user
     process.command_args process.command_line process.environment_variable.HOME xsrf db.query.parameter.name
+    x-goog-api-key Ocp-Apim-Subscription-Key X-Amz-Security-Token refreshToken idToken clientSecret secretKey privateKey
+    PGPASSWORD MYSQL_PWD authToken basicAuth basic_auth authentication userPass PHPSESSID JSESSIONID mnemonic cost_token
 """)
 """Keys whose values are credentials, of any type."""
 
@@ -71,6 +73,8 @@ CONTENT = _words("""
     ai.toolCall.args ai.toolCall.result mlflow.spanInputs mlflow.spanOutputs all_messages_events pydantic_ai.all_messages
     tool_arguments tool_response final_result request_data response_data http.request.body request.body payload system_prompt
     userPrompt prompt prompts completion instructions
+    gen_ai.user.message gen_ai.assistant.message llm.response message.function_call_arguments_json braintrust.input_json
+    promptText completion_text response_text chat_history question
 """)
 """Keys under which libraries send prompts, answers, and what tools are given and return."""
 
@@ -128,6 +132,15 @@ TEXTS = """
     Server=h;Pwd={};Database=d | Server=h;Pwd=****;Database=d
     run --token {} --verbose | run --token **** --verbose
     run --api-key={} --verbose | run --api-key=**** --verbose
+    key xapp-1-{} refused | key xapp-**** refused
+    key glsa_{} refused | key glsa_**** refused
+    key shpat_{} refused | key shpat_**** refused
+    key 12345678:AA{} refused | key 12345678:AA**** refused
+    Incorrect API key provided: {}. You | Incorrect API key provided: **** You
+    /logout?id_token_hint={}&x=1 | /logout?id_token_hint=****&x=1
+    /acs?SAMLResponse={}&x=1 | /acs?SAMLResponse=****&x=1
+    <user>bob</user><password>{}</password> | <user>bob</user><password>****</password>
+    at Redis(host='h',password='{}',db=0) | at Redis(host='h',password=****,db=0)
     CREATE USER u IDENTIFIED BY '{}' | CREATE USER u IDENTIFIED BY ****
 """
 """Texts under an ordinary key: what is sent, and what remains of it."""
@@ -164,12 +177,15 @@ KEPT: dict[str, Value] = {
     "llm.token_count.prompt": 5,
     "llm.usage.prompt_tokens": 6,
     "tokens_per_second": 41.5,
+    "time_to_first_token": 0.5,
+    "gen_ai.time_per_output_token": 0.01,
     "gen_ai.request.model": "gpt-4o-mini",
     "gen_ai.response.finish_reasons": ["stop", "length"],
     "gen_ai.response.id": "chatcmpl-9x1",
     "gen_ai.conversation.id": "5b9c1c3e-97a4-4a0b-8b5c-0e7d9c4b1f6a",
     "gen_ai.output.type": "json",
     "cache_key": "a:1",
+    "hf_model_name": "hf_hub_download with global_config and npm_lifecycle",
     "error.type": "timeout",
     "exception.message": "no answer from agents.example:8001 within 5 s",
     "http.request.method": "GET",
@@ -351,7 +367,7 @@ def metrics(given: Mapping[str, Value], of_exemplar: Mapping[str, Value], resour
     wide = ExponentialHistogramDataPoint(count=1, sum=0.5, zero_count=1, exemplars=[exemplar], **times)
     cumulative = AGGREGATION_TEMPORALITY_CUMULATIVE
     kinds = [
-        Metric(name="a.gauge", gauge=Gauge(data_points=[number])),
+        Metric(name="a.gauge", description="Depth, with tokens (max)", unit="{token}/s", gauge=Gauge(data_points=[number])),
         Metric(name="a.token.usage", sum=Sum(data_points=[number], aggregation_temporality=cumulative, is_monotonic=True)),
         Metric(name="a.histogram", histogram=Histogram(data_points=[held], aggregation_temporality=cumulative)),
         Metric(
@@ -373,6 +389,13 @@ def metric_rows(marks: Marks) -> Iterator[ResourceMetrics]:
     for text, _ in _rows(TEXTS):
         found = [text.replace("{}", marks.secret(f"{place} {text}")) for place in ("point", "exemplar", "metric resource")]
         yield metrics({"note": found[0]}, {"note": found[1]}, {"note": found[2]})
+    for text in ("password={}", "sent with Bearer {}", "to https://u:{}@h.example/p", "key sk-{}", '{"token": "{}"}'):
+        found = [text.replace("{}", marks.secret(f"{place} {text}")) for place in ("description", "unit", "metadata")]
+        described = metrics({}, {}, {})
+        for metric in described.scope_metrics[0].metrics:
+            metric.description, metric.unit = found[:2]
+            metric.metadata.extend(attributes({"note": found[2]}))
+        yield described
 
 
 class Passed:
@@ -383,7 +406,7 @@ class Passed:
         sent = [*trace_rows(self.marks), *random_rows(self.marks)]
         for key, table in (("note", TEXTS), ("db.query.text", STATEMENTS)):
             for number, (text, _) in enumerate(_rows(table)):
-                found: dict[str, Value] = {"row": number, key: text.replace("{}", "HushHush0000")}
+                found: dict[str, Value] = {"row": number, key: text.replace("{}", "HushHush00000000")}
                 sent.append(spans(span(f"{key} remains", attributes=attributes(found))))
         sent.append(
             spans(
@@ -482,6 +505,7 @@ def test_metrics_keep_labels_and_exemplars(passed: Passed) -> None:
     kept = next(one for one in passed.resource_metrics() if "kept" in read(one.resource.attributes))
     found = {metric.name: metric for metric in kept.scope_metrics[0].metrics}
     assert list(found) == ["a.gauge", "a.token.usage", "a.histogram", "a.wide", "a.summary"]
+    assert (found["a.gauge"].description, found["a.gauge"].unit) == ("Depth, with tokens (max)", "{token}/s")
     (point,) = found["a.token.usage"].sum.data_points
     assert read(point.attributes) == KEPT
     assert point.as_int == 1
