@@ -222,7 +222,9 @@ def test_a_client_that_cannot_be_accepted_is_answered_later(tmp_path: Path) -> N
         first.tell("hit", "x", 3)
         assert second.hits() == {"x": 3}
         soft, hard = resource.prlimit(first.pid, resource.RLIMIT_NOFILE)
-        resource.prlimit(first.pid, resource.RLIMIT_NOFILE, (len(list(Path(f"/proc/{first.pid}/fd").iterdir())), hard))
+        used = {int(path.name) for path in Path(f"/proc/{first.pid}/fd").iterdir()}
+        lowest = next(number for number in range(len(used) + 1) if number not in used)
+        resource.prlimit(first.pid, resource.RLIMIT_NOFILE, (lowest, hard))
         first.tell("hit", "x", 1)
         assert second.hits() == {"x": 3}
         resource.prlimit(first.pid, resource.RLIMIT_NOFILE, (soft, hard))
