@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from telemetry._base.printable import printable
+from telemetry._base.regular_file import read_regular_file
 
-__all__ = ["LARGEST", "check_regular_file", "is_encodable", "is_text", "parse_json", "read_text", "shown"]
+__all__ = ["LARGEST", "is_encodable", "is_text", "parse_json", "read_text", "shown"]
 
 LARGEST = 10**12
 """Largest whole number of a setting: far below int64, and below what a float counts exactly."""
@@ -89,28 +88,11 @@ def read_text(path: str) -> str:
     Raises:
         ValueError: It cannot be read; the message says why, without the path.
     """
-    check_regular_file(path)
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(_FILE_BYTES + 1)
+        data = read_regular_file(Path(path), _FILE_BYTES)
     except OSError as error:
         raise ValueError(f"it cannot be read ({error.strerror})") from None
-    if len(data) > _FILE_BYTES:
-        raise ValueError("it has more than 16777216 bytes")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         raise ValueError("it is no UTF-8") from None
-
-
-def check_regular_file(path: str) -> None:
-    """Raises ``ValueError`` where the path is not that of a regular file: opening a FIFO waits for its writer."""
-    try:
-        if re.fullmatch(r"\s*", path):
-            raise ValueError("it is blank")
-        if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise ValueError("it is no regular file")
-    except OSError as error:
-        raise ValueError(f"it cannot be read ({error.strerror})") from None
-    except ValueError as error:  # also of a null byte
-        raise ValueError(str(error) if is_text(path) else "it is no path") from None

@@ -29,7 +29,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from agents.settings.prices import Prices
-from agents.settings.reading import LARGEST, check_regular_file, is_text, parse_json, shown
+from agents.settings.reading import LARGEST, is_text, parse_json, read_text, shown
 from telemetry._base.printable import printable
 from telemetry.agentos.genai import Target
 
@@ -255,7 +255,7 @@ def check_redis_url(value: str) -> None:
         if name == "ssl_cert_reqs" and values[0] not in ("required", "optional", "none"):
             raise ValueError(f"{name} is not known")
         if name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
-            check_regular_file(values[0])
+            read_text(values[0])
 
 
 def _mapping(value: object, rule: str) -> Mapping[str, Any]:
