@@ -20,6 +20,7 @@ from typing import Any, Literal, cast
 from fastapi.applications import FastAPI  # `fastapi.FastAPI` may be an instrumentor's, which traces as the host says
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.trace import Span
 from opentelemetry.util.http import OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS, get_custom_headers
 from starlette.routing import Router as Routing
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -56,6 +57,7 @@ from agents.settings.reading import shown
 from telemetry import AgentOSTelemetry, CatalogueError, current, install
 from telemetry.agentos.catalogue import AGENTOS_INFO
 from telemetry.prefork import StateDirectoryError, Workers, is_worker
+from telemetry.tracing.addresses import leave_out_query
 from telemetry.tracing.exceptions import leave_out_messages
 
 __all__ = ["app", "create_app"]
@@ -65,7 +67,10 @@ _log = logging.getLogger(__name__)
 _FAILED_START_SECONDS = 1.0
 """Time for the last export of a telemetry whose app could not be built or opened."""
 _TASK_TYPES = {skill.task_type for agent in (Navi, Herald) for skill in agent.skills.values()}
-_SECRET_HEADERS = ("authorization", "cookie", "token", "secret", "password", "api-?key")
+_SECRET_HEADERS = (
+    *("auth", "baggage", "cookie", "credential", "csrf", "jwt", "key", "passw", "pwd"),
+    *("referer", "secret", "session", "signature", "token", "tracestate"),
+)
 
 
 def create_app(settings: Settings | None = None, telemetry: AgentOSTelemetry | None = None) -> FastAPI:
@@ -240,13 +245,18 @@ def _trace(app: FastAPI, telemetry: AgentOSTelemetry, settings: Settings) -> Non
         meter_provider=telemetry.meter_provider if settings.http_metrics else NoOpMeterProvider(),
         excluded_urls="",  # none, whatever OTEL_* says: the middleware in front leaves scrapes and probes out
         exclude_spans=["receive", "send"],
-        server_request_hook=leave_out_messages,
+        server_request_hook=_on_server_span,
         # Where OTEL_* has headers captured, these are not among them.
         http_capture_headers_sanitize_fields=[
             *get_custom_headers(OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS),
             *_SECRET_HEADERS,
         ],
     )
+
+
+def _on_server_span(span: Span, _: Scope) -> None:
+    leave_out_messages(span)
+    leave_out_query(span)
 
 
 class _App(FastAPI):

@@ -221,3 +221,18 @@ def test_all_bytes_become_text(value, query, path):
     assert all(one.isprintable() or one == "\t" for one in text)
     assert found["query_string"].isascii()
     found["path"].encode()
+
+
+SECRETS = ("authorization", "x-auth", "cookie", "x-api-key", "apikey", "x-token", "x-jwt", "x-pwd", "x-passwd", "x-session-id")
+SECRETS = (*SECRETS, "x-amz-signature", "private-key", "x-credential", "baggage", "referer", "tracestate", "x-csrf", "x-secret")
+
+
+@pytest.mark.parametrize("semantics", ["", "http"])
+async def test_no_secret_of_a_request_is_on_its_span(capture, monkeypatch, semantics):
+    """Neither the query nor a header that may hold a credential is an attribute of the server span."""
+    monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", semantics)
+    async with service() as (app, spans):
+        for name in SECRETS:
+            await status_of(app, "GET", "/agents", (name.encode(), b"hush"), query=b"token=hush")
+        assert len(spans.ended) == len(SECRETS)
+        assert [span.to_json() for span in spans.ended if "hush" in span.to_json()] == []
