@@ -12,9 +12,12 @@ _END = re.compile(r"\r\n|\n|\r")
 
 
 async def event_lines(texts: AsyncIterator[str]) -> AsyncIterator[str]:
-    """Yields the lines of a text that comes in pieces, without their ends and without a byte order mark at the beginning."""
+    """Yields the lines of a text that comes in pieces, without their ends and without a byte order mark at the beginning.
+
+    Lines without a meaning are left out here, where they cost least: comments, and blank lines that end no event.
+    """
     begun: list[str] = []
-    first, after_return = True, False
+    first, after_return, in_event = True, False, False
     async for text in texts:
         if first and text:
             first, text = False, text.removeprefix("\ufeff")
@@ -23,10 +26,12 @@ async def event_lines(texts: AsyncIterator[str]) -> AsyncIterator[str]:
         after_return = after_return or text.endswith("\r")
         head, *rest = _END.split(text)
         begun.append(head)
-        if rest:
-            yield "".join(begun)
-            for line in rest[:-1]:
+        if not rest:
+            continue
+        for line in ("".join(begun), *rest[:-1]):
+            if line[:1] != ":" and (line or in_event):
+                in_event = line != ""
                 yield line
-            begun = [rest[-1]]
+        begun = [rest[-1]]
     if last := "".join(begun):
         yield last

@@ -86,7 +86,7 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
 
 
 class _Answer(httpx.Response):
-    """An answer whose lines end where those of an event stream do."""
+    """An answer whose lines are those of an event stream: those that matter, with its ends of lines."""
 
     def aiter_lines(self) -> AsyncIterator[str]:
         return event_lines(self.aiter_text())

@@ -109,6 +109,7 @@ TEXTS = {
     "parts of the responses API": delta(content=[{"type": "output_text", "text": "fi"}, {"type": "refusal", "refusal": "ne"}]),
     "strings as parts": delta(content=["fi", "ne"]),
     "refusal": delta(content=None, refusal="fine"),
+    "index as text": choices({"index": "0", "delta": {"content": "fine"}}),
     "older text": choices({"index": 0, "text": "fine", "finish_reason": None}),
     "message": choices({"index": 0, "message": {"role": "assistant", "content": "fine"}}),
     "message beside delta": choices({"index": 0, "delta": {"content": "fine"}, "message": {"content": "fine"}}),

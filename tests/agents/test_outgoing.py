@@ -261,8 +261,9 @@ def test_text_is_utf_8_whatever_the_server_says(charset):
     ("body", "expected"),
     [
         ("a\nb\rc\r\nd\n\ne", ["a", "b", "c", "d", "", "e"]),
-        ("\r\n\r\n", ["", ""]),
-        ("\r\r\n\n", ["", "", ""]),
+        ("\r\n\r\na\n", ["a"]),
+        ("a\r\r\n\n\nb\n\n", ["a", "", "b", ""]),
+        (":\n: b\na\n:c\n\n:d\n\nb\n", ["a", "", "b"]),
         ("\ufeffa\n\ufeffb", ["a", "\ufeffb"]),
         ("a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\x1dh\x1ei\n", ["a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\x1dh\x1ei"]),
         ("", []),
@@ -270,7 +271,7 @@ def test_text_is_utf_8_whatever_the_server_says(charset):
     ],
 )
 def test_lines_are_those_of_an_event_stream(body, expected, size):
-    """Lines end with CR, LF or both, in whatever pieces the body comes."""
+    """Lines end with CR, LF or both, in whatever pieces the body comes; comments and blank lines beside events are left out."""
 
     async def read() -> list[str]:
         transport = BoundedTransport(Server(*cut(body.encode(), size)), origin=ORIGIN, limit=LIMIT, refuse=Refused)

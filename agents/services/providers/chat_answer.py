@@ -16,6 +16,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any
 
+from agents.outgoing import event_lines
 from agents.outgoing.json_values import MOST_VALUES, count_values
 from agents.services.providers.base import ProviderError, reason_of_status
 from telemetry._base.printable import printable
@@ -25,9 +26,8 @@ __all__ = ["ChatAnswer", "error_of", "well_formed"]
 
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 """White space and the bytes of a byte-order mark."""
-_LINE_END = re.compile(rb"\r\n|\n|\r")  # U+2028 and its like end no line of an event stream
-_EVENT_BYTES = 2**20
-"""Bytes of one event: while an event is parsed, the event loop serves nothing else."""
+_EVENT_CHARACTERS = 2**20
+"""Characters of one event: while an event is parsed, the event loop serves nothing else."""
 _REST_SECONDS = 2.0
 """How long the usage may come after the finish_reason."""
 _DRAIN_SECONDS = 0.1
@@ -36,6 +36,8 @@ _MOST_TOKENS = 2**31 - 1
 _DIGITS = 20
 _MODEL_LENGTH = 128
 _WORD = re.compile(r"[A-Za-z0-9_.]{1,64}")
+_FIRST = (0, None, "0", "")
+"""The index of the first choice, as servers spell it."""
 _PARTS = {"text": "text", "output_text": "text", "refusal": "refusal"}
 """Type of a part of a content -> the field that has its text."""
 _COUNTS: dict[str, tuple[str, ...]] = {
@@ -126,14 +128,14 @@ class ChatAnswer:
                 return None
             raise
 
-    def _event(self, data: bytes) -> Iterator[str | Tokens]:
-        if data.startswith(b"[DONE]"):
+    def _event(self, data: str) -> Iterator[str | Tokens]:
+        if data.startswith("[DONE]"):
             self.finished = self._done = True
             return
         yield from self._chunk(_parsed(data))
 
     def _whole(self, data: bytes) -> Iterator[str | Tokens]:
-        found = _parsed(data)
+        found = _parsed(data.decode("utf-8", "replace"))
         choice = _first_choice(found)
         if choice is None or not (isinstance(choice.get("message"), dict) or isinstance(choice.get("text"), str)):
             _raise_error_in(found, self._key)
@@ -210,41 +212,40 @@ def well_formed(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-async def _events(head: bytes, more: Callable[[], Awaitable[bytes | None]]) -> AsyncGenerator[bytes, None]:
+async def _events(head: bytes, more: Callable[[], Awaitable[bytes | None]]) -> AsyncGenerator[str, None]:
     """Yields the data of each event of a stream, the last one also without the blank line after it.
 
     https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
     """
-    line, data, size = bytearray(), [], 0
-    after_return = False
-    read: bytes | None = head
-    while read is not None:
-        if after_return and read.startswith(b"\n"):
-            read = read[1:]
-        if read:
-            after_return = read.endswith(b"\r")
-        first, *following = _LINE_END.split(read)
-        line += first
-        for next_line in following:
-            if line.startswith(b"data:"):
-                data.append(bytes(line[5:]).removeprefix(b" "))
-                size += len(line)
-            elif not line:
-                if event := b"\n".join(data).strip():
-                    yield event
-                data, size = [], 0
-            line = bytearray(next_line)
-        if len(line) + size > _EVENT_BYTES:
-            raise ProviderError(f"an event of the answer has more than {_EVENT_BYTES} bytes", "protocol")
-        read = await more()
-    if line.startswith(b"data:"):
-        data.append(bytes(line[5:]).removeprefix(b" "))
-    if event := b"\n".join(data).strip():
+    data: list[str] = []
+    async for line in event_lines(_texts(head, more)):
+        if line.startswith("data:"):
+            data.append(line[5:].removeprefix(" "))
+        elif not line:
+            if event := _joined(data):
+                yield event
+            data = []
+    if event := _joined(data):
         yield event
 
 
-def _parsed(data: bytes) -> dict[str, Any]:
-    text = data.decode("utf-8", "replace")
+async def _texts(head: bytes, more: Callable[[], Awaitable[bytes | None]]) -> AsyncIterator[str]:
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    read: bytes | None = head
+    while read is not None:
+        yield decoder.decode(read)
+        read = await more()
+    yield decoder.decode(b"", final=True)
+
+
+def _joined(data: list[str]) -> str:
+    event = "\n".join(data).strip()
+    if len(event) > _EVENT_CHARACTERS:
+        raise ProviderError(f"an event of the answer has more than {_EVENT_CHARACTERS} characters", "protocol")
+    return event
+
+
+def _parsed(text: str) -> dict[str, Any]:
     if count_values(text) > MOST_VALUES:
         raise ProviderError(f"the answer has JSON of more than {MOST_VALUES} values at once", "protocol")
     try:
@@ -276,7 +277,7 @@ def _first_choice(found: dict[str, Any]) -> dict[str, Any] | None:
     choices = found.get("choices")
     if not isinstance(choices, list):
         return None
-    return next((one for one in choices if isinstance(one, dict) and one.get("index") in (0, None)), None)
+    return next((one for one in choices if isinstance(one, dict) and one.get("index") in _FIRST), None)
 
 
 def _text(content: object) -> str:
