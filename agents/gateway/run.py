@@ -22,6 +22,8 @@ _ENDED = {
     TaskState.TASK_STATE_INPUT_REQUIRED,  # the agent's turn is over; the caller's next run continues
     TaskState.TASK_STATE_AUTH_REQUIRED,
 }
+_ID_CHARACTERS = 256
+"""Characters of a task's id, which the caller gets."""
 _REASON_CHARACTERS = 200
 """Characters of an agent's own reason that the caller sees."""
 
@@ -57,23 +59,28 @@ class Run:
             The text that is new, "" for an event without any.
 
         Raises:
-            RunFailure: The event ends the task without success, is empty, or has too many artifacts.
+            RunFailure: The event ends the task without success, is empty, or has too many artifacts or an id that is no id.
         """
         if event.HasField("message"):
             self.ended = True
             return self._answer.message(event.message.parts)
         if event.HasField("artifact_update"):
-            self.task_id = event.artifact_update.task_id or self.task_id
+            self._is_task(event.artifact_update.task_id)
             return self._answer.update(event.artifact_update)
         if event.HasField("task"):
             task = event.task
-            self.task_id = task.id or self.task_id
+            self._is_task(task.id)
             new = self._answer.snapshot(task, ended=task.status.state in _ENDED | _FAILED.keys())
             return new + self._status(task.status)
         if event.HasField("status_update"):
-            self.task_id = event.status_update.task_id or self.task_id
+            self._is_task(event.status_update.task_id)
             return self._status(event.status_update.status)
         raise RunFailure("protocol", "the agent sent an event without content")
+
+    def _is_task(self, task_id: str) -> None:
+        if len(task_id) > _ID_CHARACTERS or not task_id.isprintable():
+            raise RunFailure("protocol", f"the agent's task has an id that is no printable text of {_ID_CHARACTERS} characters")
+        self.task_id = task_id or self.task_id
 
     def _status(self, status: TaskStatus) -> str:
         if status.state in _FAILED:

@@ -113,6 +113,19 @@ def test_odd_documents_are_protocol_errors(start, agent, data, media_type):
     assert (answer.status_code, answer.json()["error"]) == (502, "protocol")
 
 
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize("task_id", ["x" * 257, "a\nb", "\x1b[31m"])
+def test_id_of_a_task_is_short_and_printable(start, agent, task_id, streaming):
+    """The caller gets the id of the agent's task, so that one which is long or no line is a protocol error."""
+    event = task("TASK_STATE_COMPLETED", "hi")
+    event["task"]["id"] = task_id
+    peer = agent(replying(event) if streaming else whole(event))
+    peer.streaming = streaming
+    answer = start(agents={"peer": peer.url}).run()
+    reason = "the agent's task has an id that is no printable text of 256 characters"
+    assert (answer.status_code, answer.json()["reason"], answer.json().get("task_id")) == (502, reason, None)
+
+
 def polled(*states: dict[str, Any]) -> Any:
     """A reply that answers each call with the next of these results, SendMessage as such, GetTask with its task alone."""
     left = list(states)
