@@ -50,7 +50,7 @@ def test_the_library_alone_says_that_the_exporters_are_an_extra(wheels: Wheels, 
     pushing = {"OTEL_METRICS_EXPORTER": "none", "OTEL_TRACES_EXPORTER": "otlp"}
     refused = environment.call("python", "-c", program, environ=pushing).stderr.splitlines()[-1]
     assert refused == (
-        "telemetry.pipeline.otlp.ExportSettingsError: OTLP over grpc needs the module opentelemetry.exporter.otlp: "
+        "telemetry._base.otel_settings.ExportSettingsError: OTLP over grpc needs the module opentelemetry.exporter.otlp: "
         "install agentos-telemetry[otlp]."
     )
     environment.install(f"agentos-telemetry[otlp] @ {wheels.library.as_uri()}")
