@@ -1,1 +1,1 @@
-"""ASGI middleware of the service: limits of headers and rates, and aborted responses."""
+"""ASGI middleware of the service: limits, text and paths of requests, trace context, aborted responses."""

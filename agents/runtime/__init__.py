@@ -1,1 +1,1 @@
-"""The built-in agents, the listeners beside the public port, and the start and end of the process."""
+"""The built-in agents, the connections, the listener for ``/metrics``, and the start and end of the process."""

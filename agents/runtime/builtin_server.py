@@ -1,4 +1,4 @@
-"""The A2A servers of the built-in agents: real HTTP, inside the process."""
+"""The A2A servers of the built-in agents: ASGI applications that are called inside the process."""
 
 from __future__ import annotations
 

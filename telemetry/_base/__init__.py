@@ -1,1 +1,1 @@
-"""What every room stands on: diagnostics of the telemetry itself, forks, and threads."""
+"""What every room stands on: diagnostics, ``OTEL_*`` checks, files, forks, threads, re-entrance."""
