@@ -37,7 +37,7 @@ class OpenAIProvider:
             import openai
         except ImportError:
             raise SettingsError(
-                "AGENTOS_PROVIDERS has a provider of kind openai, which needs pip install 'agentos-telemetry[openai]'."
+                "AGENTOS_PROVIDERS has a provider of kind openai, which needs pip install 'agentos[openai]'."
             ) from None
         self._errors = (openai.OpenAIError, httpx.HTTPError, ValueError, TypeError, AttributeError, LookupError, RecursionError)
         self.vendor = settings.vendor
