@@ -56,7 +56,7 @@ from agents.settings import ProviderSettings, Settings, SettingsError
 from agents.settings.reading import shown
 from telemetry import AgentOSTelemetry, CatalogueError, current, install
 from telemetry.agentos.catalogue import AGENTOS_INFO
-from telemetry.prefork import StateDirectoryError, Workers, is_worker
+from telemetry.prefork import StateDirectoryError, Workers, is_worker, missing_on_this_platform
 from telemetry.tracing.addresses import leave_out_query
 from telemetry.tracing.exceptions import leave_out_messages
 
@@ -156,6 +156,8 @@ def _workers(settings: Settings) -> Workers | Literal[False]:
     """The workers that this process is one of, False where it is alone or stays so."""
     if settings.workers == "off":
         return False
+    if settings.workers == "on" and (missing := missing_on_this_platform()):
+        raise SettingsError(f"AGENTOS_WORKERS is 'on': {missing}.")
     directory = Path(settings.state_directory) if settings.state_directory else None
     try:
         return (Workers.detect(directory) or False) if settings.workers == "auto" else Workers(directory)

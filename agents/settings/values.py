@@ -7,8 +7,10 @@ operator reads: those of the type's ``Allowed``, else those of the ``ValueError`
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -248,14 +250,31 @@ def check_redis_url(value: str) -> None:
         and re.fullmatch(r"/?[0-9]{0,9}", parts.path) is not None
         and not parts.fragment
         and (options.keys() <= _REDIS_OPTIONS if parts.scheme == "rediss" else not options)
+        and all(len(values) == 1 for values in options.values())
     )
     if not usable:
         raise ValueError("no URL of Redis")
-    for name, values in options.items():
-        if name == "ssl_cert_reqs" and values[0] not in ("required", "optional", "none"):
-            raise ValueError(f"{name} is not known")
-        if name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
-            read_text(values[0])
+    _check_tls({name: values[0] for name, values in options.items()})
+
+
+def _check_tls(options: Mapping[str, str]) -> None:
+    """Loads the files that the options name, as the client does when it connects. Raises ``ValueError``."""
+    if options.get("ssl_cert_reqs", "none") not in ("required", "optional", "none"):
+        raise ValueError("ssl_cert_reqs is not known")
+    for name in options.keys() & {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}:
+        read_text(options[name])
+    authorities, directory = options.get("ssl_ca_certs"), options.get("ssl_ca_path")
+    certificate, key = options.get("ssl_certfile"), options.get("ssl_keyfile")
+    if (directory is not None and not Path(directory).is_dir()) or (key is not None and certificate is None):
+        raise ValueError("no directory of certificates, or a key without its certificate")
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if authorities is not None or directory is not None:
+            context.load_verify_locations(authorities, directory)
+        if certificate is not None:
+            context.load_cert_chain(certificate, key, password=lambda: b"-")  # never asks at the terminal
+    except OSError:  # ssl.SSLError is one
+        raise ValueError("a certificate or key cannot be used") from None
 
 
 def _mapping(value: object, rule: str) -> Mapping[str, Any]:

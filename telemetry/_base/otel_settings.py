@@ -135,11 +135,11 @@ def _headers(value: str) -> str | None:
 
 
 def _endpoint(value: str) -> str | None:
-    needed = "a URL as in http://collector:4317 is allowed"
+    needed = "a URL as in http://collector:4317 is allowed, without query and fragment"
     try:
         parts = urlsplit(value)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        usable = usable and re.fullmatch(r"[^\s\\]+", value) is not None
+        usable = usable and not parts.query and not parts.fragment and re.fullmatch(r"[^\s\\]+", value) is not None
     except ValueError:
         usable = False
     return None if usable else needed

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric as Family
 
+from telemetry._base.fork import register_after_fork
 from telemetry.metric import Metric
 
 if TYPE_CHECKING:
@@ -25,6 +26,14 @@ __all__ = ["REGISTRY", "MetricProxy", "current", "install"]
 _lock = RLock()
 _current: AgentOSTelemetry | None = None
 _is_default = False
+
+
+def _replace_lock() -> None:
+    global _lock
+    _lock = RLock()  # a thread of the parent may have held it
+
+
+register_after_fork(_replace_lock)
 
 
 def current() -> AgentOSTelemetry:

@@ -21,6 +21,8 @@ _EXPORTER_LOGGERS = (
     "opentelemetry.sdk._shared_internal",  # the batch processor, whose queue is full during an outage
 )
 _RETRY_NOTE = re.compile(r",? retrying in [\d.]+s\.?")
+_URL = re.compile(r" with url: \S+")
+"""The path of the endpoint in the errors of ``requests``; it may hold a key."""
 _LONGEST_PAUSE = 5.0
 """Seconds. The queue must not overflow during a pause: 2,048 spans are ten seconds of twenty calls a second."""
 
@@ -73,7 +75,7 @@ class Outage:
         if not self.under_way:
             self.under_way = True
             message = "%s do not reach %s, trying on with growing pauses: %s"
-            _log.warning(message, self._signal, self._endpoint, printable(_RETRY_NOTE.sub("", reason)))
+            _log.warning(message, self._signal, self._endpoint, printable(_URL.sub("", _RETRY_NOTE.sub("", reason))))
 
     def reject(self, items: int, message: str) -> None:
         """Logs that the destination took an export but not all of its items: once when it begins to, and once when it ends.

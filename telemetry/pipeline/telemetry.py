@@ -216,8 +216,7 @@ class Telemetry:
         """Says that this process' numbers are not merged, where it is one of several workers and was given none."""
         if not self._warns_alone:
             return
-        from telemetry.prefork.run import is_worker
-        from telemetry.prefork.run_directory import missing_on_this_platform
+        from telemetry.prefork import is_worker, missing_on_this_platform
 
         if is_worker() and not missing_on_this_platform():  # else ``Workers.detect`` has said what is missing
             self.diagnostics.log_once(

@@ -5,6 +5,7 @@ there. ``docs/workers.md`` has the reasons, and says what is kept when a worker 
 """
 
 from telemetry.prefork.run import StateDirectoryError, Supervisor, is_worker
+from telemetry.prefork.run_directory import missing_on_this_platform
 from telemetry.prefork.workers import Workers
 
-__all__ = ["StateDirectoryError", "Supervisor", "Workers", "is_worker"]
+__all__ = ["StateDirectoryError", "Supervisor", "Workers", "is_worker", "missing_on_this_platform"]

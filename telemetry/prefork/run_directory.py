@@ -182,11 +182,12 @@ def _remove_ended(directory: Path, folder: int, supervisor: Supervisor) -> None:
             continue
         with suppress(OSError), _opened(name, folder) as run:
             if not _has_marker(run):
-                unmarked.append(name)
+                if not _remove_empty(name, folder, run):
+                    unmarked.append(name)
             elif _has_no_worker(name, run):
                 removed, left = _remove(name, folder)
                 if removed:
-                    _log.info("removed %s, the state of an ended run: %d files", printable(directory / name), removed)
+                    _log.warning("removed %s, the state of an ended run: %d files", printable(directory / name), removed)
                 if left:
                     kept.append(f"{name} ({', '.join(left[:_NAMES_TOLD])})")
     with suppress(OSError):
@@ -195,6 +196,17 @@ def _remove_ended(directory: Path, folder: int, supervisor: Supervisor) -> None:
         _log.warning("left alone in %s, without the marker of this version: %s", printable(directory), _told(unmarked))
     if kept:
         _log.warning("left in %s, because the files in it are not ours: %s", printable(directory), _told(kept))
+
+
+def _remove_empty(name: str, folder: int, run: int) -> bool:
+    """Removes what a start left that was killed before it had written the marker: an empty directory of this user."""
+    if _UNFINISHED.fullmatch(name) is None or os.fstat(run).st_uid != os.getuid():
+        return False
+    try:
+        os.rmdir(name, dir_fd=folder)  # fails where the directory holds anything
+    except OSError:
+        return False
+    return True
 
 
 def _told(names: Sequence[str]) -> str:

@@ -214,7 +214,7 @@ def test_secret_is_not_shown(variable: str, value: str) -> None:
         "redis://user@h:6379/15",
         "redis://:p%2Fa%23s%3Fs%40%3A%25@h:6379/0",
         "redis://:p@ss:word%@[::1]:6379/0",
-        "rediss://h?ssl_cert_reqs=none&ssl_ca_certs=/etc/hostname",
+        "rediss://h?ssl_cert_reqs=none&ssl_ca_path=/etc",
     ],
 )
 def test_usable_redis_url_reaches_the_clients(url: str) -> None:
@@ -229,6 +229,11 @@ def test_usable_redis_url_reaches_the_clients(url: str) -> None:
         "redis://h?ssl_cert_reqs=none",
         "rediss://h?ssl_cert_reqs=x",
         "rediss://h?ssl_ca_certs=/no",
+        "rediss://h?ssl_ca_certs=/etc/hostname",
+        "rediss://h?ssl_ca_path=/etc/hostname",
+        "rediss://h?ssl_certfile=/etc/hostname",
+        "rediss://h?ssl_keyfile=/etc/hostname",
+        "rediss://h?ssl_cert_reqs=none&ssl_cert_reqs=required",
         "redis://h\n",
     ],
 )

@@ -42,7 +42,7 @@ WHOLE = "a whole number from {} to 2147483647 is needed"
 MILLISECONDS = "a number of milliseconds from 1 to 2147483647 is needed"
 SECONDS = "a number of seconds from 0.001 to 2147483647 is needed"
 PATTERNS = "a list of regular expressions is needed"
-URL = "a URL as in http://collector:4317 is allowed"
+URL = "a URL as in http://collector:4317 is allowed, without query and fragment"
 BAD = [
     ("OTEL_BSP_SCHEDULE_DELAY", ["0", "-1", "soon", "1.5", "1e3", "inf", "٣", "9" * 5000], WHOLE.format(1)),
     ("OTEL_BSP_MAX_QUEUE_SIZE", ["0", "-1", "x", "2147483648"], WHOLE.format(1)),
@@ -94,6 +94,8 @@ HIDDEN = [
     (f"{OTLP}ENDPOINT", f"http://u:{SECRET}"),
     (f"{OTLP}ENDPOINT", f"http://[::1/{SECRET}"),
     (f"{OTLP}TRACES_ENDPOINT", f"host/{SECRET}"),
+    (f"{OTLP}ENDPOINT", f"https://host/?key={SECRET}"),
+    (f"{OTLP}ENDPOINT", f"https://host/#{SECRET}"),
     (f"{OTLP}METRICS_ENDPOINT", f"https://host:99999/?token={SECRET}"),
     (f"{OTLP}METRICS_ENDPOINT", f" http://host/{SECRET}"),
     (f"{OTLP}CLIENT_KEY", f"-----BEGIN PRIVATE KEY-----{SECRET}"),

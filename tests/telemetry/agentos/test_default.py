@@ -124,6 +124,20 @@ def test_default_starts_no_thread_and_no_exporter() -> None:
     assert done.stdout.strip() == "1"
 
 
+def test_fork_while_a_thread_holds_the_lock() -> None:
+    """A child that is forked while another thread installs a telemetry builds its own without waiting."""
+    code = (
+        "import os, threading; from telemetry.agentos import default;"
+        "held = threading.Event(); end = threading.Event();"
+        "hold = lambda: [default._lock.acquire(), held.set(), end.wait()];"
+        "threading.Thread(target=hold).start(); held.wait(); child = os.fork();"
+        "child or (default.current(), os._exit(7));"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])); end.set()"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "7"
+
+
 def test_service_is_agentos_where_no_variable_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """``from_environment`` takes AgentOS' catalogue and service name by default."""
     for name in ("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_EXPORTER_OTLP_ENDPOINT"):

@@ -133,6 +133,19 @@ def test_each_process_has_an_instance_id(from_variables: FromVariables) -> None:
     assert first["service.instance.id"] != second["service.instance.id"]
 
 
+def test_path_of_the_endpoint_is_not_logged(
+    from_variables: FromVariables, refused: str, logged: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An endpoint may have a key in its path: neither the line on an outage nor its reason shows it."""
+    telemetry = from_variables(**http(f"{refused}/s3cret", OTEL_METRICS_EXPORTER="none"))
+    for _ in range(600):
+        telemetry.tracer.start_span("call").end()
+    assert logged.wait(10)
+    telemetry.shutdown()
+    assert [refused in line.getMessage() for line in warnings(caplog)] == [True]
+    assert "s3cret" not in caplog.text
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
 def test_endpoint_that_refuses_is_logged_in_one_line(

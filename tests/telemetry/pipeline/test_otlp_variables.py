@@ -118,7 +118,11 @@ def test_exporter_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch) 
             "a list of console, otlp, otlp_proto_grpc, otlp_proto_http is allowed, or none.",
         ),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "grpc and http/protobuf are allowed."),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317", "a URL as in http://collector:4317 is allowed."),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "collector:4317",
+            "a URL as in http://collector:4317 is allowed, without query and fragment.",
+        ),
     ],
 )
 def test_value_that_is_not_allowed_raises_one_sentence(name: str, value: str, allowed: str) -> None:

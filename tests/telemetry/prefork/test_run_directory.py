@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import stat
@@ -56,8 +55,7 @@ def tree(folder: Path) -> dict[str, tuple[int, bytes | None]]:
 def test_an_ended_run_is_removed_and_named_in_the_log(state: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A start removes the directory of an ended run, sockets included, and logs its path and the number of its files."""
     run = ended(state)
-    with caplog.at_level(logging.INFO):
-        own = start(state)
+    own = start(state)
     assert list(state.iterdir()) == [own]
     assert caplog.messages == [f"removed {run}, the state of an ended run: 7 files"]
 
@@ -251,6 +249,18 @@ def test_a_run_whose_making_was_broken_off_is_removed(state: Path) -> None:
     shutil.copytree(made, living)
     start(state)
     assert (killed.exists(), living.exists()) == (False, True)
+
+
+def test_an_empty_directory_of_a_broken_off_start_is_removed(state: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A process that was killed before it had written the marker leaves an empty directory; one with a file in it stays."""
+    made = start(state)
+    empty, other = (state / f"{made.name}.{pid}-0123abcd.new" for pid in (999999999, 999999998))
+    empty.mkdir(mode=0o700)
+    other.mkdir(mode=0o700)
+    (other / "mine").write_text("x")
+    start(state)
+    assert (empty.exists(), (other / "mine").read_text()) == (False, "x")
+    assert caplog.messages == [f"left alone in {state}, without the marker of this version: {other.name}"]
 
 
 def test_many_starts_at_once_remove_and_make_the_same(state: Path) -> None:
