@@ -9,9 +9,11 @@ import threading
 from typing import Any
 
 import pytest
+from a2a.types.a2a_pb2 import StreamResponse, Task
+from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]
 
 from agents.gateway.failure import RunFailure
-from agents.gateway.json_rpc import JsonReader
+from agents.gateway.json_rpc import JsonReader, result_of
 from agents.outgoing.json_values import count_values
 
 LARGE = json.dumps({"text": "x" * 10_000})
@@ -95,3 +97,33 @@ def test_values_are_counted_outside_strings(monkeypatch, step):
         text = json.dumps(found)
         for limit in (0, 1, 5, 1000):
             assert (count_values(text, limit) > limit) == (values(found) > limit)
+
+
+LONG = ["é" * 70_000, "y" * 70_000]
+PARTS = [{"text": "short"}, {"text": LONG[0]}, {"data": {"text": LONG[0]}}, {"text": LONG[1]}]
+PLACES = {
+    "an artifact's update": {"artifactUpdate": {"artifact": {"parts": PARTS}}},
+    "a message": {"message": {"parts": PARTS, "metadata": {"text": LONG[1]}}},
+    "a status": {"statusUpdate": {"status": {"message": {"parts": PARTS}}}},
+    "a task": {
+        "task": {"artifacts": [{"parts": PARTS}], "history": [{"parts": PARTS}], "status": {"message": {"parts": PARTS}}}
+    },
+}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
+def test_long_texts_are_what_was_sent(place):
+    """A long text is the same as if Protocol Buffers had parsed it, wherever it stands."""
+    expected = ParseDict(place, StreamResponse())
+    assert result_of({"result": json.loads(json.dumps(place))}, StreamResponse()) == expected
+
+
+def test_long_texts_of_an_asked_task_are_what_was_sent():
+    """The answer to GetTask, which is a task and no event, has its long texts too."""
+    assert result_of({"result": json.loads(json.dumps(PLACES["a task"]["task"]))}, Task()).history[0].parts[3].text == LONG[1]
+
+
+def test_half_a_surrogate_pair_in_a_long_text_is_refused():
+    """A text that no encoding can express is a protocol error, whatever its length."""
+    with pytest.raises(UnicodeEncodeError):
+        result_of({"result": {"message": {"parts": [{"text": LONG[0] + "\ud800"}]}}}, StreamResponse())
