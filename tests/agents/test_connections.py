@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -159,12 +159,14 @@ def process(log: Path, descriptors: int = 0, *options: str, **environ: str) -> I
             stdout=file,
             stderr=file,
             preexec_fn=limited if descriptors else None,
+            start_new_session=True,
         )
     try:
         until("the service to be ready", lambda: answers(port, "/health/ready"))
         yield running, port
     finally:
-        running.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)  # its workers too
         running.wait(TIMEOUT)
 
 
