@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# First: the imports below fail where the package is another's, or a variable cannot be used.
+# First: the imports below fail where `agents` is another distribution's package, or a variable cannot be used.
 import agents.own_package
 import agents.read_at_import
 

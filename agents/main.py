@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# First: the imports below fail where the package is another's, or a variable cannot be used.
+# First: the imports below fail where `agents` is another distribution's package, or a variable cannot be used.
 import agents.own_package
 import agents.read_at_import  # noqa: F401
 
@@ -53,8 +53,8 @@ from agents.services.providers.builtin import BuiltinProvider
 from agents.services.providers.openai import OpenAIProvider
 from agents.services.storage.redis_guard import RedisGuard
 from agents.settings import ProviderSettings, Settings, SettingsError
-from agents.settings.reading import shown
 from telemetry import AgentOSTelemetry, CatalogueError, current, install
+from telemetry._base.printable import shown
 from telemetry.agentos.catalogue import AGENTOS_INFO
 from telemetry.prefork import StateDirectoryError, Workers, is_worker, missing_on_this_platform
 from telemetry.tracing.addresses import leave_out_query

@@ -15,4 +15,4 @@ try:
     check_at_import(os.environ)
 except ExportSettingsError as error:
     sys.stderr.write(f"{error}\n")
-    sys.exit(3)  # as in own_package
+    sys.exit(3)  # the status of a failed start, for uvicorn and gunicorn

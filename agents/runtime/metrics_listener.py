@@ -21,9 +21,8 @@ from starlette.types import ASGIApp
 from agents.runtime.connections import limit_connections
 from agents.settings import SettingsError
 from agents.settings.access import Listen
-from agents.settings.reading import shown
 from telemetry._base.file_lock import FileLock, lock_file
-from telemetry._base.printable import printable
+from telemetry._base.printable import printable, shown
 
 __all__ = ["listening_for_scrapes"]
 

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from agents.settings.reading import parse_json, read_text, shown
-from telemetry._base.printable import printable
+from agents.settings.reading import parse_json, read_text
+from telemetry._base.printable import printable, shown
 from telemetry.agentos.tokens import Tokens
 
 __all__ = ["Prices"]

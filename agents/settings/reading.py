@@ -1,4 +1,4 @@
-"""How text and files of settings are read, and how a value is shown in an error: bounded, and never hanging."""
+"""How text and files of settings are read: bounded, and never hanging."""
 
 from __future__ import annotations
 
@@ -7,32 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from telemetry._base.printable import printable
 from telemetry._base.regular_file import read_regular_file
 
-__all__ = ["LARGEST", "is_encodable", "is_text", "parse_json", "read_text", "shown"]
+__all__ = ["LARGEST", "parse_json", "read_text"]
 
 LARGEST = 10**12
 """Largest whole number of a setting: far below int64, and below what a float counts exactly."""
 _JSON_CHARACTERS = 2**20
 _FILE_BYTES = 2**24
-_SHOWN = 200
-"""Characters of a value that an error shows."""
-
-
-def shown(value: object) -> str:
-    """Returns the value for an error: in quotes if it is text, in one line, cut if it is long."""
-    return repr(printable(value, _SHOWN)) if isinstance(value, str) else printable(value, _SHOWN)
-
-
-def is_text(value: str) -> bool:
-    """Returns whether the text can be encoded and has no control characters."""
-    return is_encodable(value) and not any(character < " " for character in value)
-
-
-def is_encodable(value: str) -> bool:
-    """Returns whether the text has no lone surrogates, as bytes of the environment become that are not UTF-8."""
-    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def parse_json(text: str, parse_number: Callable[[str], Any] | None = None) -> Any:

@@ -12,9 +12,10 @@ from typing import Any, Literal, Self, get_args
 from pydantic import SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from agents.settings import access, reading, values
+from agents.settings import access, values
 from agents.settings.prices import Prices
 from agents.settings.values import ProviderSettings, SettingsError
+from telemetry._base.printable import is_encodable, shown
 
 __all__ = ["Settings"]
 
@@ -150,7 +151,7 @@ class Settings(BaseSettings):
             text = given.get(f"{_PREFIX}{name}".lower())
             if text == "" and values.is_marked(field, values.Guard):
                 raise SettingsError(f"{cls.variable(name)} is '': it would restrict nothing, so give a value or unset it.")
-            if text and not reading.is_encodable(text):
+            if text and not is_encodable(text):
                 raise SettingsError(f"{cls.variable(name)} is not usable: UTF-8 text is needed.")
         source = EnvSettingsSource(cls)
         source.env_vars = {name: text for name, text in given.items() if text}
@@ -175,8 +176,7 @@ class Settings(BaseSettings):
                 if name not in self.providers:
                     known = ", ".join(self.providers)
                     raise ValueError(
-                        f"AGENTOS_ROUTES sends {task_type!r} to {reading.shown(name)}: "
-                        f"the providers of AGENTOS_PROVIDERS are {known}."
+                        f"AGENTOS_ROUTES sends {task_type!r} to {shown(name)}: the providers of AGENTOS_PROVIDERS are {known}."
                     )
         return self
 
@@ -191,8 +191,8 @@ def _sentence(refused: ValidationError, given: Mapping[str, Any]) -> str:
         raise TypeError(f"there is no setting {name!r}")
     value = given[name]
     may_be_secret = values.is_marked(field, values.Hidden) or (isinstance(value, str) and "@" in value)
-    shown = "not usable" if may_be_secret or not field.repr else reading.shown(value)
+    what = "not usable" if may_be_secret or not field.repr else shown(value)
     literal = error["type"] == "literal_error"
     allowed = f"{' or '.join(get_args(field.annotation))} is needed" if literal else values.reason(field, error)
     note = " (its value is not shown, it may hold a secret)" if may_be_secret and field.repr else ""
-    return f"{Settings.variable(name)} is {shown}: {allowed}{note}."
+    return f"{Settings.variable(name)} is {what}: {allowed}{note}."

@@ -31,8 +31,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from agents.settings.prices import Prices
-from agents.settings.reading import LARGEST, is_text, parse_json, read_text, shown
-from telemetry._base.printable import printable
+from agents.settings.reading import LARGEST, parse_json, read_text
+from telemetry._base.printable import is_text, printable, shown
 from telemetry.agentos.genai import Target
 
 __all__ = ["ProviderSettings", "SettingsError"]

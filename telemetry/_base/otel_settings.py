@@ -23,7 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from urllib.parse import unquote, urlsplit
 
-from telemetry._base.printable import printable
+from telemetry._base.printable import is_text, shown
 
 __all__ = [
     "PROTOCOLS",
@@ -122,7 +122,7 @@ def _text(_: str) -> str | None:
 
 def _attributes(value: str) -> str | None:
     items = [item for item in value.split(",") if item.strip()]
-    usable = items and all(item.partition("=")[0].strip() and "=" in item and _is_text(unquote(item)) for item in items)
+    usable = items and all(item.partition("=")[0].strip() and "=" in item and is_text(unquote(item)) for item in items)
     return None if usable else "a list such as service.namespace=shop,team=blue is needed, each value URL-encoded"
 
 
@@ -304,21 +304,16 @@ def _check(environ: Mapping[str, str], rules: Mapping[str, Rule]) -> None:
         value = environ.get(name, "")
         if not value.strip():
             continue
-        needed = rule(value) if _is_text(value) else "text without control characters is needed"
+        needed = rule(value) if is_text(value) else "text without control characters is needed"
         if needed is not None:
             raise _error(name, value, needed)
-
-
-def _is_text(value: str) -> bool:
-    """Returns whether OTLP can carry the text: no lone surrogates, as bytes of the environment become that are not UTF-8."""
-    return not any(character < " " or "\ud800" <= character <= "\udfff" for character in value)
 
 
 def _error(name: str, value: str, needed: str) -> ExportSettingsError:
     hidden = _SECRET.search(name) or (not _PLAIN_URL.fullmatch(value) if name.endswith("ENDPOINT") else _looks_secret(value))
     if hidden:
         return ExportSettingsError(f"{name} is not usable: {needed} ({_NOT_SHOWN}).")
-    return ExportSettingsError(f"{name} is {printable(value, _SHOWN)!r}: {needed}.")
+    return ExportSettingsError(f"{name} is {shown(value, _SHOWN)}: {needed}.")
 
 
 def _looks_secret(value: str) -> bool:

@@ -1,8 +1,8 @@
-"""Text that others wrote, made fit for a log line, a span and an exception's message."""
+"""Text that others wrote: whether it can be used, and what a log line, a span or an exception's message shows of it."""
 
 from __future__ import annotations
 
-__all__ = ["printable"]
+__all__ = ["is_encodable", "is_text", "printable", "shown"]
 
 
 def printable(text: object, limit: int = 500) -> str:
@@ -19,3 +19,18 @@ def printable(text: object, limit: int = 500) -> str:
     words = " ".join(found[: 4 * limit].split())  # bounded before it is read through
     line = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in words)
     return line if len(line) <= limit and len(found) <= 4 * limit else f"{line[: limit - 1]}…"
+
+
+def shown(value: object, limit: int = 200) -> str:
+    """Returns the value for an error: in quotes if it is text, in one line, cut after ``limit`` characters."""
+    return repr(printable(value, limit)) if isinstance(value, str) else printable(value, limit)
+
+
+def is_text(value: str) -> bool:
+    """Returns whether the text can be encoded and has no control characters."""
+    return is_encodable(value) and not any(character < " " for character in value)
+
+
+def is_encodable(value: str) -> bool:
+    """Returns whether the text has no lone surrogates, as bytes of the environment become that are not UTF-8."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)

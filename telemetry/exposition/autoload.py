@@ -17,7 +17,7 @@ from opentelemetry.sdk.environment_variables import OTEL_EXPORTER_PROMETHEUS_HOS
 from prometheus_client import REGISTRY
 
 from telemetry._base.fork import register_after_fork
-from telemetry._base.printable import printable
+from telemetry._base.printable import printable, shown
 from telemetry._sdk.views import ReaderWithViews
 from telemetry.exposition.reader import PrometheusReader
 from telemetry.exposition.serve import MetricsServer, ServeError, start_http_server
@@ -29,6 +29,8 @@ __all__ = ["AutoReader", "ReaderSettingsError", "pull_reader"]
 
 _HOST = "localhost"
 _PORT = 9464
+_SHOWN = 100
+"""Characters of a value that an error shows."""
 _TRANSLATIONS = {
     "underscore_escaping_with_suffixes": Translation.UNDERSCORES,
     "underscore_escaping_without_suffixes": Translation.UNDERSCORES_WITHOUT_SUFFIXES,
@@ -115,19 +117,19 @@ def pull_reader(**properties: Any) -> AutoReader:
         key = name.removesuffix(_DEVELOPMENT)
         if key not in _PROPERTIES:
             raise ReaderSettingsError(
-                f"agentos: {printable(name, 100)} is not a property; allowed are {', '.join(_PROPERTIES)}."
+                f"agentos: {printable(name, _SHOWN)} is not a property; allowed are {', '.join(_PROPERTIES)}."
             )
         if value is None:
             continue
         kind = _PROPERTIES[key]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise ReaderSettingsError(f"agentos: {name} is {_shown(value)}; it must be {_WORDS[kind]}.")
+            raise ReaderSettingsError(f"agentos: {name} is {shown(value, _SHOWN)}; it must be {_WORDS[kind]}.")
         found[key] = value
     if not found.get("host", _HOST).strip():  # it would mean all addresses
         raise ReaderSettingsError("agentos: host is blank; it must be a host name or an address, such as localhost or 0.0.0.0.")
     port = found.get("port", _PORT)
     if not 0 <= port <= 65535:
-        raise ReaderSettingsError(f"agentos: port is {_shown(port)}; it must be between 0 and 65535.")
+        raise ReaderSettingsError(f"agentos: port is {shown(port, _SHOWN)}; it must be between 0 and 65535.")
     labels = found.get("resource_constant_labels")
     return AutoReader(
         found.get("host", _HOST),
@@ -139,16 +141,11 @@ def pull_reader(**properties: Any) -> AutoReader:
     )
 
 
-def _shown(value: object) -> str:
-    """The value in one bounded line, in quotes if it is text."""
-    return repr(printable(value, 100)) if isinstance(value, str) else printable(value, 100)
-
-
 def _translation(strategy: str) -> Translation:
     name = strategy.removesuffix(_DEVELOPMENT)
     if name not in _TRANSLATIONS:
         raise ReaderSettingsError(
-            f"agentos: translation_strategy is {_shown(strategy)}; allowed are {', '.join(_TRANSLATIONS)}."
+            f"agentos: translation_strategy is {shown(strategy, _SHOWN)}; allowed are {', '.join(_TRANSLATIONS)}."
         )
     return _TRANSLATIONS[name]
 
@@ -158,11 +155,11 @@ def _selection(labels: Mapping[str, Any]) -> Callable[[str], bool]:
     for key, value in labels.items():
         if key not in ("included", "excluded"):
             raise ReaderSettingsError(
-                f"agentos: resource_constant_labels.{printable(key, 100)} is not a property; allowed are included, excluded."
+                f"agentos: resource_constant_labels.{printable(key, _SHOWN)} is not a property; allowed are included, excluded."
             )
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             raise ReaderSettingsError(
-                f"agentos: resource_constant_labels.{key} is {_shown(value)}; it must be a list of patterns."
+                f"agentos: resource_constant_labels.{key} is {shown(value, _SHOWN)}; it must be a list of patterns."
             )
     included, excluded = _pattern(labels.get("included", ["*"])), _pattern(labels.get("excluded", []))
     return lambda key: included.fullmatch(key) is not None and excluded.fullmatch(key) is None
@@ -184,5 +181,5 @@ def _port(environ: Mapping[str, str]) -> int:
         return int(text)
     if text:
         message = "%s is %r; it must be between 0 and 65535: port %d is served"
-        _logger.warning(message, OTEL_EXPORTER_PROMETHEUS_PORT, printable(text, 100), _PORT)
+        _logger.warning(message, OTEL_EXPORTER_PROMETHEUS_PORT, printable(text, _SHOWN), _PORT)
     return _PORT
