@@ -57,7 +57,7 @@ class LiveStream(Stream):
         self.starts += [getattr(aggregation, "_start_time_unix_nano", None) for aggregation in new]
 
     def slice(
-        self, start: int, stop: int, *, exemplars: bool
+        self, start: int, stop: int, *, exemplars: bool, native: bool = False
     ) -> tuple[Sequence[Any], Mapping[int, Sequence[ExemplarPoint | None]]]:
         """Reads some series, each under its own lock, without changing their state."""
         with unexpected_sdk_errors():

@@ -25,7 +25,10 @@ class Format(Enum):
     """A text format: media type, version."""
 
     TEXT = ("text/plain", "0.0.4")
+    TEXT_1 = ("text/plain", "1.0.0")
     OPENMETRICS = ("application/openmetrics-text", "1.0.0")
+    OPENMETRICS_2 = ("application/openmetrics-text", "2.0.0")
+    PROTOBUF = ("application/vnd.google.protobuf", "")
 
 
 class Choice(NamedTuple):

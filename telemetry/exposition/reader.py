@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from threading import Lock, local
 from time import perf_counter
 from types import MappingProxyType
@@ -28,11 +29,12 @@ from telemetry._sdk.compatibility import keyword_arguments
 from telemetry._sdk.direct import UnexpectedSDKError, is_attached
 from telemetry._sdk.fork import start_empty
 from telemetry.exposition.beside import RegistryText, Target
+from telemetry.exposition.encoding import Style
 from telemetry.exposition.families import Families, NamingConfig
 from telemetry.exposition.negotiation import Choice, Format, choose
 from telemetry.exposition.registry import ReadersCollector, metrics
+from telemetry.exposition.render import render
 from telemetry.exposition.source import ScrapeRefusedError, SharedSnapshots, SnapshotSource
-from telemetry.exposition.text import Style, render
 from telemetry.metric.definition import MultiprocessMode
 from telemetry.metric.label_values import Domain
 from telemetry.metric.naming import Translation
@@ -208,19 +210,24 @@ class PrometheusReader(PrometheusMetricReader):
         if not self.closed and not is_attached(self):
             raise ScrapeRefusedError("unattached", _UNATTACHED)
         choice = self._choose(accept)
-        style = self._style._replace(openmetrics=choice.format is Format.OPENMETRICS, names=frozenset(names))
+        style = self._style._replace(format=choice.format, names=frozenset(names))
         taken: Collection[str] = ()
 
         def body_of(snapshot: Snapshot) -> bytes:
             nonlocal taken
             families = self._families_for(utf8=choice.utf8)
             taken = families.names
-            return render(families, snapshot, style, yield_gil)
+            body = BytesIO()
+            for piece in render(families, snapshot, style):
+                body.write(piece)
+                if yield_gil is not None:
+                    yield_gil()
+            return body.getvalue()
 
         start = perf_counter()
-        body = self._read(body_of, exemplars=style.openmetrics)
+        body = self._read(body_of, exemplars=style.shows_exemplars)
         if (registry := self.beside if beside is None else beside) is not None:
-            target = Target(style.openmetrics, choice.utf8, style.names)
+            target = Target(style.format is Format.OPENMETRICS, choice.utf8, style.names)
             body = self._registry_text.append(body, registry, target, taken, yield_gil)
         self.last_scrape = LastScrape(perf_counter() - start, len(body))
         return Exposition(body, choice.content_type)

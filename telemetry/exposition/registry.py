@@ -18,8 +18,10 @@ from prometheus_client.samples import Exemplar, Sample, Timestamp
 
 from telemetry._base.diagnostics import Diagnostics
 from telemetry._base.fork import register_after_fork
+from telemetry.exposition.encoding import Style, shows_sum
+from telemetry.exposition.exemplars import exemplar_labels, newest_by_bucket
 from telemetry.exposition.families import Families, FamilyStream
-from telemetry.exposition.text import Style, bound_text, exemplar_labels, newest_by_bucket, shows_sum
+from telemetry.exposition.numbers import bound_text
 from telemetry.metric import telemetry_metrics
 from telemetry.metricdata.exponential import explicit
 from telemetry.metricdata.stream import ExemplarPoint, Snapshot, StreamKind

@@ -16,8 +16,21 @@ from typing import Any, NamedTuple
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-__all__ = ["ExemplarPoint", "Exemplars", "ExponentialState", "HistogramState", "Snapshot", "State", "Stream", "StreamKind"]
+__all__ = [
+    "ZERO_THRESHOLD",
+    "ExemplarPoint",
+    "Exemplars",
+    "ExponentialState",
+    "HistogramState",
+    "NativeHistogramState",
+    "Snapshot",
+    "State",
+    "Stream",
+    "StreamKind",
+]
 
+ZERO_THRESHOLD = 1e-128
+"""Zero threshold of an exponential histogram that names none: the one of Prometheus' translation of OTLP."""
 Attributes = Mapping[str, Any]
 Exemplars = Mapping[int, Sequence["ExemplarPoint | None"]]
 
@@ -30,7 +43,7 @@ class StreamKind(Enum):
     GAUGE = "gauge"
     """A last value, or a sum that goes up and down."""
     HISTOGRAM = "histogram"
-    """Explicit buckets: states are ``HistogramState``."""
+    """Explicit buckets: states are ``HistogramState``, or ``NativeHistogramState`` where the stream is ``native``."""
     EXPONENTIAL = "exponential histogram"
     """Base-2 exponential buckets: states are ``ExponentialState``."""
 
@@ -70,9 +83,13 @@ class ExponentialState(NamedTuple):
     positive: Sequence[int]
     negative_offset: int
     negative: Sequence[int]
+    zero_threshold: float = ZERO_THRESHOLD
+    """``zero_count`` counts the values whose absolute value is not above it."""
 
 
-State = float | HistogramState | ExponentialState
+NativeHistogramState = tuple[Sequence[int], float, ExponentialState]
+"""A histogram in both forms: as ``HistogramState``, and the same measurements in exponential buckets."""
+State = float | HistogramState | NativeHistogramState | ExponentialState
 
 
 @dataclass(slots=True, eq=False)
@@ -90,6 +107,7 @@ class Stream:
         starts: When each series began, in Unix nanoseconds.
         values: The ``State`` of each series; None where the series has none at this collect.
         exemplars: By position of the series, one exemplar a bucket (counters: one; exponential histograms: any number).
+        native: Whether a ``HISTOGRAM`` keeps exponential buckets too.
     """
 
     scope: InstrumentationScope
@@ -102,8 +120,9 @@ class Stream:
     starts: list[int | None] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
     exemplars: dict[int, Sequence[ExemplarPoint | None]] = field(default_factory=dict)
+    native: bool = False
 
-    def slice(self, start: int, stop: int, *, exemplars: bool) -> tuple[Sequence[Any], Exemplars]:
+    def slice(self, start: int, stop: int, *, exemplars: bool, native: bool = False) -> tuple[Sequence[Any], Exemplars]:
         """Returns the states of some series, and the exemplars of at least these.
 
         The encoder calls it once a scrape for each series. A stream may read its states here and not before
@@ -113,8 +132,12 @@ class Stream:
             start: Position of the first series.
             stop: Position after the last series.
             exemplars: Whether exemplars are wanted.
+            native: Whether the states of a ``native`` stream have their exponential buckets.
         """
-        return self.values[start:stop], self.exemplars if exemplars else {}
+        states: Sequence[Any] = self.values[start:stop]
+        if self.native and not native:
+            states = [None if state is None else state[:2] for state in states]
+        return states, self.exemplars if exemplars else {}
 
 
 class Snapshot(NamedTuple):

@@ -18,7 +18,7 @@ from prometheus_client.samples import Exemplar
 
 from telemetry._sdk.reservoir import LatestExemplarReservoir
 from telemetry.exposition import PrometheusReader
-from telemetry.exposition.text import exemplar_labels
+from telemetry.exposition.exemplars import exemplar_labels
 from telemetry.metricdata.stream import ExemplarPoint
 from tests.helpers.providers import OPENMETRICS, families, provider, span, text
 

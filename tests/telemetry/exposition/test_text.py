@@ -12,8 +12,9 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition import Translation
+from telemetry.exposition.encoding import Style
 from telemetry.exposition.families import Families, NamingConfig
-from telemetry.exposition.text import Style, render
+from telemetry.exposition.render import render
 from telemetry.metricdata.stream import Snapshot, Stream, StreamKind
 from tests.helpers.providers import OPENMETRICS, Resource, provider, text
 
@@ -130,9 +131,8 @@ def test_gauges_that_are_not_finite() -> None:
     stream = Stream(
         InstrumentationScope("m"), "g", "", "", StreamKind.GAUGE, (), [{"n": str(n)} for n in range(3)], [None] * 3, values
     )
-    body = render(
-        Families(NamingConfig(scope_labels=False, target_info=False), Diagnostics(None)), Snapshot(None, [stream]), Style()
-    )
+    families = Families(NamingConfig(scope_labels=False, target_info=False), Diagnostics(None))
+    body = b"".join(render(families, Snapshot(None, [stream]), Style()))
     assert body == b'# TYPE g gauge\ng{n="0"} NaN\ng{n="1"} +Inf\ng{n="2"} -Inf\n'
 
 

@@ -1,0 +1,80 @@
+"""What the encoders of all formats share: the options of a body, its pieces, and the way over a stream's series.
+
+A body leaves the encoder in pieces of some hundred series, so that a scrape never holds it whole and other threads run in
+between. The state that is read is the one of the moment in which its piece is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from telemetry.exposition.families import Family, FamilyStream
+from telemetry.exposition.negotiation import Format
+
+__all__ = ["SERIES_PER_PIECE", "Series", "Style", "sample_names", "series_of", "shows_sum"]
+
+SERIES_PER_PIECE = 128
+
+
+class Style(NamedTuple):
+    """Options of one body."""
+
+    format: Format = Format.TEXT
+    exemplars: bool = True
+    created: bool = False
+    """Whether OpenMetrics 1.0 shows each series' start as ``_created``."""
+    names: Collection[str] = ()
+    """Sample names to show; empty: all."""
+
+    @property
+    def shows_exemplars(self) -> bool:
+        """Whether the format has exemplars and they are wanted."""
+        return self.exemplars and self.format not in (Format.TEXT, Format.TEXT_1)
+
+
+Series = tuple[int, str, Any, Any]
+"""Position in the stream, label text, state, and exemplars or None."""
+
+
+def series_of(member: FamilyStream, style: Style, *, native: bool = False) -> Iterator[list[Series]]:
+    """Yields the series that are shown, some at a time; each list is read from the state when it is asked for.
+
+    Args:
+        member: The stream in its family.
+        style: The body's options.
+        native: Whether the states of a histogram with both forms have the native one (``Stream.slice``).
+    """
+    with_exemplars = style.shows_exemplars and member.family.type in ("counter", "histogram")
+    # Shorter pieces with exemplars: so few new objects at a time do not start the garbage collector.
+    size = SERIES_PER_PIECE // 4 if with_exemplars else SERIES_PER_PIECE
+    for start in range(0, len(member.texts), size):
+        texts = member.texts[start : start + size]
+        states, exemplars = member.stream.slice(start, start + len(texts), exemplars=with_exemplars, native=native)
+        get = exemplars.get
+        yield [
+            (index, text, state, get(index))
+            for index, text, state in zip(range(start, start + len(texts)), texts, states, strict=True)
+            if state is not None and text is not None
+        ]
+
+
+def shows_sum(bounds: Sequence[float], total: float) -> bool:
+    """Whether a classic histogram has ``_sum`` and ``_count``: only if no value can be negative, else the sum could fall."""
+    return (not bounds or bounds[0] >= 0) and total >= 0
+
+
+def sample_names(family: Family, openmetrics: bool) -> set[str]:
+    """Returns every name that a sample of the family may have in text 0.0.4 or OpenMetrics 1.0."""
+    name = family.name
+    if family.type == "histogram":
+        return {f"{name}_{suffix}" for suffix in ("bucket", "sum", "count", "created")}
+    sample = sample_name(family, openmetrics)
+    return {sample, f"{name}_created"} if family.type == "counter" else {sample}
+
+
+def sample_name(family: Family, openmetrics: bool) -> str:
+    """Returns the name of the family's samples, where a series has one sample."""
+    if openmetrics and family.type in ("counter", "info"):
+        return family.name + {"counter": "_total", "info": "_info"}[family.type]
+    return family.text_name
