@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest as text
 from prometheus_client.metrics_core import InfoMetricFamily
-from prometheus_client.openmetrics.exposition import ALLOWUTF8, UNDERSCORES, escape_label_name, escape_metric_name
+from prometheus_client.openmetrics.exposition import ALLOWUTF8
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_text
 from prometheus_client.samples import Sample
 
@@ -23,7 +23,7 @@ from telemetry._sdk.callbacks import Callback, CallbackExecutor
 from telemetry.exposition.labels import value_text
 from telemetry.exposition.registry import ServedReader, without_reader
 from telemetry.metric import telemetry_metrics
-from telemetry.metric.naming import is_plain
+from telemetry.metric.naming import Escaping, escape_name, is_plain
 
 __all__ = ["RegistryText", "Target"]
 
@@ -41,7 +41,7 @@ class Target(NamedTuple):
     """The format of the body that the families are added to."""
 
     openmetrics: bool
-    utf8: bool
+    escaping: Escaping
     names: Collection[str] = ()
     """Sample names to show; empty: all."""
 
@@ -113,7 +113,7 @@ class RegistryText:
         series: set[Any] = set()
         for metric in metrics:
             try:
-                family = _spelled(metric, utf8=target.utf8)
+                family = _spelled(metric, target.escaping)
             except Exception as error:
                 self._unwritable(metric, error)
                 continue
@@ -177,25 +177,29 @@ class _Registry(NamedTuple):
         return (self.metric,)
 
 
-def _spelled(metric: Metric, *, utf8: bool) -> Metric:
+def _spelled(metric: Metric, escaping: Escaping) -> Metric:
     """A copy of the family in the client's spelling of names; native histograms, which the formats lack, are left out."""
     help_ = metric.documentation
     if not help_.isascii():
         help_ = help_.encode("utf-8", "replace").decode()
     # Set afterwards: the constructor appends a missing unit, and removes "_total".
     copy = Metric("a", help_, metric.type)
-    copy.name, copy.unit = _metric_name(metric.name, utf8=utf8), metric.unit
-    names = {name: _metric_name(name, utf8=utf8) for name in {each.name for each in metric.samples}}
+    # As in family_name: "_total" and "_info" are escaped with the name, other suffixes are added to the escaped name.
+    last = {"counter": "_total", "info": "_info"}.get(metric.type, "")
+    copy.name = escape_name(metric.name + last, escaping).removesuffix(last) if metric.name else ""
+    copy.unit = metric.unit if copy.name == metric.name or copy.name.endswith(f"_{metric.unit}") else ""
+    names = {each: _sample_name(each, metric, copy.name, escaping) for each in {each.name for each in metric.samples}}
     for each in metric.samples:
         if not getattr(each, "native_histogram", None):
-            labels = each.labels if _is_plain(each.labels) else _labels(each.labels, utf8=utf8)
+            labels = each.labels if _is_plain(each.labels) else _labels(each.labels, escaping)
             unchanged = labels is each.labels and names[each.name] == each.name
             copy.samples.append(each if unchanged else each._replace(name=names[each.name], labels=labels))
     return copy
 
 
-def _metric_name(name: str, *, utf8: bool) -> str:
-    return name if utf8 or is_plain(name) else escape_metric_name(name, UNDERSCORES)
+def _sample_name(name: str, metric: Metric, spelled: str, escaping: Escaping) -> str:
+    suffix = name.removeprefix(metric.name) if name.startswith(metric.name) else ""
+    return spelled + suffix if suffix in _SUFFIXES.get(metric.type, ()) else escape_name(name, escaping)
 
 
 @lru_cache(maxsize=4096)
@@ -211,11 +215,11 @@ def _is_plain(labels: Mapping[str, str]) -> bool:
     return True
 
 
-def _labels(labels: Mapping[str, str], *, utf8: bool) -> dict[str, str]:
+def _labels(labels: Mapping[str, str], escaping: Escaping) -> dict[str, str]:
     """The values of keys that become equal are joined by ``;``, as those of attributes are."""
     spelled: dict[str, str] = {}
     for key, value in sorted(labels.items()):
-        name = key if utf8 or _is_plain_key(key) else escape_label_name(key, UNDERSCORES)
+        name = escape_name(key, escaping, label=True)
         spelled[name] = f"{spelled[name]};{value_text(value)}" if name in spelled else value_text(value)
     return spelled
 

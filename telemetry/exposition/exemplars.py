@@ -36,7 +36,7 @@ def exemplar_labels(point: ExemplarPoint, limit: int | None = OPENMETRICS_1_LIMI
         used = sum(len(key) + len(value) for key, value in pairs)
         taken = {key for key, _ in pairs}
         for original in sorted(point.attributes):
-            key, value = label_key(original, utf8=False), value_text(point.attributes[original])
+            key, value = label_key(original), value_text(point.attributes[original])
             size = len(key) + len(value)
             if key not in taken and (limit is None or used + size <= limit):
                 taken.add(key)

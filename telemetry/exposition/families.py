@@ -15,10 +15,10 @@ from opentelemetry.sdk.resources import Resource
 from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition.labels import Pairs, label_text, pairs_of, resource_items, scope_items
 from telemetry.metric import telemetry_metrics
-from telemetry.metric.naming import FamilyType, Translation, family_name, is_plain
+from telemetry.metric.naming import Escaping, FamilyType, Translation, family_name, is_plain
 from telemetry.metricdata.stream import Snapshot, Stream, StreamKind
 
-__all__ = ["Families", "Family", "FamilyStream", "NamingConfig"]
+__all__ = ["Clashes", "Families", "Family", "FamilyStream", "NamingConfig"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +61,47 @@ class Family:
     templates: dict[tuple[object, ...], str] = field(default_factory=dict)
 
 
+class Clashes:
+    """What one reader has left out: a metric or series counts once, however many escapings leave it out."""
+
+    def __init__(self) -> None:
+        self._generation: object = None
+        self._counted: set[tuple[Stream, int | None]] = set()
+
+    def start(self, generation: object) -> None:
+        """Forgets the streams of another generation of snapshots."""
+        if generation is not self._generation:
+            self._generation = generation
+            self._counted.clear()
+
+    def is_new(self, stream: Stream, index: int | None) -> bool:
+        """Whether the stream, or the series at ``index``, is left out for the first time."""
+        known = len(self._counted)
+        self._counted.add((stream, index))
+        return len(self._counted) > known
+
+
 class Families:
-    """All families of one reader in one spelling of names. Not thread-safe: the reader's lock guards it.
+    """All families of one reader in one escaping of names. Not thread-safe: the reader's lock guards it.
 
     Args:
         rules: How names and labels are made.
         diagnostics: Counts series and metrics that are left out as ``agentos.telemetry.clashes``.
-        utf8: Whether names may have any UTF-8 characters.
+        escaping: How UTF-8 names are written, for the translations that make them.
+        clashes: Shared by all escapings of a reader.
     """
 
-    def __init__(self, rules: NamingConfig, diagnostics: Diagnostics, *, utf8: bool = False) -> None:
+    def __init__(
+        self,
+        rules: NamingConfig,
+        diagnostics: Diagnostics,
+        escaping: Escaping = Escaping.UNDERSCORES,
+        clashes: Clashes | None = None,
+    ) -> None:
         self.rules = rules
-        self.utf8 = utf8
+        self.escaping = escaping
         self._diagnostics = diagnostics
+        self._clashes = clashes or Clashes()
         self._resource: Resource | None = None
         self._constant: Sequence[tuple[str, object]] = ()
         self._generation: object = None
@@ -90,6 +118,7 @@ class Families:
         if snapshot.generation is not self._generation:
             self._generation = snapshot.generation
             self._clear()
+        self._clashes.start(snapshot.generation)
         if snapshot.resource is not self._resource:
             self._set_resource(snapshot.resource)
         for stream in snapshot.streams:
@@ -107,11 +136,11 @@ class Families:
 
     def labels(self, member: FamilyStream, index: int) -> Pairs:
         """Returns the label pairs of one series."""
-        return pairs_of([*member.constant, *member.stream.attributes[index].items()], utf8=self.utf8)
+        return pairs_of([*member.constant, *member.stream.attributes[index].items()], self.escaping)
 
     def target_labels(self) -> Pairs:
         """Returns the resource as labels of ``target_info``."""
-        return pairs_of(resource_items(self._resource, None), utf8=self.utf8)
+        return pairs_of(resource_items(self._resource, None), self.escaping)
 
     def _set_resource(self, resource: Resource | None) -> None:
         """Makes all label texts again for a changed resource, for example after a fork."""
@@ -138,14 +167,14 @@ class Families:
         if family is not None and family.type == wanted.type:
             if wanted.help != family.help or wanted.unit != family.unit:
                 self._diagnostics.log_once(
-                    ("metadata", wanted.name, wanted.help, wanted.unit),
+                    ("metadata", stream.scope.name, stream.name, wanted.help, wanted.unit),
                     "%s has two descriptions or units: %r is shown, %r (scope %s) is not",
                     *(wanted.name, (family.help, family.unit), (wanted.help, wanted.unit), stream.scope.name),
                 )
         else:
             taken = [self._owners[n] for n in wanted.samples if n in self._owners]
             if taken:
-                self._clash(wanted, stream, f"{taken[0].name} is a {taken[0].type} already")
+                self._clash(wanted, stream, None, f"{taken[0].name} is a {taken[0].type} already")
                 return None
             family = self._new(wanted)
         member = FamilyStream(family, stream, self._constant_of(stream))
@@ -164,7 +193,7 @@ class Families:
         if stream.kind in (StreamKind.COUNTER, StreamKind.GAUGE):
             type_ = "counter" if stream.kind is StreamKind.COUNTER else "info" if stream.name in rules.info else "gauge"
         instrument = f"{rules.prefix}_{stream.name}" if rules.prefix else stream.name
-        name = family_name(instrument, stream.unit, type_, rules.translation, utf8=self.utf8)
+        name = family_name(instrument, stream.unit, type_, rules.translation, escaping=self.escaping)
         return Family(name.family, type_, stream.description, name.unit, name.text, name.samples)
 
     def _add_series(self, member: FamilyStream) -> None:
@@ -179,7 +208,8 @@ class Families:
                 shown = tuple(pair for pair in pairs if pair[1])
                 if shown in family.seen:
                     member.texts.append(None)
-                    self._clash(family, stream, f"another series has the labels {{{label_text(pairs)}}}")
+                    why = f"another series has the labels {{{label_text(pairs)}}}"
+                    self._clash(family, stream, index, why)
                     continue
                 family.seen.add(shown)
             member.texts.append(label_text(pairs))
@@ -206,7 +236,9 @@ class Families:
             if text is not None
         }
 
-    def _clash(self, family: Family, stream: Stream, why: str) -> None:
+    def _clash(self, family: Family, stream: Stream, index: int | None, why: str) -> None:
+        if not self._clashes.is_new(stream, index):
+            return
         self._diagnostics.count(telemetry_metrics.CLASHES.name, family.text_name)
         self._diagnostics.log_once(
             ("clash", family.name, stream.scope.name, stream.name, stream.kind),

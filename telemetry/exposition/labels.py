@@ -8,7 +8,7 @@ from json import dumps
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from telemetry.metric.naming import is_plain, label_key
+from telemetry.metric.naming import Escaping, is_plain, label_key
 
 __all__ = ["Pairs", "escape", "label_text", "pairs_of", "quoted", "resource_items", "scope_items", "value_text"]
 
@@ -37,13 +37,13 @@ def quoted(name: str) -> str:
     return f'"{escape(name)}"'
 
 
-def pairs_of(items: Iterable[tuple[str, object]], *, utf8: bool) -> Pairs:
+def pairs_of(items: Iterable[tuple[str, object]], escaping: Escaping = Escaping.UNDERSCORES) -> Pairs:
     """Returns sorted label pairs. The last value of a key counts; values of keys that become equal are joined by ``;``.
 
     https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/#metric-attributes
     """
     originals = dict(items)
-    keys = {key: label_key(str(key), utf8=utf8) for key in originals}
+    keys = {key: label_key(str(key), escaping=escaping) for key in originals}
     if len(set(keys.values())) == len(keys):
         return sorted((keys[key], value_text(value)) for key, value in originals.items())
     joined: dict[str, list[str]] = {}

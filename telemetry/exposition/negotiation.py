@@ -1,15 +1,23 @@
-"""Content negotiation by RFC 9110: which of two media types, which of the two text formats, and whether gzip.
+"""Content negotiation by RFC 9110: which format, how names are escaped, and how the body is compressed.
 
-The answer is always one of a few fixed values. A header that cannot be parsed means the default: text 0.0.4, not compressed.
+The answer is always one of a few fixed values; no text of a header is repeated in it. A header that cannot be parsed means the
+default: text 0.0.4, not compressed. The parameters are those of Prometheus:
+https://prometheus.io/docs/instrumenting/content_negotiation/
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from enum import Enum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-__all__ = ["Choice", "Format", "accepts_gzip", "choose", "prefers"]
+from telemetry.metric.naming import Escaping
+
+__all__ = ["Choice", "ContentCoding", "Escaping", "Format", "accepts_gzip", "choose", "choose_encoding", "prefers"]
+
+ContentCoding = Literal["zstd", "gzip"]
+"""How a body is compressed."""
 
 _MAX_HEADER = 8192
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -21,28 +29,36 @@ _CODING = re.compile(rf"\s*({_WORD})\s*(;.*)?")
 _WEIGHT = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 
 
+_OPENMETRICS_2 = re.compile(r"2\.0\.0(?:-rc\.?[0-9]*)?")
+_PROTOBUF = {"proto": "io.prometheus.client.metricfamily", "encoding": "delimited"}
+
+
 class Format(Enum):
-    """A text format: media type, version."""
+    """An exposition format: media type and version. Of two that a client wants equally the later one says more."""
 
     TEXT = ("text/plain", "0.0.4")
     TEXT_1 = ("text/plain", "1.0.0")
     OPENMETRICS = ("application/openmetrics-text", "1.0.0")
     OPENMETRICS_2 = ("application/openmetrics-text", "2.0.0")
     PROTOBUF = ("application/vnd.google.protobuf", "")
+    """Messages ``io.prometheus.client.MetricFamily``, each behind its length; it has no version."""
 
 
 class Choice(NamedTuple):
-    """The negotiated format."""
+    """The negotiated format, and the escaping of names that the client asks for in it."""
 
     format: Format = Format.TEXT
-    utf8: bool = False
-    """Whether the client accepts UTF-8 names in this format."""
+    escaping: Escaping = Escaping.UNDERSCORES
 
     @property
     def content_type(self) -> str:
-        """The header's value."""
+        """The header's value. It names the escaping, except for text 0.0.4, which has no such parameter."""
         media_type, version = self.format.value
-        return f"{media_type}; version={version}; charset=utf-8{'; escaping=allow-utf-8' if self.utf8 else ''}"
+        if self.format is Format.PROTOBUF:
+            kind = f"{media_type}; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+        else:
+            kind = f"{media_type}; version={version}; charset=utf-8"
+        return kind if self.format is Format.TEXT else f"{kind}; escaping={self.escaping.value}"
 
 
 class _Range(NamedTuple):
@@ -52,32 +68,63 @@ class _Range(NamedTuple):
     parameters: dict[str, str]
     weight: float
 
-    def specificity(self, media_type: str, version: str | None = None) -> int:
-        """How closely the range names the type: 4 with its version, 3 by name, 2 ``text/*``, 1 ``*/*``, 0 not at all."""
+    def specificity(self, media_type: str) -> int:
+        """How closely the range names the type: 3 by name, 2 ``text/*``, 1 ``*/*``, 0 not at all."""
         if self.media_type == media_type:
-            if version is None or "version" not in self.parameters:
-                return 3
-            return 4 if self.parameters["version"] == version else 0
+            return 3
         if self.media_type == media_type.split("/")[0] + "/*":
             return 2
         return 1 if self.media_type == "*/*" else 0
 
+    def names(self, format_: Format) -> int:
+        """How closely the range names the format: as ``specificity``, and 4 with its version.
+
+        A wildcard, and a range without a version, mean text 0.0.4 or OpenMetrics 1.0.0: the other formats must be named whole.
+        """
+        closeness = self.specificity(format_.value[0])
+        if closeness == 3 and format_ is Format.PROTOBUF:
+            named = {key: self.parameters.get(key, "").lower() for key in _PROTOBUF}
+            return 4 if named == _PROTOBUF else 0
+        version = self.parameters.get("version")
+        if closeness == 3 and version is not None:
+            known = (
+                _OPENMETRICS_2.fullmatch(version.lower()) if format_ is Format.OPENMETRICS_2 else version == format_.value[1]
+            )
+            return 4 if known else 0
+        return closeness if format_ in (Format.TEXT, Format.OPENMETRICS) else 0
+
+    @property
+    def escaping(self) -> Escaping:
+        """The escaping asked for; underscores where none or an unknown one is, as in Prometheus' library."""
+        asked = self.parameters.get("escaping", "").lower()
+        return next((one for one in Escaping if one.value == asked), Escaping.UNDERSCORES)
+
+
+_WILDCARD = _Range("*/*", {}, 0.0)
+
 
 def choose(accept: str | None) -> Choice:
-    """Returns the format for an ``Accept`` header: the highest weight; of equal ones the exactly named, then OpenMetrics.
+    """Returns the format for an ``Accept`` header.
 
-    Wildcards and no header mean text 0.0.4. A range with another version than the one served does not match.
+    It is the one with the highest weight; of equal ones those that are named, not covered by a wildcard; of these the last in
+    ``Format``, wherever the header has it. Without a header, or where nothing that is served is accepted, it is text 0.0.4.
+
+    A range with another version than those served does not match. So OpenMetrics 0.0.1, which Prometheus 2.5 to 2.38 name as
+    the only OpenMetrics, is passed over, and they get the text 0.0.4 that they name too. Prometheus' library answers that draft
+    with the body of 1.0.0; no text says what a reader of the draft takes.
+
+    The escaping is that of the range which decided: of those that name the format most closely the one with the highest weight,
+    of equal ones the first.
     """
-    best = Choice()
-    best_rank = (0.0, 0)
     ranges = _ranges(accept)
-    for format_ in (Format.TEXT, Format.OPENMETRICS):
-        weight, specificity = _weight(ranges, *format_.value)
-        rank = (weight, min(specificity, 3))
-        if weight > 0 and (rank > best_rank or (rank == best_rank and specificity >= 3)):
-            utf8 = any(one.parameters.get("escaping", "").lower() == "allow-utf-8" for one in _of(ranges, format_))
-            best, best_rank = Choice(format_, utf8), rank
-    return best
+    best, best_rank, decisive = Format.TEXT, (0.0, 0), _WILDCARD
+    for format_ in Format:
+        # max() takes the first of equal ones.
+        one = max(ranges, key=lambda each: (each.names(format_), each.weight), default=_WILDCARD)
+        rank = (one.weight, min(one.names(format_), 3))
+        if one.weight > 0 and rank[1] and (rank > best_rank or (rank == best_rank and rank[1] == 3)):
+            best, best_rank, decisive = format_, rank, one
+    return Choice(best, decisive.escaping if best_rank[1] == 3 else Escaping.UNDERSCORES)
 
 
 def prefers(accept: str | None, media_type: str, default: str) -> bool:
@@ -108,20 +155,15 @@ def _range(element: str) -> _Range | None:
     return _Range(f"{match[1]}/{match[2]}".lower(), parameters, float(weight)) if _WEIGHT.fullmatch(weight) else None
 
 
-def _weight(ranges: list[_Range], media_type: str, version: str | None = None) -> tuple[float, int]:
+def _weight(ranges: list[_Range], media_type: str) -> tuple[float, int]:
     """The weight of a media type and how closely it is named; 0 for both where no range matches.
 
     The most specific range that matches has the weight (RFC 9110, 12.5.1); of two equally specific ones the higher.
     """
     specificity, weight = max(
-        ((one.specificity(media_type, version), one.weight) for one in ranges if one.specificity(media_type, version)),
-        default=(0, 0.0),
+        ((one.specificity(media_type), one.weight) for one in ranges if one.specificity(media_type)), default=(0, 0.0)
     )
     return weight, specificity
-
-
-def _of(ranges: list[_Range], format_: Format) -> list[_Range]:
-    return [one for one in ranges if one.weight > 0 and one.specificity(*format_.value)]
 
 
 def _parameters(text: str) -> dict[str, str] | None:
@@ -139,11 +181,36 @@ def _parameters(text: str) -> dict[str, str] | None:
     return found
 
 
+def choose_encoding(header: str | None, available: Collection[str]) -> ContentCoding | None:
+    """Returns how to compress for an ``Accept-Encoding`` header; None: not at all.
+
+    It is the coding with the highest weight, if that is at least the weight of ``identity``; of equal ones zstd, which
+    Prometheus lists first (feature flag ``zstd-scrape``). ``*`` stands for gzip alone: zstd is used where it is named.
+
+    Args:
+        header: The header's value. Of a coding that it lists twice the first weight counts.
+        available: The codings that can be used.
+    """
+    weights = _codings(header)
+    found: list[tuple[float, ContentCoding]] = []
+    if "zstd" in available:
+        found.append((weights.get("zstd", 0.0), "zstd"))
+    if "gzip" in available:
+        found.append((weights.get("gzip", weights.get("*", 0.0)), "gzip"))
+    weight, coding = max(found, key=lambda each: each[0], default=(0.0, None))
+    return coding if weight > 0 and weight >= weights.get("identity", 0.0) else None
+
+
 def accepts_gzip(header: str | None) -> bool:
     """Whether ``Accept-Encoding`` accepts gzip, with at least the weight of ``identity``."""
-    if header is None or len(header) > _MAX_HEADER:
-        return False
+    return choose_encoding(header, ("gzip",)) is not None
+
+
+def _codings(header: str | None) -> dict[str, float]:
+    """The weight of each coding that an ``Accept-Encoding`` header lists, by lower-case name."""
     weights: dict[str, float] = {}
+    if header is None or len(header) > _MAX_HEADER:
+        return weights
     for element in header.split(","):
         match = _CODING.fullmatch(element)
         parameters = _parameters(match[2] or "") if match else None
@@ -151,5 +218,4 @@ def accepts_gzip(header: str | None) -> bool:
         if match is not None and _WEIGHT.fullmatch(weight):
             coding = match[1].lower()
             weights.setdefault("gzip" if coding == "x-gzip" else coding, float(weight))
-    gzip = weights.get("gzip", weights.get("*", 0.0))
-    return gzip > 0 and gzip >= weights.get("identity", 0.0)
+    return weights

@@ -30,14 +30,14 @@ from telemetry._sdk.direct import UnexpectedSDKError, is_attached
 from telemetry._sdk.fork import start_empty
 from telemetry.exposition.beside import RegistryText, Target
 from telemetry.exposition.encoding import Style
-from telemetry.exposition.families import Families, NamingConfig
-from telemetry.exposition.negotiation import Choice, Format, choose
+from telemetry.exposition.families import Clashes, Families, NamingConfig
+from telemetry.exposition.negotiation import Format, choose
 from telemetry.exposition.registry import ReadersCollector, metrics
 from telemetry.exposition.render import render
 from telemetry.exposition.source import ScrapeRefusedError, SharedSnapshots, SnapshotSource
 from telemetry.metric.definition import MultiprocessMode
 from telemetry.metric.label_values import Domain
-from telemetry.metric.naming import Translation
+from telemetry.metric.naming import Escaping, Translation
 from telemetry.metricdata.stream import Snapshot
 
 __all__ = ["Exposition", "PrometheusReader"]
@@ -146,7 +146,8 @@ class PrometheusReader(PrometheusMetricReader):
         self._scrape_lock = Lock()
         self._local_lock = Lock()
         self._delivered = local()
-        self._families: dict[bool, Families] = {}
+        self._families: dict[Escaping, Families] = {}
+        self._clashes = Clashes()
         self._registry_text = RegistryText(self, self.diagnostics, self._callback_timeout)
         self._source = SnapshotSource(
             self,
@@ -186,7 +187,7 @@ class PrometheusReader(PrometheusMetricReader):
 
     def content_type(self, accept: str | None = None) -> str:
         """Returns the content type that ``expose(accept)`` answers with; nothing is collected."""
-        return self._choose(accept).content_type
+        return choose(accept).content_type
 
     def expose(
         self,
@@ -209,13 +210,13 @@ class PrometheusReader(PrometheusMetricReader):
         """
         if not self.closed and not is_attached(self):
             raise ScrapeRefusedError("unattached", _UNATTACHED)
-        choice = self._choose(accept)
+        choice = choose(accept)
         style = self._style._replace(format=choice.format, names=frozenset(names))
         taken: Collection[str] = ()
 
         def body_of(snapshot: Snapshot) -> bytes:
             nonlocal taken
-            families = self._families_for(utf8=choice.utf8)
+            families = self._families_for(choice.escaping)
             taken = families.names
             body = BytesIO()
             for piece in render(families, snapshot, style):
@@ -227,14 +228,16 @@ class PrometheusReader(PrometheusMetricReader):
         start = perf_counter()
         body = self._read(body_of, exemplars=style.shows_exemplars)
         if (registry := self.beside if beside is None else beside) is not None:
-            target = Target(style.format is Format.OPENMETRICS, choice.utf8, style.names)
+            target = Target(style.format is Format.OPENMETRICS, self._spelling(choice.escaping), style.names)
             body = self._registry_text.append(body, registry, target, taken, yield_gil)
         self.last_scrape = LastScrape(perf_counter() - start, len(body))
         return Exposition(body, choice.content_type)
 
     def metrics(self) -> list[Metric]:
         """Returns the current state as objects of ``prometheus_client``, for its registry. Raises ``ScrapeRefusedError``."""
-        return self._read(lambda snapshot: metrics(self._families_for(utf8=False), snapshot, self._style), exemplars=True)
+        return self._read(
+            lambda snapshot: metrics(self._families_for(Escaping.UNDERSCORES), snapshot, self._style), exemplars=True
+        )
 
     def state(self) -> MetricsData | None:
         """Returns the SDK's own collect, in OpenTelemetry's data model; scrapes still show its exemplars."""
@@ -277,16 +280,15 @@ class PrometheusReader(PrometheusMetricReader):
         self._delivered.data = metrics_data
         self._source.receive(metrics_data)
 
-    def _choose(self, accept: str | None) -> Choice:
-        choice = choose(accept)
-        return choice if self._naming.translation.utf8 else choice._replace(utf8=False)
+    def _spelling(self, escaping: Escaping) -> Escaping:
+        """The escaping, or underscores for the translations whose names are the same in each."""
+        return escaping if self._naming.translation.utf8 else Escaping.UNDERSCORES
 
-    def _families_for(self, *, utf8: bool) -> Families:
-        if utf8 not in self._families:
-            # Both spellings have nearly the same clashes: they are counted for the spelling that is served first.
-            diagnostics = Diagnostics(None) if self._families else self.diagnostics
-            self._families[utf8] = Families(self._naming, diagnostics, utf8=utf8)
-        return self._families[utf8]
+    def _families_for(self, escaping: Escaping) -> Families:
+        spelling = self._spelling(escaping)
+        if spelling not in self._families:
+            self._families[spelling] = Families(self._naming, self.diagnostics, spelling, self._clashes)
+        return self._families[spelling]
 
     def _read(self, use: Callable[[Snapshot], T], *, exemplars: bool) -> T:
         """Calls ``use`` with the snapshot that scrapes show: that of this process, or of all workers."""

@@ -62,7 +62,7 @@ class Label:
     @property
     def prometheus_key(self) -> str:
         """The label's key on /metrics."""
-        return label_key(self.key, utf8=False)
+        return label_key(self.key)
 
     def attribute(self, value: str) -> Any:
         """Returns the value as an OpenTelemetry attribute: an integer only where it has 64 bits, the most that OTLP carries."""

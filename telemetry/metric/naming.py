@@ -11,7 +11,18 @@ from enum import Enum
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-__all__ = ["UNIT_WORDS", "FamilyName", "FamilyType", "Translation", "family_name", "is_plain", "label_key", "unit_word"]
+__all__ = [
+    "UNIT_WORDS",
+    "Escaping",
+    "FamilyName",
+    "FamilyType",
+    "Translation",
+    "escape_name",
+    "family_name",
+    "is_plain",
+    "label_key",
+    "unit_word",
+]
 
 FamilyType = Literal["counter", "gauge", "histogram", "info"]
 """Type of a metric in Prometheus."""
@@ -25,9 +36,9 @@ class Translation(Enum):
     UNDERSCORES_WITHOUT_SUFFIXES = "UnderscoreEscapingWithoutSuffixes"
     """Underscores, but neither unit nor ``_total`` (a counter keeps ``_total`` in OpenMetrics, which demands it)."""
     UTF8 = "NoUTF8EscapingWithSuffixes"
-    """Unchanged names with suffixes for a scraper that accepts ``escaping=allow-utf-8``; ``UNDERSCORES`` for others."""
+    """Unchanged names with suffixes, in the escaping that the scraper asks for; ``UNDERSCORES`` where it asks for none."""
     NONE = "NoTranslation"
-    """Unchanged names without suffixes where accepted; ``UNDERSCORES_WITHOUT_SUFFIXES`` for others."""
+    """Unchanged names without suffixes, in the escaping asked for; ``UNDERSCORES_WITHOUT_SUFFIXES`` where none is."""
 
     @property
     def suffixes(self) -> bool:
@@ -36,8 +47,24 @@ class Translation(Enum):
 
     @property
     def utf8(self) -> bool:
-        """Whether a scraper that accepts UTF-8 names gets them."""
+        """Whether names may have any UTF-8 characters, which a scraper gets in the escaping that it asks for."""
         return self in (Translation.UTF8, Translation.NONE)
+
+
+class Escaping(Enum):
+    """How a scraper wants names with other characters than letters, digits and ``_:``. The values are those of the header.
+
+    https://prometheus.io/docs/instrumenting/escaping_schemes/
+    """
+
+    UNDERSCORES = "underscores"
+    """OpenTelemetry's underscores."""
+    ALLOW_UTF8 = "allow-utf-8"
+    """Unchanged, in quotes."""
+    DOTS = "dots"
+    """``a.b_c`` becomes ``a_dot_b__c``."""
+    VALUES = "values"
+    """``a.b_c`` becomes ``U__a_2e_b__c``, which can be read back."""
 
 
 UNIT_WORDS = {
@@ -81,6 +108,8 @@ _SUFFIXES: dict[FamilyType, tuple[str, ...]] = {
 _ANNOTATION = re.compile(r"\{[^}]*\}")
 _PLAIN_METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _PLAIN_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_METRIC_CHARACTER = re.compile(r"[a-zA-Z0-9_:]")
+_LABEL_CHARACTER = re.compile(r"[a-zA-Z0-9_]")
 
 
 class FamilyName(NamedTuple):
@@ -100,7 +129,12 @@ class FamilyName(NamedTuple):
 
 
 def family_name(
-    name: str, unit: str, type_: FamilyType, translation: Translation = Translation.UNDERSCORES, *, utf8: bool = False
+    name: str,
+    unit: str,
+    type_: FamilyType,
+    translation: Translation = Translation.UNDERSCORES,
+    *,
+    escaping: Escaping = Escaping.UNDERSCORES,
 ) -> FamilyName:
     """Returns what a metric is called in Prometheus.
 
@@ -124,8 +158,10 @@ def family_name(
         unit: The instrument's unit (UCUM), such as ``s``, ``By/s`` or ``{request}``.
         type_: The family's type.
         translation: How names are translated.
-        utf8: Whether the scraper accepts UTF-8 names.
+        escaping: What the scraper does with UTF-8 names; without effect on the translations that make none. The name is
+            escaped with ``_total`` and ``_info``, and before a histogram's suffixes, as prometheus/common does.
     """
+    utf8 = translation.utf8 and escaping is not Escaping.UNDERSCORES
     if not utf8:
         name = _underscores(name, keep=":")
     total = name.endswith("_total")
@@ -141,6 +177,10 @@ def family_name(
         text = f"{base}_info"
     elif type_ == "counter" and (translation.suffixes or total):
         text = f"{base}_total"
+    if utf8:
+        suffix = text.removeprefix(base)
+        text = escape_name(text, escaping)
+        base = text.removesuffix(suffix)
     shown_unit = word if type_ != "info" and word and is_plain(word) and base.endswith(f"_{word}") else ""
     return FamilyName(base, text, shown_unit, tuple(base + suffix for suffix in _SUFFIXES[type_]))
 
@@ -181,9 +221,39 @@ def is_plain(name: str, *, label: bool = False) -> bool:
     return (_PLAIN_LABEL if label else _PLAIN_METRIC).fullmatch(name) is not None
 
 
+def escape_name(name: str, escaping: Escaping, *, label: bool = False) -> str:
+    """Returns the name of a metric or label in an escaping; one that every Prometheus accepts stays as it is.
+
+    The rules are ``model.EscapeName`` and ``EscapeMetricFamily`` of https://github.com/prometheus/common/tree/main/model.
+    There a label keeps a ``:``, which makes it unreadable in the text formats; here it is escaped.
+    """
+    if escaping is Escaping.ALLOW_UTF8 or not name or is_plain(name, label=label):
+        return name
+    plain = _LABEL_CHARACTER if label else _METRIC_CHARACTER
+    # Before the first character of a name a digit is none of its characters.
+    parts = [c if plain.match(c) and (i or not c.isdigit()) else _escaped(c, escaping) for i, c in enumerate(name)]
+    if escaping is Escaping.UNDERSCORES:
+        return "".join(parts)
+    text = "".join("__" if part == "_" else part for part in parts)
+    return f"U__{text}" if escaping is Escaping.VALUES else text
+
+
+def _escaped(character: str, escaping: Escaping) -> str:
+    if escaping is Escaping.VALUES:
+        return f"_{ord(character):x}_"
+    if escaping is Escaping.DOTS:
+        return "_dot_" if character == "." else "__"
+    return "_"
+
+
 @lru_cache(maxsize=4096)
-def label_key(key: str, *, utf8: bool) -> str:
-    """Returns an attribute's key as a label key; ``le``, which the buckets need, becomes ``exported_le``."""
-    if not utf8 or not key:
+def label_key(key: str, *, escaping: Escaping = Escaping.UNDERSCORES) -> str:
+    """Returns an attribute's key as a label key; ``le``, which the buckets need, becomes ``exported_le``.
+
+    What UTF-8 cannot encode, and null bytes, become ``?``, as in label values.
+    """
+    if escaping is Escaping.UNDERSCORES or not key:
         key = _underscores(key)
+    else:
+        key = escape_name(key.encode("utf-8", "replace").decode().replace("\0", "?"), escaping, label=True)
     return f"exported_{key}" if key in ("le", "__name__") else key

@@ -78,7 +78,7 @@ async def test_get(reader: PrometheusReader) -> None:
 async def test_negotiation(reader: PrometheusReader) -> None:
     """The Accept header decides the format, also in several lines."""
     answer = await ask(metrics_app(reader), headers=[("accept", "text/plain;q=0.5"), ("accept", OPENMETRICS)])
-    assert answer.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert answer.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
     assert answer.body.endswith(b"# EOF\n")
 
 

@@ -15,12 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition import Translation
+from telemetry.exposition.negotiation import Escaping
 from telemetry.metric import telemetry_metrics
 from tests.helpers.providers import OPENMETRICS, families, provider, samples, text
 
@@ -251,6 +252,60 @@ def test_utf8_names_follow_the_negotiated_escaping(accept: str | None) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (
+            "text/plain;version=1.0.0;escaping=dots",
+            '# HELP a_dot_b__total \n# TYPE a_dot_b__total counter\na_dot_b__total{k_dot_x="v"} 1.0\n'
+            '# HELP h_dot_i \n# TYPE h_dot_i histogram\nh_dot_i_bucket{le="+Inf"} 2.0\nh_dot_i_count 2.0\nh_dot_i_sum 3.0\n'
+            "# HELP g_dot_x__seconds \n# TYPE g_dot_x__seconds gauge\ng_dot_x__seconds 1.0\n",
+        ),
+        (
+            f"{OPENMETRICS};escaping=dots",
+            '# HELP a_dot_b_ \n# TYPE a_dot_b_ counter\na_dot_b__total{k_dot_x="v"} 1.0\n'
+            '# HELP h_dot_i \n# TYPE h_dot_i histogram\nh_dot_i_bucket{le="+Inf"} 2.0\nh_dot_i_count 2.0\nh_dot_i_sum 3.0\n'
+            "# HELP g_dot_x__seconds \n# TYPE g_dot_x__seconds gauge\n# UNIT g_dot_x__seconds seconds\n"
+            "g_dot_x__seconds 1.0\n# EOF\n",
+        ),
+        (
+            "text/plain;version=1.0.0;escaping=values",
+            '# HELP U__a_2e_b__total \n# TYPE U__a_2e_b__total counter\nU__a_2e_b__total{U__k_2e_x="v"} 1.0\n'
+            "# HELP U__h_2e_i \n# TYPE U__h_2e_i histogram\n"
+            'U__h_2e_i_bucket{le="+Inf"} 2.0\nU__h_2e_i_count 2.0\nU__h_2e_i_sum 3.0\n'
+            "# HELP U__g_2e_x__seconds \n# TYPE U__g_2e_x__seconds gauge\nU__g_2e_x__seconds 1.0\n",
+        ),
+    ],
+)
+def test_names_follow_the_escaping_as_the_readers_do(accept: str, expected: str) -> None:
+    """A registry's names are escaped as the reader's: with ``_total``, and before a histogram's suffixes."""
+    counted = CounterMetricFamily("a.b", "", labels=["k.x"])
+    counted.add_metric(["v"], 1)
+    histogram = HistogramMetricFamily("h.i", "", buckets=[("+Inf", 2)], sum_value=3)
+    gauge = GaugeMetricFamily("g.x", "", 1, unit="seconds")
+    _, reader = provider(translation=Translation.UTF8, beside=registry_of(Given(counted, histogram, gauge)))
+    assert text(reader, accept) == expected
+
+
+def test_a_unit_that_the_escaped_name_does_not_end_in_is_left_out() -> None:
+    """OpenMetrics demands that the family's name ends in the unit, which a counter's escaped name does not."""
+    counted = CounterMetricFamily("a.b", "", 1, unit="seconds")
+    _, reader = provider(translation=Translation.UTF8, beside=registry_of(Given(counted)))
+    body = text(reader, f"{OPENMETRICS};escaping=dots")
+    assert body == "# HELP a_dot_b__seconds_ \n# TYPE a_dot_b__seconds_ counter\na_dot_b__seconds__total 1.0\n# EOF\n"
+
+
+def test_names_of_a_registry_that_an_escaping_makes_one() -> None:
+    """A family whose escaped name the reader has is left out and counted."""
+    diagnostics = Diagnostics()
+    family = GaugeMetricFamily("a.b", "", 1)
+    options = {"translation": Translation.UTF8, "diagnostics": diagnostics}
+    meters, reader = provider(beside=registry_of(Given(family)), **options)
+    meters.get_meter("m").create_gauge("a_dot_b").set(2)
+    assert text(reader, "text/plain;version=1.0.0;escaping=dots") == "# TYPE a_dot_b gauge\na_dot_b 2\n"
+    assert diagnostics.values(CLASHES) == {("a_dot_b",): 1}
+
+
 def test_what_utf8_cannot_encode_becomes_a_question_mark() -> None:
     """A lone surrogate in a label value or a help text does not end the scrape."""
     family = GaugeMetricFamily("g", "\udcff", labels=["k"])
@@ -260,7 +315,7 @@ def test_what_utf8_cannot_encode_becomes_a_question_mark() -> None:
 
 
 NAMES = st.sampled_from(["a", "a_total", "a_count", "b", "b_bucket", "b_sum", "c.d", "c_d", "c:d", "é", "e_created", "e_info"])
-LABELS = st.lists(st.sampled_from(["k", "l.m", "l_m", "ö"]), max_size=3, unique=True)
+LABELS = st.lists(st.sampled_from(["k", "l.m", "l_m", "lö"]), max_size=3, unique=True)
 VALUES = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
 
 
@@ -283,9 +338,9 @@ def registries(draw: st.DrawFn) -> CollectorRegistry:
     return registry
 
 
-@given(registry=registries(), ours=st.lists(NAMES, max_size=3), utf8=st.booleans(), openmetrics=st.booleans())
+@given(registry=registries(), ours=st.lists(NAMES, max_size=3), escaping=st.sampled_from(Escaping), openmetrics=st.booleans())
 def test_any_registry_beside_any_reader_can_be_parsed(
-    registry: CollectorRegistry, ours: list[str], utf8: bool, openmetrics: bool
+    registry: CollectorRegistry, ours: list[str], escaping: Escaping, openmetrics: bool
 ) -> None:
     """The body has each family and each series once, and ours unchanged; prometheus_client's parsers read all of it."""
     meters, reader = provider(translation=Translation.UTF8, diagnostics=Diagnostics(logging.getLogger("unread")))
@@ -295,8 +350,7 @@ def test_any_registry_beside_any_reader_can_be_parsed(
             meters.get_meter("m").create_counter(name).add(1)
         else:
             meters.get_meter("m").create_histogram(name).record(1)
-    accept = OPENMETRICS if openmetrics else None
-    accept = UTF8[accept] if utf8 else accept
+    accept = f"{OPENMETRICS if openmetrics else 'text/plain;version=1.0.0'};escaping={escaping.value}"
     alone = samples(families(text(reader, accept), openmetrics=openmetrics))
     parsed = families(text(reader, accept, beside=registry), openmetrics=openmetrics)
     found = samples(parsed)

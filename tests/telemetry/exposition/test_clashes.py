@@ -9,6 +9,7 @@ from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 
 from telemetry._base.diagnostics import Diagnostics
+from telemetry.exposition import Translation
 from telemetry.metric import telemetry_metrics
 from tests.helpers.providers import OPENMETRICS, families, key, provider, samples, text
 
@@ -108,6 +109,49 @@ def test_label_sets_that_become_one() -> None:
         gauge.set(1, attributes)
     assert text(reader) == '# TYPE g gauge\ng{a_b="x"} 1\ng{n="1"} 1\ng{e=""} 1\n'
     assert diagnostics.values(telemetry_metrics.CLASHES.name) == {("g",): 3}
+
+
+def test_names_that_an_escaping_makes_one() -> None:
+    """Two types whose names only one escaping makes equal clash there alone, and are counted once."""
+    diagnostics = Diagnostics()
+    meters, reader = provider(translation=Translation.UTF8, diagnostics=diagnostics)
+    meters.get_meter("m").create_up_down_counter("a.b").add(1)
+    meters.get_meter("m").create_histogram("a_dot_b").record(1)
+    for escaping, shown in (("underscores", 2), ("dots", 1), ("values", 2), ("allow-utf-8", 2), ("dots", 1)):
+        body = text(reader, f"{OPENMETRICS};escaping={escaping}")
+        assert (escaping, len(families(body, openmetrics=True))) == (escaping, shown)
+    assert diagnostics.values(telemetry_metrics.CLASHES.name) == {("a_dot_b",): 1}
+
+
+def test_a_clash_of_several_escapings_is_counted_once() -> None:
+    """A series that is left out in every escaping is one clash, not one for each."""
+    diagnostics = Diagnostics()
+    meters, reader = provider(translation=Translation.UTF8, diagnostics=diagnostics)
+    for scope in ("one", "two"):
+        meters.get_meter(scope).create_counter("a.b").add(1, {"k": "v"})
+    for escaping in ("underscores", "dots", "values", "allow-utf-8"):
+        assert text(reader, f"{OPENMETRICS};escaping={escaping}").count("} 1\n") == 1
+    assert diagnostics.values(telemetry_metrics.CLASHES.name) == {("a_b_total",): 1}
+
+
+@pytest.mark.parametrize(
+    ("escaping", "labels"),
+    [
+        ("allow-utf-8", ['"a.b"="x",a_dot_b="y"', 'a_dot_b="x"', '"a.b"="x"']),
+        ("dots", ['a_dot_b="x;y"', 'a_dot_b="x"']),
+        ("values", ['U__a_2e_b="x",a_dot_b="y"', 'a_dot_b="x"', 'U__a_2e_b="x"']),
+    ],
+)
+def test_keys_that_an_escaping_makes_one(escaping: str, labels: list[str]) -> None:
+    """Keys that become equal are joined, and label sets that become equal are one series, by the escaping's own names."""
+    diagnostics = Diagnostics()
+    meters, reader = provider(translation=Translation.UTF8, diagnostics=diagnostics)
+    gauge = meters.get_meter("m").create_gauge("g")
+    for attributes in ({"a.b": "x", "a_dot_b": "y"}, {"a_dot_b": "x"}, {"a.b": "x"}):
+        gauge.set(1, attributes)
+    body = text(reader, f"text/plain;version=1.0.0;escaping={escaping}")
+    assert body == "# TYPE g gauge\n" + "".join(f"g{{{each}}} 1\n" for each in labels)
+    assert diagnostics.values(telemetry_metrics.CLASHES.name) == ({("g",): 1} if escaping == "dots" else {})
 
 
 def test_reserved_label_keys() -> None:

@@ -157,7 +157,7 @@ def test_asking_for_the_content_type_is_no_scrape() -> None:
     meters.get_meter("m").create_observable_gauge("g", [observe])
     assert [reader.content_type(accept) for accept in (None, OPENMETRICS)] == [
         "text/plain; version=0.0.4; charset=utf-8",
-        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores",
     ]
     assert (reader.last_scrape, calls) == (None, [])
     exposition = reader.expose(OPENMETRICS)

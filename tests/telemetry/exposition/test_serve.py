@@ -110,7 +110,7 @@ def test_openmetrics_compressed(kind: str, reader: PrometheusReader) -> None:
     """OpenMetrics and gzip are negotiated."""
     with served(kind, reader) as port:
         _, headers, body = ask(port, Accept=OPENMETRICS, Accept_Encoding="gzip")
-    assert headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
     assert gzip.decompress(body).endswith(b"# EOF\n")
 
 

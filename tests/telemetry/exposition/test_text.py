@@ -14,6 +14,7 @@ from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition import Translation
 from telemetry.exposition.encoding import Style
 from telemetry.exposition.families import Families, NamingConfig
+from telemetry.exposition.negotiation import Escaping, choose
 from telemetry.exposition.render import render
 from telemetry.metricdata.stream import Snapshot, Stream, StreamKind
 from tests.helpers.providers import OPENMETRICS, Resource, provider, text
@@ -232,9 +233,92 @@ def test_translation(translation: Translation, accept: str | None, expected: str
     """UTF-8 names are written only where ``translation`` allows them and the scraper accepts them."""
     meters, reader = provider(translation=translation)
     meters.get_meter("m").create_counter("a.b", "s").add(1, {"k.x": "v"})
+    assert text(reader, accept) == expected
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (
+            "text/plain;version=1.0.0;escaping=allow-utf-8",
+            '# HELP "a.b_seconds_total" A "b"\n# TYPE "a.b_seconds_total" counter\n{"a.b_seconds_total","k.x"="v"} 1\n'
+            '# TYPE "h.i" histogram\n{"h.i_bucket","l:m"="\\"",le="5.0"} 1\n{"h.i_bucket","l:m"="\\"",le="+Inf"} 1\n'
+            '{"h.i_count","l:m"="\\""} 1\n{"h.i_sum","l:m"="\\""} 1\n'
+            "# TYPE plain_total counter\nplain_total 1\n",
+        ),
+        (
+            "text/plain;version=1.0.0",
+            '# HELP a_b_seconds_total A "b"\n# TYPE a_b_seconds_total counter\na_b_seconds_total{k_x="v"} 1\n'
+            '# TYPE h_i histogram\nh_i_bucket{l_m="\\"",le="5.0"} 1\nh_i_bucket{l_m="\\"",le="+Inf"} 1\n'
+            'h_i_count{l_m="\\""} 1\nh_i_sum{l_m="\\""} 1\n'
+            "# TYPE plain_total counter\nplain_total 1\n",
+        ),
+        (
+            "text/plain;version=1.0.0;escaping=dots",
+            '# HELP a_dot_b__seconds__total A "b"\n# TYPE a_dot_b__seconds__total counter\n'
+            'a_dot_b__seconds__total{k_dot_x="v"} 1\n'
+            '# TYPE h_dot_i histogram\nh_dot_i_bucket{l__m="\\"",le="5.0"} 1\nh_dot_i_bucket{l__m="\\"",le="+Inf"} 1\n'
+            'h_dot_i_count{l__m="\\""} 1\nh_dot_i_sum{l__m="\\""} 1\n'
+            "# TYPE plain_total counter\nplain_total 1\n",
+        ),
+        (
+            "text/plain;version=1.0.0;escaping=values",
+            '# HELP U__a_2e_b__seconds__total A "b"\n# TYPE U__a_2e_b__seconds__total counter\n'
+            'U__a_2e_b__seconds__total{U__k_2e_x="v"} 1\n'
+            '# TYPE U__h_2e_i histogram\nU__h_2e_i_bucket{U__l_3a_m="\\"",le="5.0"} 1\n'
+            'U__h_2e_i_bucket{U__l_3a_m="\\"",le="+Inf"} 1\nU__h_2e_i_count{U__l_3a_m="\\""} 1\n'
+            'U__h_2e_i_sum{U__l_3a_m="\\""} 1\n# TYPE plain_total counter\nplain_total 1\n',
+        ),
+        (
+            f"{OPENMETRICS};escaping=dots",
+            '# HELP a_dot_b__seconds_ A \\"b\\"\n# TYPE a_dot_b__seconds_ counter\na_dot_b__seconds__total{k_dot_x="v"} 1\n'
+            '# TYPE h_dot_i histogram\nh_dot_i_bucket{l__m="\\"",le="5.0"} 1\nh_dot_i_bucket{l__m="\\"",le="+Inf"} 1\n'
+            'h_dot_i_count{l__m="\\""} 1\nh_dot_i_sum{l__m="\\""} 1\n'
+            "# TYPE plain counter\nplain_total 1\n# EOF\n",
+        ),
+    ],
+)
+def test_escaping_of_names(accept: str, expected: str) -> None:
+    """Text 1.0.0 and OpenMetrics write UTF-8 names in the escaping asked for, in quotes where they are unchanged."""
+    bounds = View(instrument_name="h.i", aggregation=ExplicitBucketHistogramAggregation([5]))
+    meters, reader = provider(translation=Translation.UTF8, views=[bounds])
+    meter = meters.get_meter("m")
+    meter.create_counter("a.b", "s", 'A "b"').add(1, {"k.x": "v"})
+    meter.create_histogram("h.i").record(1, {"l:m": '"'})
+    meter.create_counter("plain").add(1)
     exposition = reader.expose(accept)
     assert exposition.body.decode() == expected
-    assert exposition.content_type.endswith("; escaping=allow-utf-8") is ('"k.x"' in expected)
+    assert exposition.content_type == choose(accept).content_type
+
+
+@pytest.mark.parametrize("escaping", ["allow-utf-8", "underscores", "dots", "values"])
+@pytest.mark.parametrize("translation", [each for each in Translation if not each.utf8])
+def test_names_with_underscores_need_no_escaping(translation: Translation, escaping: str) -> None:
+    """Where all names have underscores, the body is the same in each escaping, and the answer names the one asked for."""
+    meters, reader = provider(translation=translation)
+    meters.get_meter("m").create_counter("a.b", "s").add(1, {"k.x": "v"})
+    exposition = reader.expose(f"text/plain;version=1.0.0;escaping={escaping}")
+    assert exposition.body == reader.expose().body
+    assert exposition.content_type == f"text/plain; version=1.0.0; charset=utf-8; escaping={escaping}"
+    assert len(reader._families) == 1
+
+
+def test_one_set_of_families_an_escaping() -> None:
+    """However often and in which format an escaping is asked for, the reader keeps one set of names for it."""
+    meters, reader = provider(translation=Translation.UTF8)
+    meters.get_meter("m").create_counter("a.b").add(1)
+    for _ in range(2):
+        for escaping in ("allow-utf-8", "underscores", "dots", "values", "other"):
+            for type_ in ("text/plain;version=1.0.0", OPENMETRICS):
+                reader.expose(f"{type_};escaping={escaping}")
+    assert set(reader._families) == set(Escaping)
+
+
+def test_keys_that_utf8_cannot_encode() -> None:
+    """A lone surrogate and a null byte in a label key become question marks, as in values; other series stay."""
+    meters, reader = provider(translation=Translation.UTF8)
+    meters.get_meter("m").create_gauge("g").set(1, {"a\ud800\0": "v"})
+    assert text(reader, f"{OPENMETRICS};escaping=allow-utf-8") == '# TYPE g gauge\ng{"a??"="v"} 1\n# EOF\n'
 
 
 def test_names_restrict_the_body() -> None:

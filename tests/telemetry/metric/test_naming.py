@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +26,16 @@ from telemetry.metric import (
     open_label,
     up_down_counter,
 )
-from telemetry.metric.naming import UNIT_WORDS, FamilyType, Translation, family_name, label_key, unit_word
+from telemetry.metric.naming import (
+    UNIT_WORDS,
+    Escaping,
+    FamilyType,
+    Translation,
+    escape_name,
+    family_name,
+    label_key,
+    unit_word,
+)
 from tests.helpers.samples import read
 from tests.helpers.sdk_versions import names_of_newest_exporter
 
@@ -229,18 +240,106 @@ def test_stock_exporter_deviates(name: str, unit: str, type_: FamilyType, stock:
 
 
 @pytest.mark.parametrize(
-    ("translation", "utf8", "family", "text"),
+    ("translation", "family", "text"),
     [
-        (Translation.UNDERSCORES, False, "a_b_seconds", "a_b_seconds_total"),
-        (Translation.UNDERSCORES_WITHOUT_SUFFIXES, False, "a_b", "a_b"),
-        (Translation.UTF8, True, "a.b_seconds", "a.b_seconds_total"),
-        (Translation.NONE, True, "a.b", "a.b"),
+        (Translation.UNDERSCORES, "a_b_seconds", "a_b_seconds_total"),
+        (Translation.UNDERSCORES_WITHOUT_SUFFIXES, "a_b", "a_b"),
+        (Translation.UTF8, "a.b_seconds", "a.b_seconds_total"),
+        (Translation.NONE, "a.b", "a.b"),
     ],
 )
-def test_counter_name_in_each_translation(translation: Translation, utf8: bool, family: str, text: str) -> None:
+def test_counter_name_in_each_translation(translation: Translation, family: str, text: str) -> None:
     """The translation decides about dots, the unit and ``_total``."""
-    name = family_name("a.b", "s", "counter", translation, utf8=utf8)
+    name = family_name("a.b", "s", "counter", translation, escaping=Escaping.ALLOW_UTF8)
     assert (name.family, name.text) == (family, text)
+
+
+@pytest.mark.parametrize("escaping", Escaping)
+@pytest.mark.parametrize("translation", [each for each in Translation if not each.utf8])
+@pytest.mark.parametrize("type_", ["counter", "gauge", "histogram", "info"])
+def test_names_with_underscores_are_the_same_in_every_escaping(
+    type_: FamilyType, translation: Translation, escaping: Escaping
+) -> None:
+    """A translation to underscores leaves nothing to escape."""
+    assert family_name("a.b", "By/s", type_, translation, escaping=escaping) == family_name("a.b", "By/s", type_, translation)
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "type_", "escaping", "expected"),
+    [
+        ("a.b", "s", "counter", Escaping.DOTS, ("a_dot_b__seconds_", "a_dot_b__seconds__total", "")),
+        ("a.b", "s", "counter", Escaping.VALUES, ("U__a_2e_b__seconds_", "U__a_2e_b__seconds__total", "")),
+        ("a.b", "s", "counter", Escaping.UNDERSCORES, ("a_b_seconds", "a_b_seconds_total", "seconds")),
+        ("a_b", "s", "counter", Escaping.DOTS, ("a_b_seconds", "a_b_seconds_total", "seconds")),
+        ("a.b", "s", "gauge", Escaping.DOTS, ("a_dot_b__seconds", "a_dot_b__seconds", "seconds")),
+        ("a.b", "s", "histogram", Escaping.VALUES, ("U__a_2e_b__seconds", "U__a_2e_b__seconds", "seconds")),
+        ("a.b", "By/s", "histogram", Escaping.DOTS, ("a_dot_b__bytes__per__second", "a_dot_b__bytes__per__second", "")),
+        ("a.b", "", "info", Escaping.DOTS, ("a_dot_b_", "a_dot_b__info", "")),
+        ("a.info", "", "info", Escaping.DOTS, ("a", "a_info", "")),
+        ("a-b/c", "", "gauge", Escaping.DOTS, ("a__b__c", "a__b__c", "")),
+        ("a-b/c", "", "gauge", Escaping.VALUES, ("U__a_2d_b_2f_c", "U__a_2d_b_2f_c", "")),
+    ],
+)
+def test_escaped_family_name(
+    name: str, unit: str, type_: FamilyType, escaping: Escaping, expected: tuple[str, str, str]
+) -> None:
+    """The name is escaped with ``_total`` and ``_info``; OpenMetrics has the unit only where the family's name ends in it."""
+    found = family_name(name, unit, type_, Translation.UTF8, escaping=escaping)
+    assert (found.family, found.text, found.unit) == expected
+
+
+def test_escaped_samples_of_each_type() -> None:
+    """A histogram's suffixes follow the escaped name, as in Prometheus' library."""
+    assert {
+        type_: family_name("a.b", "", type_, Translation.UTF8, escaping=Escaping.DOTS).samples
+        for type_ in ("counter", "gauge", "histogram", "info")
+    } == {
+        "counter": ("a_dot_b_", "a_dot_b__total", "a_dot_b__created"),
+        "gauge": ("a_dot_b",),
+        "histogram": ("a_dot_b", "a_dot_b_bucket", "a_dot_b_sum", "a_dot_b_count", "a_dot_b_created"),
+        "info": ("a_dot_b_", "a_dot_b__info"),
+    }
+
+
+def test_names_are_escaped_as_by_prometheus_library() -> None:
+    """Every name of the table becomes what prometheus/common makes of it; a label's too, if it has no colon."""
+    table = (Path(__file__).parent / "escaped_names.tsv").read_text(encoding="utf-8")
+    rows = [[json.loads(cell) for cell in line.split("\t")] for line in table.split("\n") if line.startswith('"')]
+    escapings = (Escaping.UNDERSCORES, Escaping.DOTS, Escaping.VALUES)
+    assert len(rows) == 213
+    assert [[name, *(escape_name(name, each) for each in escapings)] for name, *_ in rows] == rows
+    labels = [row for row in rows if ":" not in row[0]]
+    assert [[name, *(escape_name(name, each, label=True) for each in escapings)] for name, *_ in labels] == labels
+    assert [escape_name(name, Escaping.ALLOW_UTF8) for name, *_ in rows] == [name for name, *_ in rows]
+
+
+@pytest.mark.parametrize(
+    ("escaping", "expected"), [(Escaping.UNDERSCORES, "a_b_c"), (Escaping.DOTS, "a__b__c"), (Escaping.VALUES, "U__a_3a_b__c")]
+)
+def test_a_label_has_no_colon(escaping: Escaping, expected: str) -> None:
+    """A colon, which the text formats allow in metric names alone, is escaped in a label."""
+    assert escape_name("a:b_c", escaping, label=True) == expected
+    assert escape_name("a:b_c", escaping) == "a:b_c"
+
+
+@pytest.mark.parametrize(
+    ("key", "escaping", "expected"),
+    [
+        ("a.b", Escaping.DOTS, "a_dot_b"),
+        ("a.b", Escaping.VALUES, "U__a_2e_b"),
+        ("a.b", Escaping.ALLOW_UTF8, "a.b"),
+        ("a_b", Escaping.DOTS, "a_b"),
+        ("le", Escaping.DOTS, "exported_le"),
+        ("__name__", Escaping.VALUES, "exported___name__"),
+        ("énameé", Escaping.DOTS, "exported___name__"),
+        ("", Escaping.DOTS, "_"),
+        ("a\0\ud800", Escaping.ALLOW_UTF8, "a??"),
+        ("a\0\ud800", Escaping.VALUES, "U__a_3f__3f_"),
+    ],
+)
+def test_label_key_in_each_escaping(key: str, escaping: Escaping, expected: str) -> None:
+    """A key is escaped, cannot become a reserved one, and holds what UTF-8 can encode."""
+    assert label_key(key, escaping=escaping) == expected
 
 
 def test_samples_of_each_type() -> None:
@@ -259,4 +358,4 @@ def test_samples_of_each_type() -> None:
 )
 def test_label_key_is_one_that_every_prometheus_accepts(key: str, expected: str) -> None:
     """A key keeps letters, digits and underscores; ``le`` gets a prefix."""
-    assert label_key(key, utf8=False) == expected
+    assert label_key(key) == expected
