@@ -98,6 +98,8 @@ def _buckets(metric: Metric) -> Iterator[str]:
         samples = ", ".join(f"`{metric.prometheus_name}_{part}`" for part in ("bucket", "sum", "count"))
         yield f"- Samples: {samples}"
         yield f"- Bucket bounds: {', '.join(str(bound) for bound in metric.bounds)}, +Inf"
+    if metric.native:
+        yield f"- Native buckets: scale {metric.native.max_scale} or coarser, at most {metric.native.max_size} a series"
 
 
 def _domain(label: Label) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from telemetry.metric import CatalogueError as CatalogueError
     from telemetry.metric import Label as Label
     from telemetry.metric import Metric as Metric
+    from telemetry.metric import Native as Native
     from telemetry.metric import closed_label as closed_label
     from telemetry.metric import counter as counter
     from telemetry.metric import gauge as gauge
@@ -49,6 +50,7 @@ _MODULES = {
     "Label": "telemetry.metric",
     "LabelError": "telemetry.metric.label_values",
     "Metric": "telemetry.metric",
+    "Native": "telemetry.metric",
     "PrometheusReader": "telemetry.exposition",
     "Recorder": "telemetry.agentos.recorder",
     "RequestTimer": "telemetry.tracing.timer",

@@ -33,7 +33,7 @@ def create_instrument(metric: Metric, meter: Meter, runtime: Runtime) -> Instrum
             return _gauge(metric, meter, runtime)
         case Kind.HISTOGRAM:
             # The bounds are those of the View, where the provider has it.
-            otel = meter.create_histogram(metric.name, *about, explicit_bucket_boundaries_advisory=metric.bounds)
+            otel = meter.create_histogram(metric.name, *about, explicit_bucket_boundaries_advisory=metric.bounds or None)
             return Histogram(metric, otel, runtime)
         case Kind.INFO:
             facts: dict[str, str] = {}

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from math import isfinite
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, final, overload
 
@@ -31,6 +32,7 @@ __all__ = [
     "Kind",
     "Metric",
     "MultiprocessMode",
+    "Native",
     "ObservableKind",
     "UpDownCounterKind",
     "counter",
@@ -119,6 +121,40 @@ class MultiprocessMode(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Native:
+    """The native (exponential) buckets of a histogram: bucket ``i`` ends at ``2**((i+1) * 2**-scale)``, which it includes.
+
+    A series starts at ``max_scale`` and halves its resolution when its buckets would span more than ``max_size``. The default
+    scale 3 is that of client_golang's factor of 1.1: each bound is 9 % over the last one, and 160 buckets reach over a ratio
+    of 2**20, from 0.1 ms to 100 s for example, before the resolution is halved. Each step up doubles the buckets that the same
+    measurements fill: their memory in the process and in Prometheus, and their bytes in a scrape.
+
+    Attributes:
+        max_scale: The finest scale, which is Prometheus' schema: -4 to 8
+            (https://prometheus.io/docs/specs/native_histograms/#schema).
+        max_size: How many buckets a series spans at most, 2 to 16384. At scale -4, the coarsest one, 128 buckets hold every
+            number, and they are kept also where fewer are asked for.
+        zero_threshold: Measurements up to it, in the metric's unit, are counted as zero.
+
+    Raises:
+        CatalogueError: A value is outside its range.
+    """
+
+    max_scale: int = 3
+    max_size: int = 160
+    zero_threshold: float = 1e-128
+
+    def __post_init__(self) -> None:
+        for name, least, most in (("max_scale", -4, 8), ("max_size", 2, 16384)):
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value <= most:
+                raise CatalogueError(f"{name} of native buckets is {value!r}: an integer from {least} to {most} is needed")
+        threshold: object = self.zero_threshold
+        if type(threshold) not in (int, float) or not isfinite(self.zero_threshold) or self.zero_threshold < 0:
+            raise CatalogueError(f"zero_threshold of native buckets is {threshold!r}: a finite number from 0 on is needed")
+
+
+@dataclass(frozen=True, slots=True)
 class Metric(Generic[K]):
     """One metric, in OpenTelemetry's terms and with its names in Prometheus.
 
@@ -131,10 +167,11 @@ class Metric(Generic[K]):
         unit: The unit (UCUM), such as ``s``, ``By`` or ``{request}``.
         help: What the metric counts or measures.
         labels: Its labels, in the order in which values are given by position.
-        bounds: Upper bounds of a histogram's buckets, in ``unit``, without infinity.
+        bounds: Upper bounds of a histogram's buckets, in ``unit``, without infinity; none where it has native ones only.
         multiprocess_mode: How several workers' gauges are merged.
         cardinality_limit: How many series the SDK keeps apart; 0: as many as the labels allow.
         recorded_in: Where the metric is recorded, for the reference.
+        native: A histogram's native buckets, beside ``bounds`` or alone.
         keys: The labels' keys.
         prometheus_name: The name in a query, with unit and a counter's ``_total``; of a histogram, without ``_bucket``.
         prometheus_samples: Every name that the metric uses in Prometheus.
@@ -152,6 +189,7 @@ class Metric(Generic[K]):
     multiprocess_mode: MultiprocessMode = MultiprocessMode.SUM
     cardinality_limit: int = 0
     recorded_in: str = ""
+    native: Native | None = None
     keys: tuple[str, ...] = field(init=False, default=())
     prometheus_name: str = field(init=False, default="")
     prometheus_samples: tuple[str, ...] = field(init=False, default=(), repr=False)
@@ -206,8 +244,8 @@ def _check(metric: Metric) -> None:
             raise CatalogueError(f"{metric.name}: {key!r} cannot be a label key")
     if len({label.prometheus_key for label in metric.labels}) != len(metric.keys):
         raise CatalogueError(f"{metric.name}: a label key stands twice in {', '.join(metric.keys)}")
-    if (metric.kind is Kind.HISTOGRAM) != bool(metric.bounds):
-        raise CatalogueError(f"{metric.name}: bucket bounds belong to a histogram, and a histogram needs them")
+    if (metric.kind is Kind.HISTOGRAM) != bool(metric.bounds or metric.native):
+        raise CatalogueError(f"{metric.name}: bucket bounds belong to a histogram, and a histogram needs them or native ones")
     if list(metric.bounds) != sorted(set(metric.bounds)):
         raise CatalogueError(f"{metric.name}: bucket bounds must rise, they are {metric.bounds}")
 
@@ -242,10 +280,24 @@ def gauge(
 
 
 def histogram(
-    name: str, unit: str, help: str, *labels: Label, bounds: Sequence[float], recorded_in: str = ""
+    name: str,
+    unit: str,
+    help: str,
+    *labels: Label,
+    bounds: Sequence[float] = (),
+    native: Native | None = None,
+    recorded_in: str = "",
 ) -> Metric[HistogramKind]:
-    """Defines a histogram with explicit upper bounds, in ``unit``."""
-    return Metric(name, Kind.HISTOGRAM, unit, help, labels, tuple(float(b) for b in bounds), recorded_in=recorded_in)
+    """Defines a histogram with explicit upper bounds, in ``unit``, with native buckets, or with both from one measurement.
+
+    Native buckets are shown to scrapers that ask for a format which has them. The other formats show the explicit ones; of a
+    histogram that has native buckets only, those with their upper bounds.
+
+    Raises:
+        CatalogueError: Neither ``bounds`` nor ``native`` is given.
+    """
+    explicit = tuple(float(b) for b in bounds)
+    return Metric(name, Kind.HISTOGRAM, unit, help, labels, explicit, recorded_in=recorded_in, native=native)
 
 
 def info(name: str, help: str, *labels: Label, recorded_in: str = "") -> Metric[InfoKind]:

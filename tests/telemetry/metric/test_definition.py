@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from telemetry.metric import Catalogue, CatalogueError, closed_label, counter, histogram, info, open_label, up_down_counter
+from telemetry.metric import (
+    Catalogue,
+    CatalogueError,
+    Kind,
+    Metric,
+    Native,
+    closed_label,
+    counter,
+    histogram,
+    info,
+    open_label,
+    up_down_counter,
+)
 
 WHO = open_label("who", "who", limit=5)
 
@@ -41,7 +53,9 @@ def test_prometheus_name_has_unit_and_suffix(metric: object, name: str) -> None:
         (lambda: [histogram("a", "", "h", open_label("le", "le", limit=1), bounds=(1,))], "cannot be a label key"),
         (lambda: [counter("a", "", "h", open_label("a-b", "x", limit=1))], "cannot be a label key"),
         (lambda: [histogram("a", "", "h", bounds=(2, 1))], "must rise"),
-        (lambda: [histogram("a", "", "h", bounds=())], "needs them"),
+        (lambda: [histogram("a", "", "h", bounds=())], "needs them or native ones"),
+        (lambda: [histogram("a", "", "h")], "needs them or native ones"),
+        (lambda: [Metric("a", Kind.COUNTER, "", "h", native=Native())], "belong to a histogram"),
         (lambda: [info("a.facts", "h")], "ends in .info"),
         (lambda: [counter("a", "", "h", closed_label("x", "x"))], "at least one value"),
         (lambda: [counter("a", "", "h", open_label("x", "x", limit=0))], "limit must be at least 1"),
@@ -67,3 +81,32 @@ def test_unknown_label_is_named() -> None:
     """Asking a metric for a label that it does not have raises an error that names its labels."""
     with pytest.raises(KeyError, match="hits_total has no label 'agent', it has who"):
         counter("hits", "", "h", WHO).label("agent")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"max_scale": 9}, "max_scale of native buckets is 9: an integer from -4 to 8 is needed"),
+        ({"max_scale": -5}, "max_scale of native buckets is -5: an integer from -4 to 8 is needed"),
+        ({"max_scale": True}, "max_scale of native buckets is True: an integer from -4 to 8 is needed"),
+        ({"max_scale": 3.0}, "max_scale of native buckets is 3.0: an integer from -4 to 8 is needed"),
+        ({"max_size": 1}, "max_size of native buckets is 1: an integer from 2 to 16384 is needed"),
+        ({"max_size": 16385}, "max_size of native buckets is 16385: an integer from 2 to 16384 is needed"),
+        ({"zero_threshold": -1e-9}, "zero_threshold of native buckets is -1e-09: a finite number from 0 on is needed"),
+        ({"zero_threshold": float("nan")}, "zero_threshold of native buckets is nan: a finite number from 0 on is needed"),
+        ({"zero_threshold": float("inf")}, "zero_threshold of native buckets is inf: a finite number from 0 on is needed"),
+        ({"zero_threshold": "0"}, "zero_threshold of native buckets is '0': a finite number from 0 on is needed"),
+    ],
+)
+def test_native_buckets_out_of_range_are_refused(wrong: dict[str, object], message: str) -> None:
+    """Native buckets outside the range of Prometheus' schemas, or without a bound on their number, are refused."""
+    with pytest.raises(CatalogueError) as refused:
+        Native(**wrong)  # type: ignore[arg-type]
+    assert str(refused.value) == message
+
+
+def test_histogram_may_have_native_buckets_only() -> None:
+    """A histogram has explicit bounds, native buckets, or both."""
+    assert histogram("a", "s", "h", native=Native()).bounds == ()
+    both = histogram("a", "s", "h", bounds=(1,), native=Native(max_scale=5))
+    assert (both.bounds, both.native) == ((1.0,), Native(5, 160, 1e-128))
