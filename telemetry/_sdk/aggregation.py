@@ -26,14 +26,17 @@ from opentelemetry.sdk.version import __version__ as sdk_version
 from telemetry._base.reentry import defer, deferred, run_deferred
 from telemetry._sdk.compatibility import find_aggregation, meter_config, peek_aggregations, resets_on_collect
 from telemetry._sdk.context import SPAN_KEY
+from telemetry._sdk.native import NativeAggregation, TwofoldAggregation
 from telemetry._sdk.reservoir import LatestExemplarReservoir, reference_time
 
 __all__ = [
     "Aggregations",
+    "Feed",
     "InstrumentSource",
     "PublicSource",
     "add_buckets",
     "feed_histogram",
+    "feed_of",
     "feed_sum",
     "offer",
     "source_of",
@@ -46,17 +49,20 @@ try:
         _SumAggregation,
     )
 
+    _HISTOGRAM = ("_lock", "_value", "_sum", "_min", "_max", "_record_min_max", "_boundaries", "_reservoir")
     _STATE: dict[type, Callable[[Any], object]] = {
         _SumAggregation: attrgetter("_lock", "_value", "_reservoir"),
-        _ExplicitBucketHistogramAggregation: attrgetter(
-            "_lock", "_value", "_sum", "_min", "_max", "_record_min_max", "_boundaries", "_reservoir"
-        ),
+        _ExplicitBucketHistogramAggregation: attrgetter(*_HISTOGRAM),
+        TwofoldAggregation: attrgetter(*_HISTOGRAM, "native"),
+        NativeAggregation: attrgetter("_lock", "_sum", "_min", "_max", "_reservoir", "native"),
     }
     """Reads, by class of aggregation, every name that ``feed_*`` uses, and raises ``AttributeError`` where one is gone."""
 except ImportError:  # another SDK: record() for everything
     _STATE = {}
 
 Aggregations = tuple[Any, ...]
+Feed = Callable[[Any, float, bytes | None], bool]
+"""Feeds one aggregation: ``feed_histogram`` and its like."""
 _logger = logging.getLogger(__name__)
 
 
@@ -236,6 +242,68 @@ def feed_histogram(aggregation: Any, value: float, reference: bytes | None) -> b
     return True
 
 
+def feed_twofold(aggregation: Any, value: float, reference: bytes | None) -> bool:
+    """Does what ``TwofoldAggregation.aggregate`` does with a measurement. Arguments and result as in ``feed_histogram``."""
+    index = bisect_left(aggregation._boundaries, value)
+    lock = aggregation._lock
+    if lock.locked():
+        defer(partial(_feed_if_free, feed_twofold, aggregation, value, reference))
+        return True
+    with lock:
+        counts = aggregation._value
+        if counts is None:
+            counts = aggregation._value = [0] * (len(aggregation._boundaries) + 1)
+        native = aggregation.native
+        place = bisect_left(native.window, value)
+        if native.cells[place] is None:
+            place = native.place(value)
+        counts[index] += 1  # no call between the two: an exception of a signal handler would leave one of them out for ever
+        native.cells[place] += 1
+        aggregation._sum += value
+        if aggregation._record_min_max:
+            if value < aggregation._min:
+                aggregation._min = value
+            if value > aggregation._max:
+                aggregation._max = value
+    if deferred:
+        run_deferred()
+    if reference is None:
+        return True
+    reservoir = aggregation._reservoir
+    if reservoir.__class__ is not LatestExemplarReservoir:
+        return False
+    reservoir.keep(index, value, reference)
+    return True
+
+
+def feed_native(aggregation: Any, value: float, reference: bytes | None) -> bool:
+    """Does what ``NativeAggregation.aggregate`` does with a measurement. Arguments and result as in ``feed_histogram``."""
+    lock = aggregation._lock
+    if lock.locked():
+        defer(partial(_feed_if_free, feed_native, aggregation, value, reference))
+        return True
+    with lock:
+        native = aggregation.native
+        place = bisect_left(native.window, value)
+        if native.cells[place] is None:
+            place = native.place(value)
+        native.cells[place] += 1
+        aggregation._sum += value
+        if value < aggregation._min:
+            aggregation._min = value
+        if value > aggregation._max:
+            aggregation._max = value
+    if deferred:
+        run_deferred()
+    if reference is None:
+        return True
+    reservoir = aggregation._reservoir
+    if reservoir.__class__ is not LatestExemplarReservoir:
+        return False
+    reservoir.keep(reservoir.place(value), value, reference)
+    return True
+
+
 def feed_sum(aggregation: Any, value: float, reference: bytes | None) -> bool:
     """Does what ``_SumAggregation.aggregate`` does with a measurement. Arguments and result as in ``feed_histogram``."""
     lock = aggregation._lock
@@ -256,7 +324,23 @@ def feed_sum(aggregation: Any, value: float, reference: bytes | None) -> bool:
     return True
 
 
-def _feed_if_free(feed: Callable[[Any, float, bytes | None], bool], aggregation: Any, value: float, reference: Any) -> bool:
+_FEEDS: dict[type, Feed] = {TwofoldAggregation: feed_twofold, NativeAggregation: feed_native}
+if _STATE:
+    _FEEDS |= {_SumAggregation: feed_sum, _ExplicitBucketHistogramAggregation: feed_histogram}
+
+
+def feed_of(aggregations: Aggregations) -> Feed:
+    """Returns the function that feeds these aggregations, which ``InstrumentSource.aggregations`` has returned."""
+    feeds = {_FEEDS[type(aggregation)] for aggregation in aggregations}
+    return feeds.pop() if len(feeds) == 1 else _feed_any
+
+
+def _feed_any(aggregation: Any, value: float, reference: bytes | None) -> bool:
+    """Feeds an aggregation of any kind: readers may have Views of their own."""
+    return _FEEDS[type(aggregation)](aggregation, value, reference)
+
+
+def _feed_if_free(feed: Feed, aggregation: Any, value: float, reference: Any) -> bool:
     """Feeds a deferred measurement; returns False where the aggregation's lock is still taken."""
     if aggregation._lock.locked():
         return False

@@ -14,7 +14,7 @@ from opentelemetry.sdk.metrics import AlignedHistogramBucketExemplarReservoir, S
 
 from telemetry._sdk.reservoir import LatestExemplarReservoir
 from telemetry.metricdata.convert import exemplar_point, keep_newest
-from telemetry.metricdata.stream import ExemplarPoint, Stream
+from telemetry.metricdata.stream import ExemplarPoint, Stream, StreamKind
 
 __all__ = ["peek"]
 
@@ -104,6 +104,11 @@ def _filtered(attributes: Any, known: Any) -> Mapping[str, Any] | None:
 
 
 def _with_kept(stream: Stream, index: int, points: list[ExemplarPoint | None]) -> list[ExemplarPoint | None]:
-    """Fills empty buckets with the exemplars that an earlier ``collect`` of the reader took out of the reservoir."""
+    """Fills empty buckets with the exemplars that an earlier ``collect`` of the reader took out of the reservoir.
+
+    Those of an exponential histogram have no buckets of their own: they are added.
+    """
     kept = stream.exemplars.get(index)
+    if kept is not None and stream.kind is StreamKind.EXPONENTIAL:
+        return [*kept, *points]
     return points if kept is None else [point or old for point, old in zip(points, kept, strict=True)]

@@ -13,6 +13,7 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality
 
 from telemetry._base.reentry import deferred, run_deferred
 from telemetry._sdk.exemplars import peek
+from telemetry._sdk.native import NativeAggregation, TwofoldAggregation
 from telemetry.metricdata.convert import exemplar_point, exponential_state, keep_newest
 from telemetry.metricdata.stream import ExemplarPoint, Stream, StreamKind
 
@@ -62,7 +63,8 @@ class LiveStream(Stream):
         """Reads some series, each under its own lock, without changing their state."""
         with unexpected_sdk_errors():
             aggregations = self._aggregations[start:stop]
-            values = self._read(self, aggregations, start)
+            read = _read_twofold if native and self.native else self._read
+            values = read(self, aggregations, start)
             if deferred:  # what found a lock taken by this reading
                 run_deferred()
             if not exemplars:
@@ -90,13 +92,33 @@ def _read_histograms(_: LiveStream, aggregations: Sequence[Any], _start: int) ->
     values = []
     for aggregation in aggregations:
         with aggregation._lock:
-            since, before = aggregation._value, aggregation._previous_value
-            total = aggregation._sum + aggregation._previous_sum
-            if before is None:
-                counts = aggregation._get_empty_bucket_counts() if since is None else since.copy()
-            else:
-                counts = before if since is None else [a + b for a, b in zip(since, before, strict=True)]
-        values.append((counts, total))
+            values.append(_explicit_state(aggregation))
+    return values
+
+
+def _read_twofold(_: LiveStream, aggregations: Sequence[Any], _start: int) -> list[Any]:
+    values = []
+    for aggregation in aggregations:
+        with aggregation._lock:
+            counts, total = _explicit_state(aggregation)
+            values.append((counts, total, aggregation.native.state(total)))
+    return values
+
+
+def _explicit_state(aggregation: Any) -> tuple[Sequence[int], float]:
+    """Returns a histogram's counts and sum; its lock is held."""
+    since, before = aggregation._value, aggregation._previous_value
+    total = aggregation._sum + aggregation._previous_sum
+    if before is None:
+        return aggregation._get_empty_bucket_counts() if since is None else since.copy(), total
+    return before if since is None else [a + b for a, b in zip(since, before, strict=True)], total
+
+
+def _read_native(_: LiveStream, aggregations: Sequence[Any], _start: int) -> list[Any]:
+    values = []
+    for aggregation in aggregations:
+        with aggregation._lock:
+            values.append(aggregation.native.state(aggregation._sum))
     return values
 
 
@@ -128,6 +150,7 @@ def live_stream(match: Any, instrument: Any) -> LiveStream | None:
         kinds._SumAggregation.collect: _read_sums,
         kinds._LastValueAggregation.collect: _read_last,
         kinds._ExplicitBucketHistogramAggregation.collect: _read_histograms,
+        NativeAggregation.collect: _read_native,
     }
     kind = StreamKind.GAUGE
     bounds: Sequence[float] = ()
@@ -138,4 +161,6 @@ def live_stream(match: Any, instrument: Any) -> LiveStream | None:
     elif isinstance(example, kinds._ExponentialBucketHistogramAggregation):
         kind = StreamKind.EXPONENTIAL
     # Calls collect() of a subclass that overrides it; reads the others' fields directly.
-    return LiveStream(match, instrument, kind, bounds, in_place.get(type(example).collect, _collect))
+    stream = LiveStream(match, instrument, kind, bounds, in_place.get(type(example).collect, _collect))
+    stream.native = isinstance(example, TwofoldAggregation)
+    return stream

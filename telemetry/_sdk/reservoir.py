@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from math import frexp
 from struct import Struct
 from typing import Any
 
@@ -38,29 +39,35 @@ def reference_time(reference: bytes) -> int:
 class LatestExemplarReservoir(ExemplarReservoir):
     """Keeps the newest measurement of each bucket, or of one bucket without ``boundaries``.
 
-    Assignments are atomic, so that it needs no lock.
+    With a ``size``, which the SDK gives for an exponential histogram, it keeps the newest of each doubling of the value: those
+    ``size`` doublings apart share a place. Assignments are atomic, so that it needs no lock.
     """
 
-    __slots__ = ("_boundaries", "_kept")
+    __slots__ = ("_boundaries", "_kept", "_size")
 
-    def __init__(self, boundaries: Sequence[float] = (), **_: Any) -> None:
+    def __init__(self, boundaries: Sequence[float] = (), size: int = 1, **_: Any) -> None:
         self._boundaries = boundaries
+        self._size = max(size, len(boundaries) + 1)
         self._kept: list[tuple[float, bytes, Attributes] | tuple[float, bytes] | None] | None = None
 
     def keep(self, index: int, value: float, reference: bytes) -> None:
         """Keeps a measurement of bucket ``index`` whose attributes are the point's own."""
         kept = self._kept
         if kept is None:
-            kept = self._kept = [None] * (len(self._boundaries) + 1)
+            kept = self._kept = [None] * self._size
         kept[index] = (value, reference)
+
+    def place(self, value: float) -> int:
+        """Returns the bucket of a measurement."""
+        return bisect_left(self._boundaries, value) if self._boundaries else frexp(value)[1] % self._size
 
     def offer(self, value: float, time_unix_nano: int, attributes: Attributes, context: Context) -> None:
         """Keeps a measurement that the SDK offers; attributes that the point does not have become the exemplar's."""
         reference = pack_span_reference(time_unix_nano, trace.get_current_span(context).get_span_context())
         kept = self._kept
         if kept is None:
-            kept = self._kept = [None] * (len(self._boundaries) + 1)
-        kept[bisect_left(self._boundaries, value)] = (value, reference, attributes)
+            kept = self._kept = [None] * self._size
+        kept[self.place(value)] = (value, reference, attributes)
 
     def newest(self) -> list[tuple[float, int, int | None, int | None, Attributes] | None] | None:
         """Returns the kept measurements without removing them: a scrape shows an exemplar until a newer one comes.

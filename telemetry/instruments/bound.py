@@ -20,7 +20,7 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT
 from telemetry._base.decorators import CallBlock, decorated
 from telemetry._base.diagnostics import Diagnostics
 from telemetry._base.reentry import alone, defer, deferred, run_deferred
-from telemetry._sdk.aggregation import Aggregations, InstrumentSource, feed_histogram, feed_sum, offer
+from telemetry._sdk.aggregation import Aggregations, Feed, InstrumentSource, feed_of, feed_sum, offer
 from telemetry._sdk.context import current_context, sampled_span
 from telemetry._sdk.reservoir import pack_span_reference
 from telemetry.instruments.number import INT64, LARGEST, LARGEST_ADDEND, addend, finite_number
@@ -49,7 +49,8 @@ R = TypeVar("R")
 _NO_SPAN = Context()
 _UNITS_PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "min": 1 / 60, "h": 1 / 3600, "d": 1 / 86400}  # UCUM's codes
 _NUMBER_TYPES = frozenset({int, float})
-_UNBOUND = (object(), None)
+_UNBOUND = (object(), None, feed_sum)
+_UNKNOWN = (object(), None)
 
 
 class InprogressGauge(Protocol):
@@ -97,9 +98,8 @@ class BoundInstrument:
         values: The bounded label values, in the metric's key order.
     """
 
-    __slots__ = ("_below", "_bound", "_feed", "_from", "_locks", "_owner", "values")
+    __slots__ = ("_below", "_bound", "_from", "_locks", "_owner", "values")
 
-    _feeding: Callable[[Any, float, bytes | None], bool] = staticmethod(feed_sum)
     _minimum: float = 0.0
     """The least measurement."""
     _plain: tuple[float, float] = (0.0, LARGEST_ADDEND)
@@ -109,11 +109,10 @@ class BoundInstrument:
         self._owner = owner
         self.values = values
         # An instance's slots are read faster than a class's attributes.
-        self._feed: Callable[[Any, float, bytes | None], bool] = self._feeding
         self._from, self._below = self._plain
-        # The set of readers and the aggregations found for it: one object, so that no thread sees half of a change.
-        self._bound: tuple[object, Aggregations | None] = _UNBOUND
-        self._locks: tuple[object, Any] = _UNBOUND
+        # The set of readers, its aggregations and what feeds them: one object, so that no thread sees half of a change.
+        self._bound: tuple[object, Aggregations | None, Feed] = _UNBOUND
+        self._locks: tuple[object, Any] = _UNKNOWN
 
     @property
     def source(self) -> InstrumentSource:
@@ -141,7 +140,7 @@ class BoundInstrument:
             reference: The sampled span to name (``pack_span_reference``); None for no exemplar.
         """
         try:
-            seen, aggregations = self._bound
+            seen, aggregations, feed = self._bound
             kind = value.__class__
             if (
                 aggregations is None
@@ -152,7 +151,7 @@ class BoundInstrument:
                 self._record_slow(value, None if reference is not None else _NO_SPAN)
                 return
             for aggregation in aggregations:
-                if not self._feed(aggregation, value, reference):
+                if not feed(aggregation, value, reference):
                     offer(aggregation, value, reference, current_context())  # type: ignore[arg-type]  # False only with a reference
         except Exception as error:
             self.record_failure(error)
@@ -161,7 +160,7 @@ class BoundInstrument:
         """Records a measurement; the provider's exemplar filter decides about the exemplar."""
         try:
             source = self._owner.source
-            seen, aggregations = self._bound
+            seen, aggregations, feed = self._bound
             kind = value.__class__
             if (
                 aggregations is None
@@ -174,7 +173,7 @@ class BoundInstrument:
             context = current_context()
             reference = self._sample(value, context) if context or not source.trace_based else None
             for aggregation in aggregations:
-                if not self._feed(aggregation, value, reference):
+                if not feed(aggregation, value, reference):
                     offer(aggregation, value, reference, context)  # type: ignore[arg-type]  # False only with a reference
         except Exception as error:
             self.record_failure(error)
@@ -222,9 +221,9 @@ class BoundInstrument:
     def _record_checked(self, number: float, context: Context | None) -> None:
         """Binds the series, and records a checked number; through the SDK where its aggregations cannot be fed."""
         source = self._owner.source
-        seen, aggregations = self._bound
+        seen, aggregations, feed = self._bound
         if not source.is_current(seen):
-            seen, aggregations = self._bind(source)
+            seen, aggregations, feed = self._bind(source)
             if not source.is_current(seen):  # the meter is off, or readers change
                 aggregations = None
         if aggregations is None or not (context is None or context is _NO_SPAN):
@@ -238,7 +237,7 @@ class BoundInstrument:
             if context or not source.trace_based:
                 reference = self._sample(number, context)
         for aggregation in aggregations:
-            if not self._feed(aggregation, number, reference):
+            if not feed(aggregation, number, reference):
                 offer(aggregation, number, reference, context)  # type: ignore[arg-type]  # False only with a reference
 
     def _is_busy(self) -> bool:
@@ -252,10 +251,11 @@ class BoundInstrument:
                 self._locks = (storages, locks)
         return any(locked() for locked in locks)
 
-    def _bind(self, source: InstrumentSource) -> tuple[object, Aggregations | None]:
+    def _bind(self, source: InstrumentSource) -> tuple[object, Aggregations | None, Feed]:
         self.values = self._owner.rebind(self.values)
         seen = source.storages  # before the aggregations: if readers change meanwhile, the binding is out of date at once
-        self._bound = bound = (seen, source.aggregations(self.attributes))
+        aggregations = source.aggregations(self.attributes)
+        self._bound = bound = (seen, aggregations, feed_of(aggregations or ()))
         return bound
 
     def start(self) -> None:
@@ -335,7 +335,6 @@ class BoundHistogram(BoundInstrument):
     """One series of a histogram."""
 
     __slots__ = ()
-    _feeding = staticmethod(feed_histogram)
     _plain = (0.0, float(INT64))  # the sum is a double in every format
 
     def observe(self, amount: float, exemplar: object = None) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
-from opentelemetry.sdk.metrics.view import DefaultAggregation, ExplicitBucketHistogramAggregation, View
+from opentelemetry.sdk.metrics.view import Aggregation, DefaultAggregation, View
 
 from telemetry._base.diagnostics import Diagnostics
 from telemetry._sdk.compatibility import new_view
+from telemetry._sdk.native import histogram_aggregation
 from telemetry._sdk.reservoir import reservoir_for
 from telemetry.metric.definition import Catalogue, Kind, Metric
 from telemetry.metric.label import CatalogueError
@@ -73,11 +74,14 @@ def _view(metric: Metric, series: int, scope: str | None, max_series: int) -> Vi
             f"{metric.prometheus_name} could have {series} series by the limits of {', '.join(metric.keys)}; "
             f"at most {max_series} are allowed"
         )
+    aggregation: Aggregation = DefaultAggregation()
+    if metric.kind is Kind.HISTOGRAM:
+        aggregation = histogram_aggregation(metric.bounds, metric.native)
     return new_view(
         instrument_name=metric.name,
         meter_name=scope,
         attribute_keys=set(metric.keys),
-        aggregation=ExplicitBucketHistogramAggregation(metric.bounds) if metric.bounds else DefaultAggregation(),
+        aggregation=aggregation,
         exemplar_reservoir_factory=reservoir_for(metric.kind in (Kind.COUNTER, Kind.HISTOGRAM)),
         aggregation_cardinality_limit=series,
     )

@@ -20,7 +20,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, Stream, StreamKind
+from telemetry.metricdata.stream import ZERO_THRESHOLD, ExemplarPoint, ExponentialState, Stream, StreamKind
 
 __all__ = ["DeltaError", "MetricsDataConverter", "exemplar_point", "exponential_state", "keep_newest"]
 
@@ -42,7 +42,10 @@ def exemplar_point(exemplar: Exemplar) -> ExemplarPoint:
 
 
 def exponential_state(point: ExponentialHistogramDataPoint) -> ExponentialState:
-    """Returns the point's state. Minimum and maximum are left out: Prometheus has no samples for them."""
+    """Returns the point's state. Minimum and maximum are left out: Prometheus has no samples for them.
+
+    The SDK's points do not say how far their zero bucket reaches; those of ``telemetry._sdk.native`` do.
+    """
     return ExponentialState(
         point.scale,
         point.sum,
@@ -51,6 +54,7 @@ def exponential_state(point: ExponentialHistogramDataPoint) -> ExponentialState:
         tuple(point.positive.bucket_counts),
         point.negative.offset,
         tuple(point.negative.bucket_counts),
+        getattr(point, "zero_threshold", ZERO_THRESHOLD),
     )
 
 
