@@ -7,16 +7,19 @@ Bounds change when the SDK rescales; sum, count and ``+Inf`` do not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Context, Decimal
 from functools import lru_cache
-from math import inf
+from math import frexp, inf
+from operator import add
 
 from telemetry.metricdata.stream import ExponentialState
 
-__all__ = ["add_exponential", "explicit", "upper_bound"]
+__all__ = ["add_exponentials", "explicit", "upper_bound"]
 
 _EXACT = Context(prec=60)
+_SIZE = 160
+"""https://opentelemetry.io/docs/specs/otel/metrics/sdk/#base2-exponential-bucket-histogram-aggregation"""
 
 
 @lru_cache(maxsize=8192)
@@ -59,33 +62,104 @@ def explicit(state: ExponentialState) -> tuple[list[float], list[int]]:
     return bounds, [*counts, pending]
 
 
-def add_exponential(first: ExponentialState, second: ExponentialState) -> ExponentialState:
-    """Returns the sum of two histograms at the coarser of their scales: one bucket is exactly two of the next finer scale.
+def add_exponentials(states: Sequence[ExponentialState]) -> ExponentialState:
+    """Returns the sum of histograms at the coarsest of their scales: one bucket is exactly two of the next finer scale.
+
+    It is coarser where the sum would span more than 160 buckets, the default of OpenTelemetry, and more than any of the
+    histograms does. The largest zero threshold is that of the sum; buckets below it are counted as zero. Where it cuts a filled
+    bucket of a histogram with a lower one, it becomes that bucket's upper bound.
 
     https://opentelemetry.io/docs/specs/otel/metrics/data-model/#exponentialhistogram
+
+    Args:
+        states: At least one histogram.
     """
-    scale = min(first.scale, second.scale)
-    return ExponentialState(
-        scale,
-        first.sum + second.sum,
-        first.zero_count + second.zero_count,
-        *_added(scale, *((s.scale, s.positive_offset, s.positive) for s in (first, second))),
-        *_added(scale, *((s.scale, s.negative_offset, s.negative) for s in (first, second))),
-    )
+    if len(states) == 1:
+        return states[0]
+    states = _with_one_threshold(states)
+    # A histogram without buckets has no resolution that another one could lose.
+    scale = min([s.scale for s in states if s.positive or s.negative] or [s.scale for s in states])
+    positive = [_trim(*_coarser(s.positive_offset, s.positive, s.scale - scale)) for s in states]
+    negative = [_trim(*_coarser(s.negative_offset, s.negative, s.scale - scale)) for s in states]
+    size = max(_SIZE, *(len(counts) for _, counts in (*positive, *negative)))
+    sums = _added(positive), _added(negative)
+    while any(len(counts) > size for _, counts in sums):
+        scale -= 1
+        sums = _coarser(*sums[0], 1), _coarser(*sums[1], 1)
+    zeros, total = sum(state.zero_count for state in states), sum(state.sum for state in states)
+    return ExponentialState(scale, total, zeros, *sums[0], *sums[1], states[0].zero_threshold)
 
 
-def _added(scale: int, *sides: tuple[int, int, Sequence[int]]) -> tuple[int, Sequence[int]]:
-    """Returns offset and counts, at ``scale``, of the sum of these (scale, offset, counts)."""
-    counts: dict[int, int] = {}
-    for finer, offset, side in sides:
-        for i, count in enumerate(side):
-            if count:
-                index = (offset + i) >> (finer - scale)
-                counts[index] = counts.get(index, 0) + count
-    if not counts:
+def _with_one_threshold(states: Sequence[ExponentialState]) -> Sequence[ExponentialState]:
+    """Gives all histograms the largest zero threshold, moved up to the end of each filled bucket that it cuts."""
+    threshold = max(state.zero_threshold for state in states)
+    if all(state.zero_threshold == threshold for state in states):
+        return states
+    before = -1.0
+    while before != threshold:
+        before = threshold
+        for state in states:
+            if state.zero_threshold < threshold:
+                threshold = _uncut(state, threshold)
+    return [_zeroed(state, threshold) for state in states]
+
+
+def _uncut(state: ExponentialState, threshold: float) -> float:
+    """Returns the threshold, or the upper bound of the filled bucket that it cuts."""
+    first = _first_above(threshold, state.scale)
+    if upper_bound(first - 1, state.scale) < threshold:
+        for offset, counts in ((state.positive_offset, state.positive), (state.negative_offset, state.negative)):
+            if 0 <= first - offset < len(counts) and counts[first - offset]:
+                return upper_bound(first, state.scale)
+    return threshold
+
+
+def _zeroed(state: ExponentialState, threshold: float) -> ExponentialState:
+    """Counts the buckets that end at or below the threshold as zero."""
+    if state.zero_threshold == threshold:
+        return state
+    first = _first_above(threshold, state.scale)
+    zeros = state.zero_count
+    sides = []
+    for offset, counts in ((state.positive_offset, state.positive), (state.negative_offset, state.negative)):
+        below = min(max(first - offset, 0), len(counts))
+        zeros += sum(counts[:below])
+        sides.append((offset + below, counts[below:]))
+    return ExponentialState(state.scale, state.sum, zeros, *sides[0], *sides[1], threshold)
+
+
+@lru_cache(maxsize=64)
+def _first_above(threshold: float, scale: int) -> int:
+    """Returns the index of the first bucket that ends above the threshold, which is positive."""
+    exponent = frexp(threshold)[1] - 2
+    index = exponent << scale if scale >= 0 else exponent >> -scale
+    while upper_bound(index, scale) <= threshold:
+        index += 1
+    return index
+
+
+def _coarser(offset: int, counts: Sequence[int], change: int) -> tuple[int, Sequence[int]]:
+    """Returns the counts at a scale that is lower by ``change``."""
+    if not change or not counts:
+        return offset, counts
+    first = offset >> change
+    found = [0] * ((offset + len(counts) - 1 >> change) - first + 1)
+    for index, count in enumerate(counts, offset):
+        found[(index >> change) - first] += count
+    return first, found
+
+
+def _added(sides: Iterable[tuple[int, Sequence[int]]]) -> tuple[int, Sequence[int]]:
+    """Returns offset and counts of the sum of these (offset, counts)."""
+    filled = [(offset, counts) for offset, counts in sides if counts]
+    if not filled:
         return 0, ()
-    first = min(counts)
-    return first, tuple(counts.get(index, 0) for index in range(first, max(counts) + 1))
+    first = min(offset for offset, _ in filled)
+    found = [0] * (max(offset + len(counts) for offset, counts in filled) - first)
+    for offset, counts in filled:
+        place = slice(offset - first, offset - first + len(counts))
+        found[place] = map(add, found[place], counts)
+    return first, found
 
 
 def _buckets(state: ExponentialState) -> Iterator[tuple[float, int]]:
@@ -104,7 +178,6 @@ def _buckets(state: ExponentialState) -> Iterator[tuple[float, int]]:
 
 def _trim(offset: int, counts: Sequence[int]) -> tuple[int, Sequence[int]]:
     """Drops the empty buckets at either end."""
-    filled = [i for i, count in enumerate(counts) if count]
-    if not filled:
-        return offset, ()
-    return offset + filled[0], counts[filled[0] : filled[-1] + 1]
+    filled = bytes(map(bool, counts))
+    first = filled.find(1)
+    return (offset, ()) if first < 0 else (offset + first, counts[first : filled.rfind(1) + 1])

@@ -8,7 +8,7 @@ out. Each bucket shows its newest exemplar. A series starts when the first worke
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum, inf, isfinite
 from operator import add
@@ -22,7 +22,7 @@ from telemetry.metric import telemetry_metrics
 from telemetry.metric.definition import MultiprocessMode
 from telemetry.metric.naming import FamilyType, family_name
 from telemetry.metricdata.convert import keep_newest
-from telemetry.metricdata.exponential import add_exponential
+from telemetry.metricdata.exponential import add_exponentials
 from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, Snapshot, Stream, StreamKind
 from telemetry.prefork.snapshot import Part, StreamIdentity, WorkerSnapshot
 from telemetry.prefork.state_directory import FOLDED, birth
@@ -31,6 +31,7 @@ __all__ = ["Contribution", "Merger"]
 
 
 _TYPES: Mapping[StreamKind, FamilyType] = {StreamKind.COUNTER: "counter", StreamKind.GAUGE: "gauge"}
+_NO_MEASUREMENTS = (ExponentialState(8, 0, 0, 0, (), 0, ()),)
 
 
 class Contribution(NamedTuple):
@@ -217,6 +218,9 @@ class _MergedStream:
         self.stream = Stream(scope, name, part.description, part.unit, kind, bounds)
         self._mode = mode
         self._width = len(bounds) + 1
+        self._natives: dict[int, list[ExponentialState]] = {}
+        self._lacks_native = False
+        """Whether a worker has counted measurements without native buckets."""
         self._positions: dict[str, int] = {}
         self._positions_by_worker: dict[str, tuple[bytes, list[int]]] = {}
 
@@ -229,6 +233,8 @@ class _MergedStream:
     def clear(self) -> None:
         self.stream.values = [None] * len(self.stream.attributes)
         self.stream.exemplars = {}
+        self._natives = {}
+        self._lacks_native = False
 
     def add(self, worker: str, part: Part) -> None:
         """Adds a worker's numbers."""
@@ -252,9 +258,12 @@ class _MergedStream:
         final = _partials if exact else _total
         values = self.stream.values
         if self.stream.kind is StreamKind.HISTOGRAM:
-            for index, state in enumerate(values):
-                if state is not None and type(state[1]) is list:
-                    values[index] = (state[0], final(state[1]))
+            self._finish_histograms(final)
+        elif self.stream.kind is StreamKind.EXPONENTIAL:
+            for index, states in enumerate(values):
+                if states is not None:
+                    total = final([summand for state in states for summand in _summands(state.sum)])
+                    values[index] = add_exponentials([state._replace(sum=0) for state in states])._replace(sum=total)
         else:
             for index, value in enumerate(values):
                 if type(value) is list:
@@ -263,6 +272,22 @@ class _MergedStream:
             self._positions_by_worker = {
                 worker: known for worker, known in self._positions_by_worker.items() if worker in present
             }
+
+    def _finish_histograms(self, final: Callable[[Sequence[Any]], Any]) -> None:
+        """Both forms must count the same measurements: native buckets are shown where every worker has them."""
+        values = self.stream.values
+        self.stream.native = bool(self._natives) and not self._lacks_native
+        for index, state in enumerate(values):
+            if state is None:
+                continue
+            counts, total = state
+            if type(total) is list:
+                total = final(total)
+            if self.stream.native:
+                native = add_exponentials(self._natives.get(index, _NO_MEASUREMENTS))
+                values[index] = (counts, total, native._replace(sum=total))
+            else:
+                values[index] = (counts, total)
 
     def _add_series(self, positions: list[int], part: Part) -> None:
         """Finds the positions of the worker's new series."""
@@ -282,6 +307,11 @@ class _MergedStream:
 
     def _histograms(self, positions: Sequence[int], part: Part) -> None:
         values, counts, width = self.stream.values, part.counts, self._width
+        if not part.natives:
+            self._lacks_native = self._lacks_native or any(counts)
+        for position, total, native in zip(positions, part.values, part.natives, strict=False):
+            if total is not None:
+                self._natives.setdefault(position, []).append(native)
         end = 0
         for position, total in zip(positions, part.values, strict=False):
             start, end = end, end + width
@@ -311,9 +341,9 @@ class _MergedStream:
         values = self.stream.values
         for position, fields in zip(positions, part.values, strict=False):
             if fields is not None:
-                state = ExponentialState(*fields)
-                held = values[position]
-                values[position] = state if held is None else add_exponential(held, state)
+                if values[position] is None:
+                    values[position] = []
+                values[position].append(ExponentialState(*fields))
 
     def _exemplars(self, positions: Sequence[int], part: Part) -> None:
         found, width = self.stream.exemplars, self._width

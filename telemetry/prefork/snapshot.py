@@ -14,16 +14,18 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Any, NamedTuple
 
-from telemetry.metricdata.stream import ExemplarPoint, Snapshot, Stream, StreamKind
+from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, Snapshot, Stream, StreamKind
 
 __all__ = ["Encoder", "Part", "StateError", "WorkerSnapshot", "decode"]
 
-_VERSION = b"agentos-telemetry-state 1\n"
+_VERSION = b"agentos-telemetry-state 2\n"
 _DIGEST_BYTES = 16
 _LENGTH = struct.Struct("<I")
 _HEAD_OFFSET = len(_VERSION) + _DIGEST_BYTES + _LENGTH.size
 _SERIES_PER_PIECE = 128
 _NO_START = -1
+_EMPTY = ExponentialState(0, 0, 0, 0, (), 0, (), 0.0)
+"""The native buckets of a series that has no value."""
 
 
 class StateError(ValueError):
@@ -66,6 +68,8 @@ class Part(NamedTuple):
     """Numbers, for a histogram its sum; a list of numbers stands for their exact sum, None for a series without a value."""
     counts: Sequence[int]
     """A histogram's buckets, one series after the other."""
+    natives: Sequence[ExponentialState]
+    """Of a histogram that has native buckets too, those of each series, with 0 as their sum; of others, none."""
     exemplars: Sequence[Sequence[Any]]
     """Series, bucket, and the fields of ``ExemplarPoint``."""
 
@@ -105,16 +109,21 @@ class Encoder:
         scope, series = stream.scope, len(stream.attributes)
         values: list[Any] = []
         counts = array("Q")
+        natives = array("q")
+        thresholds = array("d")
         exemplars: list[Any] = []
         for start in range(0, series, _SERIES_PER_PIECE):
             if start:
                 yield_gil()
-            states, marks = stream.slice(start, min(start + _SERIES_PER_PIECE, series), exemplars=True)
+            states, marks = stream.slice(start, min(start + _SERIES_PER_PIECE, series), exemplars=True, native=True)
             if stream.kind is StreamKind.HISTOGRAM:
-                absent = (bytes(len(stream.bounds) + 1), None)
-                for buckets, total in (absent if state is None else state for state in states):
+                absent = (bytes(len(stream.bounds) + 1), None, _EMPTY)
+                for buckets, total, *native in (absent if state is None else state for state in states):
                     counts.extend(buckets)
                     values.append(total)
+                    if stream.native:
+                        _add_native(natives, native[0])
+                        thresholds.append(native[0].zero_threshold)
             else:
                 values += states
             if marks:
@@ -122,7 +131,8 @@ class Encoder:
         starts = array("q", [_NO_START if start is None else start for start in stream.starts[:series]])
         identity = [scope.name, scope.version, scope.schema_url, _pairs(scope.attributes), stream.name, stream.kind.name]
         head = [identity, list(stream.bounds), stream.description, stream.unit, series]
-        return head, [self._labels(stream, series), starts.tobytes(), _json(values), counts.tobytes(), _json(exemplars)]
+        numbers = [_json(values), counts.tobytes(), natives.tobytes(), thresholds.tobytes(), _json(exemplars)]
+        return head, [self._labels(stream, series), starts.tobytes(), *numbers]
 
     def _labels(self, stream: Stream, series: int) -> bytes:
         texts = self._texts.setdefault(stream, [])
@@ -154,10 +164,34 @@ def decode(data: bytes) -> WorkerSnapshot:
 
 def _part(head: Sequence[Any], blocks: Sequence[bytes]) -> Part:
     (name, version, schema, attributes, stream, kind), bounds, description, unit, series, _ = head
-    labels, starts, values, counts, exemplars = blocks
+    labels, starts, values, counts, natives, thresholds, exemplars = blocks
     identity = StreamIdentity(name, version, schema, _json(attributes), stream, StreamKind[kind], tuple(bounds))
     times, buckets = array("q", starts), array("Q", counts)
-    return Part(identity, description, unit, series, labels, times, json.loads(values), buckets, json.loads(exemplars))
+    exponential = _natives(array("q", natives), array("d", thresholds))
+    return Part(
+        identity, description, unit, series, labels, times, json.loads(values), buckets, exponential, json.loads(exemplars)
+    )
+
+
+def _add_native(numbers: array[int], state: ExponentialState) -> None:
+    """Appends scale, zeros, offset and length of either side, and the counts of both."""
+    positive, negative = state.positive, state.negative
+    numbers.extend((state.scale, state.zero_count, state.positive_offset, len(positive), state.negative_offset, len(negative)))
+    numbers.extend(positive)
+    numbers.extend(negative)
+
+
+def _natives(numbers: array[int], thresholds: array[float]) -> list[ExponentialState]:
+    """Returns what ``_add_native`` has appended."""
+    states = []
+    end = 0
+    for threshold in thresholds:
+        scale, zeros, first, length, negative_first, negative_length = numbers[end : end + 6]
+        middle = end + 6 + length
+        positive, end = numbers[end + 6 : middle], middle + negative_length
+        negative = numbers[middle:end]
+        states.append(ExponentialState(scale, 0, zeros, first, positive, negative_first, negative, threshold))
+    return states
 
 
 def _rows(marks: Mapping[int, Sequence[ExemplarPoint | None]], start: int, stop: int) -> list[Any]:

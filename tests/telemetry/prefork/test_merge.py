@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry.metric import MultiprocessMode
-from telemetry.metricdata.exponential import add_exponential, explicit
+from telemetry.metricdata.exponential import add_exponentials, explicit
 from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, Snapshot, StreamKind
 from telemetry.prefork.merge import Contribution, Merger
 from telemetry.prefork.snapshot import Encoder, decode
@@ -74,8 +74,8 @@ def test_exponential_histograms_meet_at_the_coarser_scale() -> None:
     """Exponential histograms are merged at the coarser scale, whose bounds are also bounds of the finer one."""
     fine = ExponentialState(1, 10.0, 1, 0, (1, 2, 3), -2, (4,))
     coarse = ExponentialState(0, 5.0, 2, 1, (5,), 0, ())
-    both = add_exponential(fine, coarse)
-    assert both == ExponentialState(0, 15.0, 3, 0, (3, 8), -1, (4,))
+    both = add_exponentials([fine, coarse])
+    assert both == ExponentialState(0, 15.0, 3, 0, [3, 8], -1, [4])
     assert sum(explicit(both)[1]) == sum(explicit(fine)[1]) + sum(explicit(coarse)[1])
     snapshot = merged(*(state(w, one("e", s, kind=StreamKind.EXPONENTIAL)) for w, s in (("a", fine), ("b", coarse))))
     assert values(snapshot) == {("e", ()): both}

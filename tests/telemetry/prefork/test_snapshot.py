@@ -84,7 +84,7 @@ def test_any_other_bytes_are_refused(data: bytes) -> None:
 def test_a_state_of_another_version_is_foreign() -> None:
     """A state of another version raises ``StateError`` with the reason ``foreign``."""
     with pytest.raises(StateError, match="a worker's state is foreign"):
-        decode(STATE.replace(b"state 1\n", b"state 2\n"))
+        decode(STATE.replace(b"state 2\n", b"state 1\n"))
 
 
 def test_numbers_are_kept_to_the_last_bit() -> None:

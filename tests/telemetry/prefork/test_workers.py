@@ -165,8 +165,13 @@ def test_gauges_that_are_set_follow_their_rules(join: Join) -> None:
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"", "torn"), (b"agentos-telemetry-state 1\nxxxx", "torn"), (b"something else", "foreign")],
-    ids=["empty", "cut off", "foreign"],
+    [
+        (b"", "torn"),
+        (b"agentos-telemetry-state 2\nxxxx", "torn"),
+        (b"agentos-telemetry-state 1\nxxxx", "foreign"),
+        (b"something else", "foreign"),
+    ],
+    ids=["empty", "cut off", "of an earlier version", "foreign"],
 )
 @pytest.mark.parametrize("which", ["worker", "folded"])
 def test_an_invalid_state_is_marked_as_corrupt_and_counted(join: Join, content: bytes, reason: str, which: str) -> None:
