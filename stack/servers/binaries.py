@@ -23,7 +23,7 @@ __all__ = ["BINARIES", "Binary", "BinaryMissingError", "binary"]
 
 _PINS = Path(__file__).parents[2] / "tests" / "stack" / "binaries"
 _LINE_EVERY_SECONDS = 20.0
-_GET_GO = "install Go 1.26 or newer (https://go.dev/doc/install)"
+_GET_GO = "install Go 1.26.7 or newer (https://go.dev/doc/install)"
 
 
 class BinaryMissingError(Exception):

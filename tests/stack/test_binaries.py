@@ -23,7 +23,7 @@ def test_without_go_the_message_says_how_to_get_it(no_go: None) -> None:
     with pytest.raises(BinaryMissingError) as missing:
         binary("jaeger")
     assert str(missing.value) == (
-        "jaeger is built with Go, which is not installed: install Go 1.26 or newer (https://go.dev/doc/install), "
+        "jaeger is built with Go, which is not installed: install Go 1.26.7 or newer (https://go.dev/doc/install), "
         "then `make binaries`"
     )
 
