@@ -5,7 +5,7 @@ PY := $(BIN)/python
 # Duration of `make soak`.
 SECONDS ?= 600
 # Debian packages that the stack tests use. Tests whose package is missing are skipped; with CI=true they fail.
-PACKAGES := redis-server victoria-metrics prometheus-alertmanager wrk
+PACKAGES := redis-server prometheus-alertmanager wrk
 # Rooms of the library in the API reference.
 ROOMS := metric instruments tracing exposition prefork pipeline agentos
 # Not for callers; pdoc cannot resolve some of their annotations.

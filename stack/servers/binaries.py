@@ -63,6 +63,7 @@ BINARIES = {
         Binary("builder", "ocb", "go.opentelemetry.io/collector/cmd/builder", 0.5),
         Binary("otelcol", "collector", ".", 7, tags="remove_all_sd,grpcnotrace", generated_by="builder"),
         Binary("jaeger", "jaeger", "github.com/jaegertracing/jaeger/cmd/jaeger", 6),
+        Binary("victoria-metrics", "victoria", "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics", 0.6),
     )
 }
 

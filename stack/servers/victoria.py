@@ -1,4 +1,4 @@
-"""VictoriaMetrics from the Debian package, filled by remote write."""
+"""VictoriaMetrics, filled by remote write or by its own scrapes."""
 
 from __future__ import annotations
 

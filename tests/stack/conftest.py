@@ -71,7 +71,7 @@ def collector(started: Callable[[Collector], Collector], tmp_path: Path) -> Call
 @pytest.fixture
 def victoria(started: Callable[[VictoriaMetrics], VictoriaMetrics], tmp_path: Path) -> VictoriaMetrics:
     """A running VictoriaMetrics."""
-    return started(VictoriaMetrics(packaged_server("victoria-metrics", "victoria-metrics"), tmp_path / "victoria"))
+    return started(VictoriaMetrics(built_server("victoria-metrics"), tmp_path / "victoria"))
 
 
 @pytest.fixture
