@@ -27,9 +27,20 @@ class Sample:
     value: float
 
 
-def scrape_job(job: str, target: str, *, interval: str = "200ms", **extra: object) -> dict[str, object]:
-    """Returns a scrape configuration for one target."""
-    return {"job_name": job, "scrape_interval": interval, "static_configs": [{"targets": [target]}], **extra}
+def scrape_job(
+    job: str, target: str, *, interval: str = "200ms", socket: Path | None = None, **extra: object
+) -> dict[str, object]:
+    """Returns a scrape configuration for one target.
+
+    Args:
+        job: The label ``job``.
+        target: The address, and the label ``instance``.
+        interval: The time between two scrapes.
+        socket: A Unix socket that is scraped in place of the address.
+        extra: Further options, such as ``scrape_protocols``.
+    """
+    labels = {} if socket is None else {"labels": {"__unix_socket__": str(socket)}}
+    return {"job_name": job, "scrape_interval": interval, "static_configs": [{"targets": [target], **labels}], **extra}
 
 
 class Prometheus(Server):

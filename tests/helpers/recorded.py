@@ -1,0 +1,85 @@
+"""A process with each kind of metric, whose values the tests know, and the rules by which Prometheus reads its buckets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import ceil, exp2, log2
+from typing import Any
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
+from opentelemetry.sdk.trace import TracerProvider
+from prometheus_client import CollectorRegistry
+
+from telemetry.exposition import PrometheusReader
+
+__all__ = ["LABEL", "SIZES", "WAITS", "Recorded", "buckets", "quantile"]
+
+LABEL = 'quote " slash \\ line\nend ü'
+WAITS = (0.25, 0.5, 0.75, 1.0, 1.5, 4.0)
+"""Two values in each bucket of the bounds 0.5 and 1."""
+SIZES = {
+    "wide": (4, (0.0, 0.0, 1.0, 1.0, 3.0, 8.0, 12.5, 100.0)),
+    "narrow": (8, (1.0001, 1.0002, 1.0003)),
+    "huge": (-4, (1e-300, 2.0, 3.0, 1e300)),
+}
+"""Values by label, and the finest schema at which 160 buckets hold them."""
+
+
+class Recorded:
+    """A provider with a counter ``work.done``, an up-down counter ``level``, an explicit histogram ``wait`` and an exponential
+    one ``size``. Each measurement but ``level`` is made in a sampled span.
+
+    Args:
+        options: Arguments of the reader.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.reader = PrometheusReader(registry=CollectorRegistry(), scope_info_enabled=False, **options)
+        views = [View(instrument_name="size", aggregation=ExponentialBucketHistogramAggregation())]
+        self.provider = MeterProvider([self.reader], shutdown_on_exit=False, views=views)
+        meter = self.provider.get_meter("m")
+        tracer = TracerProvider(shutdown_on_exit=False).get_tracer("test")
+        work = meter.create_counter("work.done", "By", "Work done")
+        wait = meter.create_histogram("wait", "s", "Wait", explicit_bucket_boundaries_advisory=[0.5, 1])
+        size = meter.create_histogram("size", "By", "Size")
+        meter.create_up_down_counter("level", description="Level").add(-2)
+        for amount in (2, 3):
+            with tracer.start_as_current_span("call"):
+                work.add(amount, {"k": LABEL})
+        for value in WAITS:
+            with tracer.start_as_current_span("call"):
+                wait.record(value)
+        for how, (_, values) in SIZES.items():
+            for value in values:
+                with tracer.start_as_current_span("call"):
+                    size.record(value, {"how": how})
+
+    def point(self, name: str, **attributes: str) -> Any:
+        """Returns the SDK's own data point of an instrument and its attributes."""
+        data = self.reader.state()
+        assert data is not None
+        metrics = data.resource_metrics[0].scope_metrics[0].metrics
+        points = next(metric.data.data_points for metric in metrics if metric.name == name)
+        return next(point for point in points if dict(point.attributes or {}) == attributes)
+
+
+def buckets(schema: int, values: tuple[float, ...]) -> dict[int, int]:
+    """Returns the counts of the values above zero by the index of their bucket.
+
+    https://prometheus.io/docs/specs/native_histograms/#schema
+    """
+    return Counter(ceil(log2(value) * 2.0**schema) for value in values if value)
+
+
+def quantile(q: float, schema: int, values: tuple[float, ...]) -> float:
+    """Returns a quantile above zero by the rule of ``histogram_quantile``: on a logarithmic scale within its bucket.
+
+    https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile
+    """
+    rank, below = q * len(values), values.count(0.0)
+    for index, count in sorted(buckets(schema, values).items()):
+        if below + count >= rank:
+            return exp2((index - 1 + (rank - below) / count) / 2.0**schema)
+        below += count
+    raise ValueError(f"{q} of {values} lies in no bucket")
