@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
+import yaml
 
 from stack.servers.process import Server, free_port
 
@@ -12,15 +14,25 @@ __all__ = ["VictoriaMetrics"]
 
 
 class VictoriaMetrics(Server):
-    """A single-node VictoriaMetrics on a loopback port."""
+    """A single-node VictoriaMetrics on a loopback port.
 
-    def __init__(self, program: Path, folder: Path) -> None:
+    Args:
+        program: Path of VictoriaMetrics.
+        folder: Holds the configuration, the data and the log.
+        jobs: The scrape configurations.
+    """
+
+    def __init__(self, program: Path, folder: Path, jobs: Sequence[Mapping[str, object]] = ()) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        config = folder / "scrape.yml"
+        folder.mkdir(parents=True, exist_ok=True)
+        config.write_text(yaml.safe_dump({"scrape_configs": list(jobs)}))
         command: list[str | Path] = [
             program,
             f"-httpListenAddr=127.0.0.1:{self.port}",
             f"-storageDataPath={folder / 'data'}",
+            f"-promscrape.config={config}",
             "-search.latencyOffset=0s",  # written samples are found at once
         ]
         super().__init__("victoria-metrics", command, folder=folder, ready=f"{self.url}/health")

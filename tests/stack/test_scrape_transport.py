@@ -56,10 +56,7 @@ def test_the_service_on_a_unix_socket(
 
 @pytest.mark.parametrize(
     ("features", "options", "asked", "got"),
-    [
-        ([], {}, "gzip", "gzip"),
-        ([], {"enable_compression": False}, "identity", ""),
-    ],
+    [([], {}, "gzip", "gzip"), ([], {"enable_compression": False}, "identity", "")],
     ids=["gzip", "identity"],
 )
 def test_compression(
