@@ -1,7 +1,8 @@
 """Builds the real servers from their pins, once per pin: ``python -m stack.servers.binaries [name ...]``.
 
-Each folder in ``tests/stack/binaries`` pins one program by ``go.mod`` and ``go.sum``. The program is kept in the user's
-cache folder under the hash of those files, so that every clone finds it.
+Each folder in ``tests/stack/binaries`` pins one program by ``go.mod`` and ``go.sum``; ``parser``, which wraps Prometheus'
+parsers for the tests, has its source there too. The program is kept in the user's cache folder under the hash of those files,
+so that every clone finds it.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ BINARIES = {
     for wanted in (
         Binary("prometheus", "prometheus", "github.com/prometheus/prometheus/cmd/prometheus", 2.5, tags="remove_all_sd"),
         Binary("promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool", 1.5, tags="remove_all_sd"),
+        Binary("parser", "parser", ".", 0.5),
         Binary("builder", "ocb", "go.opentelemetry.io/collector/cmd/builder", 0.5),
         Binary("otelcol", "collector", ".", 7, tags="remove_all_sd,grpcnotrace", generated_by="builder"),
         Binary("jaeger", "jaeger", "github.com/jaegertracing/jaeger/cmd/jaeger", 6),
@@ -111,7 +113,7 @@ def _build(wanted: Binary, go: str, generator: Path | None, program: Path) -> No
 
 
 def _lay_out(wanted: Binary, folder: Path, generator: Path | None) -> Path:
-    """Returns the folder to build in, with the pins and the generated sources, if there are any."""
+    """Returns the folder to build in, with the pins and the sources: its own and the generated ones, if there are any."""
     source = folder / "source"  # the manifest's output_path
     if generator is not None:
         manifest = str(wanted.pins / "manifest.yaml")
@@ -120,8 +122,8 @@ def _lay_out(wanted: Binary, folder: Path, generator: Path | None) -> Path:
         if made.returncode:
             raise BinaryMissingError(f"{wanted.name}: its sources could not be generated: {made.stderr.strip()[-500:]}")
     source.mkdir(exist_ok=True)
-    for pin in ("go.mod", "go.sum"):
-        shutil.copy(wanted.pins / pin, source / pin)
+    for path in (wanted.pins / "go.mod", wanted.pins / "go.sum", *wanted.pins.glob("*.go")):
+        shutil.copy(path, source / path.name)
     return source
 
 

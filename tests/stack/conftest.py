@@ -16,6 +16,7 @@ from stack.servers.prometheus import Prometheus
 from stack.servers.redis import Redis
 from stack.servers.service import Service
 from stack.servers.victoria import VictoriaMetrics
+from tests.helpers.prometheus_parser import PrometheusParser
 from tests.helpers.required_servers import built_server, packaged_server
 
 
@@ -36,6 +37,13 @@ def started(tmp_path: Path) -> Iterator[Callable[[Server], Server]]:
 @pytest.fixture(scope="session")
 def promtool() -> Path:
     return built_server("promtool")
+
+
+@pytest.fixture(scope="session")
+def prometheus_parser() -> Iterator[PrometheusParser]:
+    """Prometheus' own parsers."""
+    with PrometheusParser(built_server("parser")) as parser:
+        yield parser
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,13 @@ def test_another_pin_is_another_program(monkeypatch: pytest.MonkeyPatch, tmp_pat
         (tmp_path / "jaeger" / "go.sum").write_text(text)
         places.add(BINARIES["jaeger"].kept_in())
     assert len(places) == 2
+
+
+def test_a_changed_source_is_another_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A changed Go file of a program of our own changes the path in the cache."""
+    shutil.copytree(BINARIES["parser"].pins, tmp_path / "parser")
+    before = BINARIES["parser"].kept_in()
+    monkeypatch.setattr(binaries, "_PINS", tmp_path)
+    assert BINARIES["parser"].kept_in() == before
+    (tmp_path / "parser" / "main.go").write_text("package main\n")
+    assert BINARIES["parser"].kept_in() != before
