@@ -10,9 +10,11 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from telemetry.exposition.families import Family, FamilyStream
+from telemetry.exposition.labels import quoted
 from telemetry.exposition.negotiation import Format
+from telemetry.metric.naming import is_plain
 
-__all__ = ["SERIES_PER_PIECE", "Series", "Style", "sample_names", "series_of", "shows_sum"]
+__all__ = ["SERIES_PER_PIECE", "Series", "Style", "heads", "sample_names", "series_of", "shows_sum"]
 
 SERIES_PER_PIECE = 128
 
@@ -62,6 +64,11 @@ def series_of(member: FamilyStream, style: Style, *, native: bool = False) -> It
 def shows_sum(bounds: Sequence[float], total: float) -> bool:
     """Whether a classic histogram has ``_sum`` and ``_count``: only if no value can be negative, else the sum could fall."""
     return (not bounds or bounds[0] >= 0) and total >= 0
+
+
+def heads(name: str) -> tuple[str, str]:
+    """Returns the beginning of a sample with labels, and of a sample without."""
+    return (name + "{", name) if is_plain(name) else ("{" + quoted(name) + ",", "{" + quoted(name) + "}")
 
 
 def sample_names(family: Family, openmetrics: bool) -> set[str]:

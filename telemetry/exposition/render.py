@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from telemetry.exposition import text
+from telemetry.exposition import openmetrics2, text
 from telemetry.exposition.encoding import Style
 from telemetry.exposition.families import Families
+from telemetry.exposition.negotiation import Format
 from telemetry.metricdata.stream import Snapshot
 
 __all__ = ["render"]
@@ -17,7 +18,8 @@ _PIECE_CHARACTERS = 1 << 16
 def render(families: Families, snapshot: Snapshot, style: Style) -> Iterator[bytes]:
     """Yields the body in pieces of about 64 KiB. State is read, and families change, while the next piece is asked for."""
     shown = families.update(snapshot)
-    yield from _pieces(text.texts(families, shown, style))
+    encoder = openmetrics2 if style.format is Format.OPENMETRICS_2 else text
+    yield from _pieces(encoder.texts(families, shown, style))
 
 
 def _pieces(texts: Iterable[str]) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
-from telemetry.exposition.encoding import Series, Style, sample_name, sample_names, series_of, shows_sum
+from telemetry.exposition.encoding import Series, Style, heads, sample_name, sample_names, series_of, shows_sum
 from telemetry.exposition.exemplars import exemplar_texts, newest_by_bucket
 from telemetry.exposition.families import Families, Family, FamilyStream
 from telemetry.exposition.labels import escape, label_text, quoted
@@ -80,11 +80,6 @@ def _samples(family: Family, style: Style) -> Iterator[str]:
             yield "".join(write(member, series, style))
 
 
-def _heads(name: str) -> tuple[str, str]:
-    """The beginning of a sample with labels, and of a sample without."""
-    return (name + "{", name) if is_plain(name) else ("{" + quoted(name) + ",", "{" + quoted(name) + "}")
-
-
 def _shows_created(style: Style) -> bool:
     return style.created and style.format is Format.OPENMETRICS
 
@@ -92,8 +87,8 @@ def _shows_created(style: Style) -> bool:
 def _numbers(member: FamilyStream, series: Sequence[Series], style: Style) -> list[str]:
     """Counters, gauges and infos: one sample for each series, and a counter's ``_created``."""
     family, starts = member.family, member.stream.starts
-    head, bare = _heads(sample_name(family, style.format is Format.OPENMETRICS))
-    created_head, created_bare = _heads(f"{family.name}_created")
+    head, bare = heads(sample_name(family, style.format is Format.OPENMETRICS))
+    created_head, created_bare = heads(f"{family.name}_created")
     with_created = _shows_created(style) and family.type == "counter"
     info = family.type == "info"
     parts = []
@@ -110,14 +105,14 @@ def _numbers(member: FamilyStream, series: Sequence[Series], style: Style) -> li
 
 def _template(family: Family, bounds: Sequence[float], labels: bool, total: bool, exemplars: bool, created: bool) -> str:
     """A series' lines with ``%d`` for counts, ``%s`` for texts, and ``_LABELS`` for its labels."""
-    head, bare = _heads(f"{family.name}_bucket")
+    head, bare = heads(f"{family.name}_bucket")
     head = f"{head}{_LABELS}," if labels else f"{head}"
     mark = "%s" if exemplars else ""
     les = [bound_text(float(bound)) for bound in bounds] + ["+Inf"]
     lines = [f'{head.replace("%", "%%")}le="{le}"}} %d{mark}\n' for le in les]
     tails = (("_count", "%d"), ("_sum", "%s")) if total else ()
     for suffix, value in (*tails, *((("_created", "%s"),) if created else ())):
-        head, bare = _heads(family.name + suffix)
+        head, bare = heads(family.name + suffix)
         start = f"{head}{_LABELS}}}" if labels else bare
         lines.append(f"{start.replace('%', '%%')} {value}\n")
     return "".join(lines)
