@@ -14,7 +14,6 @@ __all__ = ["OPENMETRICS_1_LIMIT", "exemplar_labels", "exemplar_texts", "newest_b
 
 OPENMETRICS_1_LIMIT = 128
 """Characters that keys and values of one exemplar may have together in OpenMetrics 1.0."""
-_PLAIN_NUMBERS = (float, int)
 _SECOND = 1_000_000_000
 
 
@@ -53,11 +52,11 @@ def exemplar_texts(points: Iterable[ExemplarPoint | None], limit: int | None = O
             texts.append("")
             continue
         value, time, trace_id, span_id, attributes = point
-        if trace_id and span_id and not attributes and type(value) in _PLAIN_NUMBERS and time > _SECOND:
-            # The usual case, for every bucket of every series: recorded values are finite.
+        if trace_id and span_id and not attributes and time > _SECOND:  # the usual case, for every bucket of every series
+            shown = repr(value) if type(value) is float else number_text(value)  # recorded floats are finite
             nanos = str(time)
             trace, span = trace_id.to_bytes(16, "big").hex(), span_id.to_bytes(8, "big").hex()
-            texts.append(f' # {{trace_id="{trace}",span_id="{span}"}} {value!r} {nanos[:-9]}.{nanos[-9:]}')
+            texts.append(f' # {{trace_id="{trace}",span_id="{span}"}} {shown} {nanos[:-9]}.{nanos[-9:]}')
         else:
             labels = label_text(exemplar_labels(point, limit))
             texts.append(f" # {{{labels}}} {number_text(value)} {seconds_text(time)}")

@@ -215,6 +215,12 @@ def test_long_exemplars() -> None:
     assert f' # {{{TRACE},a_b="{long}",q="a\\"\\\\\\n?"}} 1 1520879607.789000001\n' in body(counter)
 
 
+def test_an_exemplar_beyond_a_float() -> None:
+    """An exemplar's value that no float can hold is infinite: the parser would refuse the whole scrape."""
+    counter = stream("c", COUNTER, 10**400, exemplars={0: [exemplar(10**400)]})
+    assert f"c_total +Inf {ST} # {{{TRACE}}} +Inf 1520879607.789000001\n" in body(counter)
+
+
 def test_units() -> None:
     """The unit is named where it is known, whether the name ends in it or not."""
     streams = [
