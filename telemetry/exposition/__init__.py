@@ -5,19 +5,21 @@ A scrape goes ``metrics_app`` -> ``PrometheusReader.expose`` -> snapshot -> fami
 
 from telemetry.exposition.access import Access, AccessMiddleware, Token, TokenError, TokenFile, Tokens
 from telemetry.exposition.asgi import MetricsApp, metrics_app
-from telemetry.exposition.reader import Exposition, PrometheusReader
+from telemetry.exposition.reader import Exposition, Pieces, PrometheusReader
 from telemetry.exposition.serve import MetricsServer, ServeError, make_wsgi_app, start_http_server
-from telemetry.exposition.source import ScrapeRefusedError
+from telemetry.exposition.source import BrokenScrapeError, ScrapeRefusedError
 from telemetry.metric.naming import Translation
 from telemetry.metricdata.convert import DeltaError
 
 __all__ = [
     "Access",
     "AccessMiddleware",
+    "BrokenScrapeError",
     "DeltaError",
     "Exposition",
     "MetricsApp",
     "MetricsServer",
+    "Pieces",
     "PrometheusReader",
     "ScrapeRefusedError",
     "ServeError",

@@ -6,7 +6,7 @@ that is taken is left out, as an instrument's would be. Each collector runs with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -60,31 +60,26 @@ class RegistryText:
         self._diagnostics = diagnostics
         self._executor = CallbackExecutor(timeout, diagnostics)
 
-    def append(
-        self,
-        body: bytes,
-        registry: CollectorRegistry,
-        target: Target,
-        taken: Collection[str],
-        yield_gil: Callable[[], None] | None = None,
-    ) -> bytes:
-        """Returns the body with the registry's families behind its own.
+    def pieces(self, last: bytes, registry: CollectorRegistry, target: Target, taken: Collection[str]) -> Iterator[bytes]:
+        """Yields the end of the body: the reader's last piece, then the registry's families, one a piece.
 
         Args:
-            body: What the reader shows, with ``# EOF`` in OpenMetrics.
+            last: The end of what the reader shows, with ``# EOF`` in OpenMetrics.
             registry: The collectors.
             target: The body's format.
             taken: Names of the reader's families and samples: the registry's families with such a name are left out.
-            yield_gil: Called between families.
         """
-        parts = [body.removesuffix(_EOF) if target.openmetrics else body]
-        for metric in self._merged(self._collect(registry), target, taken):
-            parts.append(self._render(metric, target))
-            if yield_gil is not None:
-                yield_gil()
         if target.openmetrics:
-            parts.append(_EOF)
-        return b"".join(parts)
+            last = last.removesuffix(_EOF)
+        if last:
+            yield last
+        families = self._merged(self._collect(registry), target, taken)
+        families.reverse()
+        while families:
+            if piece := self._render(families.pop(), target):  # so that one that is written is no longer held
+                yield piece
+        if target.openmetrics:
+            yield _EOF
 
     def _collect(self, registry: CollectorRegistry) -> list[Metric]:
         # A registry has no public list of its collectors. Without this one it is collected as a whole: one that raises ends it.

@@ -50,8 +50,10 @@ def series_of(member: FamilyStream, style: Style, *, native: bool = False) -> It
     with_exemplars = style.shows_exemplars and member.family.type in ("counter", "histogram")
     # Shorter pieces with exemplars: so few new objects at a time do not start the garbage collector.
     size = SERIES_PER_PIECE // 4 if with_exemplars else SERIES_PER_PIECE
-    for start in range(0, len(member.texts), size):
-        texts = member.texts[start : start + size]
+    all_texts = member.texts  # another scrape may append to the list, or put another one in its place
+    end = len(all_texts)
+    for start in range(0, end, size):
+        texts = all_texts[start : min(start + size, end)]
         states, exemplars = member.stream.slice(start, start + len(texts), exemplars=with_exemplars, native=native)
         get = exemplars.get
         yield [

@@ -1,14 +1,16 @@
 """``PrometheusReader``: a metric reader whose state is served as Prometheus text.
 
-A scrape goes ``expose`` -> ``SnapshotSource`` (or the workers) -> ``Families`` -> ``render``. A snapshot's streams read the
-SDK's state while they are rendered. So a snapshot is used under a lock, and rendered again from the SDK's own collect where the
-state turns out to be unexpected halfway.
+A scrape goes ``pieces`` -> ``SnapshotSource`` (or the workers) -> ``Families`` -> ``render``. A snapshot's streams are read
+piece by piece, each under a lock that is free between two pieces: a client that reads slowly keeps neither a body nor a lock.
+Other scrapes may change streams and families in between. They only append series, and leave whole numbers behind: a piece shows
+the state of the moment in which it is made. Where the SDK's state turns out to be unexpected halfway the scrape is broken, and
+the next one takes the SDK's own collect.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from threading import Lock, local
@@ -31,16 +33,16 @@ from telemetry._sdk.fork import start_empty
 from telemetry.exposition.beside import RegistryText, Target
 from telemetry.exposition.encoding import Style
 from telemetry.exposition.families import Clashes, Families, NamingConfig
-from telemetry.exposition.negotiation import Format, choose
+from telemetry.exposition.negotiation import Choice, Format, choose
 from telemetry.exposition.registry import ReadersCollector, metrics
 from telemetry.exposition.render import render
-from telemetry.exposition.source import ScrapeRefusedError, SharedSnapshots, SnapshotSource
+from telemetry.exposition.source import BrokenScrapeError, ScrapeRefusedError, SharedSnapshots, SnapshotSource
 from telemetry.metric.definition import MultiprocessMode
 from telemetry.metric.label_values import Domain
 from telemetry.metric.naming import Escaping, Translation
 from telemetry.metricdata.stream import Snapshot
 
-__all__ = ["Exposition", "PrometheusReader"]
+__all__ = ["Exposition", "Pieces", "PrometheusReader"]
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import CardinalityLimits
@@ -64,8 +66,15 @@ class Exposition(NamedTuple):
     content_type: str
 
 
+class Pieces(NamedTuple):
+    """One scrape's answer, piece by piece. Close ``body`` where not all of it is read."""
+
+    content_type: str
+    body: Generator[bytes]
+
+
 class LastScrape(NamedTuple):
-    """The cost of the last answer: seconds to collect and render it, and its bytes before compression."""
+    """The cost of the last whole answer: seconds to collect and render it, and its bytes before compression."""
 
     seconds: float
     size: int
@@ -148,6 +157,7 @@ class PrometheusReader(PrometheusMetricReader):
         self._delivered = local()
         self._families: dict[Escaping, Families] = {}
         self._clashes = Clashes()
+        self._intact = object()
         self._registry_text = RegistryText(self, self.diagnostics, self._callback_timeout)
         self._source = SnapshotSource(
             self,
@@ -208,36 +218,48 @@ class PrometheusReader(PrometheusMetricReader):
         Raises:
             ScrapeRefusedError: The reader is shut down or belongs to no provider, or the scrape took too long.
         """
-        if not self.closed and not is_attached(self):
+        try:
+            return self._joined(self.pieces(accept, names, beside=beside), yield_gil)
+        except BrokenScrapeError:
+            return self._joined(self.pieces(accept, names, beside=beside), yield_gil)
+
+    def pieces(
+        self, accept: str | None = None, names: Collection[str] = (), *, beside: CollectorRegistry | None = None
+    ) -> Pieces:
+        """Returns the current state in pieces of at least 64 KiB, but for the last one of each source. Thread-safe.
+
+        A piece is made when it is asked for, and shows the state of that moment; no lock is held in between. A series, all
+        buckets of a histogram included, is whole in one piece, and is shown once. Series that are recorded first after their
+        family was begun come with the next scrape. A scrape that was begun goes on after ``shutdown``.
+
+        Args:
+            accept: The header's value.
+            names: As of ``expose``.
+            beside: As of ``expose``.
+
+        Raises:
+            ScrapeRefusedError: As ``expose``; asking for a piece raises it, too.
+            BrokenScrapeError: By asking for a piece: the scrape cannot be ended. Ask for a new one.
+        """
+        if self.closed:
+            raise ScrapeRefusedError("shutdown", "the metric reader has been shut down")
+        if not is_attached(self):
             raise ScrapeRefusedError("unattached", _UNATTACHED)
         choice = choose(accept)
         style = self._style._replace(format=choice.format, names=frozenset(names))
-        taken: Collection[str] = ()
-
-        def body_of(snapshot: Snapshot) -> bytes:
-            nonlocal taken
-            families = self._families_for(choice.escaping)
-            taken = families.names
-            body = BytesIO()
-            for piece in render(families, snapshot, style):
-                body.write(piece)
-                if yield_gil is not None:
-                    yield_gil()
-            return body.getvalue()
-
-        start = perf_counter()
-        body = self._read(body_of, exemplars=style.shows_exemplars)
-        if (registry := self.beside if beside is None else beside) is not None:
-            target = Target(style.format is Format.OPENMETRICS, self._spelling(choice.escaping), style.names)
-            body = self._registry_text.append(body, registry, target, taken, yield_gil)
-        self.last_scrape = LastScrape(perf_counter() - start, len(body))
-        return Exposition(body, choice.content_type)
+        registry = self.beside if beside is None else beside
+        return Pieces(choice.content_type, self._measured(self._pieces(style, choice, registry)))
 
     def metrics(self) -> list[Metric]:
         """Returns the current state as objects of ``prometheus_client``, for its registry. Raises ``ScrapeRefusedError``."""
-        return self._read(
-            lambda snapshot: metrics(self._families_for(Escaping.UNDERSCORES), snapshot, self._style), exemplars=True
-        )
+        if self.closed:
+            raise ScrapeRefusedError("shutdown", "the metric reader has been shut down")
+
+        def use(snapshot: Snapshot) -> list[Metric]:
+            return metrics(self._families_for(Escaping.UNDERSCORES), snapshot, self._style)
+
+        with _held(self._scrape_lock, self._scrape_timeout, "an earlier scrape"):
+            return self.read_local(use) if self._workers is None else use(self._workers.snapshot())
 
     def state(self) -> MetricsData | None:
         """Returns the SDK's own collect, in OpenTelemetry's data model; scrapes still show its exemplars."""
@@ -253,17 +275,11 @@ class PrometheusReader(PrometheusMetricReader):
         Raises ``ScrapeRefusedError``.
         """
         with _held(self._local_lock, self._scrape_timeout, "the last reading"):
-            run_deferred()
-            if not is_attached(self):
-                return use(Snapshot(None, ()))
-            if self._source.direct:
-                try:
-                    return use(self._source.read_directly(exemplars=exemplars))
-                except UnexpectedSDKError as error:
-                    self._source.stop_reading_directly(error)
-                    self._families.clear()  # their direct streams would clash with the same ones of a collect
-            with self._source.collect() as snapshot:
-                return use(snapshot)
+            try:
+                return self._use_local(use, exemplars=exemplars)
+            except UnexpectedSDKError as error:
+                self._stop_reading_directly(error)
+            return self._use_local(use, exemplars=exemplars)
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: object) -> None:  # the parent's signature
         """Leaves the registry and refuses later scrapes. A second call does nothing."""
@@ -290,14 +306,112 @@ class PrometheusReader(PrometheusMetricReader):
             self._families[spelling] = Families(self._naming, self.diagnostics, spelling, self._clashes)
         return self._families[spelling]
 
-    def _read(self, use: Callable[[Snapshot], T], *, exemplars: bool) -> T:
-        """Calls ``use`` with the snapshot that scrapes show: that of this process, or of all workers."""
-        if self.closed:
-            raise ScrapeRefusedError("shutdown", "the metric reader has been shut down")
+    @staticmethod
+    def _joined(pieces: Pieces, yield_gil: Callable[[], None] | None) -> Exposition:
+        body = BytesIO()
+        for piece in pieces.body:
+            body.write(piece)
+            if yield_gil is not None:
+                yield_gil()
+        return Exposition(body.getvalue(), pieces.content_type)
+
+    def _measured(self, pieces: Iterator[bytes]) -> Generator[bytes]:
+        """Passes the pieces on; the time between them is the client's."""
+        seconds, size = 0.0, 0
+        while True:
+            start = perf_counter()
+            piece = next(pieces, None)
+            seconds += perf_counter() - start
+            if piece is None:
+                break
+            size += len(piece)
+            yield piece
+        self.last_scrape = LastScrape(seconds, size)
+
+    def _pieces(self, style: Style, choice: Choice, registry: CollectorRegistry | None) -> Iterator[bytes]:
+        """The reader's own families, then those of the registry."""
+        own = self._own_pieces(style, choice)
+        if registry is None:
+            yield from own
+            return
+        last = b""
+        taken: Collection[str] = ()
+        while True:
+            try:
+                piece = next(own)
+            except StopIteration as end:
+                taken = end.value
+                break
+            if last:
+                yield last
+            last = piece
+        target = Target(style.format is Format.OPENMETRICS, self._spelling(choice.escaping), style.names)
+        yield from self._registry_text.pieces(last, registry, target, taken)
+
+    def _own_pieces(self, style: Style, choice: Choice) -> Generator[bytes, None, Collection[str]]:
+        """Yields the pieces of the reader's own families; returns every name that they have."""
+        with self._reading():
+            snapshot = self._snapshot(exemplars=style.shows_exemplars)
+            families = self._families_for(choice.escaping)
+            body, intact = render(families, snapshot, style), self._intact
+            piece = self._next(body)
+            names = families.names  # behind the update of the families, which may be a new start
+        del snapshot
+        while piece is not None:
+            yield piece
+            with self._reading():
+                if intact is not self._intact:
+                    raise BrokenScrapeError("another scrape failed while it changed the state that this one reads")
+                piece = self._next(body)
+        return names
+
+    def _next(self, body: Iterator[bytes]) -> bytes | None:
+        try:
+            with self._source.unchanged():
+                return next(body, None)
+        except UnexpectedSDKError as error:
+            self._stop_reading_directly(error)
+            raise BrokenScrapeError(f"the SDK's state cannot be read directly: {error}") from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Holds the locks of the state that scrapes show."""
         with _held(self._scrape_lock, self._scrape_timeout, "an earlier scrape"):
             if self._workers is not None:
-                return use(self._workers.snapshot())
-            return self.read_local(use, exemplars=exemplars)
+                yield
+                return
+            with _held(self._local_lock, self._scrape_timeout, "the last reading"):
+                yield
+
+    def _snapshot(self, *, exemplars: bool) -> Snapshot:
+        """Returns the snapshot that scrapes show: that of this process, or of all workers."""
+        try:
+            return self._local_snapshot(exemplars=exemplars) if self._workers is None else self._workers.snapshot()
+        except ScrapeRefusedError:
+            raise
+        except BaseException:
+            self._intact = object()  # streams may be half changed
+            raise
+
+    def _use_local(self, use: Callable[[Snapshot], T], *, exemplars: bool) -> T:
+        snapshot = self._local_snapshot(exemplars=exemplars)
+        with self._source.unchanged():
+            return use(snapshot)
+
+    def _local_snapshot(self, *, exemplars: bool) -> Snapshot:
+        run_deferred()
+        if not is_attached(self):
+            return Snapshot(None, ())
+        if self._source.direct:
+            try:
+                return self._source.read_directly(exemplars=exemplars)
+            except UnexpectedSDKError as error:
+                self._stop_reading_directly(error)
+        return self._source.collect()
+
+    def _stop_reading_directly(self, error: UnexpectedSDKError) -> None:
+        self._source.stop_reading_directly(error)
+        self._families.clear()  # their direct streams would clash with the same ones of a collect
 
 
 def _positive(name: str, seconds: float) -> float:

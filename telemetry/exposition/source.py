@@ -18,7 +18,7 @@ from telemetry.metric.label_values import Domain
 from telemetry.metricdata.convert import MetricsDataConverter, exemplar_point, keep_newest
 from telemetry.metricdata.stream import ExemplarPoint, Snapshot, Stream
 
-__all__ = ["ReadLocal", "ScrapeRefusedError", "SharedSnapshots", "SnapshotSource"]
+__all__ = ["BrokenScrapeError", "ReadLocal", "ScrapeRefusedError", "SharedSnapshots", "SnapshotSource"]
 
 _MAX_PENDING = 64
 """Exemplars of one series that are kept between another collect and the next scrape."""
@@ -35,6 +35,10 @@ class ScrapeRefusedError(Exception):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class BrokenScrapeError(Exception):
+    """A scrape that ends before its last piece, because its state cannot be read further. The next scrape is whole."""
 
 
 ReadLocal = Callable[[Callable[[Snapshot], bytes]], bytes]
@@ -61,7 +65,8 @@ class SharedSnapshots(Protocol):
 class SnapshotSource:
     """Makes the snapshots of one reader's process.
 
-    Calls of ``read_directly`` and ``collect`` must not overlap. ``receive`` may be called by any thread at any time.
+    Calls of ``read_directly`` and ``collect``, and the reading of their streams, must not overlap. ``receive`` may be called by
+    any thread at any time.
 
     Args:
         reader: The reader whose provider is read.
@@ -121,9 +126,8 @@ class SnapshotSource:
         self._diagnostics.log_once("direct", "the SDK's state cannot be read directly, scrapes cost more: %s", error)
         self._direct = None
 
-    @contextmanager
-    def collect(self) -> Iterator[Snapshot]:
-        """Yields what the SDK's own collect delivers; it does not change until the block ends.
+    def collect(self) -> Snapshot:
+        """Returns what the SDK's own collect delivers. Later deliveries change its streams, but not inside ``unchanged``.
 
         Raises ``ScrapeRefusedError`` where a callback raises or hangs. The SDK holds its lock while it runs callbacks, so a
         thread of its own calls it.
@@ -139,7 +143,16 @@ class SnapshotSource:
         with self._collected_lock:
             if not self._received:
                 self._collected.update(None)
-            yield self._snapshot(self._collected.resource, self._collected.streams)
+            return self._snapshot(self._collected.resource, self._collected.streams)
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Keeps what other collects deliver from changing the streams of ``collect`` while the block reads them."""
+        if self._direct is not None:
+            yield
+            return
+        with self._collected_lock:
+            yield
 
     def receive(self, data: MetricsData) -> None:
         """Takes what a collect delivers: that of ``collect``, of ``force_flush`` or of another caller."""

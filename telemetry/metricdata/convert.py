@@ -118,6 +118,8 @@ class MetricsDataConverter:
         time = max((point.time_unix_nano for _, metric in metrics for point in metric.data.data_points), default=self._latest)
         if time < self._latest:
             return self.streams
+        for _, metric in metrics:
+            _kind(metric)  # data that cannot be shown change nothing
         self._latest = time
         for stream in self.streams:
             stream.values = [None] * len(stream.attributes)

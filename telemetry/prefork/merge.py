@@ -95,12 +95,12 @@ class Merger:
             exact: Whether a value may be a list that stands for its exact sum, and every definition is kept: for a state, not
                 for a body.
         """
-        for merged in self._streams.values():
-            merged.clear()
         placed = self._placed(contributions)
         if not exact:
             placed = self._without_other_definitions(placed)
         self._arrange(placed)
+        for merged in self._streams.values():  # a stream that is forgotten keeps its numbers: a slow scrape may still read it
+            merged.clear()
         for each in placed:
             self._streams[each.key].add(each.worker, each.part)
         present = {contribution.snapshot.worker for contribution in contributions}

@@ -83,12 +83,8 @@ def test_the_exemplars_of_the_collectors_receiver(started: Start, tmp_path: Path
     with receiving() as receiver, served(recorded) as (_, target):
         found = collected(started, tmp_path, receiver, scrape_job("j", target))
     (wait,) = found["wait_seconds"].histogram.data_points
-    expected = {
-        (one.trace_id, one.value, one.time_unix_nano // 10**6) for one in recorded.point("wait").exemplars
-    }
-    assert {
-        (int.from_bytes(one.trace_id), one.as_double, one.time_unix_nano // 10**6) for one in wait.exemplars
-    } == expected
+    expected = {(one.trace_id, one.value, one.time_unix_nano // 10**6) for one in recorded.point("wait").exemplars}
+    assert {(int.from_bytes(one.trace_id), one.as_double, one.time_unix_nano // 10**6) for one in wait.exemplars} == expected
     assert len(expected) == 3
 
 
