@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from telemetry._sdk.compatibility import new_view
 from telemetry._sdk.live import LiveStream, UnexpectedSDKError
 from telemetry.exposition import BrokenScrapeError, DeltaError, PrometheusReader, ScrapeRefusedError
+from telemetry.metric.naming import Escaping
 from tests.helpers.asgi_server import TIMEOUT
 from tests.helpers.providers import OPENMETRICS, families, provider, samples
 
@@ -102,7 +103,7 @@ def test_labels_that_change_between_pieces() -> None:
     _, reader, _ = filled(resource_attribute_filter=lambda _: True, disable_target_info=False)
     body = reader.pieces().body
     first = next(body)
-    families_of = reader._families[False]
+    families_of = reader._families[Escaping.UNDERSCORES]
     families_of._set_resource(None)
     rest = b"".join(body)
     assert len(re.findall(rb"^c_total", first + rest, re.MULTILINE)) == SERIES
