@@ -101,6 +101,7 @@ class _Range(NamedTuple):
 
 
 _WILDCARD = _Range("*/*", {}, 0.0)
+_OURS = {"*/*", "text/*", "application/*", *(each.value[0] for each in Format)}
 
 
 def choose(accept: str | None) -> Choice:
@@ -116,7 +117,7 @@ def choose(accept: str | None) -> Choice:
     The escaping is that of the range which decided: of those that name the format most closely the one with the highest weight,
     of equal ones the first.
     """
-    ranges = _ranges(accept)
+    ranges = [one for one in _ranges(accept) if one.media_type in _OURS]
     best, best_rank, decisive = Format.TEXT, (0.0, 0), _WILDCARD
     for format_ in Format:
         # max() takes the first of equal ones.
