@@ -33,6 +33,7 @@ from telemetry.metric.naming import (
     Translation,
     escape_name,
     family_name,
+    is_plain,
     label_key,
     unit_word,
 )
@@ -311,6 +312,28 @@ def test_names_are_escaped_as_by_prometheus_library() -> None:
     labels = [row for row in rows if ":" not in row[0]]
     assert [[name, *(escape_name(name, each, label=True) for each in escapings)] for name, *_ in labels] == labels
     assert [escape_name(name, Escaping.ALLOW_UTF8) for name, *_ in rows] == [name for name, *_ in rows]
+
+
+@given(
+    name=st.text(min_size=1),
+    escaping=st.sampled_from([Escaping.UNDERSCORES, Escaping.DOTS, Escaping.VALUES]),
+    label=st.booleans(),
+)
+def test_every_prometheus_accepts_an_escaped_name(name: str, escaping: Escaping, label: bool) -> None:
+    """What an escaping makes of any text can be written without quotes, and escaping it again changes nothing."""
+    escaped = escape_name(name, escaping, label=label)
+    assert is_plain(escaped, label=label)
+    assert escape_name(escaped, escaping, label=label) == escaped
+
+
+UNESCAPED = st.text(st.sampled_from("aU_:.9é2e-"), min_size=1, max_size=6).filter(lambda name: not name.startswith("U__"))
+
+
+@given(name=UNESCAPED, other=UNESCAPED)
+def test_values_keep_names_apart(name: str, other: str) -> None:
+    """No two names become one by the escaping ``values``."""
+    assume(name != other)
+    assert escape_name(name, Escaping.VALUES) != escape_name(other, Escaping.VALUES)
 
 
 @pytest.mark.parametrize(
