@@ -145,6 +145,7 @@ def _telemetry(settings: Settings) -> AgentOSTelemetry:
             select=selection.select,
             limits=settings.label_limits,
             max_series=settings.max_series,
+            native_histograms=settings.native_histograms,
             strict=settings.environment in ("development", "test"),
             workers=_workers(settings),
         )

@@ -96,6 +96,8 @@ class Settings(BaseSettings):
     genai_metrics: Literal["auto", "off", "otlp", "all"] = "auto"
     """OpenTelemetry's GenAI metrics: off, pushed over OTLP, or shown on /metrics as well. ``auto``: pushed where
     ``OTEL_SEMCONV_STABILITY_OPT_IN`` asks for the latest ones, else off."""
+    native_histograms: values.Switch = False
+    """Whether every histogram keeps native buckets beside the explicit ones, for scrapers that ask for them."""
     http_metrics: values.Switch = False
     """Whether the HTTP server's own metrics are recorded beside ours."""
     trace_content: values.Switch = False

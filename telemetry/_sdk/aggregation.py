@@ -28,6 +28,7 @@ from telemetry._sdk.compatibility import find_aggregation, meter_config, peek_ag
 from telemetry._sdk.context import SPAN_KEY
 from telemetry._sdk.native import NativeAggregation, TwofoldAggregation
 from telemetry._sdk.reservoir import LatestExemplarReservoir, reference_time
+from telemetry.metricdata.convert import exponential_state
 
 __all__ = [
     "Aggregations",
@@ -35,9 +36,11 @@ __all__ = [
     "InstrumentSource",
     "PublicSource",
     "add_buckets",
+    "add_exponential",
     "feed_histogram",
     "feed_of",
     "feed_sum",
+    "feed_twofold",
     "offer",
     "source_of",
 ]
@@ -257,7 +260,7 @@ def feed_twofold(aggregation: Any, value: float, reference: bytes | None) -> boo
         place = bisect_left(native.window, value)
         if native.cells[place] is None:
             place = native.place(value)
-        counts[index] += 1  # no call between the two: an exception of a signal handler would leave one of them out for ever
+        counts[index] += 1  # no call between the two: a signal handler that raises there would leave one of them out
         native.cells[place] += 1
         aggregation._sum += value
         if aggregation._record_min_max:
@@ -361,10 +364,32 @@ def offer(aggregation: Any, value: float, reference: bytes, context: Context) ->
 
 
 def add_buckets(aggregation: Any, bucket_counts: Sequence[int], total: float, minimum: float, maximum: float) -> None:
-    """Adds the state of another histogram with the same bounds."""
+    """Adds the state of another histogram with the same bounds.
+
+    Native buckets beside them get the measurements of each bucket at its upper bound, or at the extreme that lies in it: where
+    the other histogram had none, that is all that is known.
+    """
     with aggregation._lock:
+        if type(aggregation) is TwofoldAggregation:
+            for bound, count in zip((*aggregation._boundaries, maximum), bucket_counts, strict=True):
+                if count:
+                    aggregation.native.add(max(min(bound, maximum), minimum), count)
         counts = aggregation._value or [0] * len(bucket_counts)
         aggregation._value = [a + b for a, b in zip(counts, bucket_counts, strict=True)]
         aggregation._sum += total
         aggregation._min = min(aggregation._min, minimum)
         aggregation._max = max(aggregation._max, maximum)
+
+
+def add_exponential(aggregation: Any, point: Any) -> None:
+    """Adds the point of another histogram with native buckets alone, at the coarser of the two scales.
+
+    Other aggregations stay as they are: their buckets do not follow from it.
+    """
+    if type(aggregation) is not NativeAggregation:
+        return
+    with aggregation._lock:
+        aggregation.native.add_state(exponential_state(point))
+        aggregation._sum += point.sum
+        aggregation._min = min(aggregation._min, point.min)
+        aggregation._max = max(aggregation._max, point.max)

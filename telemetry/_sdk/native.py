@@ -82,7 +82,7 @@ class TwofoldAggregation(_Classic):  # type: ignore[misc]  # the SDK's class, or
             if self._value is None:
                 self._value = self._get_empty_bucket_counts()
             bucket, place = bisect_left(self._boundaries, value), self.native.place(value)
-            self._value[bucket] += 1  # no call between the two: an exception of a signal handler would leave one of them out
+            self._value[bucket] += 1  # no call between the two: a signal handler may raise there
             self.native.cells[place] += 1
             self._sum += value
             if self._record_min_max:

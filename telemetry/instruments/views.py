@@ -1,4 +1,4 @@
-"""Views of a catalogue: explicit buckets, label keys, exemplar reservoirs and cardinality limits for the SDK."""
+"""Views of a catalogue: buckets, label keys, exemplar reservoirs and cardinality limits for the SDK."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from telemetry._base.diagnostics import Diagnostics
 from telemetry._sdk.compatibility import new_view
 from telemetry._sdk.native import histogram_aggregation
 from telemetry._sdk.reservoir import reservoir_for
-from telemetry.metric.definition import Catalogue, Kind, Metric
+from telemetry.metric.definition import Catalogue, Kind, Metric, Native
 from telemetry.metric.label import CatalogueError
 from telemetry.metric.label_values import Domains
 
@@ -36,6 +36,7 @@ def views(
     limits: Mapping[str, int] = MappingProxyType({}),
     scope: str | None = None,
     max_series: int = MAX_SERIES,
+    native_histograms: Native | bool = False,
 ) -> list[View]:
     """Returns one View for each metric, for ``MeterProvider(views=...)``.
 
@@ -53,22 +54,25 @@ def views(
         limits: How many other values an open label may take, by label key, as given to ``Telemetry``.
         scope: Restricts the Views to instruments of the meter with this name.
         max_series: How many series one metric may have.
+        native_histograms: Native buckets beside the explicit ones of every histogram that does not define its own; True for
+            those of ``Native()``.
 
     Raises:
         CatalogueError: A metric could have more than ``max_series`` series.
     """
     if domains is None and (known or limits):
         domains = Domains(catalogue, Diagnostics(), known=known, limits=limits)
+    beside = Native() if native_histograms is True else native_histograms or None
     ours = []
     for metric in catalogue:
         series = metric.cardinality_limit or (domains.series_limit(metric) if domains else max_series)
-        ours.append(_view(metric, series, scope, max_series))
+        ours.append(_view(metric, series, scope, max_series, metric.native or beside))
     # Attributes that a View leaves out of the labels would show in the exemplars.
     server = View(instrument_name=_HTTP_SERVER, attribute_keys=_HTTP_KEYS, exemplar_reservoir_factory=reservoir_for(False))
     return [*ours, server]
 
 
-def _view(metric: Metric, series: int, scope: str | None, max_series: int) -> View:
+def _view(metric: Metric, series: int, scope: str | None, max_series: int, native: Native | None) -> View:
     if series > max_series:
         raise CatalogueError(
             f"{metric.prometheus_name} could have {series} series by the limits of {', '.join(metric.keys)}; "
@@ -76,7 +80,7 @@ def _view(metric: Metric, series: int, scope: str | None, max_series: int) -> Vi
         )
     aggregation: Aggregation = DefaultAggregation()
     if metric.kind is Kind.HISTOGRAM:
-        aggregation = histogram_aggregation(metric.bounds, metric.native)
+        aggregation = histogram_aggregation(metric.bounds, native)
     return new_view(
         instrument_name=metric.name,
         meter_name=scope,

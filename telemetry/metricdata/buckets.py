@@ -109,6 +109,21 @@ class ExponentialBuckets:
         place = self.place(value)
         self.cells[place] += count
 
+    def add_state(self, other: ExponentialState) -> None:
+        """Counts the measurements of another histogram without negative ones, at the coarser of the two scales.
+
+        One zero threshold must be that of both.
+        """
+        if other.positive and other.scale < self.scale:
+            first, counts = self._filled()
+            change = self.scale - other.scale
+            self.scale = other.scale
+            self._lay_out(first >> change, first + len(counts) - 1 >> change, first, counts, change)
+        self.cells[0] += other.zero_count
+        for index, count in enumerate(other.positive, other.positive_offset):
+            if count:
+                self.add(_bound(index, other.scale), count)
+
     def state(self, total: float) -> ExponentialState:
         """Returns the buckets so far, with ``total`` as the sum of the measurements."""
         first, counts = self._filled()
@@ -132,8 +147,12 @@ class ExponentialBuckets:
         while (high >> change) - (low >> change) >= self._max_size and self.scale > _COARSEST:
             self.scale -= 1
             change += 1
+        self._lay_out(low >> change, high >> change, first, counts, change)
+
+    def _lay_out(self, low: int, high: int, first: int, counts: Sequence[int], change: int) -> None:
+        """Makes the window over ``low`` to ``high``. The counts, from ``first`` on, are of a scale finer by ``change``."""
         zeros, threshold = self.cells[0], self.window[0]
-        self._first, gap, self.window = _window(self.scale, low >> change, high >> change, threshold)
+        self._first, gap, self.window = _window(self.scale, low, high, threshold)
         self._offset = 2 if gap else 1
         self.cells = [zeros, *[None] * gap, *[0] * (len(self.window) - self._offset), None]
         for place, count in enumerate(counts, first):

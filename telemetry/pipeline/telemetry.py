@@ -36,6 +36,7 @@ from telemetry.metric.definition import (
     InfoKind,
     Kind,
     Metric,
+    Native,
     ObservableKind,
     UpDownCounterKind,
 )
@@ -67,6 +68,7 @@ class EnvironmentOptions(TypedDict, total=False):
     tracer_provider: APITracerProvider | None
     meter_provider: APIMeterProvider | MeterProviderFactory | None
     created: bool
+    native_histograms: Native | bool
     select: Callable[[str, str], bool] | None
     workers: Workers | Literal[False] | None
     clock: Callable[[], float]
@@ -102,6 +104,9 @@ class Telemetry:
         meter_provider: The host's own, or a function that builds it: it is called with the list of our readers and the list of
             our Views. Without ``views(catalogue)``, a provider keeps as many series of a metric as the SDK's default allows.
         created: Whether OpenMetrics shows when each series began (``_created``).
+        native_histograms: Native (exponential) buckets beside the explicit ones of every histogram, from the same measurement,
+            for scrapers that ask for a format which has them; True for those of ``Native()``. A row's own ``native`` stays. A
+            ``meter_provider`` that is built already needs them in its Views: ``views(catalogue, native_histograms=True)``.
         select: ``select(scope name, instrument name)`` says whether ``/metrics`` shows an instrument.
         workers: The workers of a run, for example ``Workers.detect()``; a scrape then shows the totals of all of them. Without
             them one of several workers logs a warning that its numbers stay its own; ``False`` says that they should.
@@ -130,6 +135,7 @@ class Telemetry:
         tracer_provider: APITracerProvider | None = None,
         meter_provider: APIMeterProvider | MeterProviderFactory | None = None,
         created: bool = False,
+        native_histograms: Native | bool = False,
         select: Callable[[str, str], bool] | None = None,
         workers: Workers | Literal[False] | None = None,
         clock: Callable[[], float] = time.perf_counter,
@@ -145,7 +151,9 @@ class Telemetry:
         self._owned: list[MeterProvider | TracerProvider] = []
         """The providers made here, which ``shutdown`` stops."""
         _check_unused(meter_provider, metric_readers, tracer_provider, span_processors)
-        self.meter_provider = self._meter_provider(meter_provider, [self.reader, *metric_readers], max_series)
+        # Views are made in any case: they raise where the labels allow too many series.
+        ours = views(catalogue, self.domains, max_series=max_series, native_histograms=native_histograms)
+        self.meter_provider = self._meter_provider(meter_provider, [self.reader, *metric_readers], ours)
         self.tracer_provider = tracer_provider or self._tracer_provider(span_processors, sampler)
         self.tracer = self.tracer_provider.get_tracer(SCOPE)
         self.runtime = Runtime(self.domains, self.diagnostics, self.tracer, clock)
@@ -164,9 +172,8 @@ class Telemetry:
             self.reader.share(self.workers, domains=self.domains, multiprocess_modes=modes)
 
     def _meter_provider(
-        self, given: APIMeterProvider | MeterProviderFactory | None, readers: list[MetricReader], max_series: int
+        self, given: APIMeterProvider | MeterProviderFactory | None, readers: list[MetricReader], ours: list[View]
     ) -> APIMeterProvider:
-        ours = views(self.catalogue, self.domains, max_series=max_series)  # raises where the labels allow too many series
         if isinstance(given, APIMeterProvider):
             return given
         if given is not None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.sdk.metrics.export import HistogramDataPoint, NumberDataPoint
+from opentelemetry.sdk.metrics.export import ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint
 
-from telemetry._sdk.aggregation import add_buckets
+from telemetry._sdk.aggregation import add_buckets, add_exponential
 from telemetry.instruments.bound import BoundHistogram, BoundInstrument
 from telemetry.instruments.gauge import Gauge
 from telemetry.instruments.instrument import Instrument
@@ -58,6 +58,9 @@ def _add(target: Instrument[Any], point: Any) -> None:
         series.record_with_exemplar(point.value, None)
     elif isinstance(point, HistogramDataPoint) and isinstance(series, BoundHistogram):
         _add_histogram(series, point)
+    elif isinstance(point, ExponentialHistogramDataPoint) and isinstance(series, BoundHistogram):
+        for aggregation in series.aggregations() or ():
+            add_exponential(aggregation, point)
 
 
 def _add_histogram(series: BoundHistogram, point: HistogramDataPoint) -> None:

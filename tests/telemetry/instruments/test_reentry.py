@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import gc
 import signal
 import sys
@@ -20,9 +21,12 @@ from opentelemetry.sdk.metrics import Counter, Histogram, UpDownCounter
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
 
 from telemetry import RequestTimer, Telemetry
+from telemetry._sdk.aggregation import feed_twofold
+from telemetry._sdk.native import TwofoldAggregation
 from telemetry.instruments.observable import ObservableValues
 from telemetry.metric import (
     Catalogue,
+    Native,
     counter,
     gauge,
     histogram,
@@ -41,7 +45,9 @@ RUNNING = up_down_counter("running", "", "Running", NAME)
 TOOK = histogram("took", "s", "Took", NAME, bounds=(0.1, 1))
 LEVEL = gauge("level", "", "Level", NAME)
 SPENT = observable_counter("spent", "", "Spent", NAME)
-ROWS = Catalogue([HITS, CROWD, RUNNING, TOOK, LEVEL, SPENT, *telemetry_metrics.TELEMETRY])
+BOTH = histogram("both", "s", "Both", NAME, bounds=(0.1, 1), native=Native())
+ALONE = histogram("alone", "s", "Alone", NAME, native=Native())
+ROWS = Catalogue([HITS, CROWD, RUNNING, TOOK, BOTH, ALONE, LEVEL, SPENT, *telemetry_metrics.TELEMETRY])
 DELTA = dict.fromkeys((Counter, Histogram, UpDownCounter), AggregationTemporality.DELTA)
 
 
@@ -109,6 +115,8 @@ RECORDINGS: dict[str, tuple[Callable[[Telemetry, str], object], str, float]] = {
     "up-down counter": (lambda t, name: t[RUNNING].labels(name).dec(2), "running", -2),
     "histogram": (lambda t, name: t[TOOK].labels(name).observe(0.5), "took_seconds_sum", 0.5),
     "histogram in a context": (lambda t, name: t[TOOK].record(0.5, {"name": name}, Context()), "took_seconds_sum", 0.5),
+    "histogram in both forms": (lambda t, name: t[BOTH].labels(name).observe(0.5), "both_seconds_sum", 0.5),
+    "native histogram": (lambda t, name: t[ALONE].labels(name).observe(0.5), "alone_seconds_sum", 0.5),
     "timer": (time_a_block, "took_seconds_sum", 1),
     "gauge": (lambda t, name: t[LEVEL].labels(name).inc(2), "level", 2),
     "label over its limit": (lambda t, name: t[CROWD].labels(name).inc(), "agentos_telemetry_overflow_total", 1),
@@ -177,6 +185,15 @@ def test_collect_interrupted_at_any_line_by_a_measurement(recording: str, collec
 
     with ends(300) as run:
         run(interrupt_each_line)
+
+
+@pytest.mark.parametrize("function", [feed_twofold, TwofoldAggregation.aggregate])
+def test_signal_handler_cannot_raise_between_the_counts_of_both_forms(function: Callable[..., object]) -> None:
+    """Between the two counts lies no instruction after which CPython runs signal handlers: no call, no jump."""
+    names = [instruction.opname for instruction in dis.get_instructions(function)]
+    second = len(names) - 1 - names[::-1].index("STORE_SUBSCR")
+    first = second - 1 - names[:second][::-1].index("STORE_SUBSCR")
+    assert not any("CALL" in name or "JUMP" in name or name == "RESUME" for name in names[first:second])
 
 
 def test_values_added_while_values_are_added() -> None:
