@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import yaml
 
-from stack.servers.process import Server, free_port
+from stack.servers.process import Server, ServerError, free_port, until
 
 __all__ = ["Prometheus", "Sample", "scrape_job"]
 
@@ -108,6 +108,24 @@ class Prometheus(Server):
         """Returns ``up``, ``down`` or ``unknown``, as the targets page says, or ``no such target``."""
         targets = self.get("targets")["activeTargets"]
         return next((t["health"] for t in targets if t["labels"]["job"] == job), "no such target")
+
+    def await_scrape(self, job: str) -> None:
+        """Waits until a scrape of the job has been stored.
+
+        Raises:
+            ServerError: If none is in time; it names why the last one failed.
+        """
+
+        def done() -> bool:
+            target = next((t for t in self.get("targets")["activeTargets"] if t["labels"]["job"] == job), None)
+            failed[0] = "" if target is None else target["lastError"]
+            return target is not None and target["health"] == "up"
+
+        failed = [""]
+        try:
+            until(f"a scrape of {job}", done)
+        except ServerError as error:
+            raise ServerError(f"{error}; {failed[0]}") from None
 
     def last_scrape_after(self, job: str, time_text: str) -> str | None:
         """Returns the time of the job's last scrape if it is later than the given one, else None."""

@@ -19,16 +19,16 @@ LABEL = 'quote " slash \\ line\nend ü'
 WAITS = (0.25, 0.5, 0.75, 1.0, 1.5, 4.0)
 """Two values in each bucket of the bounds 0.5 and 1."""
 SIZES = {
-    "wide": (4, (0.0, 0.0, 1.0, 1.0, 3.0, 8.0, 12.5, 100.0)),
+    "wide": (4, (0.0, 0.99, 1.0, 3.0, 8.0, 12.5, 100.0, 101.0)),
     "narrow": (8, (1.0001, 1.0002, 1.0003)),
-    "huge": (-4, (1e-300, 2.0, 3.0, 1e300)),
+    "huge": (-4, (1e-100, 2.0, 3.0, 1e300)),
 }
 """Values by label, and the finest schema at which 160 buckets hold them."""
 
 
 class Recorded:
     """A provider with a counter ``work.done``, an up-down counter ``level``, an explicit histogram ``wait`` and an exponential
-    one ``size``. Each measurement but ``level`` is made in a sampled span.
+    one ``size``. The histograms' measurements and the counter's last one are made in sampled spans.
 
     Args:
         options: Arguments of the reader.
@@ -44,9 +44,9 @@ class Recorded:
         wait = meter.create_histogram("wait", "s", "Wait", explicit_bucket_boundaries_advisory=[0.5, 1])
         size = meter.create_histogram("size", "By", "Size")
         meter.create_up_down_counter("level", description="Level").add(-2)
-        for amount in (2, 3):
-            with tracer.start_as_current_span("call"):
-                work.add(amount, {"k": LABEL})
+        work.add(2, {"k": LABEL})
+        with tracer.start_as_current_span("call"):
+            work.add(3, {"k": LABEL})
         for value in WAITS:
             with tracer.start_as_current_span("call"):
                 wait.record(value)
@@ -54,13 +54,13 @@ class Recorded:
             for value in values:
                 with tracer.start_as_current_span("call"):
                     size.record(value, {"how": how})
+        state = self.reader.state()
+        assert state is not None
+        self.metrics = state.resource_metrics[0].scope_metrics[0].metrics
 
     def point(self, name: str, **attributes: str) -> Any:
         """Returns the SDK's own data point of an instrument and its attributes."""
-        data = self.reader.state()
-        assert data is not None
-        metrics = data.resource_metrics[0].scope_metrics[0].metrics
-        points = next(metric.data.data_points for metric in metrics if metric.name == name)
+        points = next(metric.data.data_points for metric in self.metrics if metric.name == name)
         return next(point for point in points if dict(point.attributes or {}) == attributes)
 
 

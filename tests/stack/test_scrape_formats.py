@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import log2
+from time import time
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
 
-from stack.servers.process import until
 from stack.servers.prometheus import Prometheus, scrape_job
 from telemetry.exposition import metrics_app
 from tests.helpers.asgi_server import serving
 from tests.helpers.noted_scrapes import NotedScrapes
-from tests.helpers.recorded import LABEL, Recorded
+from tests.helpers.recorded import LABEL, SIZES, Recorded, buckets, quantile
 from tests.helpers.required_servers import built_server
 
 TEXT = "text/plain; version=0.0.4"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
+OPENMETRICS_2 = "application/openmetrics-text; version=2.0.0"
+
 NHCB = {"convert_classic_histograms_to_nhcb": True}
+NATIVE = {"scrape_native_histograms": True}
+BOTH = {**NATIVE, "always_scrape_classic_histograms": True}
 
 
 class Job(NamedTuple):
@@ -35,10 +40,19 @@ class Job(NamedTuple):
 JOBS = {
     "text": Job("PrometheusText0.0.4", TEXT),
     "openmetrics": Job("OpenMetricsText1.0.0", OPENMETRICS),
+    "openmetrics_2": Job("OpenMetricsText2.0.0", OPENMETRICS_2),
     "text_nhcb": Job("PrometheusText0.0.4", TEXT, NHCB),
     "openmetrics_nhcb": Job("OpenMetricsText1.0.0", OPENMETRICS, NHCB),
+    "openmetrics_2_nhcb": Job("OpenMetricsText2.0.0", OPENMETRICS_2, NHCB),
+    "openmetrics_2_native": Job("OpenMetricsText2.0.0", OPENMETRICS_2, NATIVE),
+    "openmetrics_2_both": Job("OpenMetricsText2.0.0", OPENMETRICS_2, BOTH),
 }
-FEATURES = ("openmetrics2", "st-storage", "use-start-timestamps")
+native_jobs = pytest.mark.parametrize("job", [job for job in JOBS if job.endswith("_native")])
+nhcb_jobs = pytest.mark.parametrize("job", [job for job in JOBS if job.endswith("_nhcb")])
+other_jobs = pytest.mark.parametrize("job", [job for job in JOBS if not job.endswith("_nhcb")])
+started_jobs = pytest.mark.parametrize("job", [job for job in JOBS if job.startswith(("openmetrics_2", "protobuf"))])
+exemplar_jobs = pytest.mark.parametrize("job", [job for job in JOBS if not job.startswith("text")])
+FEATURES = ("openmetrics2", "st-storage", "use-start-timestamps", "promql-experimental-functions")
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,25 @@ class Scraped:
     store: Prometheus
     notes: NotedScrapes
     recorded: Recorded
+
+    def histogram(self, series: str) -> tuple[float, float, list[tuple[str, str, float]]]:
+        """Returns count, sum and buckets (lower bound, upper bound, count) of one native histogram."""
+        (row,) = self.store.get("query", query=series)["result"]
+        found = row["histogram"][1]
+        return (
+            float(found["count"]),
+            float(found["sum"]),
+            [(lower, upper, float(count)) for _, lower, upper, count in found.get("buckets", ())],
+        )
+
+    def exemplars(self, series: str) -> set[tuple[int, float, float]]:
+        """Returns trace id, value and time in seconds of each exemplar that is stored for the series."""
+        now = time()
+        return {
+            (int(one["labels"]["trace_id"], 16), float(one["value"]), one["timestamp"])
+            for row in self.store.exemplars(series, now - 600, now + 600)
+            for one in row["exemplars"]
+        }
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +97,18 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
         folder = tmp_path_factory.mktemp("prometheus")
         with Prometheus(built_server("prometheus"), folder, jobs, features=FEATURES) as store:
             for name in JOBS:
-                until(f"{name} to be scraped", lambda name=name: store.health(name) == "up")  # type: ignore[misc]
+                store.await_scrape(name)
             yield Scraped(store, notes, recorded)
+
+
+def exemplars_of(point: Any) -> set[tuple[int, float, float]]:
+    """Returns trace id, value and time in seconds, to the millisecond, of each exemplar of a data point."""
+    return {(one.trace_id, one.value, one.time_unix_nano // 10**6 / 1000) for one in point.exemplars}
+
+
+def started(point: Any) -> float:
+    """Returns the start of a data point in seconds since the epoch, to the millisecond."""
+    return int(point.start_time_unix_nano) // 10**6 / 1000
 
 
 @pytest.mark.parametrize("job", JOBS)
@@ -84,7 +127,7 @@ def test_counters_and_gauges(scraped: Scraped, job: str) -> None:
     assert scraped.store.value(f'level{{job="{job}"}}') == -2.0
 
 
-@pytest.mark.parametrize("job", [job for job in JOBS if not JOBS[job].options.get("convert_classic_histograms_to_nhcb")])
+@other_jobs
 def test_classic_histograms(scraped: Scraped, job: str) -> None:
     """The buckets, count and sum of an explicit histogram have the same names and values in every format."""
     found = scraped.store.query(f'{{__name__=~"wait_seconds.*", job="{job}"}}')
@@ -97,12 +140,84 @@ def test_classic_histograms(scraped: Scraped, job: str) -> None:
     }
 
 
-@pytest.mark.parametrize("job", [job for job in JOBS if JOBS[job].options.get("convert_classic_histograms_to_nhcb")])
+@nhcb_jobs
 def test_classic_histograms_as_native_ones_with_custom_buckets(scraped: Scraped, job: str) -> None:
     """Converted by Prometheus, an explicit histogram is one native series with our bounds and counts."""
-    (row,) = scraped.store.get("query", query=f'wait_seconds{{job="{job}"}}')["result"]
-    histogram = row["histogram"][1]
-    assert (histogram["count"], histogram["sum"]) == ("6", "8")
-    assert [bucket[1:] for bucket in histogram["buckets"]] == [["-Inf", "0.5", "2"], ["0.5", "1", "2"], ["1", "+Inf", "2"]]
+    assert scraped.histogram(f'wait_seconds{{job="{job}"}}') == (
+        *(6, 8),
+        [("-Inf", "0.5", 2), ("0.5", "1", 2), ("1", "+Inf", 2)],
+    )
     assert scraped.store.query(f'{{__name__=~"wait_seconds_.*", job="{job}"}}') == []
     assert scraped.store.value(f'histogram_quantile(0.5, wait_seconds{{job="{job}"}})') == 0.75
+
+
+@pytest.mark.parametrize("how", SIZES)
+@native_jobs
+def test_the_buckets_of_native_histograms(scraped: Scraped, job: str, how: str) -> None:
+    """A native histogram has count, sum and each bucket as recorded, at the finest schema that Prometheus knows."""
+    schema, values = SIZES[how]
+    count, total, found = scraped.histogram(f'size_bytes{{job="{job}",how="{how}"}}')
+    assert (count, total) == (len(values), sum(values))
+    zeros = [bucket for bucket in found if bucket[:2] == ("-1e-128", "1e-128")]
+    assert sum(bucket[2] for bucket in zeros) == values.count(0.0)
+    indices = {round(log2(float(upper)) * 2.0**schema): n for lower, upper, n in found if (lower, upper, n) not in zeros}
+    assert indices == buckets(schema, values)
+    assert len(found) == len(zeros) + len(indices)
+
+
+@native_jobs
+def test_the_functions_of_native_histograms(scraped: Scraped, job: str) -> None:
+    """``histogram_count``, ``_sum``, ``_fraction`` and ``_quantile`` equal what the recorded values give."""
+    schema, values = SIZES["wide"]
+    series = f'size_bytes{{job="{job}",how="wide"}}'
+    value = scraped.store.value
+    assert value(f"histogram_count({series})") == len(values)
+    assert value(f"histogram_sum({series})") == sum(values)
+    assert value(f"histogram_fraction(0, 1, {series})") == 3 / 8
+    assert value(f"histogram_fraction(1, 8, {series})") == 2 / 8
+    for q in (0.3, 0.55, 0.7, 0.9, 0.99):
+        assert value(f"histogram_quantile({q}, {series})") == pytest.approx(quantile(q, schema, values), rel=1e-12)
+
+
+@pytest.mark.parametrize("how", SIZES)
+@native_jobs
+def test_the_exemplars_of_native_histograms(scraped: Scraped, job: str, how: str) -> None:
+    """Prometheus has the exemplars of a native histogram with trace id, value and time to the millisecond."""
+    expected = exemplars_of(scraped.recorded.point("size", how=how))
+    assert scraped.exemplars(f'size_bytes{{job="{job}",how="{how}"}}') == expected
+    assert len(expected) == len([value for value in SIZES[how][1] if value])  # the SDK keeps none of a zero
+
+
+@exemplar_jobs
+def test_the_exemplars_of_counters(scraped: Scraped, job: str) -> None:
+    """Prometheus has the exemplar of a counter."""
+    expected = exemplars_of(scraped.recorded.point("work.done", k=LABEL))
+    assert scraped.exemplars(f'work_done_bytes_total{{job="{job}"}}') == expected
+    assert len(expected) == 1
+
+
+@exemplar_jobs
+def test_the_exemplars_of_explicit_histograms(scraped: Scraped, job: str) -> None:
+    """Prometheus has the exemplar of each bucket, also where it converts the buckets."""
+    name = "wait_seconds" if job.endswith("_nhcb") else "wait_seconds_bucket"
+    expected = exemplars_of(scraped.recorded.point("wait"))
+    assert scraped.exemplars(f'{name}{{job="{job}"}}') == expected
+    assert len(expected) == 3
+
+
+@started_jobs
+def test_start_timestamps(scraped: Scraped, job: str) -> None:
+    """The start of each counter and histogram is stored with its samples, to the millisecond, and is no series of its own."""
+    point = scraped.recorded.point
+    wait = ["wait_seconds"] if job.endswith("_nhcb") else ["wait_seconds_count", "wait_seconds_sum", "wait_seconds_bucket"]
+    size = ["size_bytes"] if JOBS[job].options else ["size_bytes_count", "size_bytes_sum"]
+    expected = {
+        "work_done_bytes_total": {started(point("work.done", k=LABEL))},
+        **{name: {started(point("wait"))} for name in wait},
+        **{name: {started(point("size", how=how)) for how in SIZES} for name in size},
+    }
+    ask = scraped.store.query
+    assert {
+        name: {one.value for one in ask(f'start_timestamp({{__name__="{name}",job="{job}"}})')} for name in expected
+    } == expected
+    assert ask(f'{{__name__=~".*_created",job="{job}"}}') == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -60,7 +61,7 @@ def test_the_service_on_a_unix_socket(
     ids=["gzip", "identity"],
 )
 def test_compression(
-    prometheus: Callable[..., Prometheus], features: list[str], options: dict[str, object], asked: str, got: str
+    prometheus: Callable[..., Prometheus], features: list[str], options: dict[str, Any], asked: str, got: str
 ) -> None:
     """The answer has the first coding that Prometheus asks for, and Prometheus reads it."""
     notes = NotedScrapes(metrics_app(Recorded().reader))

@@ -101,7 +101,7 @@ def test_victoria_metrics(started: Start, tmp_path: Path, options: dict[str, Any
         for labels, value in rows
         if labels["__name__"] != "size_bytes_bucket" and not labels["__name__"].startswith("scrape_")
     }
-    assert found == {
+    expected: dict[tuple[str, str | None], Any] = {
         ("work_done_bytes_total", LABEL): 5.0,
         ("wait_seconds_bucket", "0.5"): 2.0,
         ("wait_seconds_bucket", "1.0"): 4.0,
@@ -111,5 +111,6 @@ def test_victoria_metrics(started: Start, tmp_path: Path, options: dict[str, Any
         **{("size_bytes_count", how): len(values) for how, (_, values) in SIZES.items()},
         **{("size_bytes_sum", how): pytest.approx(sum(values), rel=1e-8) for how, (_, values) in SIZES.items()},
     }
+    assert found == expected
     note = notes.by_path["/metrics"]
     assert (note.format, note.content_encoding) == ("text/plain; version=0.0.4", "gzip")
