@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import log2
+from pathlib import Path
 from time import time
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -51,6 +52,9 @@ native_jobs = pytest.mark.parametrize("job", [job for job in JOBS if job.endswit
 nhcb_jobs = pytest.mark.parametrize("job", [job for job in JOBS if job.endswith("_nhcb")])
 other_jobs = pytest.mark.parametrize("job", [job for job in JOBS if not job.endswith("_nhcb")])
 started_jobs = pytest.mark.parametrize("job", [job for job in JOBS if job.startswith(("openmetrics_2", "protobuf"))])
+started_protocols = pytest.mark.parametrize(
+    ("protocol", "content_type"), [("OpenMetricsText2.0.0", OPENMETRICS_2)], ids=["openmetrics_2"]
+)
 exemplar_jobs = pytest.mark.parametrize("job", [job for job in JOBS if not job.startswith("text")])
 FEATURES = ("openmetrics2", "st-storage", "use-start-timestamps", "promql-experimental-functions")
 
@@ -221,3 +225,22 @@ def test_start_timestamps(scraped: Scraped, job: str) -> None:
         name: {one.value for one in ask(f'start_timestamp({{__name__="{name}",job="{job}"}})')} for name in expected
     } == expected
     assert ask(f'{{__name__=~".*_created",job="{job}"}}') == []
+
+
+@started_protocols
+def test_zeros_at_the_start(tmp_path: Path, protocol: str, content_type: str) -> None:
+    """With ``created-timestamp-zero-ingestion`` counters and native histograms begin with a zero at their start."""
+    recorded = Recorded()
+    notes = NotedScrapes(metrics_app(recorded.reader))
+    features = ["created-timestamp-zero-ingestion", "openmetrics2"]
+    with serving(notes, lifespan="off") as url:
+        job = scrape_job("zeros", urlsplit(url).netloc, scrape_protocols=[protocol], **NATIVE)
+        with Prometheus(built_server("prometheus"), tmp_path, [job], features=features) as store:
+            store.await_scrape("zeros")
+            (work,) = store.get("query", query="work_done_bytes_total[5m]")["result"]
+            (size,) = store.get("query", query='size_bytes{how="wide"}[5m]')["result"]
+    assert work["values"][0] == [started(recorded.point("work.done", k=LABEL)), "0"]
+    assert work["values"][1][1] == "5"
+    assert size["histograms"][0] == [started(recorded.point("size", how="wide")), {"count": "0", "sum": "0"}]
+    assert size["histograms"][1][1]["count"] == str(len(SIZES["wide"][1]))
+    assert notes.by_path["/metrics"].format == content_type
