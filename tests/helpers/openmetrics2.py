@@ -67,6 +67,7 @@ def parse(body: str) -> dict[str, Family]:
     """Returns the families by name; an AssertionError shows the line that is not of the grammar."""
     assert body.endswith("# EOF\n")
     found: dict[str, Family] = {}
+    series: set[object] = set()
     current, seen = "", list[str]()
     for line in body.removesuffix("# EOF\n").split("\n")[:-1]:
         if line.startswith("#"):
@@ -86,7 +87,9 @@ def parse(body: str) -> dict[str, Family]:
         else:
             name, sample = _sample(line, found[current].type)
             assert name == current, line
-            assert sample.labels not in [each.labels for each in found[name].samples[-200:]], line
+            key = (name, *sorted(sample.labels.items()), sample.time)
+            assert key not in series, line
+            series.add(key)
             found[name].samples.append(sample)
     return found
 
