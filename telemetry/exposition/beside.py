@@ -20,7 +20,9 @@ from prometheus_client.samples import Sample
 
 from telemetry._base.diagnostics import Diagnostics
 from telemetry._sdk.callbacks import Callback, CallbackExecutor
+from telemetry.exposition.beside_openmetrics2 import family_text
 from telemetry.exposition.labels import value_text
+from telemetry.exposition.negotiation import Format
 from telemetry.exposition.registry import ServedReader, without_reader
 from telemetry.metric import telemetry_metrics
 from telemetry.metric.naming import Escaping, escape_name, is_plain
@@ -38,12 +40,17 @@ _SUFFIXES = {
 
 
 class Target(NamedTuple):
-    """The format of the body that the families are added to."""
+    """The body that the families are added to."""
 
-    openmetrics: bool
+    format: Format
     escaping: Escaping
     names: Collection[str] = ()
     """Sample names to show; empty: all."""
+
+    @property
+    def openmetrics(self) -> bool:
+        """Whether the body ends with ``# EOF``."""
+        return self.format in (Format.OPENMETRICS, Format.OPENMETRICS_2)
 
 
 class RegistryText:
@@ -108,7 +115,7 @@ class RegistryText:
         series: set[Any] = set()
         for metric in metrics:
             try:
-                family = _spelled(metric, target.escaping)
+                family = _spelled(metric, target.escaping, native=target.format is Format.OPENMETRICS_2)
             except Exception as error:
                 self._unwritable(metric, error)
                 continue
@@ -125,6 +132,8 @@ class RegistryText:
                 known.samples += family.samples
         if not target.names:
             return list(kept.values())
+        if target.format is Format.OPENMETRICS_2:  # a line has all samples of its series
+            return [family for family in kept.values() if {_text_name(family), *_names(family)}.intersection(target.names)]
         for family in kept.values():
             family.samples = [each for each in family.samples if each.name in target.names]
         return [family for family in kept.values() if family.samples]
@@ -132,7 +141,7 @@ class RegistryText:
     def _is_new(self, family: Metric, sample: Sample, series: set[Any]) -> bool:
         labels = sample.labels  # an empty value is the same as none
         shown = labels.items() if all(labels.values()) else [item for item in labels.items() if item[1]]
-        key = (sample.name, frozenset(shown), sample.timestamp)
+        key = (sample.name, frozenset(shown), str(sample.timestamp))  # a Timestamp has no hash
         if key in series:
             name = _text_name(family)
             self._clash(name, name, "another series has the same labels")
@@ -143,7 +152,9 @@ class RegistryText:
     def _render(self, metric: Metric, target: Target) -> bytes:
         one: Any = _Registry(metric)
         try:
-            if target.openmetrics:
+            if target.format is Format.OPENMETRICS_2:
+                return family_text(metric).encode()
+            if target.format is Format.OPENMETRICS:
                 body: bytes = openmetrics_text(one, ALLOWUTF8)  # type: ignore[no-untyped-call]  # no types there
                 return body.removesuffix(_EOF)
             return text(one, ALLOWUTF8)
@@ -172,8 +183,8 @@ class _Registry(NamedTuple):
         return (self.metric,)
 
 
-def _spelled(metric: Metric, escaping: Escaping) -> Metric:
-    """A copy of the family in the client's spelling of names; native histograms, which the formats lack, are left out."""
+def _spelled(metric: Metric, escaping: Escaping, *, native: bool) -> Metric:
+    """A copy of the family in the client's spelling of names; native histograms are left out where the format lacks them."""
     help_ = metric.documentation
     if not help_.isascii():
         help_ = help_.encode("utf-8", "replace").decode()
@@ -185,7 +196,7 @@ def _spelled(metric: Metric, escaping: Escaping) -> Metric:
     copy.unit = metric.unit if copy.name == metric.name or copy.name.endswith(f"_{metric.unit}") else ""
     names = {each: _sample_name(each, metric, copy.name, escaping) for each in {each.name for each in metric.samples}}
     for each in metric.samples:
-        if not getattr(each, "native_histogram", None):
+        if native or not getattr(each, "native_histogram", None):
             labels = each.labels if _is_plain(each.labels) else _labels(each.labels, escaping)
             unchanged = labels is each.labels and names[each.name] == each.name
             copy.samples.append(each if unchanged else each._replace(name=names[each.name], labels=labels))

@@ -33,7 +33,7 @@ from telemetry._sdk.fork import start_empty
 from telemetry.exposition.beside import RegistryText, Target
 from telemetry.exposition.encoding import Style
 from telemetry.exposition.families import Clashes, Families, NamingConfig
-from telemetry.exposition.negotiation import Choice, Format, choose
+from telemetry.exposition.negotiation import Choice, choose
 from telemetry.exposition.registry import ReadersCollector, metrics
 from telemetry.exposition.render import render
 from telemetry.exposition.source import BrokenScrapeError, ScrapeRefusedError, SharedSnapshots, SnapshotSource
@@ -345,7 +345,7 @@ class PrometheusReader(PrometheusMetricReader):
             if last:
                 yield last
             last = piece
-        target = Target(style.format is Format.OPENMETRICS, self._spelling(choice.escaping), style.names)
+        target = Target(style.format, self._spelling(choice.escaping), style.names)
         yield from self._registry_text.pieces(last, registry, target, taken)
 
     def _own_pieces(self, style: Style, choice: Choice) -> Generator[bytes, None, Collection[str]]:

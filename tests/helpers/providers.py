@@ -20,6 +20,7 @@ from telemetry import Telemetry
 from telemetry.exposition import PrometheusReader
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
+OPENMETRICS_2 = "application/openmetrics-text;version=2.0.0"
 RESOURCE = Resource({"service.name": "test"})
 TRACER = TracerProvider(shutdown_on_exit=False).get_tracer("test")
 

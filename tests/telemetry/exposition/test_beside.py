@@ -18,12 +18,14 @@ from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Timestamp
 
 from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition import Translation
 from telemetry.exposition.negotiation import Escaping
 from telemetry.metric import telemetry_metrics
-from tests.helpers.providers import OPENMETRICS, families, provider, samples, text
+from tests.helpers.openmetrics2 import parse
+from tests.helpers.providers import OPENMETRICS, OPENMETRICS_2, families, provider, samples, text
 
 UTF8 = {None: "text/plain;version=0.0.4;escaping=allow-utf-8", OPENMETRICS: f"{OPENMETRICS};escaping=allow-utf-8"}
 CLASHES = telemetry_metrics.CLASHES.name
@@ -356,6 +358,25 @@ def test_any_registry_beside_any_reader_can_be_parsed(
     found = samples(parsed)
     assert len({family.name for family in parsed}) == len(parsed)
     assert {key: found[key] for key in alone} == alone
+
+
+@given(registry=registries(), escaping=st.sampled_from(Escaping))
+def test_any_registry_beside_a_reader_in_openmetrics2(registry: CollectorRegistry, escaping: Escaping) -> None:
+    """In OpenMetrics 2.0 the whole body is of the format's grammar, with the families that OpenMetrics 1.0 shows."""
+    _, reader = provider(translation=Translation.UTF8, diagnostics=Diagnostics(logging.getLogger("unread")))
+    found = parse(text(reader, f"{OPENMETRICS_2};escaping={escaping.value}", beside=registry))
+    before = families(text(reader, f"{OPENMETRICS};escaping={escaping.value}", beside=registry), openmetrics=True)
+    assert len(found) == len([family for family in before if family.samples])
+
+
+@pytest.mark.parametrize("accept", [None, OPENMETRICS, OPENMETRICS_2])
+def test_samples_with_timestamps(accept: str | None) -> None:
+    """A sample's time may be an object of ``prometheus_client``; the same series at another time is no clash."""
+    gauge = GaugeMetricFamily("g", "", labels=["k"])
+    gauge.add_metric(["a"], 1, Timestamp(1, 5))
+    gauge.add_metric(["a"], 2, Timestamp(2, 0))
+    _, reader = provider(beside=registry_of(Given(gauge)))
+    assert text(reader, accept).count("g{") == 2
 
 
 def test_the_files_of_prometheus_clients_multiprocess_mode(tmp_path: Path) -> None:

@@ -20,10 +20,15 @@ from prometheus_client.core import (
     SummaryMetricFamily,
     UnknownMetricFamily,
 )
+from prometheus_client.registry import Collector
 from prometheus_client.samples import BucketSpan, Exemplar, NativeHistogram, Timestamp
 
+from telemetry._base.diagnostics import Diagnostics
+from telemetry.exposition import Translation
 from telemetry.exposition.beside_openmetrics2 import family_text
+from telemetry.metric import telemetry_metrics
 from tests.helpers.openmetrics2 import parse
+from tests.helpers.providers import OPENMETRICS_2, provider, text
 
 NATIVE = NativeHistogram(
     *(9, 12.5, 3, 0.001, 2),
@@ -205,6 +210,74 @@ def test_what_makes_no_line_is_refused(metric: Metric) -> None:
     """A family of which one line could cost the whole scrape is refused with the reason."""
     with pytest.raises(ValueError, match=r".+"):
         family_text(metric)
+
+
+class Given(Collector):
+    """Collects the given families."""
+
+    def __init__(self, *found: Metric) -> None:
+        self._found = found
+
+    def collect(self) -> Iterable[Metric]:
+        return self._found
+
+
+def registry_of(*metrics: Metric) -> CollectorRegistry:
+    """Returns a registry of these families."""
+    registry = CollectorRegistry()
+    registry.register(Given(*metrics))
+    return registry
+
+
+def test_beside_a_reader() -> None:
+    """The registry's families stand behind the reader's, before the end of the body."""
+    meters, reader = provider(beside=registry_of(CounterMetricFamily("theirs", "", 2)))
+    meters.get_meter("m").create_up_down_counter("ours").add(1)
+    assert text(reader, OPENMETRICS_2) == "# TYPE ours gauge\nours 1\n# TYPE theirs_total counter\ntheirs_total 2\n# EOF\n"
+
+
+def test_native_histograms_beside_a_reader() -> None:
+    """Native histograms of a registry are shown, which other text formats leave out."""
+    registry = registry_of(family("histogram", ("x", {}, None, None, None, NATIVE)))
+    _, reader = provider(beside=registry)
+    assert f"x {{count:9,sum:12.5,{NATIVE_TEXT}}}" in text(reader, OPENMETRICS_2)
+    assert "schema" not in text(reader)
+
+
+def test_a_family_that_makes_no_line_is_left_out_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """A family that is refused is left out, counted and logged; the others are shown."""
+    diagnostics = Diagnostics()
+    broken = histogram("histogram", ("1", 3))
+    _, reader = provider(diagnostics=diagnostics, beside=registry_of(broken, GaugeMetricFamily("right", "", 1)))
+    assert text(reader, OPENMETRICS_2) == "# TYPE right gauge\nright 1\n# EOF\n"
+    assert diagnostics.values(telemetry_metrics.CALLBACK_FAILURES.name) == {("x", "raised"): 1}
+    why = "x of a registry is left out of the scrape: ValueError: the series {} has no bucket +Inf of its count 3"
+    assert [record.getMessage() for record in caplog.records] == [why]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("x", ["x"]), ("x_bucket", ["x"]), ("x_sum", ["x"]), ("jobs_total", ["jobs_total"]), ("absent", [])]
+)
+def test_names_restrict_the_families(name: str, shown: list[str]) -> None:
+    """A family is shown whole where its name, or that of a sample in another format, is asked for."""
+    _, reader = provider(beside=registry_of(histogram("histogram", ("+Inf", 3)), CounterMetricFamily("jobs", "", 1)))
+    assert list(parse(text(reader, OPENMETRICS_2, names=[name]))) == shown
+
+
+@pytest.mark.parametrize(
+    ("escaping", "line"),
+    [
+        ("underscores", 'disk_free_total{a_b="x"} 1'),
+        ("allow-utf-8", '{"disk.free_total","a.b"="x"} 1'),
+        ("dots", 'disk_dot_free__total{a_dot_b="x"} 1'),
+        ("values", 'U__disk_2e_free__total{U__a_2e_b="x"} 1'),
+    ],
+)
+def test_names_follow_the_escaping(escaping: str, line: str) -> None:
+    """Names are escaped as the scraper asks, ``_total`` with them."""
+    counter = family("counter", ("disk.free_total", {"a.b": "x"}, 1), name="disk.free")
+    _, reader = provider(translation=Translation.UTF8, beside=registry_of(counter))
+    assert text(reader, f"{OPENMETRICS_2};escaping={escaping}").splitlines()[1:] == [line, "# EOF"]
 
 
 def test_prometheus_clients_own_collectors() -> None:
