@@ -69,8 +69,9 @@ def keep_newest(stream: Stream, index: int, points: Iterable[ExemplarPoint]) -> 
     if stream.kind is StreamKind.GAUGE:
         return
     if stream.kind is StreamKind.EXPONENTIAL:
-        known = [point for point in stream.exemplars.get(index, ()) if point is not None]
-        known = sorted({*map(_hashable, (*known, *points))}, key=lambda point: point.time_unix_nano)
+        every = (*(point for point in stream.exemplars.get(index, ()) if point is not None), *points)
+        once = {point._replace(attributes=None): point for point in every}  # attributes have no hash
+        known = sorted(once.values(), key=lambda point: point.time_unix_nano)
         stream.exemplars[index] = known[-_MAX_EXPONENTIAL_EXEMPLARS:]
         return
     kept = list(stream.exemplars.get(index) or [None] * (len(stream.bounds) + 1))
@@ -80,10 +81,6 @@ def keep_newest(stream: Stream, index: int, points: Iterable[ExemplarPoint]) -> 
         if before is None or before.time_unix_nano <= point.time_unix_nano:
             kept[bucket] = point
     stream.exemplars[index] = kept
-
-
-def _hashable(point: ExemplarPoint) -> ExemplarPoint:
-    return point._replace(attributes=None) if point.attributes else point
 
 
 class MetricsDataConverter:

@@ -167,6 +167,17 @@ def test_exponential_buckets_get_theirs() -> None:
     assert 200 in [exemplar.value for exemplar in shown(reader).values()]
 
 
+def test_exponential_exemplars_keep_what_the_view_drops() -> None:
+    """An exemplar of an exponential histogram shows the attributes that the View leaves out, in later scrapes too."""
+    aggregation = ExponentialBucketHistogramAggregation()
+    meters, reader = provider(views=[View(instrument_name="h", aggregation=aggregation, attribute_keys={"kept"})])
+    with trace.use_span(span(1)):
+        meters.get_meter("m").create_histogram("h").record(1, {"kept": "a", "dropped": "b"})
+    wanted = {"trace_id": f"{1:032x}", "span_id": f"{1:016x}", "dropped": "b"}
+    for _ in range(2):
+        assert [exemplar.labels for exemplar in shown(reader).values()] == [wanted]
+
+
 def test_a_reservoir_of_ones_own() -> None:
     """A reservoir of another type is read by its public collect; each bucket shows its newest exemplar."""
 
