@@ -7,7 +7,7 @@ https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetric
 from __future__ import annotations
 
 import re
-from enum import Enum
+from enum import Enum, StrEnum
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -51,7 +51,7 @@ class Translation(Enum):
         return self in (Translation.UTF8, Translation.NONE)
 
 
-class Escaping(Enum):
+class Escaping(StrEnum):
     """How a scraper wants names with other characters than letters, digits and ``_:``. The values are those of the header.
 
     https://prometheus.io/docs/instrumenting/escaping_schemes/
