@@ -9,7 +9,12 @@ from telemetry.exposition import Translation
 from tests.helpers.prometheus_parser import PrometheusParser
 from tests.helpers.providers import provider
 
-FORMATS = ["text/plain;version=0.0.4", "text/plain;version=1.0.0", "application/openmetrics-text;version=1.0.0"]
+FORMATS = [
+    "text/plain;version=0.0.4",
+    "text/plain;version=1.0.0",
+    "application/openmetrics-text;version=1.0.0",
+    "application/openmetrics-text;version=2.0.0",
+]
 ESCAPED = {
     "allow-utf-8": ({"a.b_seconds_total", "c-d", "e_total", "x.y_total"}, {"k.x", "l:m", "ö", "n"}),
     "underscores": ({"a_b_seconds_total", "c_d", "e_total", "x_y_total"}, {"k_x", "l_m", "_", "n"}),
