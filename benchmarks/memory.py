@@ -41,6 +41,16 @@ def ours() -> Telemetry:
     return t
 
 
+def ours_with_native() -> Telemetry:
+    """Our series with native buckets too, each measured over three decades: 80 of them are filled."""
+    t = Telemetry(Catalogue([TOOK]), span_processors=[SpanProcessor()], native_histograms=True)
+    for name in NAMES:
+        handle = t[TOOK].labels(name)
+        for n in range(80):
+            handle.observe(0.01 * 2 ** (n / 8))
+    return t
+
+
 def ours_with_exemplars() -> Telemetry:
     """Our series, one per name, with an exemplar of a new span in every bucket."""
     t = Telemetry(Catalogue([TOOK]), span_processors=[SpanProcessor()])
@@ -84,6 +94,7 @@ def main() -> None:
         [
             row("without exemplars", ours, 0.6),
             row("an exemplar in every bucket", ours_with_exemplars, 1.2),
+            row("native buckets too, 80 filled", ours_with_native, None),
             row("without exemplars, after a scrape", scraped(ours), None),
             row("an exemplar in every bucket, after a scrape", scraped(ours_with_exemplars), None),
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from itertools import cycle
 from time import perf_counter
 from typing import Any
 
@@ -98,6 +99,16 @@ class Table:
             self.row("RequestTimer, span not sampled", timer(self.telemetry()), "labels().time()", theirs.timed, None),
         ]
 
+    def native(self) -> list[Row]:
+        """Native buckets beside the explicit ones, from the same measurement."""
+        off, on = self.telemetry(), self.telemetry(native_histograms=True)
+        without, both = (t[rows.A2A_REQUEST_DURATION].labels(**LABELS) for t in (off, on))
+        what = ", native buckets"
+        return [
+            self.row(f"record_a2a_request{what}", helper(on), "without them", helper(off), 1.3),
+            self.row(f"bound handle observe{what}", numbers(both.observe), "without them", numbers(without.observe), 1.3),
+        ]
+
     def threads(self) -> Row:
         """Four threads on one series."""
         theirs, t = PrometheusClient(), self.telemetry()
@@ -121,6 +132,12 @@ def timer(t: AgentOSTelemetry) -> Callable[[], None]:
             pass
 
     return run
+
+
+def numbers(observe: Callable[[float], None]) -> Callable[[], None]:
+    """Returns one observation a call, of a thousand numbers from 2 ms to 8 s in turn: one alone would be found faster."""
+    following = cycle([2 ** (n * 0.012 - 9) for n in range(1000)])
+    return lambda: observe(next(following))
 
 
 def four(function: Callable[[float], None]) -> None:
@@ -167,7 +184,10 @@ def main() -> None:
     """Prints the tables."""
     with one_core():
         alone = Table()
-        show("Recording, one Prometheus reader", [*alone.recording(), *alone.timing(), alone.threads(), *flood()])
+        show(
+            "Recording, one Prometheus reader",
+            [*alone.recording(), *alone.native(), *alone.timing(), alone.threads(), *flood()],
+        )
         beside = Table(lambda: [otlp_reader()], ", OTLP too")
         show("Recording, an OTLP reader beside it", [*beside.recording(), *beside.timing(), beside.threads()])
         delta = Table(lambda: [otlp_reader(DELTA)], ", delta OTLP too")

@@ -20,6 +20,7 @@ from agents.main import app, create_app
 from agents.settings import Settings, SettingsError
 from stack.servers.process import until
 from telemetry import current
+from telemetry.metricdata.stream import Snapshot, StreamKind
 from tests.helpers.asgi_server import TIMEOUT, closed_port, serving
 from tests.helpers.service import running_service
 
@@ -179,6 +180,20 @@ def test_too_low_a_series_limit_is_named() -> None:
         create_app(Settings(max_series=int(least[1]) - 1))
     create_app(Settings(max_series=int(least[1])))
     current().shutdown()
+
+
+@pytest.mark.parametrize(("environ", "native"), [({}, False), ({"AGENTOS_NATIVE_HISTOGRAMS": "on"}, True)])
+def test_native_histograms_are_off_unless_asked_for(environ: dict[str, str], native: bool) -> None:
+    """``AGENTOS_NATIVE_HISTOGRAMS=on`` gives every histogram native buckets; by default none has them."""
+    create_app(Settings.from_environment(environ | {"AGENTOS_MODEL_METRICS": "on", "AGENTOS_GENAI_METRICS": "all"}))
+    telemetry = current()
+    telemetry.recorder.record_a2a_request("navi", "query", "success", 0.2, 300)
+
+    def forms(snapshot: Snapshot) -> set[tuple[StreamKind, bool]]:
+        return {(stream.kind, stream.native) for stream in snapshot.streams if "HISTOGRAM" in stream.kind.name}
+
+    assert telemetry.reader.read_local(forms) == {(StreamKind.HISTOGRAM, native)}
+    telemetry.shutdown()
 
 
 @pytest.mark.parametrize(

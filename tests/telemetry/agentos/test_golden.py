@@ -18,9 +18,10 @@ from tests.helpers.providers import OPENMETRICS
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def agentos() -> AgentOSTelemetry:
+def agentos(native: bool = False) -> AgentOSTelemetry:
     """Returns a telemetry with one event of each kind."""
-    telemetry = AgentOSTelemetry(resource=Resource({"service.name": "agentos", "service.version": "1.2.3"}))
+    resource = Resource({"service.name": "agentos", "service.version": "1.2.3"})
+    telemetry = AgentOSTelemetry(resource=resource, native_histograms=native)
     recorder = telemetry.recorder
     telemetry[AGENTOS.by_name["agentos.info"]].info({"version": "1.2.3", "service_name": "agentos", "environment": "test"})
     recorder.record_a2a_request("navi", "query", "success", 0.42, 512)
@@ -34,8 +35,9 @@ def agentos() -> AgentOSTelemetry:
 
 @pytest.mark.parametrize(("file", "accept"), [("agentos.txt", None), ("agentos.openmetrics.txt", OPENMETRICS)])
 def test_golden(file: str, accept: str | None) -> None:
-    """The body of a scrape is the golden file in its format."""
+    """The body of a scrape is the golden file in its format, with native buckets or without."""
     body = agentos().reader.expose(accept).body
     if os.environ.get("EXPOSITION_GOLDEN") == "write":
         (GOLDEN / file).write_bytes(body)
+    assert agentos(native=True).reader.expose(accept).body == body
     assert body.decode() == (GOLDEN / file).read_text(encoding="utf-8")
