@@ -178,6 +178,8 @@ def _buckets(state: ExponentialState) -> Iterator[tuple[float, int]]:
 
 def _trim(offset: int, counts: Sequence[int]) -> tuple[int, Sequence[int]]:
     """Drops the empty buckets at either end."""
+    if counts and counts[0] and counts[-1]:
+        return offset, counts
     filled = bytes(map(bool, counts))
     first = filled.find(1)
     return (offset, ()) if first < 0 else (offset + first, counts[first : filled.rfind(1) + 1])

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import fsum
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from telemetry import Telemetry
 from telemetry.metricdata.buckets import ExponentialBuckets
 from telemetry.metricdata.exponential import add_exponentials
 from telemetry.metricdata.stream import ExponentialState, Snapshot, Stream, StreamKind
+from telemetry.prefork import Workers
 from telemetry.prefork.merge import Contribution, Merger
 from telemetry.prefork.snapshot import Encoder, decode
 from tests.helpers.worker_states import RUN, merged, one, state
+from tests.helpers.workers import TIME, catalogue, tick, vanish
 
 VALUES = st.lists(st.floats(0, 1e300) | st.floats(1e-3, 1e3), max_size=20)
 BOUNDS = (1.0, 2.0)
@@ -151,3 +155,35 @@ def test_sum_is_exact(workers: list[list[float]]) -> None:
     snapshot = merged(again, *states[2:], ended=("folded",))
     exact = float(sum((Fraction(fsum(values)) for values in workers), Fraction(0)))
     assert snapshot.streams[0].values[0].sum == exact
+
+
+def test_ended_killed_and_folded_workers_keep_their_buckets(tmp_path: Path) -> None:
+    """Native buckets of workers that ended, were killed and were folded stay in the total, each measurement once."""
+
+    def worker() -> Telemetry:
+        workers = Workers(tmp_path / "state", save_every=3600.0, timeout=5.0)
+        return Telemetry(catalogue(), workers=workers, native_histograms=True)
+
+    def total(telemetry: Telemetry) -> tuple[list[int], ExponentialState]:
+        assert telemetry.workers is not None
+        (stream,) = [each for each in telemetry.workers.snapshot().streams if each.name == "time"]
+        ((counts, _, native),) = stream.slice(0, 1, exemplars=False, native=True)[0]
+        return list(counts), plain(native)._replace(sum=0.0)
+
+    first, second, third = worker(), worker(), worker()
+    values = [0.05, 2.0**-12, 0.5, 0.5, 300.0, 0.0]
+    for telemetry, mine in ((first, values[:2]), (second, values[2:4]), (third, values[4:])):
+        for value in mine:
+            telemetry[TIME].labels("fast").observe(value)
+    expected = [3, 2, 1], exponential(values)._replace(sum=0.0)
+    assert total(third) == expected
+    vanish(second)
+    assert total(third) == expected
+    first.shutdown()
+    tick(third)
+    assert total(third) == expected
+    fourth = worker()
+    fourth[TIME].labels("fast").observe(0.7)
+    assert total(fourth) == ([3, 3, 1], exponential([*values, 0.7])._replace(sum=0.0))
+    for telemetry in (third, fourth):
+        telemetry.shutdown()
