@@ -72,6 +72,8 @@ def _peek_aligned(stream: Stream, aggregations: Sequence[Any], start: int) -> Fo
     found: Found = {}
     for index, aggregation in enumerate(aggregations, start):
         reservoir = aggregation._reservoir
+        if not reservoir._reservoir_storage and index not in stream.exemplars:
+            continue  # never offered anything
         known = aggregation._attributes
         points: list[ExemplarPoint | None] = [None] * size
         with _lock_of(reservoir):

@@ -13,8 +13,19 @@ from telemetry.exposition.families import Family, FamilyStream
 from telemetry.exposition.labels import quoted
 from telemetry.exposition.negotiation import Format
 from telemetry.metric.naming import is_plain
+from telemetry.metricdata.stream import Stream
 
-__all__ = ["SERIES_PER_PIECE", "Series", "Style", "heads", "sample_names", "series_of", "shows_sum"]
+__all__ = [
+    "SERIES_PER_PIECE",
+    "Series",
+    "Style",
+    "has_exemplars",
+    "heads",
+    "sample_names",
+    "series_at",
+    "series_of",
+    "shows_sum",
+]
 
 SERIES_PER_PIECE = 128
 
@@ -47,20 +58,40 @@ def series_of(member: FamilyStream, style: Style, *, native: bool = False) -> It
         style: The body's options.
         native: Whether the states of a histogram with both forms have the native one (``Stream.slice``).
     """
-    with_exemplars = style.shows_exemplars and member.family.type in ("counter", "histogram")
+    with_exemplars = has_exemplars(member, style)
     # Shorter pieces with exemplars: so few new objects at a time do not start the garbage collector.
     size = SERIES_PER_PIECE // 4 if with_exemplars else SERIES_PER_PIECE
     all_texts = member.texts  # another scrape may append to the list, or put another one in its place
     end = len(all_texts)
     for start in range(0, end, size):
         texts = all_texts[start : min(start + size, end)]
-        states, exemplars = member.stream.slice(start, start + len(texts), exemplars=with_exemplars, native=native)
-        get = exemplars.get
-        yield [
-            (index, text, state, get(index))
-            for index, text, state in zip(range(start, start + len(texts)), texts, states, strict=True)
-            if state is not None and text is not None
-        ]
+        yield series_at(member.stream, start, texts, exemplars=with_exemplars, native=native)
+
+
+def series_at(
+    stream: Stream, start: int, texts: Sequence[str | None], *, exemplars: bool, native: bool = False
+) -> list[Series]:
+    """Returns those of some series that are shown, as their state is now.
+
+    Args:
+        stream: Their stream.
+        start: The position of the first.
+        texts: Their label texts.
+        exemplars: Whether their exemplars are wanted.
+        native: As for ``series_of``.
+    """
+    states, found = stream.slice(start, start + len(texts), exemplars=exemplars, native=native)
+    get = found.get
+    return [
+        (index, text, state, get(index))
+        for index, text, state in zip(range(start, start + len(texts)), texts, states, strict=True)
+        if state is not None and text is not None
+    ]
+
+
+def has_exemplars(member: FamilyStream, style: Style) -> bool:
+    """Whether the body shows exemplars of the stream's series."""
+    return style.shows_exemplars and member.family.type in ("counter", "histogram")
 
 
 def shows_sum(bounds: Sequence[float], total: float) -> bool:

@@ -41,6 +41,8 @@ class FamilyStream:
     stream: Stream
     constant: Sequence[tuple[str, object]]
     texts: list[str | None] = field(default_factory=list)
+    cache: object = None
+    """What an encoder keeps of the series of ``texts``."""
 
 
 @dataclass(slots=True, eq=False)

@@ -1,0 +1,432 @@
+"""Families -> messages of ``io.prometheus.client.MetricFamily``, each behind its length as a varint.
+
+A family is one message, however many series it has. Prometheus' parser would take several of one name; programs that keep
+families by name, as Telegraf does, would keep the last alone. The length stands before the message, and a large family is not
+held whole. So the series that follow the first ``HELD`` bytes are encoded twice: once for their size, once for the body. Their
+state may change in between. The declared length has a margin, and what is left of it is filled by repeating the family's type,
+of which every decoder takes the last. Series that outgrow the margin lose their exemplars first.
+
+What never changes of a series, its start and its labels, is encoded once.
+
+https://github.com/prometheus/client_model/blob/v0.6.3/io/prometheus/client/metrics.proto
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, chain
+from math import inf
+from operator import itemgetter
+from typing import NamedTuple
+
+from telemetry.exposition.encoding import SERIES_PER_PIECE, Series, Style, has_exemplars, sample_names, series_at
+from telemetry.exposition.exemplars import exemplar_labels, newest_by_bucket
+from telemetry.exposition.families import Families, Family, FamilyStream
+from telemetry.exposition.protobuf_fields import (
+    LANE,
+    VARINTS,
+    double,
+    doubles,
+    exemplar,
+    label_pairs,
+    message,
+    sint,
+    text,
+    timestamp,
+    varint,
+    varint_lanes,
+)
+from telemetry.metricdata.exponential import explicit
+from telemetry.metricdata.native import NativeHistogram, Spans, native
+from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, StreamKind
+
+__all__ = ["HELD", "messages"]
+
+HELD = 1 << 17
+"""Bytes of a family's series that are held until the length of its message is known."""
+_MARGIN = 1 << 12
+_GROWTH = 16
+"""By how much a count may grow between the two readings of a series."""
+_FILLED_AT_ONCE = 1 << 14
+_PLAIN_NUMBERS = (float, int)
+_SECOND = 1_000_000_000
+
+_METRIC, _LABELLED = b"\x22", 0x0A
+_GAUGE, _COUNTER, _HISTOGRAM = b"\x12", b"\x1a", b"\x3a"
+_COUNTER_START, _HISTOGRAM_START = 0x1A, 0x7A
+
+
+def messages(families: Families, shown: Sequence[Family], style: Style) -> Iterator[bytes]:
+    """Yields the body, some series at a time; a family without series has no message.
+
+    A family is shown whole where one of its sample names is asked for, or the name of its native histograms.
+    """
+    for family in shown:
+        if style.names and not {family.text_name, *sample_names(family, openmetrics=False)}.intersection(style.names):
+            continue
+        if family is families.target:
+            if pairs := families.target_labels():
+                metric = label_pairs(pairs) + message(_GAUGE[0], b"\x09" + double(1))
+                yield from _delimited(_head(family), message(_METRIC[0], metric))
+        elif any(StreamKind.EXPONENTIAL is member.stream.kind or member.stream.native for member in family.members):
+            # Held: it is small, and the size of a native histogram that changes has no useful bound.
+            chunks = _chunks(families, family)
+            yield from _delimited(_head(family), *(_encoded(chunk, _read(chunk, style)) for chunk in chunks))
+        else:
+            yield from _streamed(families, family, style)
+
+
+def _read(chunk: _Chunk, style: Style) -> list[Series]:
+    return chunk.series(exemplars=has_exemplars(chunk.member, style))
+
+
+def _delimited(head: bytes, *parts: bytes) -> Iterator[bytes]:
+    if any(parts):
+        yield varint(len(head) + sum(map(len, parts))) + head
+        yield from parts
+
+
+def _streamed(families: Families, family: Family, style: Style) -> Iterator[bytes]:
+    """The message of a family whose series have a size that hardly changes."""
+    head, held, length = _head(family), [], 0
+    chunks = _chunks(families, family)
+    for chunk in chunks:
+        held.append(_encoded(chunk, _read(chunk, style)))
+        length += len(held[-1])
+        if length >= HELD:
+            break
+    rest = [_measured(chunk, style) for chunk in chunks]
+    if not rest:
+        yield from _delimited(head, *held)
+        return
+    yield varint(len(head) + length + sum(each.size for each in rest) + _MARGIN) + head
+    yield from held
+    held.clear()
+    room = _MARGIN - 2  # what fills the message has at least two bytes
+    for each in rest:
+        room += each.size
+        part = _fitted(each.chunk, _read(each.chunk, style), each.width, room)
+        room -= len(part)
+        yield part
+    yield from _filling(_type(family), room + 2)
+
+
+def _filling(type_: int, length: int) -> Iterator[bytes]:
+    """Yields the field ``type`` again and again."""
+    if length & 1:
+        yield bytes((0x18, type_ | 0x80, 0))
+        length -= 3
+    while length:
+        part = min(length, _FILLED_AT_ONCE)
+        yield bytes((0x18, type_)) * (part >> 1)
+        length -= part
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of a stream's series from one scrape to the next.
+
+    Attributes:
+        texts: Their label texts; where the family has others, this is made anew.
+        starts: Their starts, which move back where an older worker's state is found.
+        parts: Their constant parts: ``start_timestamp``, the last field of counter or histogram, then the labels.
+        marked: Whether a series has had an exemplar.
+    """
+
+    texts: list[str | None]
+    starts: list[int | None] = field(default_factory=list)
+    parts: list[bytes] = field(default_factory=list)
+    marked: bool = False
+
+
+class _Chunk(NamedTuple):
+    """Some series of a stream in its family."""
+
+    families: Families
+    member: FamilyStream
+    known: _Known
+    start: int
+    stop: int
+
+    def series(self, *, exemplars: bool) -> list[Series]:
+        """Returns the series that are shown, as they are now."""
+        texts = self.known.texts[self.start : self.stop]
+        series = series_at(self.member.stream, self.start, texts, exemplars=exemplars, native=True)
+        if exemplars and not self.known.marked:
+            self.known.marked = _have_exemplars(series)
+        return series
+
+    def constant(self) -> Sequence[bytes]:
+        """Returns the constant parts of the stream's series, up to the chunk's end at least."""
+        known, stream, type_ = self.known, self.member.stream, self.member.family.type
+        start = min(self.start, len(known.parts))
+        starts = stream.starts[start : self.stop]
+        if known.starts[start : self.stop] != starts:
+            tag = {"histogram": _HISTOGRAM_START, "counter": _COUNTER_START}.get(type_)
+            known.parts[start : self.stop] = [
+                (b"" if began is None or tag is None else message(tag, timestamp(began)))
+                + (b"" if known.texts[index] is None else label_pairs(self.families.labels(self.member, index)))
+                for index, began in enumerate(starts, start)
+            ]
+            known.starts[start : self.stop] = starts
+        return known.parts
+
+
+def _have_exemplars(series: Sequence[Series]) -> bool:
+    return any(map(itemgetter(3), series))
+
+
+class _Measured(NamedTuple):
+    """Some series whose size is known.
+
+    Attributes:
+        chunk: The series.
+        size: The size of the encoded series, or a little more.
+        width: Bytes of each count of a classic histogram; 0 where they may differ.
+    """
+
+    chunk: _Chunk
+    size: int
+    width: int = 0
+
+
+def _chunks(families: Families, family: Family) -> Iterator[_Chunk]:
+    for member in family.members:
+        known = member.cache
+        if not isinstance(known, _Known) or known.texts is not member.texts:
+            known = member.cache = _Known(member.texts)
+        # Fewer with exemplars: so few new objects at a time do not start the garbage collector.
+        size = SERIES_PER_PIECE // 4 if known.marked else SERIES_PER_PIECE
+        end = len(known.texts)
+        for start in range(0, end, size):
+            yield _Chunk(families, member, known, start, min(start + size, end))
+
+
+def _type(family: Family) -> int:
+    return {"counter": 0, "histogram": 4}.get(family.type, 1)
+
+
+def _head(family: Family) -> bytes:
+    """The fields before the series. A counter's name has ``_total`` and an info is a gauge, as in text 0.0.4."""
+    name = text(0x0A, family.name if family.type == "histogram" else family.text_name)
+    help_ = text(0x12, family.help.replace("\0", "?")) if family.help else b""
+    return name + help_ + bytes((0x18, _type(family))) + (text(0x2A, family.unit) if family.unit else b"")
+
+
+def _fitted(chunk: _Chunk, series: list[Series], width: int, room: int) -> bytes:
+    """Encodes the series into at most ``room`` bytes: without exemplars, or without series, where they are more by now."""
+    encoded = _encoded(chunk, series, width)
+    if len(encoded) > room:
+        series = [(index, label_text, state, None) for index, label_text, state, _ in series]
+        encoded = _encoded(chunk, series, width)
+    if len(encoded) > room:
+        # Series that had no state when the sizes were added up: the next scrape has them.
+        kept = []
+        for one in series:
+            part = _encoded(chunk, [one], width)
+            if len(part) <= room:
+                kept.append(part)
+                room -= len(part)
+        return b"".join(kept)
+    return encoded
+
+
+def _measured(chunk: _Chunk, style: Style) -> _Measured:
+    """Returns the size of the series. Exemplars are looked for only where the stream has had one: that takes time.
+
+    A first exemplar has to find room, or waits for the next scrape.
+    """
+    series = chunk.series(exemplars=chunk.known.marked and has_exemplars(chunk.member, style))
+    if _have_exemplars(series):
+        return _Measured(chunk, len(_encoded(chunk, series)))
+    value, width = 11, 0
+    if chunk.member.stream.kind is StreamKind.HISTOGRAM:
+        largest = max(map(sum, [state[0] for _, _, state, _ in series]), default=0)
+        width = len(varint(_GROWTH * (largest + 1)))
+        if width > LANE:
+            return _Measured(chunk, len(_encoded(chunk, series)))
+        value = 10 + width + (12 + width) * len(chunk.member.stream.bounds)
+        value += 1 + len(varint(value + 16))
+    constant = chunk.constant()
+    lengths = [len(constant[index]) for index, _, _, _ in series]
+    longest = max(lengths, default=0)
+    return _Measured(chunk, sum(lengths) + len(series) * (1 + len(varint(value + longest)) + value), width)
+
+
+def _encoded(chunk: _Chunk, series: Sequence[Series], width: int = 0) -> bytes:
+    kind = chunk.member.stream.kind
+    if kind is StreamKind.HISTOGRAM:
+        return b"".join(_histograms(chunk, series, width))
+    return b"".join(_exponentials(chunk, series) if kind is StreamKind.EXPONENTIAL else _numbers(chunk, series))
+
+
+def _numbers(chunk: _Chunk, series: Sequence[Series]) -> list[bytes]:
+    """Counters, gauges and infos."""
+    constant, starts = chunk.constant(), chunk.member.stream.starts
+    type_ = chunk.member.family.type
+    parts: list[bytes] = []
+    for index, _, value, exemplars in series:
+        rest = constant[index]
+        if type_ != "counter":
+            parts += (_METRIC, VARINTS[len(rest) + 11], b"\x12\x09\x09", double(1 if type_ == "info" else value), rest)
+            continue
+        began = 0 if starts[index] is None else rest[1] + 2
+        mark = message(0x12, _exemplar(exemplars[0])) if exemplars and exemplars[0] is not None else b""
+        size = VARINTS[9 + len(mark) + began]
+        parts += (_METRIC, VARINTS[10 + len(size) + len(mark) + len(rest)], _COUNTER, size, b"\x09", double(value), mark, rest)
+    return parts
+
+
+def _histograms(chunk: _Chunk, series: Sequence[Series], width: int) -> list[bytes]:
+    stream = chunk.member.stream
+    if series and not stream.native and not _have_exemplars(series):
+        numbers = list(chain.from_iterable(map(accumulate, [state[0] for _, _, state, _ in series])))
+        largest = max(numbers[len(stream.bounds) :: len(stream.bounds) + 1])
+        width = width or len(varint(largest))
+        if width <= LANE:
+            if largest >= 1 << 7 * width:
+                numbers = [min(number, (1 << 7 * width) - 1) for number in numbers]
+            return _plain_histograms(chunk, series, numbers, width)
+    constant, starts, bounds = chunk.constant(), stream.starts, stream.bounds
+    parts: list[bytes] = []
+    for index, _, (counts, total, *both), exemplars in series:
+        *cumulative, count = accumulate(counts)
+        buckets = _buckets(bounds, cumulative, count, exemplars or [None] * len(counts))
+        if both and (form := native(both[0])) is not None:
+            count = form.measurements
+            buckets += _native(form)
+        rest = constant[index]
+        parts += _histogram(rest, 0 if starts[index] is None else rest[1] + 2, count, total, buckets)
+    return parts
+
+
+def _plain_histograms(chunk: _Chunk, series: Sequence[Series], numbers: Sequence[int], width: int) -> list[bytes]:
+    """Classic histograms without exemplars: the same record for each series, whose numbers are set for all series at once.
+
+    Args:
+        chunk: Where the series are.
+        series: The series.
+        numbers: Their cumulative counts, each below ``1 << 7 * width``.
+        width: Bytes of each count.
+    """
+    constant, starts, bounds = chunk.constant(), chunk.member.stream.starts, chunk.member.stream.bounds
+    records = _records(bounds, varint_lanes(numbers, width), width, doubles([state[1] for _, _, state, _ in series]))
+    size = 10 + width + (12 + width) * len(bounds)
+    varints = VARINTS
+    parts: list[bytes] = []
+    start = 0
+    for index, _, _, _ in series:
+        rest = constant[index]
+        length = varints[size if starts[index] is None else size + 2 + rest[1]]
+        whole = varints[1 + len(length) + size + len(rest)]
+        parts += (_METRIC, whole, _HISTOGRAM, length, records[start : (start := start + size)], rest)
+    return parts
+
+
+def _records(bounds: Sequence[float], lanes: bytes, width: int, sums: bytes) -> bytes:
+    """Returns ``sample_count``, ``sample_sum`` and the buckets of each series, all of one size.
+
+    ``+Inf`` is left out: ``sample_count`` says the same, and the Prometheus clients leave it out too.
+
+    Args:
+        bounds: The upper bounds.
+        lanes: Each series' cumulative counts, ``sample_count`` the last, as ``varint_lanes`` returns them.
+        width: Bytes of a count.
+        sums: The sum of each series.
+    """
+    blank = bytes(width)
+    head = b"\x08" + blank + b"\x11" + bytes(8)
+    buckets = [b"\x1a%c\x08%b\x11%b" % (width + 10, blank, double(bound)) for bound in bounds]
+    size, numbers = len(head) + (12 + width) * len(bounds), LANE * (len(bounds) + 1)
+    records = bytearray(b"".join([head, *buckets]) * (len(sums) // 8))
+    for byte in range(8):
+        records[2 + width + byte :: size] = sums[byte::8]
+    for byte in range(width):
+        records[1 + byte :: size] = lanes[LANE * len(bounds) + byte :: numbers]
+        for bucket in range(len(bounds)):
+            at = len(head) + (12 + width) * bucket + 3 + byte
+            records[at::size] = lanes[LANE * bucket + byte :: numbers]
+    return bytes(records)
+
+
+def _exponentials(chunk: _Chunk, series: Sequence[Series]) -> list[bytes]:
+    """Native histograms; classic ones where the scale has no schema."""
+    constant, starts = chunk.constant(), chunk.member.stream.starts
+    parts: list[bytes] = []
+    state: ExponentialState
+    for index, _, state, exemplars in series:
+        form = native(state)
+        if form is not None:
+            count, buckets = form.measurements, _native(form) + _native_exemplars(exemplars or ())
+        else:
+            bounds, counts = explicit(state)
+            *cumulative, count = accumulate(counts)
+            buckets = _buckets(bounds, cumulative, count, newest_by_bucket(exemplars or (), bounds))
+        rest = constant[index]
+        parts += _histogram(rest, 0 if starts[index] is None else rest[1] + 2, count, state.sum, buckets)
+    return parts
+
+
+def _histogram(rest: bytes, began: int, count: int, total: float, buckets: bytes) -> tuple[bytes, ...]:
+    """A histogram with its sum, which Prometheus takes from here always, also where text has none.
+
+    Args:
+        rest: The series' constant part.
+        began: The length of the start in it.
+        count: Number of measurements.
+        total: Their sum.
+        buckets: The fields of classic and native buckets and of exemplars.
+    """
+    number = VARINTS[count]
+    size = 10 + len(number) + len(buckets) + began
+    length = VARINTS[size]
+    whole = VARINTS[1 + len(length) + size - began + len(rest)]
+    return (_METRIC, whole, _HISTOGRAM, length, b"\x08", number, b"\x11", double(total), buckets, rest)
+
+
+def _buckets(
+    bounds: Sequence[float], cumulative: Sequence[int], count: int, exemplars: Sequence[ExemplarPoint | None]
+) -> bytes:
+    """Classic buckets; ``+Inf``, which is ``sample_count`` too, only where it has an exemplar."""
+    parts = []
+    for bound, number, point in zip((*bounds, inf), (*cumulative, count), exemplars, strict=True):
+        if bound != inf or point is not None:
+            bucket = b"\x08%b\x11%b" % (VARINTS[number], double(bound))
+            parts.append(message(0x1A, bucket if point is None else bucket + message(0x1A, _exemplar(point))))
+    return b"".join(parts)
+
+
+def _native(form: NativeHistogram) -> bytes:
+    """The fields of a native histogram. Without buckets it has an empty span, which tells it from a classic one."""
+    parts = [b"\x28", sint(form.schema), b"\x31", double(form.zero_threshold), b"\x38", VARINTS[form.zero_count]]
+    if not form.negative.spans and not form.positive.spans:
+        parts.append(message(0x62, b"\x08\x00\x10\x00"))
+    return b"".join([*parts, _side(form.negative, 0x4A, 0x52), _side(form.positive, 0x62, 0x6A)])
+
+
+def _side(side: Spans, span: int, delta: int) -> bytes:
+    """Spans, and the difference of each bucket's count to that of the one before; packed, which every decoder takes."""
+    if not side.spans:
+        return b""
+    spans = [message(span, b"\x08%b\x10%b" % (sint(offset), VARINTS[length])) for offset, length in side.spans]
+    deltas = [sint(count - before) for count, before in zip(side.counts, (0, *side.counts), strict=False)]
+    return b"".join([*spans, message(delta, b"".join(deltas))])
+
+
+def _native_exemplars(points: Sequence[ExemplarPoint | None]) -> bytes:
+    """By time, as Prometheus stores them."""
+    found = sorted((point for point in points if point is not None), key=lambda point: point.time_unix_nano)
+    return b"".join([message(0x82, _exemplar(point)) for point in found])
+
+
+def _exemplar(point: ExemplarPoint) -> bytes:
+    value, time, trace_id, span_id, attributes = point
+    if trace_id and span_id and not attributes and type(value) in _PLAIN_NUMBERS:
+        # The usual case, for every bucket of every series.
+        at = timestamp(time)
+        return b"\x0a\x2c\x0a\x08trace_id\x12\x20%032x\x0a\x1b\x0a\x07span_id\x12\x10%016x\x11%b\x1a%c%b" % (
+            *(trace_id, span_id, double(value)),
+            *(len(at), at),
+        )
+    return exemplar(exemplar_labels(point, None), value, time)
