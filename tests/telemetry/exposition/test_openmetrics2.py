@@ -56,12 +56,16 @@ def stream(
 
 def body(*streams: Stream, names: Sequence[str] = (), exemplars: bool = True, **naming: Any) -> str:
     """Returns the streams' body, which the grammar admits."""
-    rules = NamingConfig(**{"scope_labels": False, "target_info": False, **naming})
-    style = Style(Format.OPENMETRICS_2, exemplars=exemplars, names=frozenset(names))
-    snapshot = Snapshot(Resource({"service.name": "x"}), streams)
-    text = b"".join(render(Families(rules, Diagnostics(None)), snapshot, style)).decode()
+    text = rendered(streams, Style(Format.OPENMETRICS_2, exemplars=exemplars, names=frozenset(names)), **naming)
     parse(text)
     return text
+
+
+def rendered(streams: Sequence[Stream], style: Style, **naming: Any) -> str:
+    """Returns the streams' body in any format."""
+    rules = NamingConfig(**{"scope_labels": False, "target_info": False, **naming})
+    snapshot = Snapshot(Resource({"service.name": "x"}), streams)
+    return b"".join(render(Families(rules, Diagnostics(None)), snapshot, style)).decode()
 
 
 def test_counter() -> None:
@@ -295,3 +299,12 @@ def test_many_series() -> None:
     (family,) = parse(body(counter)).values()
     assert [sample.value for sample in family.samples] == list(range(1000))
     assert [len(sample.exemplars) for sample in family.samples] == [0] * 999 + [1]
+
+
+def test_the_size_of_histograms() -> None:
+    """Ten buckets and a start take less than a sixth of the bytes that they take in OpenMetrics 1.0."""
+    bounds = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+    attributes = [{"agent": f"agent-{i}", "operation": "query", "status": "success"} for i in range(1000)]
+    histogram = stream("a2a.request.duration", HISTOGRAM, *[([1] * 10, 7.5)] * 1000, bounds=bounds, attributes=attributes)
+    before = rendered([histogram], Style(Format.OPENMETRICS, created=True))
+    assert len(body(histogram)) < len(before) / 6
