@@ -6,15 +6,14 @@ https://prometheus.io/docs/specs/om/open_metrics_spec_2_0/ (2.0.0-rc0) as ``open
 Where the two differ, the parser decides:
 
 - An exemplar that cannot be read costs the exemplar (text) or the scrape (parser): each has a value and a time here.
-- Times are exact in the text. The parser cuts them to milliseconds; they are written to the nanosecond.
-- A null character may stand in any string (text), but not in a quoted name (parser): it is written as ``?``, as everywhere.
-- Strings may have carriage returns (both), but not at the end of HELP (parser): those at its end are left out.
-- A number beyond float64 is allowed by the grammar and refused by the parser: it is written as infinity.
+- Times are exact (text) or cut to milliseconds (parser): they are written to the nanosecond.
+- A null character may stand in any string (text), but not in a name (parser): it is written as ``?``, as in all formats.
+- Carriage returns may stand in any string (text), but not at the end of HELP (parser): those are left out.
+- Numbers beyond float64 are admitted by the grammar and refused by the parser: they are written as infinity.
 - The fields of a composite value have one order (text) or any (parser): it is the text's.
 - A metric of unknown type may have a composite value (text) or not (parser): it has numbers.
-- A gauge histogram may have negative counts (text), with native buckets not (parser): such a series is left out.
-- A summary without quantiles, buckets of another count than ``count`` and negative sums are read by the parser: the text's
-  demands are kept.
+- A gauge histogram with native buckets may have negative counts (text) or not (parser): it is left out.
+- A summary's sum must not be negative (text) or may be (parser): it is shown, as in the other formats.
 
 Neither limits the labels of an exemplar; Prometheus' storage drops one of more than 128 characters.
 """
