@@ -7,11 +7,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry
 
-from telemetry.exposition.answer import Answer, Request, Responder
+from telemetry.exposition.answer import (
+    ANSWER_SECONDS,
+    MAX_CONCURRENT_SCRAPES,
+    Answer,
+    BrokenAnswerError,
+    Request,
+    Responder,
+    Scrape,
+)
 from telemetry.exposition.reader import PrometheusReader
 
 __all__ = ["ASGIApp", "MetricsApp", "metrics_app", "send_answer"]
@@ -21,7 +30,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_PIECE_BYTES = 1 << 16
 _NOT_FOUND = Answer.plain(404, "no such path\n")
 """For ``/metrics%0a``: a router's pattern that ends in ``$`` matches it, but no rule of a proxy for ``/metrics`` does."""
 
@@ -52,32 +60,65 @@ class MetricsApp:
         for one in (bare, bare + "/") if bare else ("/",):
             app.add_route(one, self, name="metrics", include_in_schema=False)
 
-    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        """Answers an HTTP request. A thread renders the body and yields to the event loop every few hundred series."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers an HTTP request. A thread makes the body, and yields to the event loop every few hundred series.
+
+        Raises:
+            BrokenAnswerError: The body cannot be ended, or the client has not taken it in time; the server then aborts the
+                connection.
+        """
         if scope["type"] != "http":
             return
         method = scope["method"]
-        answer = _NOT_FOUND if scope["path"].endswith("\n") else self._responder.refuse_method(method)
-        if answer is None:
+        admitted = _NOT_FOUND if scope["path"].endswith("\n") else self._responder.admit(method)
+        if isinstance(admitted, Answer):
+            await send_answer(send, admitted, method)
+            return
+        try:
             query = scope.get("query_string", b"").decode("latin-1")
             request = Request(method, query, _header(scope, b"accept"), _header(scope, b"accept-encoding"))
-            answer = await asyncio.to_thread(self._responder.answer, request)
-        await send_answer(send, answer, method)
+            answer = await asyncio.to_thread(admitted.answer, request)
+            if answer.rest is None or method == "HEAD":
+                await send_answer(send, answer, method)
+            else:
+                await _send_chunks(receive, send, answer, answer.rest)
+        finally:
+            admitted.close()
 
 
-def metrics_app(reader: PrometheusReader, *, compress: bool = True, registry: CollectorRegistry | None = None) -> MetricsApp:
+def metrics_app(
+    reader: PrometheusReader,
+    *,
+    compress: bool = True,
+    registry: CollectorRegistry | None = None,
+    max_concurrent_scrapes: int = MAX_CONCURRENT_SCRAPES,
+    answer_timeout: float = ANSWER_SECONDS,
+) -> MetricsApp:
     """Returns an ASGI application for ``/metrics``.
 
     It answers ``GET`` and ``HEAD``, and 405 to other methods. ``Accept`` decides the format, ``Accept-Encoding`` the
     compression, and ``name[]`` parameters restrict the body to these samples. A scrape that cannot be answered in time, or
-    after shutdown, gets 503 with the reason.
+    after shutdown, gets 503 with the reason. A body above 64 KiB is made while it is sent, without ``content-length``.
 
     Args:
         reader: The reader; its ``diagnostics`` count refused scrapes.
-        compress: Whether gzip may be used.
+        compress: Whether gzip and zstd may be used.
         registry: A registry of ``prometheus_client`` whose collectors are shown beside the reader's metrics.
+        max_concurrent_scrapes: Scrapes that are answered at once; a further one gets 503 with the reason.
+        answer_timeout: Seconds in which a client must take a body above 64 KiB; then its connection is aborted.
+
+    Raises:
+        ValueError: A limit is not above 0.
     """
-    return MetricsApp(Responder(reader, compress=compress, registry=registry))
+    return MetricsApp(
+        Responder(
+            reader,
+            compress=compress,
+            registry=registry,
+            max_concurrent_scrapes=max_concurrent_scrapes,
+            answer_timeout=answer_timeout,
+        )
+    )
 
 
 def _header(scope: Scope, name: bytes) -> str | None:
@@ -87,14 +128,42 @@ def _header(scope: Scope, name: bytes) -> str | None:
 
 
 async def send_answer(send: Send, answer: Answer, method: str) -> None:
-    """Sends the answer, to ``HEAD`` without its body."""
-    raw = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in answer.headers.items()]
-    body = answer.body
-    await send({"type": "http.response.start", "status": answer.status, "headers": raw})
-    if method != "HEAD":
-        # In pieces: the server never copies the whole body at once, and other tasks run in between.
-        for start in range(0, len(body) - _PIECE_BYTES, _PIECE_BYTES):
-            await send({"type": "http.response.body", "body": body[start : start + _PIECE_BYTES], "more_body": True})
-            await asyncio.sleep(0)
-        body = body[max(0, (len(body) - 1) // _PIECE_BYTES * _PIECE_BYTES) :]
-    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
+    """Sends an answer whose body is one piece; to ``HEAD`` without it."""
+    await send({"type": "http.response.start", "status": answer.status, "headers": _raw(answer)})
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer.body})
+
+
+async def _send_chunks(receive: Receive, send: Send, answer: Answer, scrape: Scrape) -> None:
+    """Sends a body in chunks, each made when the one before it is taken, as long as the client is there."""
+    gone = asyncio.Event()
+    watching = asyncio.create_task(_watch(receive, gone))
+    try:
+        async with asyncio.timeout(scrape.seconds_left):
+            await send({"type": "http.response.start", "status": answer.status, "headers": _raw(answer)})
+            chunk, more = answer.body, True
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            while more and not gone.is_set():
+                chunk, more = await asyncio.to_thread(scrape.read)
+                await send({"type": "http.response.body", "body": chunk, "more_body": more})
+    except TimeoutError:
+        scrape.give_up()
+        raise BrokenAnswerError("the client did not take the answer in time") from None
+    finally:
+        watching.cancel()
+
+
+async def _watch(receive: Receive, gone: asyncio.Event) -> None:
+    """Sets ``gone`` when the client disconnects. A server need not fail when it is sent something then."""
+    with suppress(Exception):
+        more = True
+        while more:
+            message = await receive()
+            more = message.get("more_body", False)
+        if message["type"] != "http.disconnect":
+            message = await receive()  # behind the end of the request's body nothing else comes
+        if message["type"] == "http.disconnect":
+            gone.set()
+
+
+def _raw(answer: Answer) -> list[tuple[bytes, bytes]]:
+    return [(key.encode("latin-1"), value.encode("latin-1")) for key, value in answer.headers.items()]

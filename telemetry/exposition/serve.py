@@ -7,8 +7,9 @@ import io
 import logging
 import socket
 import ssl
+import struct
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -21,7 +22,15 @@ from prometheus_client import CollectorRegistry
 
 from telemetry._base.printable import printable
 from telemetry.exposition.access import Access, RawHeader
-from telemetry.exposition.answer import Answer, Request, Responder
+from telemetry.exposition.answer import (
+    ANSWER_SECONDS,
+    MAX_CONCURRENT_SCRAPES,
+    Answer,
+    BrokenAnswerError,
+    Request,
+    Responder,
+    Scrape,
+)
 from telemetry.exposition.reader import PrometheusReader
 
 __all__ = ["MetricsServer", "ServeError", "make_wsgi_app", "start_http_server"]
@@ -34,6 +43,8 @@ _GUARDED = {"HTTP_AUTHORIZATION": b"authorization", "HTTP_X_FORWARDED_FOR": b"x-
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _OUT_OF_RESOURCE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _ACCEPT_RETRY_SECONDS = 0.1
+_RESET = struct.pack("ii", 1, 0)
+"""For ``SO_LINGER``: closing sends a reset, which no client takes for the end of a body."""
 _logger = logging.getLogger(__name__)
 
 
@@ -42,17 +53,35 @@ class ServeError(OSError):
 
 
 def make_wsgi_app(
-    reader: PrometheusReader, *, compress: bool = True, registry: CollectorRegistry | None = None, access: Access | None = None
+    reader: PrometheusReader,
+    *,
+    compress: bool = True,
+    registry: CollectorRegistry | None = None,
+    access: Access | None = None,
+    max_concurrent_scrapes: int = MAX_CONCURRENT_SCRAPES,
+    answer_timeout: float = ANSWER_SECONDS,
 ) -> WSGIApp:
     """Returns a WSGI application (PEP 3333) for ``/metrics`` that answers as ``metrics_app`` does, on any path.
 
     Args:
         reader: The reader; its ``diagnostics`` count refused scrapes.
-        compress: Whether gzip may be used.
+        compress: Whether gzip and zstd may be used.
         registry: A registry of ``prometheus_client`` whose collectors are shown beside the reader's metrics.
         access: Decides which clients may read; by default all may. The client is ``REMOTE_ADDR``.
+        max_concurrent_scrapes: Scrapes that are answered at once; a further one gets 503 with the reason.
+        answer_timeout: Seconds in which a client must take a body above 64 KiB. Afterwards its place is free again, and it
+            gets no further piece.
+
+    Raises:
+        ValueError: A limit is not above 0.
     """
-    responder = Responder(reader, compress=compress, registry=registry)
+    responder = Responder(
+        reader,
+        compress=compress,
+        registry=registry,
+        max_concurrent_scrapes=max_concurrent_scrapes,
+        answer_timeout=answer_timeout,
+    )
 
     def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         answer = access.refusal(environ.get("REMOTE_ADDR"), _guarded_headers(environ)) if access is not None else None
@@ -61,9 +90,41 @@ def make_wsgi_app(
             query, accept = environ.get("QUERY_STRING", ""), environ.get("HTTP_ACCEPT")
             answer = responder.answer(Request(method, query, accept, environ.get("HTTP_ACCEPT_ENCODING")))
         start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", list(answer.headers.items()))
+        if answer.rest is not None:
+            body = _Body(answer.body, answer.rest)
+            if method != "HEAD":
+                return body
+            body.close()
         return [] if method == "HEAD" else [answer.body]
 
     return app
+
+
+class _Body:
+    """The chunks of a body as WSGI's iterable. An object: ``close`` of a generator that was not begun does nothing."""
+
+    def __init__(self, first: bytes, scrape: Scrape) -> None:
+        self._first: bytes | None = first
+        self._scrape: Scrape | None = scrape
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        if self._scrape is None:
+            raise StopIteration
+        chunk, more = self._scrape.read()
+        if not more:
+            self._scrape = None
+        return chunk
+
+    def close(self) -> None:
+        """Ends the scrape: the server calls it at the end and where the client has left."""
+        if self._scrape is not None:
+            self._scrape.close()
 
 
 def _guarded_headers(environ: dict[str, Any]) -> list[RawHeader]:
@@ -112,6 +173,7 @@ def start_http_server(
     keyfile: Path | str | None = None,
     timeout: float = 10.0,
     max_connections: int = 16,
+    max_concurrent_scrapes: int = MAX_CONCURRENT_SCRAPES,
 ) -> MetricsServer:
     """Serves ``/metrics`` (and ``/``) over HTTP/1.1 from daemon threads, until ``close()``.
 
@@ -125,13 +187,16 @@ def start_http_server(
         keyfile: PEM file of its private key, where ``certfile`` does not hold it.
         timeout: Seconds in which a request must arrive, and its answer be taken; also how long a connection may be idle.
         max_connections: Connections, a thread each; more get 503.
+        max_concurrent_scrapes: Scrapes that are answered at once; a further one gets 503 with the reason.
 
     Raises:
+        ValueError: A limit is not above 0.
         ServeError: The address is in use or cannot be had, or the certificate cannot be read.
     """
     context = None if certfile is None else _tls(certfile, keyfile)
     limits = (timeout, max_connections)
-    server = _listen(addr, port, Responder(reader, registry=registry), access, context, limits)
+    responder = Responder(reader, registry=registry, max_concurrent_scrapes=max_concurrent_scrapes, answer_timeout=timeout)
+    server = _listen(addr, port, responder, access, context, limits)
     return MetricsServer(server)
 
 
@@ -285,9 +350,38 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if self.headers.get("content-length", "0") != "0" or "transfer-encoding" in self.headers:
             self.send_header("connection", "close")  # its body is not read, and may not be taken for the next request
-        self.end_headers()
-        if self.command != "HEAD":
+        chunked = answer.rest is not None and self.request_version not in ("HTTP/0.9", "HTTP/1.0")
+        if answer.rest is not None:
+            self.send_header(*(("transfer-encoding", "chunked") if chunked else ("connection", "close")))
+        try:
+            self.end_headers()
+            if self.command != "HEAD":
+                self._send(answer, chunked)
+        finally:
+            if answer.rest is not None:
+                answer.rest.close()
+
+    def _send(self, answer: Answer, chunked: bool) -> None:
+        """Sends the body. One that cannot be ended is aborted, so that no client takes it for whole."""
+        scrape = answer.rest
+        if scrape is None:
             self.wfile.write(answer.body)
+            return
+        chunk, more = answer.body, True
+        try:
+            while True:
+                self.connection.settimeout(max(scrape.seconds_left, 0.001))
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
+                if not more:
+                    break
+                chunk, more = scrape.read()
+            self.wfile.write(b"0\r\n\r\n" if chunked else b"")
+        except (BrokenAnswerError, TimeoutError) as error:
+            if isinstance(error, TimeoutError):
+                scrape.give_up()
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self.connection.close()
+            raise
 
     def _answer(self) -> Answer:
         raw = [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in self.headers.items()]

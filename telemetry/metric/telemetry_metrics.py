@@ -14,7 +14,7 @@ LABEL = open_label("label", "label key concerned", limit=200)
 DROP_REASON = closed_label("reason", "why it was not recorded", "not_finite", "negative", "failed")
 CALLBACK_REASON = closed_label("reason", "what the callback did", "raised", "hung")
 SCRAPE_REASON = closed_label(
-    "reason", "why it was refused", "unauthorized", "forbidden", "method", "timeout", "shutdown", "unattached", "failed"
+    "reason", "why it was refused", "unauthorized", "forbidden", "method", "timeout", "shutdown", "unattached", "failed", "busy"
 )
 STATE_REASON = closed_label("reason", "what was wrong with it", "torn", "foreign", "stale", "unwritable", "unreadable", "hung")
 

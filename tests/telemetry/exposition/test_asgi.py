@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from telemetry._base.diagnostics import Diagnostics
-from telemetry.exposition import Exposition, PrometheusReader, metrics_app
+from telemetry.exposition import Pieces, PrometheusReader, metrics_app
 from telemetry.exposition.asgi import ASGIApp
 from telemetry.metric import telemetry_metrics
 from tests.helpers.hanging_callback import HangingCallback
@@ -145,7 +145,7 @@ async def test_an_error_in_rendering(reader: PrometheusReader, monkeypatch: pyte
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("inside")
 
-    monkeypatch.setattr(reader, "expose", broken)
+    monkeypatch.setattr(reader, "pieces", broken)
     answer = await ask(metrics_app(reader))
     assert (answer.status, answer.body) == (500, b"the scrape failed; see the log\n")
 
@@ -184,11 +184,11 @@ async def test_registry_is_shown_beside(reader: PrometheusReader, monkeypatch: p
     """A registry is passed to the reader as ``beside``; without one the reader is asked as before."""
     asked: list[dict[str, Any]] = []
 
-    def expose(accept: str | None, names: Any, *, yield_gil: Any, **rest: Any) -> Exposition:
+    def pieces(accept: str | None, names: Any, **rest: Any) -> Pieces:
         asked.append(rest)
-        return Exposition(b"", "text/plain")
+        return Pieces("text/plain", (piece for piece in (b"",)))
 
-    monkeypatch.setattr(reader, "expose", expose)
+    monkeypatch.setattr(reader, "pieces", pieces)
     registry = CollectorRegistry()
     await ask(metrics_app(reader, registry=registry))
     await ask(metrics_app(reader))
