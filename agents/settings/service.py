@@ -122,6 +122,8 @@ class Settings(BaseSettings):
     """Whose ``X-Forwarded-For`` is believed when the networks are checked."""
     metrics_listen: access.ListenAddress = ""
     """``host:port`` or ``unix:/path``: an address or Unix socket for /metrics alone; the public port then has none."""
+    max_concurrent_scrapes: values.Count = 64
+    """Scrapes of /metrics that a process answers at once; a further one is a 503."""
     workers: Literal["auto", "on", "off"] = "auto"
     """Whether /metrics shows the totals of all workers; ``auto``: where a server started this process as one of several."""
     state_directory: values.Directory = ""

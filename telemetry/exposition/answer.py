@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 from telemetry._base.fork import register_after_fork
 from telemetry._base.threads import yield_gil
 from telemetry.exposition.compression import Compressor, available, compressor
-from telemetry.exposition.negotiation import accepts_gzip
+from telemetry.exposition.negotiation import choose_encoding
 from telemetry.exposition.reader import PrometheusReader
 from telemetry.exposition.source import BrokenScrapeError, ScrapeRefusedError
 from telemetry.metric import telemetry_metrics
@@ -149,7 +149,7 @@ class Responder:
 
     def coding(self, accept_encoding: str | None) -> str | None:
         """Returns the content coding for an ``Accept-Encoding`` header; None: no compression."""
-        return "gzip" if self._compress and "gzip" in available() and accepts_gzip(accept_encoding) else None
+        return choose_encoding(accept_encoding, available()) if self._compress else None
 
     def count(self, reason: str) -> None:
         """Counts a scrape that is refused or ends early."""

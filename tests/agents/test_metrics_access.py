@@ -16,8 +16,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from agents.api.routes.metrics import metrics_route
 from agents.settings import Settings, SettingsError
 from stack.servers.process import until
+from telemetry import Telemetry
+from telemetry.metric import Catalogue, counter
 from tests.helpers.asgi_server import TIMEOUT, closed_port
 
 TOKEN = "right-token-0123456789"
@@ -73,6 +76,40 @@ def test_websocket_handshake_gets_no_metrics(start):
     service = start(metrics_tokens=TOKEN)
     handshake = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAA")
     assert status_of(service.url, "GET /metrics HTTP/1.1", *handshake) in (401, 403)
+
+
+async def test_scrapes_beyond_the_bound(monkeypatch):
+    """``AGENTOS_MAX_CONCURRENT_SCRAPES`` scrapes are answered at once, a further one is a 503."""
+    monkeypatch.setattr("telemetry.exposition.answer._CHUNK_BYTES", 1)
+    monkeypatch.setattr("telemetry.exposition.render._PIECE_CHARACTERS", 1)
+    settings = Settings.from_environment({"AGENTOS_MAX_CONCURRENT_SCRAPES": "1"})
+    rows = [counter("a", "1", "A"), counter("b", "1", "B"), counter("c", "1", "C")]
+    telemetry = Telemetry(Catalogue(rows))
+    for row in rows:
+        telemetry[row].inc()
+    route = metrics_route(telemetry, settings)
+    scope = {"type": "http", "method": "GET", "path": "/metrics", "headers": [], "client": ("127.0.0.1", 1)}
+    asked, go = asyncio.Event(), asyncio.Event()
+    statuses: list[int] = []
+
+    async def send(message):
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+        elif len(statuses) == 1:
+            asked.set()
+            await go.wait()
+
+    async def receive():
+        await asyncio.Event().wait()
+
+    first = asyncio.create_task(route.app(scope, receive, send))
+    await asyncio.wait_for(asked.wait(), TIMEOUT)
+    await route.app(scope, receive, send)
+    go.set()
+    await first
+    await route.app(scope, receive, send)
+    telemetry.shutdown()
+    assert statuses == [200, 503, 200]
 
 
 def test_refusals_are_counted(start):

@@ -23,6 +23,7 @@ BAD = [
     ),
     ({"AGENTOS_REQUEST_LIMIT": "-1"}, "AGENTOS_REQUEST_LIMIT is '-1': a whole number above 0 is needed."),
     ({"AGENTOS_REQUEST_LIMIT": "1_000"}, "AGENTOS_REQUEST_LIMIT is '1_000': a whole number above 0 is needed."),
+    ({"AGENTOS_MAX_CONCURRENT_SCRAPES": "0"}, "AGENTOS_MAX_CONCURRENT_SCRAPES is '0': a whole number above 0 is needed."),
     ({"AGENTOS_RETRIES": "-1"}, "AGENTOS_RETRIES is '-1': a whole number from 0 on is needed."),
     ({"AGENTOS_NATIVE_HISTOGRAMS": "both"}, "AGENTOS_NATIVE_HISTOGRAMS is 'both': true or false is needed."),
     ({"AGENTOS_HTTP_METRICS": "maybe"}, "AGENTOS_HTTP_METRICS is 'maybe': true or false is needed."),

@@ -32,7 +32,7 @@ def metrics_route(telemetry: Telemetry, settings: Settings) -> Route:
     """Returns the route of the telemetry's reader. Methods and formats are those of the exposition."""
     on_socket_file = bool(settings.metrics_listen) and Listen.of(settings.metrics_listen).path
     guard = AccessMiddleware(
-        metrics_app(telemetry.reader),
+        metrics_app(telemetry.reader, max_concurrent_scrapes=settings.max_concurrent_scrapes),
         tokens=_tokens(settings),
         networks=None if on_socket_file else settings.metrics_networks or None,  # access to the file is by its mode
         proxies=settings.metrics_proxies,
