@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import yaml
 
 from stack.servers.process import Server, ServerError, free_port, until
 
-__all__ = ["Prometheus", "Sample", "scrape_job"]
+__all__ = ["Bucket", "NativeHistogram", "Prometheus", "Sample", "scrape_job"]
 
 RUNBOOKS = Path(__file__).parents[2] / "docs/runbooks"
 
@@ -25,6 +25,23 @@ class Sample:
 
     labels: dict[str, str]
     value: float
+
+
+class Bucket(NamedTuple):
+    """A bucket of a native histogram that is not empty."""
+
+    lower: float
+    upper: float
+    count: float
+
+
+@dataclass(frozen=True, slots=True)
+class NativeHistogram:
+    """One native histogram of an instant query, its buckets in rising order."""
+
+    count: float
+    sum: float
+    buckets: list[Bucket]
 
 
 def scrape_job(
@@ -104,6 +121,17 @@ class Prometheus(Server):
             raise ValueError(f"{expression} has {len(samples)} series")
         return samples[0].value if samples else None
 
+    def histogram(self, series: str) -> NativeHistogram:
+        """Returns the native histogram that the query selects.
+
+        Raises:
+            ValueError: If the query does not yield one series.
+        """
+        (row,) = self.get("query", query=series)["result"]
+        found = row["histogram"][1]
+        buckets = [Bucket(*map(float, bucket[1:])) for bucket in found.get("buckets", ())]
+        return NativeHistogram(float(found["count"]), float(found["sum"]), buckets)
+
     def health(self, job: str) -> str:
         """Returns ``up``, ``down`` or ``unknown``, as the targets page says, or ``no such target``."""
         targets = self.get("targets")["activeTargets"]
@@ -115,17 +143,12 @@ class Prometheus(Server):
         Raises:
             ServerError: If none is in time; it names why the last one failed.
         """
-
-        def done() -> bool:
-            target = next((t for t in self.get("targets")["activeTargets"] if t["labels"]["job"] == job), None)
-            failed[0] = "" if target is None else target["lastError"]
-            return target is not None and target["health"] == "up"
-
-        failed = [""]
         try:
-            until(f"a scrape of {job}", done)
+            # Not the target's health, which is told before the scrape is committed.
+            until(f"a scrape of {job}", lambda: self.value(f'up{{job="{job}"}}'))
         except ServerError as error:
-            raise ServerError(f"{error}; {failed[0]}") from None
+            failed = [t["lastError"] for t in self.get("targets")["activeTargets"] if t["labels"]["job"] == job]
+            raise ServerError(f"{error}; its last scrapes: {failed}") from None
 
     def last_scrape_after(self, job: str, time_text: str) -> str | None:
         """Returns the time of the job's last scrape if it is later than the given one, else None."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import log2
+from math import inf, log2
 from pathlib import Path
 from time import time
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from stack.servers.prometheus import Prometheus, scrape_job
+from stack.servers.prometheus import Bucket, Prometheus, scrape_job
 from telemetry.exposition import metrics_app
 from tests.helpers.asgi_server import serving
 from tests.helpers.noted_scrapes import NotedScrapes
@@ -67,16 +67,6 @@ class Scraped:
     notes: NotedScrapes
     recorded: Recorded
 
-    def histogram(self, series: str) -> tuple[float, float, list[tuple[str, str, float]]]:
-        """Returns count, sum and buckets (lower bound, upper bound, count) of one native histogram."""
-        (row,) = self.store.get("query", query=series)["result"]
-        found = row["histogram"][1]
-        return (
-            float(found["count"]),
-            float(found["sum"]),
-            [(lower, upper, float(count)) for _, lower, upper, count in found.get("buckets", ())],
-        )
-
     def exemplars(self, series: str) -> set[tuple[int, float, float]]:
         """Returns trace id, value and time in seconds of each exemplar that is stored for the series."""
         now = time()
@@ -95,7 +85,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
     with serving(notes, lifespan="off") as url:
         target = urlsplit(url).netloc
         jobs = [
-            scrape_job(name, target, metrics_path=f"/{name}", scrape_protocols=[job.protocol], **job.options)
+            scrape_job(name, target, interval="2s", metrics_path=f"/{name}", scrape_protocols=[job.protocol], **job.options)
             for name, job in JOBS.items()
         ]
         folder = tmp_path_factory.mktemp("prometheus")
@@ -108,6 +98,12 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
 def exemplars_of(point: Any) -> set[tuple[int, float, float]]:
     """Returns trace id, value and time in seconds, to the millisecond, of each exemplar of a data point."""
     return {(one.trace_id, one.value, one.time_unix_nano // 10**6 / 1000) for one in point.exemplars}
+
+
+def split(found: list[Bucket]) -> tuple[float, list[Bucket]]:
+    """Returns the count of the zero bucket, and the buckets above it."""
+    zeros = [bucket for bucket in found if bucket[:2] == (-1e-128, 1e-128)]
+    return sum(bucket.count for bucket in zeros), found[len(zeros) :]
 
 
 def started(point: Any) -> float:
@@ -147,10 +143,8 @@ def test_classic_histograms(scraped: Scraped, job: str) -> None:
 @nhcb_jobs
 def test_classic_histograms_as_native_ones_with_custom_buckets(scraped: Scraped, job: str) -> None:
     """Converted by Prometheus, an explicit histogram is one native series with our bounds and counts."""
-    assert scraped.histogram(f'wait_seconds{{job="{job}"}}') == (
-        *(6, 8),
-        [("-Inf", "0.5", 2), ("0.5", "1", 2), ("1", "+Inf", 2)],
-    )
+    found = scraped.store.histogram(f'wait_seconds{{job="{job}"}}')
+    assert (found.count, found.sum, found.buckets) == (6, 8, [(-inf, 0.5, 2), (0.5, 1, 2), (1, inf, 2)])
     assert scraped.store.query(f'{{__name__=~"wait_seconds_.*", job="{job}"}}') == []
     assert scraped.store.value(f'histogram_quantile(0.5, wait_seconds{{job="{job}"}})') == 0.75
 
@@ -160,13 +154,11 @@ def test_classic_histograms_as_native_ones_with_custom_buckets(scraped: Scraped,
 def test_the_buckets_of_native_histograms(scraped: Scraped, job: str, how: str) -> None:
     """A native histogram has count, sum and each bucket as recorded, at the finest schema that Prometheus knows."""
     schema, values = SIZES[how]
-    count, total, found = scraped.histogram(f'size_bytes{{job="{job}",how="{how}"}}')
-    assert (count, total) == (len(values), sum(values))
-    zeros = [bucket for bucket in found if bucket[:2] == ("-1e-128", "1e-128")]
-    assert sum(bucket[2] for bucket in zeros) == values.count(0.0)
-    indices = {round(log2(float(upper)) * 2.0**schema): n for lower, upper, n in found if (lower, upper, n) not in zeros}
-    assert indices == buckets(schema, values)
-    assert len(found) == len(zeros) + len(indices)
+    found = scraped.store.histogram(f'size_bytes{{job="{job}",how="{how}"}}')
+    assert (found.count, found.sum) == (len(values), sum(values))
+    zeros, rest = split(found.buckets)
+    assert zeros == values.count(0.0)
+    assert {round(log2(bucket.upper) * 2.0**schema): bucket.count for bucket in rest} == buckets(schema, values)
 
 
 @native_jobs

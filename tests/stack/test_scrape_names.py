@@ -62,6 +62,7 @@ def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             scrape_job(
                 f"{protocol}-{scheme}",
                 target,
+                interval="2s",
                 metrics_path=f"/{protocol}-{scheme}",
                 scrape_protocols=[protocol],
                 metric_name_escaping_scheme=scheme,
