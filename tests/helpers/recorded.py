@@ -7,13 +7,16 @@ from math import ceil, exp2, log2
 from typing import Any
 
 from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
+from telemetry import Telemetry
 from telemetry.exposition import PrometheusReader
+from telemetry.metric import Catalogue, Native, histogram
 
-__all__ = ["LABEL", "SIZES", "WAITS", "Recorded", "buckets", "quantile"]
+__all__ = ["BOTHS", "LABEL", "SIZES", "WAITS", "Recorded", "buckets", "quantile"]
 
 LABEL = 'quote " slash \\ line\nend ü'
 WAITS = (0.25, 0.5, 0.75, 1.0, 1.5, 4.0)
@@ -24,20 +27,21 @@ SIZES = {
     "huge": (-4, (1e-100, 2.0, 3.0, 1e300)),
 }
 """Values by label, and the finest schema at which 160 buckets hold them."""
+BOTH = histogram("both", "s", "Both", bounds=(1.0, 8.0), native=Native(max_scale=8))
+BOTHS = (4, (0.5, 1.0, 3.0, 8.0, 100.0))
+"""Its values, and the finest schema."""
 
 
 class Recorded:
-    """A provider with a counter ``work.done``, an up-down counter ``level``, an explicit histogram ``wait`` and an exponential
-    one ``size``. The histograms' measurements and the counter's last one are made in sampled spans.
+    """A provider with a counter ``work.done``, an up-down counter ``level``, and three histograms: ``wait`` has explicit
+    buckets, ``size`` exponential ones, ``both`` of a catalogue has both.
 
-    Args:
-        options: Arguments of the reader.
+    The histograms' measurements and the counter's last one are made in sampled spans.
     """
 
-    def __init__(self, **options: Any) -> None:
-        self.reader = PrometheusReader(registry=CollectorRegistry(), scope_info_enabled=False, **options)
-        views = [View(instrument_name="size", aggregation=ExponentialBucketHistogramAggregation())]
-        self.provider = MeterProvider([self.reader], shutdown_on_exit=False, views=views)
+    def __init__(self) -> None:
+        self.reader = PrometheusReader(registry=CollectorRegistry(), scope_info_enabled=False)
+        telemetry = Telemetry(Catalogue([BOTH]), meter_provider=self._provider, workers=False)
         meter = self.provider.get_meter("m")
         tracer = TracerProvider(shutdown_on_exit=False).get_tracer("test")
         work = meter.create_counter("work.done", "By", "Work done")
@@ -54,9 +58,17 @@ class Recorded:
             for value in values:
                 with tracer.start_as_current_span("call"):
                     size.record(value, {"how": how})
+        for value in BOTHS[1]:
+            with tracer.start_as_current_span("call"):
+                telemetry[BOTH].observe(value)
         state = self.reader.state()
         assert state is not None
-        self.metrics = state.resource_metrics[0].scope_metrics[0].metrics
+        self.metrics = [metric for scope in state.resource_metrics[0].scope_metrics for metric in scope.metrics]
+
+    def _provider(self, _readers: list[MetricReader], views: list[View]) -> MeterProvider:
+        exponential = View(instrument_name="size", aggregation=ExponentialBucketHistogramAggregation())
+        self.provider = MeterProvider([self.reader], shutdown_on_exit=False, views=[exponential, *views])
+        return self.provider
 
     def point(self, name: str, **attributes: str) -> Any:
         """Returns the SDK's own data point of an instrument and its attributes."""

@@ -17,7 +17,7 @@ from stack.servers.prometheus import Bucket, Prometheus, scrape_job
 from telemetry.exposition import metrics_app
 from tests.helpers.asgi_server import serving
 from tests.helpers.noted_scrapes import NotedScrapes
-from tests.helpers.recorded import LABEL, SIZES, Recorded, buckets, quantile
+from tests.helpers.recorded import BOTHS, LABEL, SIZES, Recorded, buckets, quantile
 from tests.helpers.required_servers import built_server
 
 TEXT = "text/plain; version=0.0.4"
@@ -25,9 +25,9 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 OPENMETRICS_2 = "application/openmetrics-text; version=2.0.0"
 
-NHCB = {"convert_classic_histograms_to_nhcb": True}
-NATIVE = {"scrape_native_histograms": True}
-BOTH = {**NATIVE, "always_scrape_classic_histograms": True}
+NHCB: Mapping[str, Any] = {"convert_classic_histograms_to_nhcb": True}
+NATIVE: Mapping[str, Any] = {"scrape_native_histograms": True}
+BOTH: Mapping[str, Any] = {**NATIVE, "always_scrape_classic_histograms": True}
 
 
 class Job(NamedTuple):
@@ -102,7 +102,7 @@ def exemplars_of(point: Any) -> set[tuple[int, float, float]]:
 
 def split(found: list[Bucket]) -> tuple[float, list[Bucket]]:
     """Returns the count of the zero bucket, and the buckets above it."""
-    zeros = [bucket for bucket in found if bucket[:2] == (-1e-128, 1e-128)]
+    zeros = [bucket for bucket in found if (bucket.lower, bucket.upper) == (-1e-128, 1e-128)]
     return sum(bucket.count for bucket in zeros), found[len(zeros) :]
 
 
@@ -144,7 +144,8 @@ def test_classic_histograms(scraped: Scraped, job: str) -> None:
 def test_classic_histograms_as_native_ones_with_custom_buckets(scraped: Scraped, job: str) -> None:
     """Converted by Prometheus, an explicit histogram is one native series with our bounds and counts."""
     found = scraped.store.histogram(f'wait_seconds{{job="{job}"}}')
-    assert (found.count, found.sum, found.buckets) == (6, 8, [(-inf, 0.5, 2), (0.5, 1, 2), (1, inf, 2)])
+    assert (found.count, found.sum) == (6, 8)
+    assert found.buckets == [Bucket(-inf, 0.5, 2), Bucket(0.5, 1, 2), Bucket(1, inf, 2)]
     assert scraped.store.query(f'{{__name__=~"wait_seconds_.*", job="{job}"}}') == []
     assert scraped.store.value(f'histogram_quantile(0.5, wait_seconds{{job="{job}"}})') == 0.75
 
@@ -217,6 +218,36 @@ def test_start_timestamps(scraped: Scraped, job: str) -> None:
         name: {one.value for one in ask(f'start_timestamp({{__name__="{name}",job="{job}"}})')} for name in expected
     } == expected
     assert ask(f'{{__name__=~".*_created",job="{job}"}}') == []
+
+
+@pytest.mark.parametrize("job", [job for job in JOBS if not job.endswith("_native")])
+def test_the_classic_form_of_a_histogram_with_both(scraped: Scraped, job: str) -> None:
+    """A histogram with both forms has its buckets wherever native ones are not scraped, and beside them where both are."""
+    found = scraped.store.query(f'{{__name__=~"both_seconds_.*",job="{job}"}}')
+    converted = job.endswith("_nhcb")
+    assert {(sample.labels["__name__"], sample.labels.get("le")): sample.value for sample in found} == (
+        {}
+        if converted
+        else {
+            ("both_seconds_bucket", "1.0"): 2.0,
+            ("both_seconds_bucket", "8.0"): 4.0,
+            ("both_seconds_bucket", "+Inf"): 5.0,
+            ("both_seconds_count", None): 5.0,
+            ("both_seconds_sum", None): 112.5,
+        }
+    )
+
+
+@pytest.mark.parametrize("job", [job for job in JOBS if job.endswith(("_native", "_both"))])
+def test_the_native_form_of_a_histogram_with_both(scraped: Scraped, job: str) -> None:
+    """A histogram with both forms is a native one where these are scraped, with its exemplars."""
+    schema, values = BOTHS
+    found = scraped.store.histogram(f'both_seconds{{job="{job}"}}')
+    assert (found.count, found.sum) == (len(values), sum(values))
+    assert {round(log2(bucket.upper) * 2.0**schema): bucket.count for bucket in found.buckets} == buckets(schema, values)
+    assert scraped.exemplars(f'both_seconds{{job="{job}"}}') == exemplars_of(scraped.recorded.point("both"))
+    rest = scraped.store.query(f'{{__name__=~"both_seconds_.*",job="{job}"}}')
+    assert bool(rest) == job.endswith("_both")
 
 
 @started_protocols

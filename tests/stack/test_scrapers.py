@@ -108,6 +108,11 @@ def test_victoria_metrics(started: Start, tmp_path: Path, options: dict[str, Any
         ("wait_seconds_bucket", "+Inf"): 6.0,
         ("wait_seconds_count", None): 6.0,
         ("wait_seconds_sum", None): 8.0,
+        ("both_seconds_bucket", "1.0"): 2.0,
+        ("both_seconds_bucket", "8.0"): 4.0,
+        ("both_seconds_bucket", "+Inf"): 5.0,
+        ("both_seconds_count", None): 5.0,
+        ("both_seconds_sum", None): 112.5,
         **{("size_bytes_count", how): len(values) for how, (_, values) in SIZES.items()},
         **{("size_bytes_sum", how): pytest.approx(sum(values), rel=1e-8) for how, (_, values) in SIZES.items()},
     }
