@@ -1,4 +1,9 @@
-"""PromQL from catalogue rows. A label key, label value or bucket bound that the row does not have raises an error."""
+"""PromQL from catalogue rows. A label key, label value or bucket bound that the row does not have raises an error.
+
+Prometheus stores a histogram in its classic form (``x_bucket``, ``x_sum``, ``x_count``), in its native form (``x``, with
+exponential or custom buckets), or in both. Each query about a histogram reads what it finds, and the series of a group may
+differ in form. A selector without series costs a look-up in the index. https://prometheus.io/docs/specs/native_histograms/
+"""
 
 from __future__ import annotations
 
@@ -42,7 +47,7 @@ class Query:
 
         Args:
             metric: The row of the catalogue.
-            part: ``bucket``, ``sum`` or ``count`` of a histogram; empty for every other kind.
+            part: ``bucket``, ``sum`` or ``count`` of a histogram's classic form, or ``native``; empty for every other kind.
             where: Conditions by label key.
 
         Raises:
@@ -53,7 +58,8 @@ class Query:
             raise ValueError(f"{metric.name} is a {metric.kind.value}: it has {'no part' if part else 'parts only'}")
         matchers = [f'job="{self.job}"', *self._narrowed(metric, where)]
         matchers += [_matcher(metric.label(key), value) for key, value in where.items()]
-        return f"{metric.prometheus_name}{'_' + part if part else ''}{{{', '.join(matchers)}}}"
+        suffix = f"_{part}" if part not in ("", "native") else ""
+        return f"{metric.prometheus_name}{suffix}{{{', '.join(matchers)}}}"
 
     def _narrowed(self, metric: Metric, where: Mapping[str, Value]) -> list[str]:
         return [
@@ -74,33 +80,68 @@ class Query:
         """Returns a gauge's maximum over the window, by label keys."""
         return _sum(metric, by, f"max_over_time({self.series(metric)}[{window}])", "max")
 
-    def rate(self, metric: Metric, window: str, *by: str, part: str = "", **where: Value) -> str:
-        """Returns events per second over the window, by label keys."""
-        return _sum(metric, by, f"rate({self.series(metric, part, **where)}[{window}])")
+    def rate(self, metric: Metric, window: str, *by: str, **where: Value) -> str:
+        """Returns events per second over the window, by label keys; those of a histogram are its observations."""
+        return _sum(metric, by, self._events("rate", metric, f"[{window}]", where))
 
-    def increase(self, metric: Metric, window: str, *by: str, offset: str = "", part: str = "", **where: Value) -> str:
+    def increase(self, metric: Metric, window: str, *by: str, offset: str = "", **where: Value) -> str:
         """Returns the number of events in the window, which ends ``offset`` ago, by label keys."""
         past = f" offset {offset}" if offset else ""
-        return _sum(metric, by, f"increase({self.series(metric, part, **where)}[{window}]{past})")
+        return _sum(metric, by, self._events("increase", metric, f"[{window}]{past}", where))
+
+    def _events(self, function: str, metric: Metric, window: str, where: Mapping[str, Value], part: str = "count") -> str:
+        """A function of each series of a counter, or of each count or sum of a histogram, the native one where there is one."""
+        if metric.kind is not Kind.HISTOGRAM:
+            return f"{function}({self.series(metric, '', **where)}{window})"
+        native, classic = (f"{function}({self.series(metric, form, **where)}{window})" for form in ("native", part))
+        return f"histogram_{part}({native}) or {classic}"
+
+    def observations(self, metric: Metric, window: str, *by: str) -> str:
+        """Returns the number of a histogram's observations in the window, by label keys, for comparison with another metric's.
+
+        It reads one counter that goes on over a change of form within the window, where ``increase`` sees only the part of the
+        window since the change. It steps by a minute: steps shorter than the scrape interval would add to the number.
+        """
+        native, classic = (self.series(metric, part) for part in ("native", "count"))
+        return _sum(metric, by, f"increase((histogram_count({native}) or 1 * {classic})[{window}:1m])")
 
     def quantile(self, q: float, metric: Metric, window: str, *by: str) -> str:
-        """Returns a quantile of a histogram, by label keys; no sample where nothing was observed."""
-        buckets = _sum(metric, ("le", *by), f"rate({self.series(metric, 'bucket')}[{window}])")
-        return only_numbers(f"histogram_quantile({q}, {buckets})")
+        """Returns a quantile of a histogram, by label keys; no sample where nothing was observed.
+
+        Prometheus cannot add a native histogram to classic buckets. Where the series of a group differ in form, the result is
+        the higher of two quantiles, and that of the whole lies between them.
+        """
+        native, classic = (f"rate({self.series(metric, part)}[{window}])" for part in ("native", "bucket"))
+        # `job` keeps the two apart: histogram_quantile drops a group that has both forms.
+        buckets = _sum(metric, ("le", "job", *by), f"{classic} unless ignoring (le) {native}")
+        quantiles = f"histogram_quantile({q},\n  {_sum(metric, by, native)}\n  or\n  {buckets}\n)"
+        return only_numbers(_sum(metric, by, quantiles, "max"))
 
     def mean(self, metric: Metric, window: str, *by: str) -> str:
         """Returns the mean of a histogram, by label keys; no sample where nothing was observed."""
-        total, count = (self.rate(metric, window, *by, part=part) for part in ("sum", "count"))
-        return only_numbers(f"{total} / {count}")
+        total, count = (_sum(metric, by, self._events("rate", metric, f"[{window}]", {}, part)) for part in ("sum", "count"))
+        return only_numbers(f"{total}\n/\n{count}")
 
-    def at_or_below(self, metric: Metric, bound: float, window: str, *by: str) -> str:
-        """Returns observations per second of at most ``bound``, by label keys.
+    def share_at_or_below(self, metric: Metric, bound: float, window: str, *by: str) -> str:
+        """Returns the share of a histogram's observations of at most ``bound``, by label keys; no sample without observations.
+
+        Both forms count, in both parts of the fraction. So a window that spans a change of form counts in full, and where
+        Prometheus stores both, the share is the mean of the exact one and the native one, which is interpolated in one bucket.
 
         Raises:
-            ValueError: If ``bound`` is not a bucket bound of the metric.
+            ValueError: If the metric has bucket bounds, and ``bound`` is none of them.
         """
-        bucket = self.series(metric, "bucket")
-        return _sum(metric, by, f"rate({bucket[:-1]}, {le(metric, bound)}}}[{window}])")
+        native = f"rate({self.series(metric, 'native')}[{window}])"
+        if not metric.bounds:
+            return only_numbers(f"histogram_fraction(-Inf, {bound:g}, {_sum(metric, by, native)})")
+        bucket = self.series(metric, "bucket").removesuffix("}")
+        # The label `le` tells the forms apart: `or` keeps both.
+        below = (
+            f"\n  rate({bucket}, {le(metric, bound)}}}[{window}])"
+            f"\n  or histogram_fraction(-Inf, {bound:g}, {native}) * histogram_count({native}) >= 0\n"
+        )
+        every = f'\n  rate({bucket}, le="+Inf"}}[{window}])\n  or histogram_count({native})\n'
+        return only_numbers(f"{_sum(metric, by, below)}\n/\n{_sum(metric, by, every)}")
 
 
 def only_numbers(expr: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dashboards.config import JOB
+from dashboards.promql import Query
 from dashboards.yaml_text import to_yaml
 from telemetry.agentos.catalogue import A2A_REQUEST_DURATION, A2A_REQUESTS, CACHE_OPERATIONS, CCR_REQUESTS, RATE_LIMIT_HITS
 
@@ -76,9 +77,10 @@ def span_queries() -> dict[str, str]:
     A span's label keys fit one counter only, so one query serves every kind of span.
     """
     names = "|".join(metric.prometheus_name for metric in COUNTERS)
-    bucket = f'{A2A_REQUEST_DURATION.prometheus_name}_bucket{{job="{JOB}", $__tags}}'
+    job = f'job="{JOB}"'
+    p95 = Query(job=JOB, variables={}).quantile(0.95, A2A_REQUEST_DURATION, "5m")
     return {
-        "Rate of this series": f'sum(rate({{__name__=~"{names}", job="{JOB}", $__tags}}[5m]))',
-        "Count of this series": f'sum({{__name__=~"{names}", job="{JOB}", $__tags}})',
-        "p95 of this series (A2A calls)": f"histogram_quantile(0.95, sum by (le) (rate({bucket}[5m])))",
+        "Rate of this series": f'sum(rate({{__name__=~"{names}", {job}, $__tags}}[5m]))',
+        "Count of this series": f'sum({{__name__=~"{names}", {job}, $__tags}})',
+        "p95 of this series (A2A calls)": p95.replace(job, f"{job}, $__tags"),
     }

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from dashboards.alerting.slo import SHARES, WINDOWS, record
 from dashboards.config import JOB
+from dashboards.promql import Query
 from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_genai import LATEST, V1_36
 from telemetry.agentos.catalogue_models import ROWS
@@ -35,6 +36,8 @@ What `/metrics` shows, and how to ask for it. All of it comes from `telemetry/ag
 - Counters start at 0 for the closed values of their labels as soon as the open ones are known.
 - Any label may be `{INVALID}`: it was given something outside its domain.
 - An open label is `{OTHER}` for what comes after its limit. Values that the settings name do not count towards it.
+- Prometheus stores a histogram `x` as `x_bucket`, `x_sum` and `x_count`, as the native histogram `x`, or as both. The queries
+  read what they find.
 - Bucket bounds are written as Prometheus writes them, `1.0`. Match them with a pattern, not as text.
 """
 
@@ -94,9 +97,9 @@ def _several(metric: Metric) -> Iterator[str]:
 
 
 def _buckets(metric: Metric) -> Iterator[str]:
+    if metric.kind is Kind.HISTOGRAM:
+        yield "- Samples: " + ", ".join(f"`{metric.prometheus_name}_{part}`" for part in ("bucket", "sum", "count"))
     if metric.bounds:
-        samples = ", ".join(f"`{metric.prometheus_name}_{part}`" for part in ("bucket", "sum", "count"))
-        yield f"- Samples: {samples}"
         yield f"- Bucket bounds: {', '.join(str(bound) for bound in metric.bounds)}, +Inf"
     if metric.native:
         yield f"- Native buckets: scale {metric.native.max_scale} or coarser, at most {metric.native.max_size} a series"
@@ -120,8 +123,7 @@ def _example(metric: Metric) -> str:
         case "counter":
             return f"{total} (rate({metric.prometheus_name}{selector}[5m]))"
         case "histogram":
-            buckets = f"sum by ({', '.join(('le', *first))}) (rate({metric.prometheus_name}_bucket{selector}[5m]))"
-            return f"histogram_quantile(0.95, {buckets}) >= 0"
+            return Query(job=JOB, variables={}).quantile(0.95, metric, "5m", *(label.key for label in metric.labels[:1]))
         case "gauge":
             highest = metric.multiprocess_mode is MultiprocessMode.MAX
             return f"{total.replace('sum', 'max') if highest else total} ({metric.prometheus_name}{selector})"

@@ -66,7 +66,7 @@ class Alert:
 
 def error_ratio(metric: Metric, window: str, *by: str, **bad: str) -> str:
     """Returns the share of a counter's events whose labels have the values ``bad``."""
-    return f"{QUERY.rate(metric, window, *by, part='', **bad)}\n/\n{QUERY.rate(metric, window, *by)}"
+    return f"{QUERY.rate(metric, window, *by, **bad)}\n/\n{QUERY.rate(metric, window, *by)}"
 
 
 def series(metric: Metric, part: str = "", /, *, le: str = "", **labels: str) -> str:

@@ -6,10 +6,10 @@ All are tickets: what users notice of it pages by the objectives of the A2A call
 from __future__ import annotations
 
 from dashboards.alerting.alert import Alert, Case, series
+from dashboards.alerting.observed import Form, Stretch, in_each_form, observed
 from dashboards.alerting.slo import QUERY
 from dashboards.config import FIRST_TOKEN as OBJECTIVE
 from dashboards.config import SLO_DAYS, SPENDING
-from dashboards.promql import only_numbers
 from telemetry.agentos.catalogue import CCR_REQUESTS
 from telemetry.agentos.catalogue_models import (
     BREAKER,
@@ -31,28 +31,28 @@ _UNPRICED = QUERY.increase(UNPRICED_CALLS, "1h", *_BY, "model", "reason")
 _BREAKER = series(BREAKER, provider="main")
 _TURNS = series(FALLBACKS, from_provider="main", to_provider="backup", reason="server")
 _SKIPPING = series(FALLBACKS, from_provider="main", to_provider="backup", reason="breaker_open")
-_REQUESTS = series(ROUTED_ATTEMPTS, "count", task_type="question", status="success")
 _RETRIES = series(RETRIES, provider="main", reason="rate_limit")
 _CALLS = series(CCR_REQUESTS, provider="main", task_type="question", status="success")
 _FAILS = series(CCR_REQUESTS, provider="main", task_type="question", status="error")
-_STREAMS = series(FIRST_TOKEN, "count", provider="main")
-_FAST = series(FIRST_TOKEN, "bucket", le="5.0", provider="main")
 _QUEUED = series(QUEUED, provider="main")
 _SPENT = series(COST, provider="main", model="m")
 _OTHER_SPENT = series(COST, provider="backup", model="n")
 _UNKNOWN = series(UNPRICED_CALLS, provider="main", model="m", reason="model")
 
 
+def _requests(form: Form, *stretches: Stretch) -> dict[str, str]:
+    """Requests, answered at the first attempt or only after more than two."""
+    return observed(form, ROUTED_ATTEMPTS, 2, *stretches, task_type="question", status="success")
+
+
+def _streams(form: Form, *stretches: Stretch, start: tuple[int, int] = (0, 0)) -> dict[str, str]:
+    """Streams whose first text came within the objective, and later."""
+    return observed(form, FIRST_TOKEN, OBJECTIVE.under, *stretches, start=start, provider="main")
+
+
 def _spent(times: float) -> str:
     """Spending so many times too fast for 120 minutes."""
     return f"0+{times * SPENDING.hourly / 60:.8f}x120"
-
-
-def _late() -> str:
-    """The share of streams whose first text comes after the objective's limit."""
-    fast = QUERY.at_or_below(FIRST_TOKEN, OBJECTIVE.under, "10m", *_BY)
-    every = QUERY.rate(FIRST_TOKEN, "10m", *_BY, part="count")
-    return f"1 - ({only_numbers(f'{fast} / {every}')})"
 
 
 def _overspending(window: str) -> str:
@@ -90,8 +90,8 @@ MODEL_ALERTS = (
         "CCRFallingBack",
         severity="ticket",
         wait="5m",
-        expr=f"{QUERY.rate(FALLBACKS, '10m', 'job', 'from_provider')}\n/ on (job) group_left ()\n"
-        f"{QUERY.rate(ROUTED_ATTEMPTS, '10m', 'job', part='count')}\n> 0.2\n"
+        expr=f"{QUERY.increase(FALLBACKS, '10m', 'job', 'from_provider')}\n/ on (job) group_left ()\n"
+        f"{QUERY.observations(ROUTED_ATTEMPTS, '10m', 'job')}\n> 0.2\n"
         f"and\n{QUERY.increase(FALLBACKS, '10m', 'job', 'from_provider')} > 5",
         summary="Model requests go on from {{ $labels.from_provider }} to the next provider",
         description=(
@@ -100,15 +100,19 @@ MODEL_ALERTS = (
         ),
         panel="Fall-backs",
         cases=(
-            Case(
+            *in_each_form(
                 "fires when a third of the requests go on, for whatever reason",
-                {_REQUESTS: "0+12x20", _TURNS: "0+3x20", _SKIPPING: "0+1x20"},
+                lambda form: {**_requests(form, (8, 4, 8)), _TURNS: "0+3x20", _SKIPPING: "0+1x20"},
                 7,
                 {"from_provider": "main"},
                 "0.33",
             ),
-            Case("is silent when a tenth does", {_REQUESTS: "0+30x20", _TURNS: "0+3x20"}, 20),
-            Case("is silent over four fall-backs in all", {_REQUESTS: "0+1x9 9x20", _TURNS: "0 1 2 3 4x20"}, 12),
+            *in_each_form("is silent when a tenth does", lambda form: {**_requests(form, (20, 10, 20)), _TURNS: "0+3x20"}, 20),
+            Case(
+                "is silent over four fall-backs in all",
+                {**_requests(Form.CLASSIC, (1, 0, 9), (0, 0, 20)), _TURNS: "0 1 2 3 4x20"},
+                12,
+            ),
         ),
     ),
     Alert(
@@ -139,7 +143,8 @@ MODEL_ALERTS = (
         "CCRFirstTokenSlow",
         severity="ticket",
         wait="5m",
-        expr=f"{_late()} > {OBJECTIVE.budget:g}\nand\n{QUERY.increase(FIRST_TOKEN, '10m', *_BY, part='count')} > 5",
+        expr=f"1 - (\n{QUERY.share_at_or_below(FIRST_TOKEN, OBJECTIVE.under, '10m', *_BY)}\n) > {OBJECTIVE.budget:g}\n"
+        f"and\n{QUERY.observations(FIRST_TOKEN, '10m', *_BY)} > 5",
         summary="Model provider {{ $labels.provider }} is slow to start its answers",
         description=(
             "{{ $value | humanizePercentage }} of the streams of {{ $labels.provider }} in the last 10 minutes took more than "
@@ -148,16 +153,16 @@ MODEL_ALERTS = (
         panel="Time to First Token",
         narrow=("provider",),
         cases=(
-            Case(
+            *in_each_form(
                 "fires when a quarter of the streams start late",
-                {_STREAMS: "0+4x20", _FAST: "0+3x20"},
+                lambda form: _streams(form, (3, 1, 8)),
                 7,
                 {"provider": "main"},
                 "25%",
             ),
-            Case("is silent when one in twenty does", {_STREAMS: "0+20x20", _FAST: "0+19x20"}, 20),
-            Case("is silent without streams", {_STREAMS: "9x20", _FAST: "0x20"}, 20),
-            Case("is silent over four streams in all", {_STREAMS: "0+1x4 4x20", _FAST: "0x24"}, 12),
+            *in_each_form("is silent when one in twenty does", lambda form: _streams(form, (19, 1, 20)), 20),
+            *in_each_form("is silent without streams", lambda form: _streams(form, (0, 0, 20), start=(0, 9)), 20),
+            *in_each_form("is silent over four streams in all", lambda form: _streams(form, (0, 1, 4), (0, 0, 8)), 12),
         ),
     ),
     Alert(

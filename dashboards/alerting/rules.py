@@ -6,12 +6,13 @@ windows alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from dashboards.alerting.agentos import AGENTOS_ALERTS
 from dashboards.alerting.alert import Alert, Case, series
 from dashboards.alerting.models import MODEL_ALERTS
-from dashboards.alerting.slo import FAILED, SHARES, WINDOWS, Share, minutes, record
+from dashboards.alerting.observed import Form, Stretch, observed, written
+from dashboards.alerting.slo import FAILED, SHARES, SLOW, WINDOWS, Share, minutes, record
 from dashboards.alerting.telemetry import TELEMETRY_ALERTS
 from dashboards.config import BURNS, JOB, LATENCY, Burn
 from dashboards.yaml_text import to_yaml
@@ -26,6 +27,9 @@ _CALLS = 80_000
 
 _SLOW_STEP = 15
 """Minutes per step in the cases whose windows are days."""
+
+_FORMS = (Form.CLASSIC, Form.NATIVE, Form.CHANGED)
+"""The forms of the histogram in the cases whose windows are days, the first two in those of the objectives' alerts."""
 
 
 def recording_yaml() -> str:
@@ -58,7 +62,15 @@ def alerts_yaml() -> str:
 def tests_yaml() -> str:
     """Returns the cases in steps of one minute: all but those whose windows are days."""
     alerts = (*AGENTOS_ALERTS, *TELEMETRY_ALERTS, *MODEL_ALERTS)
-    return _file([*(_test(alert, case) for alert in alerts for case in alert.cases), *_objectives(1), _cancelled()], "1m")
+    return _file(
+        [
+            *(_test(alert, case) for alert in alerts for case in alert.cases),
+            *_objectives(1),
+            _cancelled(),
+            _slow_before_the_change(),
+        ],
+        "1m",
+    )
 
 
 def slow_tests_yaml() -> str:
@@ -115,56 +127,57 @@ def _expected(alert: Alert, labels: Mapping[str, str], value: str) -> dict[str, 
 def _objectives(step: int) -> Iterator[dict[str, object]]:
     """The cases of the objectives whose windows call for this step, in minutes."""
     for share in SHARES:
-        name = next(alert.name for alert in _ALERTS if alert.expr.startswith(f"job:{share.name}:"))
         for burn in BURNS:
             if (step == _SLOW_STEP) == burn.long.endswith("d"):
-                yield _burns(share, name, burn, step)
-                yield _burns_slower(share, name, burn, step)
-                yield _burst(share, name, burn, step)
+                for form in _FORMS[:2] if share is SLOW else _FORMS[:1]:
+                    yield from _alerts(share, form, burn, step)
         for window in WINDOWS:
             if (step == _SLOW_STEP) == (minutes(window) >= 2 * 60):
-                yield from _record(share, window, step)
+                for form in (_FORMS if step == _SLOW_STEP else Form) if share is SLOW else _FORMS[:1]:
+                    yield from _record(share, form, window, step)
 
 
-def _calls(share: Share, *stretches: tuple[float, int]) -> list[dict[str, str]]:
-    """Input series of A2A calls, from stretches of (share of bad calls, number of steps)."""
-
-    def grows(part: Callable[[int], int]) -> str:
-        """The values of a counter that counts ``part(number of bad calls)`` calls per step."""
-        values: list[str] = []
-        total = 0
-        for bad, steps in stretches:
-            by = part(round(_CALLS * bad))
-            values.append(f"{total + by}+{by}x{steps - 1}" if values else f"0+{by}x{steps}")
-            total += by * steps
-        return " ".join(values)
-
-    good, bad, every = grows(lambda bad: _CALLS - bad), grows(lambda bad: bad), grows(lambda _: _CALLS)
-    if share is FAILED:
-        navi = {"agent": "navi", "operation": "query"}
-        return [
-            {"series": series(A2A_REQUESTS, **navi, status="success"), "values": good},
-            {"series": series(A2A_REQUESTS, **navi, status="error"), "values": bad},
-            {"series": series(A2A_ERRORS, **navi, error_type="timeout"), "values": bad},
-        ]
-    labels = {"agent": "navi", "operation": "query", "status": "success"}
-    return [
-        {"series": series(A2A_REQUEST_DURATION, "bucket", le=str(LATENCY.under), **labels), "values": good},
-        {"series": series(A2A_REQUEST_DURATION, "count", **labels), "values": every},
-    ]
+def _alerts(share: Share, form: Form, burn: Burn, step: int) -> Iterator[dict[str, object]]:
+    name = next(alert.name for alert in _ALERTS if alert.expr.startswith(f"job:{share.name}:"))
+    yield _burns(share, form, name, burn, step)
+    yield _burns_slower(share, form, name, burn, step)
+    yield _burst(share, form, name, burn, step)
 
 
-def _burns(share: Share, name: str, burn: Burn, step: int) -> dict[str, object]:
+def _stretch(bad: float, steps: int) -> Stretch:
+    """A stretch with this share of bad calls."""
+    return round(_CALLS * (1 - bad)), round(_CALLS * bad), steps
+
+
+def _calls(share: Share, form: Form, *stretches: Stretch, start: tuple[int, int] = (0, 0)) -> list[dict[str, str]]:
+    """Input series of A2A calls that are good and bad."""
+    navi = {"agent": "navi", "operation": "query"}
+    if share is SLOW:
+        given = observed(form, A2A_REQUEST_DURATION, LATENCY.under, *stretches, start=start, **navi, status="success")
+    else:
+        counters = {
+            series(A2A_REQUESTS, **navi, status="success"): lambda good, _: str(good),
+            series(A2A_REQUESTS, **navi, status="error"): lambda _, bad: str(bad),
+            series(A2A_ERRORS, **navi, error_type="timeout"): lambda _, bad: str(bad),
+        }
+        given = written(counters, start, stretches)
+    return [{"series": name, "values": values} for name, values in given.items()]
+
+
+def _burns(share: Share, form: Form, name: str, burn: Burn, step: int) -> dict[str, object]:
     """At 1.25 times the alert's rate it fires after its wait, and ends when the short window has no bad call left."""
     long, short, wait = (minutes(duration) for duration in (burn.long, burn.short, burn.wait))
     rate = 1.25 * burn.rate
     firing = f'count(ALERTS{{alertname="{name}", window="{burn.long}", alertstate="firing"}}) or vector(0)'
     alert = next(alert for alert in _ALERTS if alert.name == name and alert.labels["window"] == burn.long)
     expected = [_expected(alert, {}, f"{rate:.1f}")]
+    what = f"{rate:g} times too fast fires over {burn.long} after {burn.wait}, ends {burn.short} after the last"
     return {
-        "name": f"{name}: {rate:g} times too fast fires over {burn.long} after {burn.wait}, ends {burn.short} after the last",
+        "name": f"{name}: {what}{_in(form)}",
         "interval": f"{step}m",
-        "input_series": _calls(share, (rate * share.objective.budget, long // step), (0, short // step + 2)),
+        "input_series": _calls(
+            share, form, _stretch(rate * share.objective.budget, long // step), _stretch(0, short // step + 2)
+        ),
         # The first step has no rate yet. The alerts of the longer windows still wait at this time.
         "alert_rule_test": [{"alertname": name, "eval_time": f"{wait + step}m", "exp_alerts": expected}],
         "promql_expr_test": [
@@ -176,46 +189,49 @@ def _burns(share: Share, name: str, burn: Burn, step: int) -> dict[str, object]:
     }
 
 
-def _burns_slower(share: Share, name: str, burn: Burn, step: int) -> dict[str, object]:
+def _burns_slower(share: Share, form: Form, name: str, burn: Burn, step: int) -> dict[str, object]:
     """At 0.9 times the alert's rate it is silent."""
     rate, long = 0.9 * burn.rate, minutes(burn.long)
     alerts = f'count(ALERTS{{alertname="{name}", window="{burn.long}"}}) or vector(0)'
     return {
-        "name": f"{name}: {rate:g} times too fast is not enough over {burn.long}",
+        "name": f"{name}: {rate:g} times too fast is not enough over {burn.long}{_in(form)}",
         "interval": f"{step}m",
-        "input_series": _calls(share, (rate * share.objective.budget, long // step)),
+        "input_series": _calls(share, form, _stretch(rate * share.objective.budget, long // step)),
         "promql_expr_test": [_value(alerts, long, 0)],
     }
 
 
-def _burst(share: Share, name: str, burn: Burn, step: int) -> dict[str, object]:
+def _burst(share: Share, form: Form, name: str, burn: Burn, step: int) -> dict[str, object]:
     """At 1.25 times the alert's rate over the short window alone, after a long time without a bad call, it is silent."""
     long, short = minutes(burn.long), minutes(burn.short)
     bad = 1.25 * burn.rate * share.objective.budget
     alerts = f'count(ALERTS{{alertname="{name}", window="{burn.long}"}}) or vector(0)'
     return {
-        "name": f"{name}: a burst of {burn.short} is not enough over {burn.long}",
+        "name": f"{name}: a burst of {burn.short} is not enough over {burn.long}{_in(form)}",
         "interval": f"{step}m",
-        "input_series": _calls(share, (0, long // step), (bad, short // step)),
+        "input_series": _calls(share, form, _stretch(0, long // step), _stretch(bad, short // step)),
         "promql_expr_test": [_value(alerts, long + short, 0)],
     }
 
 
-def _record(share: Share, window: str, step: int) -> Iterator[dict[str, object]]:
+def _record(share: Share, form: Form, window: str, step: int) -> Iterator[dict[str, object]]:
     """A record has the right value under load, and no sample without calls."""
     name, at = record(share.name, window), minutes(window)
     millionths = [{"labels": '{job="agentos"}', "value": 250_000}]
-    quiet = [{**line, "values": f"7x{at // step}"} for line in _calls(share, (0.25, 0))]
     for what, given, samples in (
-        ("a quarter", _calls(share, (0.25, at // step)), millionths),
-        ("no sample without calls", quiet, []),
+        ("a quarter", _calls(share, form, _stretch(0.25, at // step)), millionths),
+        ("no sample without calls", _calls(share, form, (0, 0, at // step), start=(7, 7)), []),
     ):
         yield {
-            "name": f"{name}: {what}",
+            "name": f"{name}: {what}{_in(form)}",
             "interval": f"{step}m",
             "input_series": given,
             "promql_expr_test": [{"expr": f"round({name} * 1e6)", "eval_time": f"{at}m", "exp_samples": samples}],
         }
+
+
+def _in(form: Form) -> str:
+    return "" if form is Form.CLASSIC else f" ({form})"
 
 
 def _cancelled() -> dict[str, object]:
@@ -235,6 +251,18 @@ def _cancelled() -> dict[str, object]:
                 "eval_time": "60m",
                 "exp_samples": [{"labels": '{job="agentos"}', "value": 100_000}],
             }
+        ],
+    }
+
+
+def _slow_before_the_change() -> dict[str, object]:
+    name = record(SLOW.name, "1h")
+    return {
+        "name": f"{name}: half of the calls are slow before the form changes in the middle of the window, none after",
+        "interval": "1m",
+        "input_series": _calls(SLOW, Form.CHANGED, _stretch(0.5, 30), _stretch(0, 30)),
+        "promql_expr_test": [
+            {"expr": f"round({name} * 100)", "eval_time": "60m", "exp_samples": [{"labels": '{job="agentos"}', "value": 25}]}
         ],
     }
 

@@ -52,9 +52,7 @@ def _failed(window: str) -> str:
 
 
 def _slow(window: str) -> str:
-    fast = QUERY.at_or_below(A2A_REQUEST_DURATION, LATENCY.under, window, "job")
-    every = QUERY.rate(A2A_REQUEST_DURATION, window, "job", part="count")
-    return f"1 - ({only_numbers(f'{fast} / {every}')})"
+    return f"1 - (\n{QUERY.share_at_or_below(A2A_REQUEST_DURATION, LATENCY.under, window, 'job')}\n)"
 
 
 FAILED = Share("a2a_calls_failed", AVAILABILITY, _failed)

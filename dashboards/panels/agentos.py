@@ -47,7 +47,7 @@ def _a2a_now() -> list[Panel]:
         .no_value("no calls")
         .description(
             "95 of 100 A2A calls of the last 5 minutes were faster than this. Red: the latency objective "
-            f"({LATENCY.under:g} s) is missed. Never more than {end(A2A_REQUEST_DURATION)}."
+            f"({LATENCY.under:g} s) is missed.{end(A2A_REQUEST_DURATION)}."
         ),
         number(errors, PERCENT, orange=budget, red=page)
         .title("A2A Error Rate")

@@ -171,12 +171,13 @@ def target_number(board: JsonObject) -> Iterator[str]:
 
 
 def target_legend(board: JsonObject) -> Iterator[str]:
-    """Each query has a legend that names exactly the labels that the query keeps."""
+    """Each query has a legend that names exactly the labels that the query keeps; every series has the same job."""
     for panel, target in _targets(board):
         legend = target.get("legendFormat", "")
         kept = {key.strip() for by in re.findall(r"by \(([^)]*)\)", target["expr"]) for key in by.split(",")}
-        if not legend or set(LEGENDS.findall(legend)) != kept - {"le"}:
-            yield f"{panel['title']}: the legend {legend!r} does not name the labels {sorted(kept - {'le'})}"
+        kept -= {"le", "job"}
+        if not legend or set(LEGENDS.findall(legend)) != kept:
+            yield f"{panel['title']}: the legend {legend!r} does not name the labels {sorted(kept)}"
 
 
 def target_exemplars(board: JsonObject) -> Iterator[str]:

@@ -28,7 +28,7 @@ def rate(query: Query, metric: Metric, key: str) -> timeseries.Panel:
 def per_minute(query: Query, metric: Metric, *keys: str, **where: Value) -> timeseries.Panel:
     """Returns events per minute by labels, for rare events. A panel's legend has room for a dozen series, zeros included."""
     panel = over_time(
-        {_legend(metric, *keys): f"60 * {query.rate(metric, STEP, *keys, part='', **where)}"},
+        {_legend(metric, *keys): f"60 * {query.rate(metric, STEP, *keys, **where)}"},
         MINUTE_RATES[metric.unit],
         fixed=_fixed(metric, keys[0]),
     )
@@ -42,9 +42,9 @@ def distribution(query: Query, metric: Metric, key: str, description: str) -> ti
         f"{_legend(metric, key)} p95": query.quantile(0.95, metric, STEP, key),
         f"{_legend(metric, key)} mean": query.mean(metric, STEP, key),
     }
-    text = f"{description} p95 ends at {end(metric)}: a mean near or above it says that {more}."
+    ends = f"{end(metric)}: a mean near or above it says that {more}." if metric.bounds else ""
     panel = over_time(lines, unit, fixed=_fixed(metric, key), exemplars=True).description(
-        f"{text} A point is one call: click it to see its trace."
+        f"{description}{ends} A point is one call: click it to see its trace."
     )
     return panel.data_links([links.traces_of(key)])
 
@@ -55,8 +55,8 @@ def narrowed(query: Query, key: str) -> list[links.Link]:
 
 
 def end(metric: Metric) -> str:
-    """Returns the last bound of a histogram, in words."""
-    return f"{metric.bounds[-1]:g} {_WORDS[metric.unit][1]}, the last bucket"
+    """Returns the beginning of a sentence about the highest quantile that classic buckets show; empty without bounds."""
+    return f" Classic buckets end at {metric.bounds[-1]:g} {_WORDS[metric.unit][1]}" if metric.bounds else ""
 
 
 def _legend(metric: Metric, *keys: str) -> str:

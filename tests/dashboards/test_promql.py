@@ -70,10 +70,56 @@ def test_a_dotted_key_has_its_prometheus_spelling() -> None:
     )
 
 
-def test_a_quantile_keeps_the_bounds_and_drops_nan() -> None:
-    """A quantile sums by le and the given label, and drops the NaN of no traffic."""
+def test_a_quantile_reads_the_native_form_and_the_buckets_of_the_other_series() -> None:
+    """A quantile is the higher of that of the native form and that of the series without one, and drops NaN."""
     assert ONE.quantile(0.9, TIME, "5m", "agent") == (
-        'histogram_quantile(0.9, sum by (le, agent) (rate(time_seconds_bucket{job="one"}[5m]))) >= 0'
+        """max by (agent) (histogram_quantile(0.9,
+  sum by (agent) (rate(time_seconds{job="one"}[5m]))
+  or
+  sum by (le, job, agent) (rate(time_seconds_bucket{job="one"}[5m]) unless ignoring (le) rate(time_seconds{job="one"}[5m]))
+)) >= 0"""
+    )
+
+
+def test_the_rate_of_a_histogram_is_that_of_its_observations() -> None:
+    """The rate and the increase of a histogram are those of its count, of each series in the native form where it has one."""
+    assert ONE.rate(TIME, "5m", "agent") == (
+        'sum by (agent) (histogram_count(rate(time_seconds{job="one"}[5m])) or rate(time_seconds_count{job="one"}[5m]))'
+    )
+    assert ONE.increase(TIME, "1h", offset="10m") == (
+        'sum(histogram_count(increase(time_seconds{job="one"}[1h] offset 10m)) '
+        'or increase(time_seconds_count{job="one"}[1h] offset 10m))'
+    )
+
+
+def test_a_mean_divides_the_sums_by_the_counts() -> None:
+    """A mean divides sums by counts of the same form, and drops the NaN of no traffic."""
+    assert ONE.mean(TIME, "5m") == (
+        'sum(histogram_sum(rate(time_seconds{job="one"}[5m])) or rate(time_seconds_sum{job="one"}[5m]))\n/\n'
+        'sum(histogram_count(rate(time_seconds{job="one"}[5m])) or rate(time_seconds_count{job="one"}[5m])) >= 0'
+    )
+
+
+def test_observations_are_one_counter_over_a_change_of_form() -> None:
+    """The number of observations is the increase of a counter that is the native count where there is one."""
+    assert ONE.observations(TIME, "10m", "job") == (
+        'sum by (job) (increase((histogram_count(time_seconds{job="one"}) or 1 * time_seconds_count{job="one"})[10m:1m]))'
+    )
+
+
+def test_a_share_below_a_bound_adds_both_forms() -> None:
+    """The share of observations below a bound adds buckets and native histograms above and below the line."""
+    native = 'rate(time_seconds{job="one"}[5m])'
+    assert ONE.share_at_or_below(TIME, 2.5, "5m", "job") == (
+        f"""sum by (job) (
+  rate(time_seconds_bucket{{job="one", le=~"2[.]50*"}}[5m])
+  or histogram_fraction(-Inf, 2.5, {native}) * histogram_count({native}) >= 0
+)
+/
+sum by (job) (
+  rate(time_seconds_bucket{{job="one", le="+Inf"}}[5m])
+  or histogram_count({native})
+) >= 0"""
     )
 
 
@@ -91,4 +137,4 @@ def test_a_bound_matches_every_spelling(bound: float, matcher: str) -> None:
 def test_an_unknown_bound_raises() -> None:
     """A share below a bound that is no bucket bound raises."""
     with pytest.raises(ValueError, match=r"time has no bucket bound 2, it has 0.5, 1, 2.5"):
-        ONE.at_or_below(TIME, 2, "5m")
+        ONE.share_at_or_below(TIME, 2, "5m")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.helpers.dashboard_panels import PANELS, Selection, interpolated
+from tests.helpers.dashboard_panels import MODEL_PANELS, PANELS, Selection, interpolated
 
 OK = 'a2a_requests_total{job="agentos",agent="navi",operation="query",status="success"}'
 BAD = 'a2a_requests_total{job="agentos",agent="navi",operation="query",status="error"}'
@@ -18,6 +18,14 @@ HIT = 'cache_operations_total{job="agentos",operation="get",result="hit"}'
 MISS = 'cache_operations_total{job="agentos",operation="get",result="miss"}'
 BUCKET = 'a2a_request_duration_seconds_bucket{{job="agentos",agent="navi",operation="query",status="success",le="{}"}}'
 FAST, SLOW, EVERY = BUCKET.format("0.5"), BUCKET.format("1.0"), BUCKET.format("+Inf")
+NATIVE = 'a2a_request_duration_seconds{job="agentos",agent="navi",operation="query",status="success"}'
+# The same calls: 8 of 10 in the bucket up to 0.5 s, 2 in that up to 1 s.
+TEN, NONE = "{{schema:0 count:10 offset:-1 buckets:[8 2]}}", "{{schema:0 count:0 offset:-1 buckets:[0 0]}}"
+CUSTOM = "{{schema:-53 count:10 custom_values:[0.5 1] buckets:[8 2 0]}}"
+OTHER = NATIVE.replace("navi", "herald")
+ATTEMPTS = 'ccr_attempts{}{{job="agentos",task_type="question",status="{}"}}'
+GOOD_COUNT, BAD_COUNT = ATTEMPTS.format("_count", "success"), ATTEMPTS.format("_count", "error")
+GOOD, UNANSWERED = ATTEMPTS.format("", "success"), ATTEMPTS.format("", "error")
 
 CASES: list[tuple[str, str, Mapping[str, str], float | None]] = [
     # One call in four fails, before and after a restart of the counters.
@@ -33,6 +41,47 @@ CASES: list[tuple[str, str, Mapping[str, str], float | None]] = [
     ("A2A p95 Latency", "a restart", {FAST: "0+8x4 0+8x6", SLOW: "0+10x4 0+10x6", EVERY: "0+10x4 0+10x6"}, 0.875),
     ("A2A p95 Latency", "first calls", {FAST: "0x7 8 8 8", SLOW: "0x7 10 10 10", EVERY: "0x7 10 10 10"}, 0.875),
     ("A2A p95 Latency", "no traffic", {FAST: "8x10", SLOW: "10x10", EVERY: "10x10"}, None),
+    # A native histogram grows exponentially within its bucket.
+    ("A2A p95 Latency", "a restart of a native histogram", {NATIVE: f"{TEN}+{TEN}x4 {TEN}+{TEN}x6"}, 0.5 * 2**0.75),
+    ("A2A p95 Latency", "first calls of a native histogram", {NATIVE: f"{NONE}x7 {TEN}x3"}, 0.5 * 2**0.75),
+    ("A2A p95 Latency", "no traffic in a native histogram", {NATIVE: f"{TEN}x10"}, None),
+    ("A2A p95 Latency", "a native histogram with custom buckets", {NATIVE: f"{CUSTOM}+{CUSTOM}x10"}, 0.875),
+    (
+        "A2A p95 Latency",
+        "both forms",
+        {NATIVE: f"{TEN}+{TEN}x10", FAST: "0+8x10", SLOW: "0+10x10", EVERY: "0+10x10"},
+        0.5 * 2**0.75,
+    ),
+    (
+        "A2A p95 Latency",
+        "a change of form two minutes ago",
+        {NATIVE: f"_x8 {TEN}+{TEN}x4", FAST: "0+8x7 stale", SLOW: "0+10x7 stale", EVERY: "0+10x7 stale"},
+        0.5 * 2**0.75,
+    ),
+    (
+        "A2A p95 Latency",
+        "a change of form just now",
+        {NATIVE: f"_x10 {TEN}", FAST: "0+8x9 stale", SLOW: "0+10x9 stale", EVERY: "0+10x9 stale"},
+        0.875,
+    ),
+    # The whole lies between: one agent's p95 is 0.84 s, that of the other 0.875 s.
+    (
+        "A2A p95 Latency",
+        "one series classic, one native",
+        {OTHER: f"{TEN}+{TEN}x10", FAST: "0+8x10", SLOW: "0+10x10", EVERY: "0+10x10"},
+        0.875,
+    ),
+    ("Unanswered Requests", "classic", {GOOD_COUNT: "0+3x10", BAD_COUNT: "0+1x10"}, 0.25),
+    ("Unanswered Requests", "native", {GOOD: f"{TEN}+{TEN}x10", UNANSWERED: f"{NONE}x7 {TEN}x3"}, 1 / 6),
+    ("Unanswered Requests", "one native, one classic", {GOOD: f"{TEN}+{TEN}x10", BAD_COUNT: "0+10x10"}, 0.5),
+    (
+        "Unanswered Requests",
+        "both forms",
+        {GOOD: f"{TEN}+{TEN}x10", GOOD_COUNT: "0+10x10", UNANSWERED: f"{TEN}+{TEN}x10", BAD_COUNT: "0+10x10"},
+        0.5,
+    ),
+    ("Unanswered Requests", "native without errors", {GOOD: f"{TEN}+{TEN}x10"}, 0),
+    ("Unanswered Requests", "native without traffic", {GOOD: f"{TEN}x10", UNANSWERED: f"{TEN}x10"}, None),
     # Five samples a minute apart span 4 of the 5 minutes: the increase of 4 minutes is extended to 5.
     ("A2A Requests (5m)", "a restart", {OK: "0+3x4 0+3x6"}, 15),
     ("A2A Requests (5m)", "no traffic", {OK: "7x10"}, 0),
@@ -67,7 +116,7 @@ def check(
     promtool: Path, tmp_path: Path, title: str, given: Mapping[str, str], value: float | None, selection: Selection
 ) -> None:
     """Asserts by promtool a panel's value after ten minutes of these samples."""
-    (target,) = PANELS[title]["targets"]
+    (target,) = (PANELS | MODEL_PANELS)[title]["targets"]
     query = interpolated(target["expr"], selection)
     # promtool compares exactly, so values are rounded to millionths.
     samples = [] if value is None else [{"labels": "{}", "value": round(value * 1e6)}]
