@@ -103,14 +103,19 @@ def _record(meters: MeterProvider, recording: Recording) -> None:
             feed(value, attributes)
 
 
-def expected(data: MetricsData | None) -> Iterator[tuple[str, Samples, list[Any]]]:
-    """Yields family name, samples and exemplars of each metric, by a second, independent implementation of the rules."""
+def expected(data: MetricsData | None, *, all_sums: bool = False) -> Iterator[tuple[str, Samples, list[Any]]]:
+    """Yields family name, samples and exemplars of each metric, by a second, independent implementation of the rules.
+
+    Args:
+        data: What the SDK collected.
+        all_sums: Whether histograms that may fall have a sum and a count, as in protobuf.
+    """
     for resource_metrics in data.resource_metrics if data else ():
         for scope_metrics in resource_metrics.scope_metrics:
             for metric in scope_metrics.metrics:
                 name = _name(metric.name, metric.unit or "", metric.data)
                 for point in metric.data.data_points:
-                    yield name, dict(_samples(name, metric.data, point)), list(point.exemplars)
+                    yield name, dict(_samples(name, metric.data, point, all_sums)), list(point.exemplars)
 
 
 def _name(name: str, unit: str, data: Any) -> str:
@@ -135,7 +140,7 @@ def labels_of(attributes: Mapping[str, Any]) -> dict[str, str]:
     return {key: ";".join(values) for key, values in found.items() if ";".join(values)}
 
 
-def _samples(name: str, data: Any, point: Any) -> Iterator[tuple[tuple[str, frozenset[tuple[str, str]]], Any]]:
+def _samples(name: str, data: Any, point: Any, all_sums: bool) -> Iterator[tuple[tuple[str, frozenset[tuple[str, str]]], Any]]:
     labels = labels_of(point.attributes)
     if isinstance(data, (Gauge, Sum)):
         suffix = "_total" if isinstance(data, Sum) and data.is_monotonic else ""
@@ -144,7 +149,9 @@ def _samples(name: str, data: Any, point: Any) -> Iterator[tuple[tuple[str, froz
     counts, edges = (point.bucket_counts, point.explicit_bounds) if hasattr(point, "bucket_counts") else _explicit(point)
     for edge, count in zip([*edges, math.inf], accumulate(counts), strict=True):
         yield (f"{name}_bucket", frozenset({**labels, "le": edge}.items())), float(count)
-    if not point.sum >= 0 or any(edge < 0 for edge in edges):  # a View made a histogram of an up-down counter
+    if not all_sums and (
+        not point.sum >= 0 or any(edge < 0 for edge in edges)
+    ):  # a View made a histogram of an up-down counter
         return
     yield (f"{name}_count", frozenset(labels.items())), float(point.count)
     yield (f"{name}_sum", frozenset(labels.items())), plain(point.sum)

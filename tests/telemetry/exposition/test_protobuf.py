@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import math
 import tracemalloc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from prometheus_client import CollectorRegistry
 
 from telemetry._base.diagnostics import Diagnostics
-from telemetry.exposition import protobuf
+from telemetry.exposition import PrometheusReader, protobuf
 from telemetry.exposition.encoding import Style
 from telemetry.exposition.families import Families, NamingConfig
 from telemetry.exposition.negotiation import Format
 from telemetry.exposition.render import render
+from telemetry.metric import telemetry_metrics
+from telemetry.metricdata.exponential import upper_bound
 from telemetry.metricdata.stream import ExemplarPoint, Exemplars, ExponentialState, Snapshot, Stream, StreamKind
-from tests.helpers.client_model import buckets, client_model, decode, nanoseconds, samples, text
+from tests.helpers.client_model import PROTOBUF, buckets, client_model, decode, nanoseconds, samples, text
+from tests.helpers.generated_metrics import Recording, bounds, build, expected, recordings
+from tests.helpers.sdk_versions import drops_non_finite
 
 COUNTER, GAUGE, HISTOGRAM, EXPONENTIAL = StreamKind
 START = 1_520_430_000_123_456_789
@@ -325,11 +332,11 @@ def test_empty_families() -> None:
 def test_starts_that_move() -> None:
     """A start that moves back, because an older worker's state was found, is shown."""
     families, counter = new_families(), stream("a", COUNTER, 1, 2)
-    for expected in ([START, START], [START, 5], [None, 5]):
-        counter.starts[:] = expected
+    for starts in ([START, START], [START, 5], [None, 5]):
+        counter.starts[:] = starts
         [family] = decode(b"".join(render(families, Snapshot(None, [counter]), Style(Format.PROTOBUF))))
         found = [each.counter for each in family.metric]
-        assert [nanoseconds(c.created_timestamp) if c.HasField("created_timestamp") else None for c in found] == expected
+        assert [nanoseconds(c.created_timestamp) if c.HasField("created_timestamp") else None for c in found] == starts
 
 
 @dataclass(slots=True, eq=False)
@@ -347,7 +354,7 @@ class Moving(Stream):
 
 
 def moving(kind: StreamKind, held: Any, measured: Any, encoded: Any, marks: Any = None, bounds: Sequence[float] = ()) -> Moving:
-    """Returns a stream of 300 series with the state of the first 128, and that of the others when they are measured and encoded.
+    """Returns a stream of 300 series: the state of the first 128, and that of the others when measured and when encoded.
 
     The exemplars are there when the others are encoded, and from then on.
     """
@@ -378,8 +385,8 @@ def test_large_families(monkeypatch: pytest.MonkeyPatch) -> None:
     # The first scrape learns that there are exemplars behind the part that is held.
     bodies = [b"".join(render(families, Snapshot(None, streams), Style(Format.PROTOBUF))) for _ in range(2)]
     assert samples(decode(bodies[0])) == samples(whole)
-    for family, expected in zip(decode(bodies[1]), whole, strict=True):
-        assert list(family.metric) == list(expected.metric)
+    for family, other in zip(decode(bodies[1]), whole, strict=True):
+        assert list(family.metric) == list(other.metric)
 
 
 @pytest.mark.usefixtures("nothing_held")
@@ -448,3 +455,95 @@ def test_memory() -> None:
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < size / 10
+
+
+def shown_by(state: list[Recording], edges: list[float], **options: Any) -> tuple[list[Any], PrometheusReader, Diagnostics]:
+    """Returns the families of a scrape of the recordings, and their reader."""
+    diagnostics = Diagnostics()
+    off: Any = {"registry": CollectorRegistry(), "scope_info_enabled": False, "disable_target_info": True}
+    reader = PrometheusReader(diagnostics=diagnostics, **off, **options)
+    build(state, edges, [reader])
+    return decode(reader.expose(PROTOBUF).body), reader, diagnostics
+
+
+@drops_non_finite
+@given(st.lists(recordings(wild=True).filter(lambda each: each.kind != "exponential"), max_size=5), bounds)
+def test_values_come_back(state: list[Recording], edges: list[float]) -> None:
+    """The samples are the SDK's; where names clash, some of them and no others."""
+    families, reader, diagnostics = shown_by(state, edges)
+    found = samples(families)
+    wanted: dict[Any, list[Any]] = {}
+    for _, expected_samples, _ in expected(reader.state(), all_sums=True):
+        for key, value in expected_samples.items():
+            wanted.setdefault(key, []).append(value)
+    assert all(value in wanted[key] for key, value in found.items())
+    if not diagnostics.values(telemetry_metrics.CLASHES.name):
+        assert found.keys() == wanted.keys()
+
+
+@drops_non_finite
+@given(recordings(wild=True).filter(lambda each: each.kind in ("counter", "histogram", "exponential")), bounds)
+def test_starts_and_exemplars_come_back(recording: Recording, edges: list[float]) -> None:
+    """Starts and exemplars are the SDK's, exact to the nanosecond."""
+    families, reader, diagnostics = shown_by([recording], edges)
+    points = list(_points(reader))
+    if diagnostics.values(telemetry_metrics.CLASHES.name):
+        return
+    metrics = [metric for family in families for metric in family.metric]
+    values = [metric.counter if metric.HasField("counter") else metric.histogram for metric in metrics]
+    assert [nanoseconds(value.created_timestamp) for value in values] == [point.start_time_unix_nano for point in points]
+    marks = [
+        (nanoseconds(mark.timestamp), mark.value, {pair.name: pair.value for pair in mark.label}.get("trace_id"))
+        for value in values
+        for mark in _exemplars(value)
+    ]
+    if recording.kind == "histogram":  # of other kinds the SDK has several exemplars, and gives them once
+        assert sorted(marks, key=str) == sorted(
+            (
+                (mark.time_unix_nano, float(mark.value), f"{mark.trace_id:032x}" if mark.trace_id else None)
+                for point in points
+                for mark in point.exemplars
+            ),
+            key=str,
+        )
+
+
+@drops_non_finite
+@given(recordings(wild=True).filter(lambda each: each.kind == "exponential"))
+def test_exponential_histograms_come_back(recording: Recording) -> None:
+    """Each bucket of the SDK's, at schema 8 at the most, is a bucket of the native histogram, and its count the same."""
+    families, reader, diagnostics = shown_by([recording], [])
+    if diagnostics.values(telemetry_metrics.CLASHES.name):
+        return
+    histograms = [metric.histogram for family in families for metric in family.metric]
+    for histogram, point in zip(histograms, _points(reader), strict=True):
+        assert (histogram.sample_count, histogram.sample_sum) == (point.count, point.sum)
+        if point.scale < -4:
+            assert not histogram.HasField("schema")
+            continue
+        assert histogram.schema == min(point.scale, 8)
+        wanted: dict[int, int] = {}
+        for index, count in enumerate(point.positive.bucket_counts, point.positive.offset):
+            upper = (index >> (point.scale - histogram.schema)) + 1
+            if count and upper_bound(upper - 1, histogram.schema) > histogram.zero_threshold:
+                wanted[upper] = wanted.get(upper, 0) + count
+        assert _side(histogram, "positive") == wanted
+        assert histogram.zero_count == point.count - sum(wanted.values())
+
+
+def _side(histogram: Any, side: str) -> dict[int, int]:
+    return buckets(getattr(histogram, f"{side}_span"), getattr(histogram, f"{side}_delta"))
+
+
+def _exemplars(value: Any) -> list[Any]:
+    if not hasattr(value, "bucket"):
+        return [value.exemplar] if value.HasField("exemplar") else []
+    return [*value.exemplars, *(bucket.exemplar for bucket in value.bucket if bucket.HasField("exemplar"))]
+
+
+def _points(reader: PrometheusReader) -> Iterator[Any]:
+    data = reader.state()
+    for resource in data.resource_metrics if data is not None else ():
+        for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                yield from metric.data.data_points
