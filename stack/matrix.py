@@ -29,7 +29,18 @@ PATCHES = {"1.45": "1.45.2"}
 NEWEST = list(SDKS)[-1]
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 TESTS = [f"tests/telemetry/{room}" for room in ("_base", "metric", "instruments", "_sdk", "tracing", "exposition", "agentos")]
-TOOLS = ("prometheus-client", "pytest", "pytest-asyncio", "hypothesis", "httpx", "starlette", "fastapi", "uvicorn", "pyyaml")
+TOOLS = (
+    "prometheus-client",
+    "pytest",
+    "pytest-asyncio",
+    "hypothesis",
+    "httpx",
+    "starlette",
+    "fastapi",
+    "uvicorn",
+    "pyyaml",
+    "grpcio-tools",
+)
 SDKS_OWN_WARNING = "ignore:SelectableGroups dict interface:DeprecationWarning"
 """SDK 1.42 warns on Python 3.11, at its import."""
 PATHS = """
