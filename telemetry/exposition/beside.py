@@ -21,6 +21,7 @@ from prometheus_client.samples import Sample
 from telemetry._base.diagnostics import Diagnostics
 from telemetry._sdk.callbacks import Callback, CallbackExecutor
 from telemetry.exposition.beside_openmetrics2 import family_text
+from telemetry.exposition.beside_protobuf import family_message
 from telemetry.exposition.labels import value_text
 from telemetry.exposition.negotiation import Format
 from telemetry.exposition.registry import ServedReader, without_reader
@@ -30,6 +31,8 @@ from telemetry.metric.naming import Escaping, escape_name, is_plain
 __all__ = ["RegistryText", "Target"]
 
 _EOF = b"# EOF\n"
+_WHOLE = (Format.OPENMETRICS_2, Format.PROTOBUF)
+"""Formats with native histograms, whose lines or messages have all samples of a series."""
 _SUFFIXES = {
     "counter": ("_total", "_created"),
     "summary": ("_sum", "_count", "_created"),
@@ -115,7 +118,7 @@ class RegistryText:
         series: set[Any] = set()
         for metric in metrics:
             try:
-                family = _spelled(metric, target.escaping, native=target.format is Format.OPENMETRICS_2)
+                family = _spelled(metric, target.escaping, native=target.format in _WHOLE)
             except Exception as error:
                 self._unwritable(metric, error)
                 continue
@@ -132,7 +135,7 @@ class RegistryText:
                 known.samples += family.samples
         if not target.names:
             return list(kept.values())
-        if target.format is Format.OPENMETRICS_2:  # a line has all samples of its series
+        if target.format in _WHOLE:
             return [family for family in kept.values() if {_text_name(family), *_names(family)}.intersection(target.names)]
         for family in kept.values():
             family.samples = [each for each in family.samples if each.name in target.names]
@@ -152,6 +155,8 @@ class RegistryText:
     def _render(self, metric: Metric, target: Target) -> bytes:
         one: Any = _Registry(metric)
         try:
+            if target.format is Format.PROTOBUF:
+                return family_message(metric)
             if target.format is Format.OPENMETRICS_2:
                 return family_text(metric).encode()
             if target.format is Format.OPENMETRICS:

@@ -41,7 +41,7 @@ from telemetry.metricdata.exponential import explicit
 from telemetry.metricdata.native import NativeHistogram, Spans, native
 from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, StreamKind
 
-__all__ = ["HELD", "messages"]
+__all__ = ["HELD", "messages", "native_fields"]
 
 HELD = 1 << 17
 """Bytes of a family's series that are held until the length of its message is known."""
@@ -295,7 +295,7 @@ def _histograms(chunk: _Chunk, series: Sequence[Series], width: int) -> list[byt
         buckets = _buckets(bounds, cumulative, count, exemplars or [None] * len(counts))
         if both and (form := native(both[0])) is not None:
             count = form.measurements
-            buckets += _native(form)
+            buckets += native_fields(form)
         rest = constant[index]
         parts += _histogram(rest, 0 if starts[index] is None else rest[1] + 2, count, total, buckets)
     return parts
@@ -358,7 +358,7 @@ def _exponentials(chunk: _Chunk, series: Sequence[Series]) -> list[bytes]:
     for index, _, state, exemplars in series:
         form = native(state)
         if form is not None:
-            count, buckets = form.measurements, _native(form) + _native_exemplars(exemplars or ())
+            count, buckets = form.measurements, native_fields(form) + _native_exemplars(exemplars or ())
         else:
             bounds, counts = explicit(state)
             *cumulative, count = accumulate(counts)
@@ -397,8 +397,8 @@ def _buckets(
     return b"".join(parts)
 
 
-def _native(form: NativeHistogram) -> bytes:
-    """The fields of a native histogram. Without buckets it has an empty span, which tells it from a classic one."""
+def native_fields(form: NativeHistogram) -> bytes:
+    """Returns the buckets of a native histogram. Without any it has an empty span, which tells it from a classic one."""
     parts = [b"\x28", sint(form.schema), b"\x31", double(form.zero_threshold), b"\x38", VARINTS[form.zero_count]]
     if not form.negative.spans and not form.positive.spans:
         parts.append(message(0x62, b"\x08\x00\x10\x00"))
