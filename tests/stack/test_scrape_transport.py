@@ -57,8 +57,12 @@ def test_the_service_on_a_unix_socket(
 
 @pytest.mark.parametrize(
     ("features", "options", "asked", "got"),
-    [([], {}, "gzip", "gzip"), ([], {"enable_compression": False}, "identity", "")],
-    ids=["gzip", "identity"],
+    [
+        ([], {}, "gzip", "gzip"),
+        ([], {"enable_compression": False}, "identity", ""),
+        (["zstd-scrape"], {}, "zstd,gzip", "zstd"),
+    ],
+    ids=["gzip", "identity", "zstd"],
 )
 def test_compression(
     prometheus: Callable[..., Prometheus], features: list[str], options: dict[str, Any], asked: str, got: str
