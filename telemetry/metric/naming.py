@@ -162,8 +162,7 @@ def family_name(
             escaped with ``_total`` and ``_info``, and before a histogram's suffixes, as prometheus/common does.
     """
     utf8 = translation.utf8 and escaping is not Escaping.UNDERSCORES
-    if not utf8:
-        name = _underscores(name, keep=":")
+    name = _encodable(name) if utf8 else _underscores(name, keep=":")
     total = name.endswith("_total")
     base = (name.removesuffix("_total") or name) if type_ == "counter" else name
     word = unit_word(unit, type_)
@@ -238,6 +237,11 @@ def escape_name(name: str, escaping: Escaping, *, label: bool = False) -> str:
     return f"U__{text}" if escaping is Escaping.VALUES else text
 
 
+def _encodable(name: str) -> str:
+    """The name with ``?`` for what UTF-8 cannot encode and for null bytes, which Prometheus' parsers refuse in names."""
+    return name.encode("utf-8", "replace").decode().replace("\0", "?")
+
+
 def _escaped(character: str, escaping: Escaping) -> str:
     if escaping is Escaping.VALUES:
         return f"_{ord(character):x}_"
@@ -255,5 +259,5 @@ def label_key(key: str, *, escaping: Escaping = Escaping.UNDERSCORES) -> str:
     if escaping is Escaping.UNDERSCORES or not key:
         key = _underscores(key)
     else:
-        key = escape_name(key.encode("utf-8", "replace").decode().replace("\0", "?"), escaping, label=True)
+        key = escape_name(_encodable(key), escaping, label=True)
     return f"exported_{key}" if key in ("le", "__name__") else key

@@ -365,6 +365,14 @@ def test_label_key_in_each_escaping(key: str, escaping: Escaping, expected: str)
     assert label_key(key, escaping=escaping) == expected
 
 
+@pytest.mark.parametrize(
+    ("escaping", "expected"), [(Escaping.ALLOW_UTF8, "a??_total"), (Escaping.VALUES, "U__a_3f__3f___total")]
+)
+def test_a_name_that_cannot_be_written(escaping: Escaping, expected: str) -> None:
+    """A null byte and half a surrogate pair in a metric's name become question marks: Prometheus refuses a body with them."""
+    assert family_name("a\0\ud800", "", "counter", Translation.UTF8, escaping=escaping).text == expected
+
+
 def test_samples_of_each_type() -> None:
     """A family owns its own name and the names of all its samples."""
     assert {type_: family_name("a", "", type_).samples for type_ in ("counter", "gauge", "histogram", "info")} == {
