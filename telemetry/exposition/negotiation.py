@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from telemetry.metric.naming import Escaping
 
-__all__ = ["Choice", "ContentCoding", "Escaping", "Format", "accepts_gzip", "choose", "choose_encoding", "prefers"]
+__all__ = ["Choice", "ContentCoding", "Escaping", "Format", "choose", "choose_encoding", "prefers"]
 
 ContentCoding = Literal["zstd", "gzip"]
 """How a body is compressed."""
@@ -200,11 +200,6 @@ def choose_encoding(header: str | None, available: Collection[str]) -> ContentCo
         found.append((weights.get("gzip", weights.get("*", 0.0)), "gzip"))
     weight, coding = max(found, key=lambda each: each[0], default=(0.0, None))
     return coding if weight > 0 and weight >= weights.get("identity", 0.0) else None
-
-
-def accepts_gzip(header: str | None) -> bool:
-    """Whether ``Accept-Encoding`` accepts gzip, with at least the weight of ``identity``."""
-    return choose_encoding(header, ("gzip",)) is not None
 
 
 def _codings(header: str | None) -> dict[str, float]:
