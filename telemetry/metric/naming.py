@@ -162,7 +162,8 @@ def family_name(
             escaped with ``_total`` and ``_info``, and before a histogram's suffixes, as prometheus/common does.
     """
     utf8 = translation.utf8 and escaping is not Escaping.UNDERSCORES
-    name = _encodable(name) if utf8 else _underscores(name, keep=":")
+    if not utf8:
+        name = _underscores(name, keep=":")
     total = name.endswith("_total")
     base = (name.removesuffix("_total") or name) if type_ == "counter" else name
     word = unit_word(unit, type_)
@@ -224,9 +225,13 @@ def escape_name(name: str, escaping: Escaping, *, label: bool = False) -> str:
     """Returns the name of a metric or label in an escaping; one that every Prometheus accepts stays as it is.
 
     The rules are ``model.EscapeName`` and ``EscapeMetricFamily`` of https://github.com/prometheus/common/tree/main/model.
-    There a label keeps a ``:``, which makes it unreadable in the text formats; here it is escaped.
+    There a label keeps a ``:``, which makes it unreadable in the text formats; here it is escaped. What UTF-8 cannot encode
+    becomes ``?`` first, and so do null bytes, which Prometheus' parsers refuse in names.
     """
-    if escaping is Escaping.ALLOW_UTF8 or not name or is_plain(name, label=label):
+    if not name or is_plain(name, label=label):
+        return name
+    name = name.encode("utf-8", "replace").decode().replace("\0", "?")
+    if escaping is Escaping.ALLOW_UTF8:
         return name
     plain = _LABEL_CHARACTER if label else _METRIC_CHARACTER
     # Before the first character of a name a digit is none of its characters.
@@ -235,11 +240,6 @@ def escape_name(name: str, escaping: Escaping, *, label: bool = False) -> str:
         return "".join(parts)
     text = "".join("__" if part == "_" else part for part in parts)
     return f"U__{text}" if escaping is Escaping.VALUES else text
-
-
-def _encodable(name: str) -> str:
-    """The name with ``?`` for what UTF-8 cannot encode and for null bytes, which Prometheus' parsers refuse in names."""
-    return name.encode("utf-8", "replace").decode().replace("\0", "?")
 
 
 def _escaped(character: str, escaping: Escaping) -> str:
@@ -252,12 +252,6 @@ def _escaped(character: str, escaping: Escaping) -> str:
 
 @lru_cache(maxsize=4096)
 def label_key(key: str, *, escaping: Escaping = Escaping.UNDERSCORES) -> str:
-    """Returns an attribute's key as a label key; ``le``, which the buckets need, becomes ``exported_le``.
-
-    What UTF-8 cannot encode, and null bytes, become ``?``, as in label values.
-    """
-    if escaping is Escaping.UNDERSCORES or not key:
-        key = _underscores(key)
-    else:
-        key = escape_name(_encodable(key), escaping, label=True)
+    """Returns an attribute's key as a label key; ``le``, which the buckets need, becomes ``exported_le``."""
+    key = _underscores(key) if escaping is Escaping.UNDERSCORES or not key else escape_name(key, escaping, label=True)
     return f"exported_{key}" if key in ("le", "__name__") else key

@@ -14,6 +14,7 @@ FORMATS = [
     "text/plain;version=1.0.0",
     "application/openmetrics-text;version=1.0.0",
     "application/openmetrics-text;version=2.0.0",
+    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited",
 ]
 ESCAPED = {
     "allow-utf-8": ({"a.b_seconds_total", "c-d", "e_total", "x.y_total"}, {"k.x", "l:m", "ö", "n"}),

@@ -289,6 +289,15 @@ def test_names_follow_the_escaping_as_the_readers_do(accept: str, expected: str)
     assert text(reader, accept) == expected
 
 
+def test_names_that_no_prometheus_reads() -> None:
+    """A null byte and a lone surrogate in a name or a label key of a registry become question marks."""
+    family = GaugeMetricFamily("g\0.x", "", labels=["k\udcff\0"])
+    family.add_metric(["v"], 1)
+    _, reader = provider(translation=Translation.UTF8, beside=registry_of(Given(family)))
+    body = text(reader, "text/plain;version=1.0.0;escaping=allow-utf-8")
+    assert body == '# HELP "g?.x" \n# TYPE "g?.x" gauge\n{"g?.x","k??"="v"} 1.0\n'
+
+
 def test_a_unit_that_the_escaped_name_does_not_end_in_is_left_out() -> None:
     """OpenMetrics demands that the family's name ends in the unit, which a counter's escaped name does not."""
     counted = CounterMetricFamily("a.b", "", 1, unit="seconds")
