@@ -15,7 +15,7 @@ from telemetry._base.reentry import deferred, run_deferred
 from telemetry._sdk.exemplars import peek
 from telemetry._sdk.native import NativeAggregation, TwofoldAggregation
 from telemetry.metricdata.convert import exemplar_point, exponential_state, keep_newest
-from telemetry.metricdata.stream import ExemplarPoint, Stream, StreamKind
+from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, Stream, StreamKind
 
 __all__ = ["LiveStream", "UnexpectedSDKError", "live_stream", "unexpected_sdk_errors"]
 
@@ -122,6 +122,27 @@ def _read_native(_: LiveStream, aggregations: Sequence[Any], _start: int) -> lis
     return values
 
 
+def _read_exponentials(stream: LiveStream, aggregations: Sequence[Any], start: int) -> list[Any]:
+    """Reads the SDK's exponential histograms; those that another caller has collected are collected here too.
+
+    A collect of the SDK brings the scale to 0 where the next measurement is a zero.
+    """
+    values = []
+    for index, aggregation in enumerate(aggregations, start):
+        with aggregation._lock:
+            collected = aggregation._previous_value_positive is not None
+            sides = [
+                (side.offset, tuple(side.get_offset_counts())) if side is not None else (0, ())
+                for side in (aggregation._value_positive, aggregation._value_negative)
+            ]
+            scale, total, zeros = aggregation._mapping.scale, aggregation._sum, aggregation._zero_count
+        if collected:
+            values += _collect(stream, [aggregation], index)
+        else:
+            values.append(ExponentialState(scale, total, zeros, *sides[0], *sides[1]))
+    return values
+
+
 def _collect(stream: LiveStream, aggregations: Sequence[Any], start: int) -> list[Any]:
     """Calls the aggregation's ``collect``, where its state is more than a few numbers."""
     values: list[Any] = []
@@ -150,6 +171,7 @@ def live_stream(match: Any, instrument: Any) -> LiveStream | None:
         kinds._SumAggregation.collect: _read_sums,
         kinds._LastValueAggregation.collect: _read_last,
         kinds._ExplicitBucketHistogramAggregation.collect: _read_histograms,
+        kinds._ExponentialBucketHistogramAggregation.collect: _read_exponentials,
         NativeAggregation.collect: _read_native,
     }
     kind = StreamKind.GAUGE

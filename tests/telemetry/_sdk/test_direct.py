@@ -173,3 +173,15 @@ def test_older_data_are_ignored() -> None:
         data = MetricsData([ResourceMetrics(RESOURCE, [ScopeMetrics(InstrumentationScope("m"), [metric], "")], "")])
         streams = points.update(data)
         assert streams[0].values == [([5], 5)]
+
+
+def test_zero_after_a_scrape_keeps_the_resolution() -> None:
+    """Reading an exponential histogram of the SDK leaves it as it is: its scale stays when a zero comes next."""
+    meters, reader = provider(views=VIEWS)
+    histogram = meters.get_meter("m").create_histogram("e")
+    for value in (0, 1.5, 0, 1.6):
+        histogram.record(value)
+        before = text(reader)
+    assert 'e_bucket{le="0.0"} 2\n' in before
+    bounds = [float(line.split('"')[1]) for line in before.splitlines() if line.startswith("e_bucket")]
+    assert any(1.5 < bound < 1.6 for bound in bounds)
