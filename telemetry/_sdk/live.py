@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from time import time_ns
 from typing import Any
@@ -88,30 +89,22 @@ def _read_last(_: LiveStream, aggregations: Sequence[Any], _start: int) -> list[
     return [aggregation._value for aggregation in aggregations]
 
 
-def _read_histograms(_: LiveStream, aggregations: Sequence[Any], _start: int) -> list[Any]:
-    values = []
+def _read_histograms(_: LiveStream, aggregations: Sequence[Any], _start: int, twofold: bool = False) -> list[Any]:
+    values: list[Any] = []
     for aggregation in aggregations:
         with aggregation._lock:
-            values.append(_explicit_state(aggregation))
+            since, before = aggregation._value, aggregation._previous_value
+            total = aggregation._sum + aggregation._previous_sum
+            native = aggregation.native.state(total) if twofold else None
+            if before is None:
+                counts = aggregation._get_empty_bucket_counts() if since is None else since.copy()
+            else:
+                counts = before if since is None else [a + b for a, b in zip(since, before, strict=True)]
+        values.append((counts, total) if native is None else (counts, total, native))
     return values
 
 
-def _read_twofold(_: LiveStream, aggregations: Sequence[Any], _start: int) -> list[Any]:
-    values = []
-    for aggregation in aggregations:
-        with aggregation._lock:
-            counts, total = _explicit_state(aggregation)
-            values.append((counts, total, aggregation.native.state(total)))
-    return values
-
-
-def _explicit_state(aggregation: Any) -> tuple[Sequence[int], float]:
-    """Returns a histogram's counts and sum; its lock is held."""
-    since, before = aggregation._value, aggregation._previous_value
-    total = aggregation._sum + aggregation._previous_sum
-    if before is None:
-        return aggregation._get_empty_bucket_counts() if since is None else since.copy(), total
-    return before if since is None else [a + b for a, b in zip(since, before, strict=True)], total
+_read_twofold = partial(_read_histograms, twofold=True)
 
 
 def _read_native(_: LiveStream, aggregations: Sequence[Any], _start: int) -> list[Any]:

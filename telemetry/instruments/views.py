@@ -59,10 +59,13 @@ def views(
 
     Raises:
         CatalogueError: A metric could have more than ``max_series`` series.
+        TypeError: ``native_histograms`` is something else.
     """
     if domains is None and (known or limits):
         domains = Domains(catalogue, Diagnostics(), known=known, limits=limits)
     beside = Native() if native_histograms is True else native_histograms or None
+    if not isinstance(beside, Native | None):
+        raise TypeError(f"native_histograms is {native_histograms!r}: True, False or a Native is needed")
     ours = []
     for metric in catalogue:
         series = metric.cardinality_limit or (domains.series_limit(metric) if domains else max_series)

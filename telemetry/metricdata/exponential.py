@@ -13,7 +13,7 @@ from functools import lru_cache
 from math import frexp, inf
 from operator import add
 
-from telemetry.metricdata.stream import ExponentialState
+from telemetry.metricdata.stream import ZERO_THRESHOLD, ExponentialState
 
 __all__ = ["add_exponentials", "explicit", "upper_bound"]
 
@@ -169,7 +169,8 @@ def _buckets(state: ExponentialState) -> Iterator[tuple[float, int]]:
         yield -upper_bound(first + i - 1, state.scale) or 0.0, negative[i]
     first, positive = _trim(state.positive_offset, state.positive)
     if state.zero_count or negative or not positive:
-        yield 0.0, state.zero_count
+        # The usual threshold is as good as 0, and the SDK's zeros are exactly that.
+        yield state.zero_threshold if state.zero_threshold > ZERO_THRESHOLD else 0.0, state.zero_count
     if positive:
         yield upper_bound(first - 1, state.scale), 0
         for i, count in enumerate(positive):

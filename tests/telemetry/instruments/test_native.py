@@ -94,6 +94,15 @@ def test_encoders_that_ask_for_explicit_buckets_get_these() -> None:
         assert shown[f"classic{name}", labels] == value
 
 
+def test_text_shows_how_far_the_zero_bucket_reaches() -> None:
+    """The explicit form of native buckets ends the zeros at their threshold: 0.0005 is not counted as at most 0."""
+    telemetry = Telemetry(ROWS)
+    for value in (0, 0.0005, 2):
+        telemetry[ALONE].labels("a").observe(value)
+    shown = {dict(labels)["le"]: value for (name, labels), value in read(telemetry).items() if name == "alone_seconds_bucket"}
+    assert shown == {"0.001": 2, "1.9571441241754002": 2, "2.0": 3, "+Inf": 3}
+
+
 def test_refused_measurements_are_in_neither_form(way: str) -> None:
     """What an explicit histogram refuses is refused: negative numbers and those that are not finite."""
     telemetry = Telemetry(ROWS)
@@ -115,6 +124,12 @@ def test_every_histogram_may_have_both_forms() -> None:
         assert states(telemetry, "classic")[0][2].scale == scale
         assert states(telemetry, "both")[0][2].scale == 3
         assert states(telemetry, "alone")[0].scale == 5
+
+
+def test_option_of_another_type_is_refused() -> None:
+    """An option that is neither a switch nor a ``Native`` stops the construction."""
+    with pytest.raises(TypeError, match=r"^native_histograms is 'on': True, False or a Native is needed$"):
+        Telemetry(ROWS, native_histograms="on")  # type: ignore[arg-type]  # what callers may do
 
 
 def test_host_provider_has_native_buckets_by_our_views() -> None:
