@@ -50,7 +50,7 @@ def _bound(index: int, scale: int) -> float:
     return ldexp(_roots(max(scale, 0))[root], doublings + 1) if doublings < 1024 else inf
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _window(scale: int, low: int, high: int, zero_threshold: float) -> tuple[int, bool, tuple[float, ...]]:
     """Returns the window around the buckets ``low`` to ``high``.
 
