@@ -15,10 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import accumulate, chain
 from math import inf
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from zlib import compress, decompress
 
 from telemetry.exposition.encoding import SERIES_PER_PIECE, Series, Style, has_exemplars, sample_names, series_at
 from telemetry.exposition.exemplars import exemplar_labels, newest_by_bucket
@@ -49,8 +51,8 @@ _MARGIN = 1 << 12
 _GROWTH = 16
 """By how much a count may grow between the two readings of a series."""
 _FILLED_AT_ONCE = 1 << 14
-_PLAIN_NUMBERS = (float, int)
-_SECOND = 1_000_000_000
+_USUAL_EXEMPLAR = 102
+"""Size of an exemplar with a trace, a span and no attributes, or a little more."""
 
 _METRIC, _LABELLED = b"\x22", 0x0A
 _GAUGE, _COUNTER, _HISTOGRAM = b"\x12", b"\x1a", b"\x3a"
@@ -70,9 +72,7 @@ def messages(families: Families, shown: Sequence[Family], style: Style) -> Itera
                 metric = label_pairs(pairs) + message(_GAUGE[0], b"\x09" + double(1))
                 yield from _delimited(_head(family), message(_METRIC[0], metric))
         elif any(StreamKind.EXPONENTIAL is member.stream.kind or member.stream.native for member in family.members):
-            # Held: it is small, and the size of a native histogram that changes has no useful bound.
-            chunks = _chunks(families, family)
-            yield from _delimited(_head(family), *(_encoded(chunk, _read(chunk, style)) for chunk in chunks))
+            yield from _held(families, family, style)
         else:
             yield from _streamed(families, family, style)
 
@@ -85,6 +85,23 @@ def _delimited(head: bytes, *parts: bytes) -> Iterator[bytes]:
     if any(parts):
         yield varint(len(head) + sum(map(len, parts))) + head
         yield from parts
+
+
+def _held(families: Families, family: Family, style: Style) -> Iterator[bytes]:
+    """The message of a family with native histograms, whose growth has no useful bound. Compressed, it takes little memory."""
+    head, held, packed, length = _head(family), [], [], 0
+    for chunk in _chunks(families, family):
+        part = _encoded(chunk, _read(chunk, style))
+        length += len(part)
+        if length <= HELD:
+            held.append(part)
+        else:
+            packed.append(compress(part, 1))
+    if length:
+        yield varint(len(head) + length) + head
+    yield from held
+    held.clear()
+    yield from map(decompress, packed)
 
 
 def _streamed(families: Families, family: Family, style: Style) -> Iterator[bytes]:
@@ -131,12 +148,14 @@ class _Known:
         texts: Their label texts; where the family has others, this is made anew.
         starts: Their starts, which move back where an older worker's state is found.
         parts: Their constant parts: ``start_timestamp``, the last field of counter or histogram, then the labels.
+        heads: What stands before the value of a counter or gauge without exemplar.
         marked: Whether a series has had an exemplar.
     """
 
     texts: list[str | None]
     starts: list[int | None] = field(default_factory=list)
     parts: list[bytes] = field(default_factory=list)
+    heads: list[bytes] = field(default_factory=list)
     marked: bool = False
 
 
@@ -170,6 +189,14 @@ class _Chunk(NamedTuple):
                 for index, began in enumerate(starts, start)
             ]
             known.starts[start : self.stop] = starts
+            if type_ != "histogram":
+                known.heads[start : self.stop] = [
+                    _number_head(
+                        len(rest), 0 if began is None or tag is None else rest[1] + 2, _GAUGE if tag is None else _COUNTER
+                    )
+                    + b"\x09"
+                    for rest, began in zip(known.parts[start : self.stop], starts, strict=True)
+                ]
         return known.parts
 
 
@@ -238,20 +265,24 @@ def _measured(chunk: _Chunk, style: Style) -> _Measured:
     A first exemplar has to find room, or waits for the next scrape.
     """
     series = chunk.series(exemplars=chunk.known.marked and has_exemplars(chunk.member, style))
-    if _have_exemplars(series):
-        return _Measured(chunk, len(_encoded(chunk, series)))
+    if not series:
+        return _Measured(chunk, 0)
     value, width = 11, 0
     if chunk.member.stream.kind is StreamKind.HISTOGRAM:
-        largest = max(map(sum, [state[0] for _, _, state, _ in series]), default=0)
-        width = len(varint(_GROWTH * (largest + 1)))
-        if width > LANE:
-            return _Measured(chunk, len(_encoded(chunk, series)))
+        width = len(varint(_GROWTH * (max(map(sum, [state[0] for _, _, state, _ in series])) + 1)))
         value = 10 + width + (12 + width) * len(chunk.member.stream.bounds)
         value += 1 + len(varint(value + 16))
     constant = chunk.constant()
     lengths = [len(constant[index]) for index, _, _, _ in series]
-    longest = max(lengths, default=0)
-    return _Measured(chunk, sum(lengths) + len(series) * (1 + len(varint(value + longest)) + value), width)
+    size = sum(lengths) + len(series) * (1 + len(varint(value + max(lengths))) + value)
+    for exemplars in filter(None, map(itemgetter(3), series)):
+        size += 16 + width + sum([_exemplar_size(point) for point in exemplars if point is not None])
+    return _Measured(chunk, size, width)
+
+
+def _exemplar_size(point: ExemplarPoint) -> int:
+    """Returns the size of the field ``exemplar``, or a little more."""
+    return _USUAL_EXEMPLAR if _is_usual(point) else len(_exemplar(point)) + 8
 
 
 def _encoded(chunk: _Chunk, series: Sequence[Series], width: int = 0) -> bytes:
@@ -263,64 +294,99 @@ def _encoded(chunk: _Chunk, series: Sequence[Series], width: int = 0) -> bytes:
 
 def _numbers(chunk: _Chunk, series: Sequence[Series]) -> list[bytes]:
     """Counters, gauges and infos."""
-    constant, starts = chunk.constant(), chunk.member.stream.starts
-    type_ = chunk.member.family.type
+    constant, heads = chunk.constant(), chunk.known.heads
+    info = chunk.member.family.type == "info"
+    values = doubles([1 if info else state for _, _, state, _ in series])
     parts: list[bytes] = []
-    for index, _, value, exemplars in series:
-        rest = constant[index]
-        if type_ != "counter":
-            parts += (_METRIC, VARINTS[len(rest) + 11], b"\x12\x09\x09", double(1 if type_ == "info" else value), rest)
-            continue
-        began = 0 if starts[index] is None else rest[1] + 2
-        mark = message(0x12, _exemplar(exemplars[0])) if exemplars and exemplars[0] is not None else b""
-        size = VARINTS[9 + len(mark) + began]
-        parts += (_METRIC, VARINTS[10 + len(size) + len(mark) + len(rest)], _COUNTER, size, b"\x09", double(value), mark, rest)
+    start = 0
+    for index, _, _, exemplars in series:
+        value, start = values[start : start + 8], start + 8
+        head, rest = heads[index], constant[index]
+        if exemplars and exemplars[0] is not None:
+            mark = message(0x12, _exemplar(exemplars[0]))
+            began = 0 if chunk.member.stream.starts[index] is None else rest[1] + 2
+            head = _number_head(len(rest) + len(mark), began + len(mark), _COUNTER) + mark + b"\x09"
+        parts += (head, value, rest)
     return parts
+
+
+@lru_cache(maxsize=4096)
+def _number_head(rest: int, began: int, field: bytes) -> bytes:
+    """What stands before an exemplar and the value.
+
+    Args:
+        rest: The length of what follows the value, with the exemplar.
+        began: The length of the start in it, with the exemplar.
+        field: The tag of the message.
+    """
+    length = varint(9 + began)
+    return b"%b%b%b%b" % (_METRIC, varint(10 + len(length) + rest), field, length)
 
 
 def _histograms(chunk: _Chunk, series: Sequence[Series], width: int) -> list[bytes]:
-    stream = chunk.member.stream
-    if series and not stream.native and not _have_exemplars(series):
-        numbers = list(chain.from_iterable(map(accumulate, [state[0] for _, _, state, _ in series])))
-        largest = max(numbers[len(stream.bounds) :: len(stream.bounds) + 1])
-        width = width or len(varint(largest))
-        if width <= LANE:
-            if largest >= 1 << 7 * width:
-                numbers = [min(number, (1 << 7 * width) - 1) for number in numbers]
-            return _plain_histograms(chunk, series, numbers, width)
-    constant, starts, bounds = chunk.constant(), stream.starts, stream.bounds
-    parts: list[bytes] = []
-    for index, _, (counts, total, *both), exemplars in series:
-        *cumulative, count = accumulate(counts)
-        buckets = _buckets(bounds, cumulative, count, exemplars or [None] * len(counts))
-        if both and (form := native(both[0])) is not None:
-            count = form.measurements
-            buckets += native_fields(form)
-        rest = constant[index]
-        parts += _histogram(rest, 0 if starts[index] is None else rest[1] + 2, count, total, buckets)
-    return parts
-
-
-def _plain_histograms(chunk: _Chunk, series: Sequence[Series], numbers: Sequence[int], width: int) -> list[bytes]:
-    """Classic histograms without exemplars: the same record for each series, whose numbers are set for all series at once.
+    """Returns the series in parts. The same record begins each; its numbers are set for all series at once.
 
     Args:
         chunk: Where the series are.
         series: The series.
-        numbers: Their cumulative counts, each below ``1 << 7 * width``.
-        width: Bytes of each count.
+        width: Bytes of each count; 0: as many as the largest needs. A count that needs more stays the largest that fits.
     """
-    constant, starts, bounds = chunk.constant(), chunk.member.stream.starts, chunk.member.stream.bounds
+    bounds, constant, starts = chunk.member.stream.bounds, chunk.constant(), chunk.member.stream.starts
+    numbers = list(chain.from_iterable(map(accumulate, [state[0] for _, _, state, _ in series])))
+    largest = max(numbers[len(bounds) :: len(bounds) + 1], default=0)
+    width = width or len(varint(largest))
+    if width > LANE:
+        return _wide_histograms(chunk, series)
+    if largest >= 1 << 7 * width:
+        numbers = [min(number, (1 << 7 * width) - 1) for number in numbers]
     records = _records(bounds, varint_lanes(numbers, width), width, doubles([state[1] for _, _, state, _ in series]))
     size = 10 + width + (12 + width) * len(bounds)
-    varints = VARINTS
+    native_too, varints = chunk.member.stream.native, VARINTS
     parts: list[bytes] = []
     start = 0
-    for index, _, _, _ in series:
-        rest = constant[index]
-        length = varints[size if starts[index] is None else size + 2 + rest[1]]
-        whole = varints[1 + len(length) + size + len(rest)]
-        parts += (_METRIC, whole, _HISTOGRAM, length, records[start : (start := start + size)], rest)
+    for index, _, state, exemplars in series:
+        rest, record = constant[index], records[start : (start := start + size)]
+        if exemplars:
+            record = _with_exemplars(record, exemplars, len(bounds), width)
+        if native_too:
+            record += _native_of(state)
+        length = varints[len(record) if starts[index] is None else len(record) + 2 + rest[1]]
+        parts += (_METRIC, varints[1 + len(length) + len(record) + len(rest)], _HISTOGRAM, length, record, rest)
+    return parts
+
+
+def _native_of(state: Sequence[Any]) -> bytes:
+    """The native form of a state that has one. The later ``sample_count`` counts, where the two forms were read apart."""
+    form = native(state[2]) if len(state) > 2 else None
+    if form is None:
+        return b""
+    count = form.measurements
+    return native_fields(form) + (b"\x08" + VARINTS[count] if count != sum(state[0]) else b"")
+
+
+def _with_exemplars(record: bytes, exemplars: Sequence[ExemplarPoint | None], bounds: int, width: int) -> bytes:
+    """Puts exemplars into the buckets of a record. Only with one there is a bucket ``+Inf``."""
+    parts: list[bytes] = []
+    end = 0
+    for position, point in enumerate(exemplars):
+        if point is None:
+            continue
+        mark = message(0x1A, _exemplar(point))
+        parts += (record[end : (start := 10 + width + (12 + width) * position)], b"\x1a", VARINTS[10 + width + len(mark)])
+        end = start + 12 + width
+        bucket = record[start + 2 : end] if position < bounds else record[: 1 + width] + b"\x11" + double(inf)
+        parts += (bucket, mark)
+    return b"".join([*parts, record[end:]])
+
+
+def _wide_histograms(chunk: _Chunk, series: Sequence[Series]) -> list[bytes]:
+    """Histograms whose counts are too large for a record."""
+    constant, stream = chunk.constant(), chunk.member.stream
+    parts: list[bytes] = []
+    for index, _, state, exemplars in series:
+        *cumulative, count = accumulate(state[0])
+        buckets = _buckets(stream.bounds, cumulative, count, exemplars or [None] * len(state[0])) + _native_of(state)
+        parts += _histogram(constant[index], stream.starts[index], count, state[1], buckets)
     return parts
 
 
@@ -363,22 +429,22 @@ def _exponentials(chunk: _Chunk, series: Sequence[Series]) -> list[bytes]:
             bounds, counts = explicit(state)
             *cumulative, count = accumulate(counts)
             buckets = _buckets(bounds, cumulative, count, newest_by_bucket(exemplars or (), bounds))
-        rest = constant[index]
-        parts += _histogram(rest, 0 if starts[index] is None else rest[1] + 2, count, state.sum, buckets)
+        parts += _histogram(constant[index], starts[index], count, state.sum, buckets)
     return parts
 
 
-def _histogram(rest: bytes, began: int, count: int, total: float, buckets: bytes) -> tuple[bytes, ...]:
+def _histogram(rest: bytes, start: int | None, count: int, total: float, buckets: bytes) -> tuple[bytes, ...]:
     """A histogram with its sum, which Prometheus takes from here always, also where text has none.
 
     Args:
         rest: The series' constant part.
-        began: The length of the start in it.
+        start: The series' start, which is in it.
         count: Number of measurements.
         total: Their sum.
         buckets: The fields of classic and native buckets and of exemplars.
     """
     number = VARINTS[count]
+    began = 0 if start is None else rest[1] + 2
     size = 10 + len(number) + len(buckets) + began
     length = VARINTS[size]
     whole = VARINTS[1 + len(length) + size - began + len(rest)]
@@ -420,9 +486,13 @@ def _native_exemplars(points: Sequence[ExemplarPoint | None]) -> bytes:
     return b"".join([message(0x82, _exemplar(point)) for point in found])
 
 
+def _is_usual(point: ExemplarPoint) -> bool:
+    return bool(point.trace_id and point.span_id and not point.attributes)
+
+
 def _exemplar(point: ExemplarPoint) -> bytes:
     value, time, trace_id, span_id, attributes = point
-    if trace_id and span_id and not attributes and type(value) in _PLAIN_NUMBERS:
+    if trace_id and span_id and not attributes:
         # The usual case, for every bucket of every series.
         at = timestamp(time)
         return b"\x0a\x2c\x0a\x08trace_id\x12\x20%032x\x0a\x1b\x0a\x07span_id\x12\x10%016x\x11%b\x1a%c%b" % (

@@ -38,6 +38,16 @@ _double = Struct("<d").pack
 
 def varint(number: int) -> bytes:
     """Returns an ``int64`` or ``uint64``; the largest one for a number above it."""
+    if 1 << 28 <= number < 1 << 35:  # the times of exemplars
+        return bytes(
+            (
+                number & 0x7F | 0x80,
+                number >> 7 & 0x7F | 0x80,
+                number >> 14 & 0x7F | 0x80,
+                number >> 21 & 0x7F | 0x80,
+                number >> 28,
+            )
+        )
     if number < 0:
         number &= _MAX_UINT64
     elif number > _MAX_UINT64:

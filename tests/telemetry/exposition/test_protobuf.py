@@ -153,6 +153,13 @@ def test_gauge() -> None:
     assert str(family.metric[0]) == "gauge {\n  value: -1\n}\n"
 
 
+@given(st.integers(0, 2**64 - 1) | st.integers(0, 64).map(lambda bit: 2**bit % 2**64))
+def test_times(number: int) -> None:
+    """Every number of nanoseconds up to the year 2554 comes back."""
+    mark = only(stream("a", COUNTER, 1, exemplars={0: [exemplar(1, number)]}, starts=[number])).counter
+    assert (nanoseconds(mark.exemplar.timestamp), nanoseconds(mark.created_timestamp)) == (number, number)
+
+
 def test_info() -> None:
     """An info is a gauge of value 1 whose name ends in ``_info``."""
     info = stream("agentos", GAUGE, 7, attributes=[{"version": "1"}])
@@ -303,6 +310,14 @@ def test_both_forms() -> None:
     assert buckets(histogram.positive_span, histogram.positive_delta) == {1: 2}
 
 
+def test_forms_that_were_read_apart() -> None:
+    """Where the two forms have another count, it is that of the native buckets: Prometheus adds them up."""
+    state = STATE._replace(positive_offset=0, positive=[5], negative=[], zero_count=0)
+    both = stream("h", HISTOGRAM, ([1, 2], 12.5, state), ([1, 2], 12.5), bounds=(1.0,), native=True)
+    [family] = decode(body(both))
+    assert [metric.histogram.sample_count for metric in family.metric] == [5, 3]
+
+
 def test_names() -> None:
     """A family is shown whole where one of its samples, or its native histogram, is asked for."""
     streams = [stream("h", HISTOGRAM, ([1, 0], 2.0), bounds=(1.0,)), stream("a", COUNTER, 1), stream("b", GAUGE, 1)]
@@ -377,6 +392,7 @@ def test_large_families(monkeypatch: pytest.MonkeyPatch) -> None:
         stream("g", GAUGE, *[None if i % 3 else i for i in range(900)]),
         stream("h", HISTOGRAM, *[([i, 3**i if i < 30 else 1, 5], i) for i in range(900)], bounds=(1.0, 2.0), exemplars=marks),
         stream("p", HISTOGRAM, *[([i, 1, 5], i) for i in range(900)], bounds=(1.0, 2.0)),
+        stream("b", HISTOGRAM, *[([i, 2**60, 5], i) for i in range(300)], bounds=(1.0, 2.0), exemplars={200: marks[7]}),
         stream("n", EXPONENTIAL, *[STATE] * 900),
     ]
     whole = decode(body(*streams))
