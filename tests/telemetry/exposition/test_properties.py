@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import given
@@ -15,9 +16,15 @@ from prometheus_client.core import Metric
 
 from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition import PrometheusReader
+from telemetry.exposition.encoding import Style
+from telemetry.exposition.families import Families, NamingConfig
+from telemetry.exposition.negotiation import Format
+from telemetry.exposition.render import render
 from telemetry.metric import telemetry_metrics
 from telemetry.metricdata.exponential import upper_bound
+from telemetry.metricdata.stream import Snapshot
 from tests.helpers.generated_metrics import Recording, bounds, build, exact_power, exemplars_of, expected, recordings
+from tests.helpers.openmetrics2 import Family, parse
 from tests.helpers.providers import OPENMETRICS, families, plain, text
 from tests.helpers.sdk_versions import drops_non_finite, keeps_gauges, stock_reader_has_scope_labels
 
@@ -68,6 +75,44 @@ def test_values_come_back(state: list[Recording], edges: list[float]) -> None:
     assert plain_text.keys() == openmetrics.keys()
     if not clashes:
         assert openmetrics.keys() - empty_buckets == wanted.keys()
+
+
+@given(st.lists(recordings(wild=True), max_size=5), bounds)
+def test_openmetrics2_shows_what_openmetrics_1_shows(state: list[Recording], edges: list[float]) -> None:
+    """Both have the same samples and exemplars, but for sums of negative values and the buckets of native histograms."""
+    reader = new_reader(Diagnostics(None))
+    build(state, edges, [reader])
+    naming = NamingConfig(scope_labels=False, target_info=False)
+
+    def bodies(snapshot: Snapshot) -> list[str]:
+        formats = (Format.OPENMETRICS, Format.OPENMETRICS_2)
+        return [b"".join(render(Families(naming, Diagnostics(None)), snapshot, Style(format_))).decode() for format_ in formats]
+
+    first, second = reader.read_local(bodies)  # one snapshot: the exemplars of callbacks change from one to the next
+    before, parsed = families(first, openmetrics=True), parse(second)
+    now = {key: value for name, family in parsed.items() for key, value in _flat(name, family)}
+    wanted = shown(before)
+    assert {name for name, _ in now.keys() - wanted.keys()} <= {f"{name}_{end}" for name in parsed for end in ("count", "sum")}
+    native = {f"{name}_bucket" for name, family in parsed.items() if "schema" in str(family.samples)}
+    assert {key: now.get(key) for key in wanted if key[0] not in native} == {
+        key: value for key, value in wanted.items() if key[0] not in native
+    }
+    marks = [(e.value, e.labels) for name, _, e in exemplars_of(before) if name not in native]
+    ours = [(value, labels) for name, family in parsed.items() for s in family.samples for labels, value, _ in s.exemplars]
+    assert [mark for mark in marks if mark not in ours] == []
+
+
+def _flat(name: str, family: Family) -> Iterator[tuple[Key, Any]]:
+    """The samples that Prometheus stores of the classic part of a family."""
+    for sample in family.samples:
+        labels = {key: value for key, value in sample.labels.items() if value}
+        if not isinstance(sample.value, dict):
+            yield (name, frozenset(labels.items())), plain(sample.value)
+            continue
+        for end in ("count", "sum"):
+            yield (f"{name}_{end}", frozenset(labels.items())), plain(sample.value[end])
+        for le, count in sample.value.get("bucket", ()):
+            yield (f"{name}_bucket", frozenset({**labels, "le": le}.items())), plain(count)
 
 
 @keeps_gauges
