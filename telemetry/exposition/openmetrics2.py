@@ -71,7 +71,7 @@ def native_text(histogram: NativeHistogram) -> str:
     for side, (spans, counts) in (("negative", histogram.negative), ("positive", histogram.positive)):
         if counts:
             parts.append(f"{side}_spans:[{','.join(f'{offset}:{length}' for offset, length in spans)}]")
-            parts.append(f"{side}_buckets:[{','.join(map(str, counts))}]")
+            parts.append(f"{side}_buckets:{list(counts)}".replace(" ", ""))
     return ",".join(parts)
 
 

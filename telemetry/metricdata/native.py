@@ -8,7 +8,7 @@ https://prometheus.io/docs/specs/native_histograms/
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from math import frexp
 from typing import NamedTuple
@@ -109,26 +109,18 @@ def _first_outside(threshold: float, schema: int) -> int:
 def _spans(buckets: dict[int, int]) -> Spans:
     spans: list[tuple[int, int]] = []
     counts: list[int] = []
-    for offset, run in _runs(buckets):
-        spans.append((offset, len(run)))
-        counts += run
-    return Spans(spans, counts)
-
-
-def _runs(buckets: dict[int, int]) -> Iterator[tuple[int, list[int]]]:
-    """Yields the offset and the counts of each run."""
-    run: list[int] = []
-    offset = 0
-    end: int | None = None
+    before = begin = end = 0  # of the run before, and of this one
     for index, count in buckets.items():
-        if end is not None and index - end <= _MAX_GAP:
-            run += [0] * (index - end)
-        else:
-            if run:
-                yield offset, run
-            offset = index if end is None else index - end
-            run = []
-        run.append(count)
+        if index != end or not counts:
+            gap = index - end
+            if counts and gap <= _MAX_GAP:
+                counts += [0] * gap
+            else:
+                if counts:
+                    spans.append((begin - before, end - begin))
+                before, begin = end, index
+        counts.append(count)
         end = index + 1
-    if run:
-        yield offset, run
+    if counts:
+        spans.append((begin - before, end - begin))
+    return Spans(spans, counts)
