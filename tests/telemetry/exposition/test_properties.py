@@ -97,7 +97,7 @@ def test_openmetrics2_shows_what_openmetrics_1_shows(state: list[Recording], edg
     assert {key: now.get(key) for key in wanted if key[0] not in native} == {
         key: value for key, value in wanted.items() if key[0] not in native
     }
-    marks = [(e.value, e.labels) for name, _, e in exemplars_of(before) if name not in native]
+    marks = [(float(e.value), e.labels) for name, _, e in exemplars_of(before) if name not in native]
     ours = [(value, labels) for name, family in parsed.items() for s in family.samples for labels, value, _ in s.exemplars]
     assert [mark for mark in marks if mark not in ours] == []
 
