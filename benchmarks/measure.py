@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 from time import process_time
 
-__all__ = ["Row", "compare", "one_core", "show"]
+__all__ = ["Row", "compare", "one_core", "report", "show"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,13 @@ def _time(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.2f} {unit}"
     return f"{seconds * 1e9:.0f} ns"
+
+
+def report(rows: Iterable[Row]) -> None:
+    """Prints each row as soon as it is known."""
+    for row in rows:
+        goal = "" if row.goal is None else f"goal {row.goal:<5g} {'ok' if row.ratio <= row.goal else 'MISSED'}"
+        print(f"  {row.what:<72} vs {row.peer:<36} {row.ratio:7.3f}  {goal:<17} {row.detail}", flush=True)
 
 
 def show(title: str, rows: list[Row]) -> None:
