@@ -45,7 +45,7 @@ from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, StreamK
 
 __all__ = ["HELD", "messages", "native_fields"]
 
-HELD = 1 << 17
+HELD = 1 << 15
 """Bytes of a family's series that are held until the length of its message is known."""
 _MARGIN = 1 << 12
 _GROWTH = 16

@@ -226,7 +226,7 @@ class PrometheusReader(PrometheusMetricReader):
     def pieces(
         self, accept: str | None = None, names: Collection[str] = (), *, beside: CollectorRegistry | None = None
     ) -> Pieces:
-        """Returns the current state in pieces of at least 64 KiB, but for the last one of each source. Thread-safe.
+        """Returns the current state in pieces of at least 16 KiB, but for the last one of each source. Thread-safe.
 
         A piece is made when it is asked for, and shows the state of that moment; no lock is held in between. A series, all
         buckets of a histogram included, is whole in one piece, and is shown once. Series that are recorded first after their

@@ -14,18 +14,27 @@ from telemetry.metricdata.stream import Snapshot
 __all__ = ["render"]
 
 T = TypeVar("T", str, bytes)
-_PIECE = 1 << 16
+_PIECE = 1 << 14
+"""Small against the shortest long bodies; what is sent is joined to larger chunks (``answer``)."""
 
 
 def render(families: Families, snapshot: Snapshot, style: Style) -> Iterator[bytes]:
-    """Yields the body in pieces of about 64 KiB. State is read, and families change, while the next piece is asked for."""
+    """Yields the body in pieces of at least 16 KiB but for the last one. State is read, and families change, while the next piece is asked for."""
     shown = families.update(snapshot)
     if style.format is Format.PROTOBUF:
-        yield from map(b"".join, _gathered(protobuf.messages(families, shown, style)))
+        for messages in _gathered(protobuf.messages(families, shown, style)):
+            yield _joined(messages, b"")
         return
     encoder = openmetrics2 if style.format is Format.OPENMETRICS_2 else text
     for parts in _gathered(encoder.texts(families, shown, style)):
-        yield "".join(parts).encode()
+        yield _joined(parts, "").encode()
+
+
+def _joined(parts: list[T], nothing: T) -> T:
+    """Joins the parts, which are held no longer: a body that waits for its client is one piece."""
+    whole = nothing.join(parts)
+    parts.clear()
+    return whole
 
 
 def _gathered(parts: Iterable[T]) -> Iterator[list[T]]:

@@ -81,7 +81,7 @@ def test_websocket_handshake_gets_no_metrics(start):
 async def test_scrapes_beyond_the_bound(monkeypatch):
     """``AGENTOS_MAX_CONCURRENT_SCRAPES`` scrapes are answered at once, a further one is a 503."""
     monkeypatch.setattr("telemetry.exposition.answer._CHUNK_BYTES", 1)
-    monkeypatch.setattr("telemetry.exposition.render._PIECE_CHARACTERS", 1)
+    monkeypatch.setattr("telemetry.exposition.render._PIECE", 1)
     settings = Settings.from_environment({"AGENTOS_MAX_CONCURRENT_SCRAPES": "1"})
     rows = [counter("a", "1", "A"), counter("b", "1", "B"), counter("c", "1", "C")]
     telemetry = Telemetry(Catalogue(rows))
