@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from telemetry import Telemetry
 from telemetry.exposition import PrometheusReader
-from telemetry.metric import Catalogue, Native, histogram
+from telemetry.metric import Catalogue, Native, histogram, open_label
 
 __all__ = ["BOTHS", "LABEL", "SIZES", "WAITS", "Recorded", "buckets", "quantile"]
 
@@ -27,9 +27,9 @@ SIZES = {
     "huge": (-4, (1e-100, 2.0, 3.0, 1e300)),
 }
 """Values by label, and the finest schema at which 160 buckets hold them."""
-BOTH = histogram("both", "s", "Both", bounds=(1.0, 8.0), native=Native(max_scale=8))
+BOTH = histogram("both", "s", "Both", open_label("how", "name", limit=2), bounds=(1.0, 8.0), native=Native(max_scale=8))
 BOTHS = (4, (0.5, 1.0, 3.0, 8.0, 100.0))
-"""Its values, and the finest schema."""
+"""The values of each of its two series, ``first`` and ``second``, and the finest schema."""
 
 
 class Recorded:
@@ -58,9 +58,10 @@ class Recorded:
             for value in values:
                 with tracer.start_as_current_span("call"):
                     size.record(value, {"how": how})
-        for value in BOTHS[1]:
-            with tracer.start_as_current_span("call"):
-                telemetry[BOTH].observe(value)
+        for how in ("first", "second"):
+            for value in BOTHS[1]:
+                with tracer.start_as_current_span("call"):
+                    telemetry[BOTH].labels(how).observe(value)
         state = self.reader.state()
         assert state is not None
         self.metrics = [metric for scope in state.resource_metrics[0].scope_metrics for metric in scope.metrics]

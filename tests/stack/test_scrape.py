@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,3 +88,29 @@ def test_promtool_reports_no_problem(measured: Service, promtool: Path) -> None:
     """`promtool check metrics` accepts the exposition and reports nothing."""
     done = subprocess.run([promtool, "check", "metrics"], input=measured.metrics(), capture_output=True, text=True)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+NATIVE_JOBS: dict[str, dict[str, Any]] = {
+    "text": {},
+    "protobuf": {"scrape_native_histograms": True},
+    "openmetrics_2": {"scrape_native_histograms": True, "scrape_protocols": ["OpenMetricsText2.0.0"]},
+}
+
+
+def test_native_histograms_of_the_service(service: Callable[..., Service], prometheus: Callable[..., Prometheus]) -> None:
+    """With AGENTOS_NATIVE_HISTOGRAMS the service's histograms are native for a Prometheus that asks, else as before."""
+    running = service({"AGENTOS_NATIVE_HISTOGRAMS": "on", "AGENTOS_RATE_LIMIT": "off"})
+    assert [running.run("herald", f"call {n}").status_code for n in range(CALLS)] == [200] * CALLS
+    jobs = [scrape_job(job, running.address, interval="2s", **options) for job, options in NATIVE_JOBS.items()]
+    store = prometheus(jobs, features=["openmetrics2"])
+    for job in NATIVE_JOBS:
+        store.await_scrape(job)
+    of = 'agent="herald",operation="query",status="success"'
+    assert store.value(f'a2a_request_duration_seconds_count{{job="text",{of}}}') == CALLS
+    sums = {store.value(f'a2a_request_duration_seconds_sum{{job="text",{of}}}')}
+    for job in ("protobuf", "openmetrics_2"):
+        found = store.histogram(f'a2a_request_duration_seconds{{job="{job}",{of}}}')
+        assert (found.count, sum(bucket.count for bucket in found.buckets)) == (CALLS, CALLS)
+        assert store.query(f'a2a_request_duration_seconds_bucket{{job="{job}"}}') == []
+        sums.add(found.sum)
+    assert len(sums) == 1

@@ -24,6 +24,7 @@ TEXT = "text/plain; version=0.0.4"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 OPENMETRICS_2 = "application/openmetrics-text; version=2.0.0"
+PROTOBUF = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily"
 
 NHCB: Mapping[str, Any] = {"convert_classic_histograms_to_nhcb": True}
 NATIVE: Mapping[str, Any] = {"scrape_native_histograms": True}
@@ -42,18 +43,24 @@ JOBS = {
     "text": Job("PrometheusText0.0.4", TEXT),
     "openmetrics": Job("OpenMetricsText1.0.0", OPENMETRICS),
     "openmetrics_2": Job("OpenMetricsText2.0.0", OPENMETRICS_2),
+    "protobuf": Job("PrometheusProto", PROTOBUF),
     "text_nhcb": Job("PrometheusText0.0.4", TEXT, NHCB),
     "openmetrics_nhcb": Job("OpenMetricsText1.0.0", OPENMETRICS, NHCB),
     "openmetrics_2_nhcb": Job("OpenMetricsText2.0.0", OPENMETRICS_2, NHCB),
+    "protobuf_nhcb": Job("PrometheusProto", PROTOBUF, NHCB),
     "openmetrics_2_native": Job("OpenMetricsText2.0.0", OPENMETRICS_2, NATIVE),
+    "protobuf_native": Job("PrometheusProto", PROTOBUF, NATIVE),
     "openmetrics_2_both": Job("OpenMetricsText2.0.0", OPENMETRICS_2, BOTH),
+    "protobuf_both": Job("PrometheusProto", PROTOBUF, BOTH),
 }
 native_jobs = pytest.mark.parametrize("job", [job for job in JOBS if job.endswith("_native")])
 nhcb_jobs = pytest.mark.parametrize("job", [job for job in JOBS if job.endswith("_nhcb")])
 other_jobs = pytest.mark.parametrize("job", [job for job in JOBS if not job.endswith("_nhcb")])
 started_jobs = pytest.mark.parametrize("job", [job for job in JOBS if job.startswith(("openmetrics_2", "protobuf"))])
 started_protocols = pytest.mark.parametrize(
-    ("protocol", "content_type"), [("OpenMetricsText2.0.0", OPENMETRICS_2)], ids=["openmetrics_2"]
+    ("protocol", "content_type"),
+    [("OpenMetricsText2.0.0", OPENMETRICS_2), ("PrometheusProto", PROTOBUF)],
+    ids=["openmetrics_2", "protobuf"],
 )
 exemplar_jobs = pytest.mark.parametrize("job", [job for job in JOBS if not job.startswith("text")])
 FEATURES = ("openmetrics2", "st-storage", "use-start-timestamps", "promql-experimental-functions")
@@ -176,13 +183,22 @@ def test_the_functions_of_native_histograms(scraped: Scraped, job: str) -> None:
         assert value(f"histogram_quantile({q}, {series})") == pytest.approx(quantile(q, schema, values), rel=1e-12)
 
 
-@pytest.mark.parametrize("how", SIZES)
-@native_jobs
+@pytest.mark.parametrize(("job", "how"), [*(("openmetrics_2_native", how) for how in SIZES), ("protobuf_native", "wide")])
 def test_the_exemplars_of_native_histograms(scraped: Scraped, job: str, how: str) -> None:
     """Prometheus has the exemplars of a native histogram with trace id, value and time to the millisecond."""
     expected = exemplars_of(scraped.recorded.point("size", how=how))
     assert scraped.exemplars(f'size_bytes{{job="{job}",how="{how}"}}') == expected
     assert len(expected) == len([value for value in SIZES[how][1] if value])  # the SDK keeps none of a zero
+
+
+def test_prometheus_reads_exemplars_of_the_first_native_histogram(scraped: Scraped) -> None:
+    """A fault of Prometheus 3.16: by Protocol Buffers it has no exemplars of the further native histograms of a family.
+
+    Its parser goes on in their lists where the first one's ended. It begins anew after classic buckets
+    (``always_scrape_classic_histograms``), and with a family; but a family is one message for other programs.
+    """
+    stored = {how: len(scraped.exemplars(f'size_bytes{{job="protobuf_native",how="{how}"}}')) for how in SIZES}
+    assert stored == {"wide": 7, "narrow": 0, "huge": 0}
 
 
 @exemplar_jobs
@@ -223,7 +239,7 @@ def test_start_timestamps(scraped: Scraped, job: str) -> None:
 @pytest.mark.parametrize("job", [job for job in JOBS if not job.endswith("_native")])
 def test_the_classic_form_of_a_histogram_with_both(scraped: Scraped, job: str) -> None:
     """A histogram with both forms has its buckets wherever native ones are not scraped, and beside them where both are."""
-    found = scraped.store.query(f'{{__name__=~"both_seconds_.*",job="{job}"}}')
+    found = scraped.store.query(f'{{__name__=~"both_seconds_.*",job="{job}",how="first"}}')
     converted = job.endswith("_nhcb")
     assert {(sample.labels["__name__"], sample.labels.get("le")): sample.value for sample in found} == (
         {}
@@ -240,14 +256,22 @@ def test_the_classic_form_of_a_histogram_with_both(scraped: Scraped, job: str) -
 
 @pytest.mark.parametrize("job", [job for job in JOBS if job.endswith(("_native", "_both"))])
 def test_the_native_form_of_a_histogram_with_both(scraped: Scraped, job: str) -> None:
-    """A histogram with both forms is a native one where these are scraped, with its exemplars."""
+    """A histogram with both forms is a native one where these are scraped."""
     schema, values = BOTHS
-    found = scraped.store.histogram(f'both_seconds{{job="{job}"}}')
+    found = scraped.store.histogram(f'both_seconds{{job="{job}",how="second"}}')
     assert (found.count, found.sum) == (len(values), sum(values))
     assert {round(log2(bucket.upper) * 2.0**schema): bucket.count for bucket in found.buckets} == buckets(schema, values)
-    assert scraped.exemplars(f'both_seconds{{job="{job}"}}') == exemplars_of(scraped.recorded.point("both"))
     rest = scraped.store.query(f'{{__name__=~"both_seconds_.*",job="{job}"}}')
     assert bool(rest) == job.endswith("_both")
+
+
+@pytest.mark.parametrize("how", ["first", "second"])
+@pytest.mark.parametrize("job", ["openmetrics_2_native", "openmetrics_2_both", "protobuf_both"])
+def test_the_exemplars_of_a_histogram_with_both(scraped: Scraped, job: str, how: str) -> None:
+    """The native form of each series has the exemplars of the explicit buckets."""
+    expected = exemplars_of(scraped.recorded.point("both", how=how))
+    assert scraped.exemplars(f'both_seconds{{job="{job}",how="{how}"}}') == expected
+    assert len(expected) == 3
 
 
 @started_protocols

@@ -41,8 +41,11 @@ def each_worker(url: str, count: int) -> Iterator[list[httpx.Client]]:
 
 @pytest.mark.parametrize(
     ("protocol", "content_type"),
-    [("OpenMetricsText2.0.0", "application/openmetrics-text; version=2.0.0")],
-    ids=["openmetrics_2"],
+    [
+        ("OpenMetricsText2.0.0", "application/openmetrics-text; version=2.0.0"),
+        ("PrometheusProto", "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily"),
+    ],
+    ids=["openmetrics_2", "protobuf"],
 )
 def test_native_histograms_of_two_workers(
     service: Callable[..., Service], prometheus: Callable[..., Prometheus], tmp_path: Path, protocol: str, content_type: str
