@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from stack.servers.prometheus import Prometheus
 
 __all__ = [
+    "FORMS",
+    "HISTOGRAM_PANELS",
     "MODEL_PANELS",
     "PANELS",
     "RATE_INTERVAL",
+    "Bucket",
     "Measured",
     "Raw",
     "Selection",
@@ -46,6 +51,20 @@ def _panels(name: str) -> dict[str, dict[str, Any]]:
 PANELS = _panels("agentos-dashboard")
 MODEL_PANELS = _panels("agentos-models")
 
+HISTOGRAM_PANELS = [title for title, panel in (PANELS | MODEL_PANELS).items() if "histogram_" in json.dumps(panel["targets"])]
+
+FORMS: Mapping[str, Mapping[str, Any]] = {
+    "agentos": {},
+    "native": {"scrape_protocols": ["OpenMetricsText2.0.0"], "scrape_native_histograms": True},
+    "both": {
+        "scrape_protocols": ["OpenMetricsText2.0.0"],
+        "scrape_native_histograms": True,
+        "always_scrape_classic_histograms": True,
+    },
+    "custom": {"convert_classic_histograms_to_nhcb": True},
+}
+"""Scrape job -> the options by which Prometheus stores histograms: classic, native, both, or native with the classic bounds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -61,6 +80,7 @@ class Selection:
 
     name: str
     chosen: Mapping[str, Sequence[str]]
+    job: str = "agentos"
 
     def has(self, labels: Mapping[str, str]) -> bool:
         """Returns whether a series with these labels is selected."""
@@ -68,12 +88,12 @@ class Selection:
 
     def only(self, *keys: str) -> Selection:
         """Returns the selection for these labels, with All for the others."""
-        return Selection(self.name, {key: values for key, values in self.chosen.items() if key in keys})
+        return Selection(self.name, {key: values for key, values in self.chosen.items() if key in keys}, self.job)
 
 
 def interpolated(expr: str, selection: Selection) -> str:
     """Returns the query with the variables filled in as Grafana does: All as ``.*``, else the values as a pattern."""
-    filled = expr.replace("$__rate_interval", RATE_INTERVAL).replace("$job", "agentos")
+    filled = expr.replace("$__rate_interval", RATE_INTERVAL).replace("$job", selection.job)
     for name in ("workspace_id", "operation", "provider", "agent", "model"):
         values = [re.sub(r"([\\^$*+?.()|\[\]{}/])", r"\\\1", value) for value in selection.chosen.get(name, ())]
         pattern = ".*" if not values else values[0] if len(values) == 1 else f"({'|'.join(values)})"
@@ -116,52 +136,113 @@ def every(_: dict[str, str]) -> bool:
     return True
 
 
+class Bucket(NamedTuple):
+    """A bucket of a histogram's rate."""
+
+    lower: float
+    upper: float
+    rate: float
+
+
 class Raw:
     """Single series, selected and summed here instead of by Prometheus."""
 
     def __init__(self, store: Prometheus, at: float, selection: Selection) -> None:
         self._store, self._at, self._selection = store, at, selection
+        self.classic = selection.job == "agentos"
+        self.exponential = selection.job in ("native", "both")
 
     def by(self, metric: str, function: str, *keys: str, where: Where = every) -> dict[tuple[str, ...], float]:
         """Returns sums by label values of a function of each series, such as ``rate[5m]``; ``""`` for the samples."""
         name, _, window = function.partition("[")
-        query = f"{name}({metric}[{window})" if window else metric
         sums: dict[tuple[str, ...], float] = defaultdict(float)
-        for series in self._store.get("query", query=query, time=str(self._at))["result"]:
-            labels = series["metric"]
-            if labels["job"] == "agentos" and self._selection.has(labels) and where(labels):
-                sums[tuple(labels[key] for key in keys)] += float(series["value"][1])
+        for series in self._series(f"{name}({metric}[{window})" if window else metric, where):
+            sums[tuple(series["metric"][key] for key in keys)] += float(series["value"][1])
         return dict(sums)
 
     def total(self, metric: str, function: str, where: Where = every) -> float:
         """Returns the sum of all selected series."""
         return sum(self.by(metric, function, where=where).values())
 
+    def part(self, metric: str, part: str, window: str, *keys: str, where: Where = every) -> dict[tuple[str, ...], float]:
+        """Returns the rate of a histogram's ``sum`` or ``count`` by label values, in the form that the job stores."""
+        if self.classic:
+            return self.by(f"{metric}_{part}", f"rate[{window}]", *keys, where=where)
+        rates: dict[tuple[str, ...], float] = defaultdict(float)
+        for series in self._series(f"rate({metric}[{window}])", where):
+            rates[tuple(series["metric"][key] for key in keys)] += float(series["histogram"][1][part])
+        return dict(rates)
 
-def quantile(q: float, buckets: Mapping[float, float]) -> float:
-    """Returns a quantile of cumulative bucket rates, interpolated within its bucket as Prometheus documents it."""
-    bounds = sorted(buckets)
-    rank = q * buckets[bounds[-1]]
-    index = next(n for n, bound in enumerate(bounds) if buckets[bound] >= rank)
-    if index == len(bounds) - 1:
-        return bounds[-2]
-    low, below = (bounds[index - 1], buckets[bounds[index - 1]]) if index else (0.0, 0.0)
-    return low + (bounds[index] - low) * (rank - below) / (buckets[bounds[index]] - below)
+    def native(self, metric: str, window: str, *keys: str) -> dict[tuple[str, ...], list[Bucket]]:
+        """Returns the buckets of each group's native histogram, at the coarsest resolution among its series."""
+        groups: dict[tuple[str, ...], list[Bucket]] = defaultdict(list)
+        for series in self._series(f"rate({metric}[{window}])", every):
+            buckets = series["histogram"][1].get("buckets", ())
+            groups[tuple(series["metric"][key] for key in keys)] += [Bucket(*map(float, bucket[1:])) for bucket in buckets]
+        return {group: _merged(buckets, exponential=self.exponential) for group, buckets in groups.items()}
+
+    def _series(self, query: str, where: Where) -> Iterator[dict[str, Any]]:
+        for series in self._store.get("query", query=query, time=str(self._at))["result"]:
+            labels = series["metric"]
+            if labels["job"] == self._selection.job and self._selection.has(labels) and where(labels):
+                yield series
 
 
-def quantiles(raw: Raw, metric: str, window: str, *keys: str) -> dict[tuple[str, ...], dict[float, float]]:
-    """Returns the buckets of each group: upper bound -> rate."""
-    groups: dict[tuple[str, ...], dict[float, float]] = {}
+def _merged(buckets: Iterable[Bucket], *, exponential: bool) -> list[Bucket]:
+    """Adds up the buckets of several histograms; exponential ones of several resolutions in the coarsest of them."""
+    filled = [bucket for bucket in buckets if bucket.rate]
+    width = max((math.log2(bucket.upper / bucket.lower) for bucket in filled), default=0) if exponential else 0
+    sums: dict[tuple[float, float], float] = defaultdict(float)
+    for lower, upper, rate in filled:
+        # The bounds of finer buckets include those of coarser ones.
+        index = math.ceil(round(math.log2(upper) / width, 6)) if exponential else 0
+        sums[(2 ** ((index - 1) * width), 2 ** (index * width)) if exponential else (lower, upper)] += rate
+    return [Bucket(*bounds, rate) for bounds, rate in sorted(sums.items())]
+
+
+def quantile(q: float, buckets: Sequence[Bucket], *, exponential: bool = False) -> float:
+    """Returns a quantile, interpolated within its bucket as Prometheus documents it.
+
+    https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile
+    """
+    rank, below = q * sum(bucket.rate for bucket in buckets), 0.0
+    for bucket in buckets:
+        if below + bucket.rate >= rank:
+            break
+        below += bucket.rate
+    if math.isinf(bucket.upper):
+        return bucket.lower
+    share, lower = (rank - below) / bucket.rate, max(bucket.lower, 0)
+    return lower * (bucket.upper / lower) ** share if exponential else lower + (bucket.upper - lower) * share
+
+
+def quantiles(raw: Raw, q: float, metric: str, window: str, *keys: str) -> dict[tuple[str, ...], float]:
+    """Returns a quantile of each group that was observed, in the form that the job stores."""
+    groups = _classic(raw, metric, window, *keys) if raw.classic else raw.native(metric, window, *keys)
+    return {
+        group: quantile(q, buckets, exponential=raw.exponential)
+        for group, buckets in groups.items()
+        if any(bucket.rate for bucket in buckets)
+    }
+
+
+def _classic(raw: Raw, metric: str, window: str, *keys: str) -> dict[tuple[str, ...], list[Bucket]]:
+    """The buckets of each group, from the cumulative ones."""
+    cumulative: dict[tuple[str, ...], dict[float, float]] = defaultdict(dict)
     for (bound, *group), rate in raw.by(f"{metric}_bucket", f"rate[{window}]", "le", *keys).items():
-        groups.setdefault(tuple(group), {})[float(bound)] = rate
-    return {group: buckets for group, buckets in groups.items() if buckets[float("inf")]}
+        cumulative[tuple(group)][float(bound)] = rate
+    return {
+        group: [
+            Bucket(lower, upper, rates[upper] - rates.get(lower, 0)) for lower, upper in pairwise([-math.inf, *sorted(rates)])
+        ]
+        for group, rates in cumulative.items()
+    }
 
 
 def distribution(raw: Raw, metric: str, key: str) -> dict[str, float]:
     """Returns p95 and mean by a label, as a panel shows them."""
-    window = f"rate[{RATE_INTERVAL}]"
-    total, count = (raw.by(f"{metric}_{part}", window, key) for part in ("sum", "count"))
-    found = {f"{group[0]} p95": quantile(0.95, b) for group, b in quantiles(raw, metric, RATE_INTERVAL, key).items()}
+    total, count = (raw.part(metric, part, RATE_INTERVAL, key) for part in ("sum", "count"))
+    found = {f"{group[0]} p95": value for group, value in quantiles(raw, 0.95, metric, RATE_INTERVAL, key).items()}
     return found | {f"{group[0]} mean": total[group] / count[group] for group in count if count[group]}
 
 

@@ -55,6 +55,7 @@ def _settings(urls: dict[str, str], prices: Path) -> dict[str, str]:
 
 _COMMON = {
     "AGENTOS_MODEL_METRICS": "on",
+    "AGENTOS_NATIVE_HISTOGRAMS": "on",
     "AGENTOS_RATE_LIMIT": "off",
     "AGENTOS_CLIENT_RATE_LIMIT": "off",
     "AGENTOS_CALL_TIMEOUT": "600",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -15,6 +16,8 @@ from stack.servers.process import until
 from stack.servers.prometheus import Prometheus, scrape_job
 from stack.servers.service import Service
 from tests.helpers.dashboard_panels import (
+    FORMS,
+    HISTOGRAM_PANELS,
     PANELS,
     RATE_INTERVAL,
     Measured,
@@ -25,7 +28,6 @@ from tests.helpers.dashboard_panels import (
     grew,
     interpolated,
     now,
-    quantile,
     quantiles,
     rates,
 )
@@ -36,6 +38,7 @@ SETTINGS = {
     "AGENTOS_ROUTES": '{"question": ["swift.v1"], "summary": ["broken"], "writing": ["slow"]}',
     "AGENTOS_RATE_LIMIT": "20/hour",
     "AGENTOS_SHUTDOWN_TIMEOUT": "0.5",
+    "AGENTOS_NATIVE_HISTOGRAMS": "on",
 }
 # Three words in; out: "This is about question. You wrote: one two three. That makes 3 tokens read."
 ASKED = [Call("navi", "query", "acme", f"one two {last}") for last in ("three", "four", "five", "six")]
@@ -79,20 +82,22 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
     """The traffic has ended, except for one call to herald that is still running."""
     with ExitStack() as stack:
         service = stack.enter_context(Service(tmp_path_factory.mktemp("service"), SETTINGS))
-        jobs = [scrape_job("agentos", service.address), scrape_job("other", service.address)]
-        store = stack.enter_context(Prometheus(built_server("prometheus"), tmp_path_factory.mktemp("prometheus"), jobs))
+        jobs = [scrape_job(job, service.address, **FORMS[job]) for job in FORMS]
+        store = stack.enter_context(
+            Prometheus(built_server("prometheus"), tmp_path_factory.mktemp("prometheus"), jobs, features=["openmetrics2"])
+        )
         zeros = "count(a2a_requests_total == 0)"
-        until("the zeros of both agents", lambda: store.value(zeros) == 2 * 8)
+        until("the zeros of both agents", lambda: store.value(zeros) == len(jobs) * 8)
         for calls in (ASKED, AGAIN + FAILS + DENIED_LAST):
             traffic.make(service.url, calls, at_once=8)
-        # Both jobs have scraped the end of all calls, so that the one task seen below is the slow call's.
+        # All jobs have scraped the end of all calls, so that the one task seen below is the slow call's.
         answered = sum(count for series, count in COUNTED.items() if series.startswith("a2a_requests_total"))
-        until("the calls", lambda: store.value("sum(a2a_requests_total)") == 2 * answered)
+        until("the calls", lambda: store.value("sum(a2a_requests_total)") == len(jobs) * answered)
         client = stack.enter_context(httpx.Client(base_url=service.url, timeout=30))
         slow = {"input": "wait", "operation": "announce"}
         headers = {"Accept": "text/event-stream", "X-Workspace-Id": "slow.one"}
         stack.enter_context(client.stream("POST", "/agents/herald/runs", json=slow, headers=headers))
-        until("the running call", lambda: store.value('a2a_active_tasks{job="agentos",agent="herald"}') == 1)
+        until("the running call", lambda: store.value('sum(a2a_active_tasks{agent="herald"})') == len(jobs))
         yield Measured(store, time.time())
 
 
@@ -116,7 +121,7 @@ def _hit_ratio(raw: Raw) -> dict[str, float]:
 DURATION = "a2a_request_duration_seconds"
 EXPECTED: dict[str, Callable[[Raw], dict[str, float]]] = {
     "A2A Requests (5m)": lambda raw: now(raw.total("a2a_requests_total", "increase[5m]")),
-    "A2A p95 Latency": lambda raw: now(quantile(0.95, quantiles(raw, DURATION, "5m")[()])),
+    "A2A p95 Latency": lambda raw: now(quantiles(raw, 0.95, DURATION, "5m")[()]),
     "A2A Error Rate": _error_rate,
     "Active Tasks": lambda raw: now(raw.total("a2a_active_tasks", "")),
     "CCR Tokens (1h)": lambda raw: now(raw.total("ccr_tokens_total", "increase[1h]")),
@@ -125,7 +130,7 @@ EXPECTED: dict[str, Callable[[Raw], dict[str, float]]] = {
     ),
     "Request Rate by Agent": lambda raw: rates(raw, "a2a_requests_total", "agent"),
     "Request Duration Percentiles (p50, p95, p99)": lambda raw: {
-        f"p{100 * q:g}": quantile(q, quantiles(raw, DURATION, RATE_INTERVAL)[()]) for q in (0.5, 0.95, 0.99)
+        f"p{100 * q:g}": quantiles(raw, q, DURATION, RATE_INTERVAL)[()] for q in (0.5, 0.95, 0.99)
     },
     "Active Tasks by Agent": lambda raw: {agent: value for (agent,), value in raw.by("a2a_active_tasks", "", "agent").items()},
     "Success vs Error Rate": lambda raw: rates(raw, "a2a_requests_total", "status"),
@@ -147,21 +152,27 @@ CACHE = ("Cache Hit/Miss Rate", "Cache Hit Ratio", "Cache Latency by Operation")
 """Panels that no variable filters: the cache's label ``operation`` is not the agents'."""
 
 
+CASES = [(title, "agentos") for title in PANELS] + [
+    (title, job) for title in HISTOGRAM_PANELS if title in PANELS for job in FORMS if job != "agentos"
+]
+
+
 @pytest.mark.parametrize("selection", [ALL, ONE, SEVERAL], ids=lambda selection: selection.name)
-@pytest.mark.parametrize("title", PANELS)
-def test_a_panel_shows_the_values_of_the_single_series(measured: Measured, title: str, selection: Selection) -> None:
+@pytest.mark.parametrize(("title", "job"), CASES)
+def test_a_panel_shows_the_values_of_the_single_series(measured: Measured, title: str, job: str, selection: Selection) -> None:
     """Each panel's values equal those computed from Prometheus' extrapolation of every single series of the job."""
-    raw = Raw(measured.store, measured.at, ALL if title in CACHE else selection)
+    selection = replace(selection, job=job)
+    raw = Raw(measured.store, measured.at, replace(ALL, job=job) if title in CACHE else selection)
     shown = asked(measured.store, title, selection, measured.at)
     assert shown, "the panel is empty"
     assert shown == pytest.approx(EXPECTED[title](raw), rel=1e-9)
 
 
-@pytest.mark.parametrize("title", PANELS)
-def test_a_panel_draws_over_time_without_nan(measured: Measured, title: str) -> None:
+@pytest.mark.parametrize(("title", "job"), CASES)
+def test_a_panel_draws_over_time_without_nan(measured: Measured, title: str, job: str) -> None:
     """Each query returns samples over the time of the traffic, and each is a number."""
     for target in PANELS[title]["targets"]:
-        query = interpolated(target["expr"], ALL)
+        query = interpolated(target["expr"], replace(ALL, job=job))
         times = {"start": str(measured.at - 10), "end": str(measured.at), "step": "1"}
         series = measured.store.get("query_range", query=query, **times)["result"]
         assert series, target["refId"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,8 @@ from stack.load import traffic
 from stack.servers.process import until
 from stack.servers.prometheus import Prometheus, scrape_job
 from tests.helpers.dashboard_panels import (
+    FORMS,
+    HISTOGRAM_PANELS,
     MODEL_PANELS,
     Measured,
     Raw,
@@ -24,7 +27,6 @@ from tests.helpers.dashboard_panels import (
     grew,
     interpolated,
     now,
-    quantile,
     quantiles,
     rates,
 )
@@ -78,9 +80,11 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
         with ExitStack() as stack:
             one, two = instances(stack, folder)
             targets = [{"targets": [one.address, two.address]}]
-            jobs = [scrape_job("agentos", "", static_configs=targets), scrape_job("other", one.address)]
-            store = lasting.enter_context(Prometheus(built_server("prometheus"), folder / "prometheus", jobs))
-            _wait(store, "the zeros", 'count(a2a_task_state_count_total{job="agentos",a2a_task_state="TASK_STATE_FAILED"})', 4)
+            jobs = [scrape_job(job, "", static_configs=targets, **FORMS[job]) for job in FORMS]
+            store = lasting.enter_context(
+                Prometheus(built_server("prometheus"), folder / "prometheus", jobs, features=["openmetrics2"])
+            )
+            _wait(store, "the zeros", 'count(a2a_task_state_count_total{a2a_task_state="TASK_STATE_FAILED"})', 4 * len(jobs))
             outcomes = traffic.make(one.url, QUESTIONS + SUMMARIES, at_once=1)
             assert [outcome.status for outcome in outcomes] == ["success"] * 13 + ["error"]
             traffic.make(two.url, PEERS, at_once=1)
@@ -88,10 +92,10 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
             for name, in_flight, waiting in (("the running call", 1, 0), ("the waiting call", 1, 1)):
                 body, headers = {"input": name, "operation": "announce"}, {"Accept": "text/event-stream"}
                 stack.enter_context(client.stream("POST", "/agents/herald/runs", json=body, headers=headers))
-                _wait(store, name, 'ccr_in_flight{job="agentos",provider="narrow"}', in_flight)
-                _wait(store, name, 'ccr_queued{job="agentos",provider="narrow"}', waiting)
-            _wait(store, "the model requests", 'sum(ccr_attempts_count{job="agentos"})', 14)
-            _wait(store, "the agents' errors", 'sum(a2a_request_error_count_total{job="agentos"})', 3)
+                _wait(store, name, 'sum(ccr_in_flight{provider="narrow"})', in_flight * len(jobs))
+                _wait(store, name, 'sum(ccr_queued{provider="narrow"})', waiting * len(jobs))
+            _wait(store, "the model requests", "sum(histogram_count(ccr_attempts) or ccr_attempts_count)", 14 * len(jobs))
+            _wait(store, "the agents' errors", "sum(a2a_request_error_count_total)", 3 * len(jobs))
             at = time.time()
         yield Measured(store, at)
 
@@ -107,8 +111,8 @@ def test_metrics_grew_by_exactly_the_events(measured: Measured, series: str, cou
 
 
 def _unanswered(raw: Raw) -> dict[str, float]:
-    failed = raw.total("ccr_attempts_count", "rate[5m]", lambda labels: labels["status"] == "error")
-    return now(failed / raw.total("ccr_attempts_count", "rate[5m]"))
+    ended = raw.part("ccr_attempts", "count", "5m", "status")
+    return now(ended["error",] / sum(ended.values()))
 
 
 def _failed(raw: Raw) -> dict[str, float]:
@@ -117,7 +121,7 @@ def _failed(raw: Raw) -> dict[str, float]:
 
 
 def _attempts(raw: Raw) -> dict[str, float]:
-    total, count = (raw.by(f"ccr_attempts_{part}", "rate[60s]", "task_type") for part in ("sum", "count"))
+    total, count = (raw.part("ccr_attempts", part, "60s", "task_type") for part in ("sum", "count"))
     return {task_type: total[task_type,] / number for (task_type,), number in count.items() if number}
 
 
@@ -134,7 +138,7 @@ FIRST = "ccr_time_to_first_token_seconds"
 EXPECTED: dict[str, Callable[[Raw], dict[str, float]]] = {
     "Unanswered Requests": _unanswered,
     "Failed Attempts": _failed,
-    "First Token p95": lambda raw: now(quantile(0.95, quantiles(raw, FIRST, "5m")[()])),
+    "First Token p95": lambda raw: now(quantiles(raw, 0.95, FIRST, "5m")[()]),
     "Open Breakers": lambda raw: now(sum(level == 2 for level in _level(raw, "ccr_breaker_state").values())),
     "Waiting Calls": lambda raw: now(raw.total("ccr_queued", "")),
     "Cost (1h)": lambda raw: now(raw.total("ccr_cost_USD_total", "increase[1h]")),
@@ -169,21 +173,27 @@ SEVERAL = Selection(
 )
 
 
+CASES = [(title, "agentos") for title in MODEL_PANELS] + [
+    (title, job) for title in HISTOGRAM_PANELS if title in MODEL_PANELS for job in FORMS if job != "agentos"
+]
+
+
 @pytest.mark.parametrize("selection", [ALL, ONE, SEVERAL], ids=lambda selection: selection.name)
-@pytest.mark.parametrize("title", MODEL_PANELS)
-def test_a_panel_shows_the_values_of_the_single_series(measured: Measured, title: str, selection: Selection) -> None:
+@pytest.mark.parametrize(("title", "job"), CASES)
+def test_a_panel_shows_the_values_of_the_single_series(measured: Measured, title: str, job: str, selection: Selection) -> None:
     """Each panel's values equal those computed from Prometheus' extrapolation of every single series of the job."""
+    selection = replace(selection, job=job)
     shown = asked(measured.store, title, selection, measured.at)
     assert shown, "the panel is empty"
     assert shown == pytest.approx(EXPECTED[title](Raw(measured.store, measured.at, selection)), rel=1e-9)
 
 
-@pytest.mark.parametrize("title", MODEL_PANELS)
-def test_a_panel_draws_over_time_without_nan(measured: Measured, title: str) -> None:
+@pytest.mark.parametrize(("title", "job"), CASES)
+def test_a_panel_draws_over_time_without_nan(measured: Measured, title: str, job: str) -> None:
     """Each query returns samples over the time of the traffic, and each is a number."""
     for target in MODEL_PANELS[title]["targets"]:
         times = {"start": str(measured.at - 5), "end": str(measured.at), "step": "1"}
-        series = measured.store.get("query_range", query=interpolated(target["expr"], ALL), **times)["result"]
+        series = measured.store.get("query_range", query=interpolated(target["expr"], replace(ALL, job=job)), **times)["result"]
         assert series, target["refId"]
         assert not [value for one in series for _, value in one["values"] if value in ("NaN", "+Inf", "-Inf")]
 
@@ -200,10 +210,12 @@ def test_levels_and_shares_are_those_of_the_traffic(measured: Measured) -> None:
     assert shown["Failed Attempts"]["now"] == pytest.approx(8 / 21, abs=0.03)
 
 
-def test_alerts_find_these_series(measured: Measured) -> None:
+@pytest.mark.parametrize("job", FORMS)
+def test_alerts_find_these_series(measured: Measured, job: str) -> None:
     """The expressions of the model calls' alerts find the series: the open breaker and the fall-backs fire."""
     rules = yaml.safe_load((ROOT / "dashboards/rules/agentos-alerts.yml").read_text())["groups"][0]["rules"]
-    exprs = {rule["alert"]: rule["expr"] for rule in rules}
+    # The traffic is shorter than the minute by which the alerts' subqueries step.
+    exprs = {rule["alert"]: rule["expr"].replace('"agentos"', f'"{job}"').replace(":1m]", ":1s]") for rule in rules}
     found = {
         alert: measured.store.get("query", query=exprs[alert], time=str(measured.at))["result"]
         for alert in ("CCRBreakerOpen", "CCRFallingBack", "CCRCallsUnpriced")
