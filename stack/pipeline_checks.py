@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import fsum
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -66,6 +67,7 @@ def running_pipeline(
     collector: Mapping[str, str] = {},
     program: Callable[[str], Path] = binary,
     workers: int = 1,
+    forms: Mapping[str, Mapping[str, Any]] = {},
 ) -> Iterator[Pipeline]:
     """Starts the four servers, the service last, and stops them at the end.
 
@@ -76,11 +78,13 @@ def running_pipeline(
         collector: Environment variables of the Collector.
         program: Returns the path of a server's program by its name.
         workers: Number of the service's workers.
+        forms: Further scrape jobs of the service, each with its options.
     """
     jaeger = Jaeger(program("jaeger"), folder / "jaeger")
     service = Service(folder / "service", {"AGENTOS_STATE_DIRECTORY": str(folder / "state")}, workers=workers)
     between = Collector(program("otelcol"), folder / "collector", collector)
-    jobs = [scrape_job(SCRAPED, service.address), scrape_job("otel-collector", f"127.0.0.1:{between.telemetry}", interval="1s")]
+    jobs = [scrape_job(job, service.address, **options) for job, options in {SCRAPED: {}, **forms}.items()]
+    jobs.append(scrape_job("otel-collector", f"127.0.0.1:{between.telemetry}", interval="1s"))
     prometheus = Prometheus(program("prometheus"), folder / "prometheus", jobs)
     between.configure(
         {"TRACES_ENDPOINT": f"127.0.0.1:{jaeger.otlp}", "PROMETHEUS_OTLP_ENDPOINT": f"{prometheus.url}/api/v1/otlp"}

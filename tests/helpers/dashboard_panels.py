@@ -55,12 +55,8 @@ HISTOGRAM_PANELS = [title for title, panel in (PANELS | MODEL_PANELS).items() if
 
 FORMS: Mapping[str, Mapping[str, Any]] = {
     "agentos": {},
-    "native": {"scrape_protocols": ["OpenMetricsText2.0.0"], "scrape_native_histograms": True},
-    "both": {
-        "scrape_protocols": ["OpenMetricsText2.0.0"],
-        "scrape_native_histograms": True,
-        "always_scrape_classic_histograms": True,
-    },
+    "native": {"scrape_native_histograms": True},
+    "both": {"scrape_native_histograms": True, "always_scrape_classic_histograms": True},
     "custom": {"convert_classic_histograms_to_nhcb": True},
 }
 """Scrape job -> the options by which Prometheus stores histograms: classic, native, both, or native with the classic bounds."""

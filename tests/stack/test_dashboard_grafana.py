@@ -22,7 +22,7 @@ from stack.pipeline_checks import MIXED, SCRAPED, Pipeline, running_pipeline
 from stack.servers.binaries import BinaryMissingError
 from stack.servers.grafana import judge
 from stack.servers.process import until
-from tests.helpers.dashboard_panels import PANELS, Selection, asked
+from tests.helpers.dashboard_panels import FORMS, PANELS, Selection, asked
 from tests.helpers.required_servers import built_server
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +44,9 @@ SEVERAL = Selection(
     },
 )
 
+NATIVE, BOTH, CUSTOM = (Selection(job, {}, job) for job in ("native", "both", "custom"))
+SELECTIONS = {one.name: one for one in (ALL, ONE, SEVERAL, NATIVE, BOTH, CUSTOM)}
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -57,24 +60,30 @@ class Shown:
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     """120 mixed calls have been scraped, their traces stored, and a whole step of 15 s has passed after them."""
-    with running_pipeline(tmp_path_factory.mktemp("chain"), MIXED, program=built_server) as pipeline:
-        until("the zeros", lambda: pipeline.prometheus.value(f'count(a2a_requests_total{{job="{SCRAPED}"}})'))
+    settings = MIXED | {"AGENTOS_NATIVE_HISTOGRAMS": "on"}
+    with running_pipeline(tmp_path_factory.mktemp("chain"), settings, program=built_server, forms=FORMS) as pipeline:
+        jobs = "|".join(FORMS)
+        zeros = f'count(count by (job) (a2a_requests_total{{job=~"{jobs}"}}))'
+        until("the zeros", lambda: pipeline.prometheus.value(zeros) == len(FORMS))
         started = time.time()
         seen = traffic.tally(traffic.make(pipeline.service.url, traffic.mixed(120)))
         calls = sum(count for (_, _, status), count in seen.items() if status != "denied")
-        total = f'sum(a2a_requests_total{{job="{SCRAPED}"}})'
-        until("the scrape", lambda: pipeline.prometheus.value(total) == calls)
+        total = f'sum(a2a_requests_total{{job=~"{jobs}"}})'
+        until("the scrapes", lambda: pipeline.prometheus.value(total) == calls * len(FORMS))
         until("Jaeger", lambda: len(pipeline.spans("a2a.request")) == calls)
         # Grafana queries whole steps only: the last one must lie after the traffic.
         step = math.ceil(time.time() / 15) * 15
         until("a whole step", lambda: time.time() > step, timeout=20)
-        until("a sample behind it", lambda: pipeline.prometheus.value(f'timestamp(up{{job="{SCRAPED}"}}) > {step}'))
+        until(
+            "samples behind it",
+            lambda: len(pipeline.prometheus.query(f'timestamp(up{{job=~"{jobs}"}}) > {step}')) == len(FORMS),
+        )
         yield Shown(pipeline, started, step)
 
 
 @cache
 def _judged(prometheus: str, start: float, end: float, selection: str) -> dict[str, Any]:
-    values = next(one.chosen for one in (ALL, ONE, SEVERAL) if one.name == selection)
+    values = {**SELECTIONS[selection].chosen, "job": [SELECTIONS[selection].job]}
     try:
         return judge(DASHBOARD, DATASOURCES, prometheus, start, end, values)
     except BinaryMissingError as reason:
@@ -87,10 +96,10 @@ def _grafana(shown: Shown, selection: Selection = ALL) -> dict[str, Any]:
     return _judged(shown.pipeline.prometheus.url, shown.start, shown.end, selection.name)
 
 
-@pytest.mark.parametrize("selection", [ALL, ONE, SEVERAL], ids=lambda selection: selection.name)
+@pytest.mark.parametrize("selection", SELECTIONS.values(), ids=SELECTIONS)
 @pytest.mark.parametrize("title", PANELS)
 def test_grafana_shows_the_values_of_prometheus(shown: Shown, title: str, selection: Selection) -> None:
-    """With All, one value and several, Grafana's data source shows each panel's series with their names and values."""
+    """With All, one value, several, and each form of the histograms, Grafana shows each panel's series by name and value."""
     series = _grafana(shown, selection)["panels"][title]["series"]
     at = {points[-1][0] / 1000 for points in series.values()}
     assert len(at) == 1
@@ -110,11 +119,12 @@ def test_grafana_finds_the_values_of_the_variables(shown: Shown) -> None:
     }
 
 
-def test_an_exemplar_leads_to_its_trace(shown: Shown) -> None:
+@pytest.mark.parametrize("selection", [ALL, NATIVE, BOTH, CUSTOM], ids=lambda selection: selection.name)
+def test_an_exemplar_leads_to_its_trace(shown: Shown, selection: Selection) -> None:
     """Each exemplar of the latency panels has a link, built from our provisioning, to a trace in Jaeger."""
     stored = {span.trace_id for span in shown.pipeline.jaeger.spans("agentos")}
     checked = 0
-    for title, panel in _grafana(shown)["panels"].items():
+    for title, panel in _grafana(shown, selection)["panels"].items():
         assert bool(panel["links"]) == any(target.get("exemplar") for target in PANELS[title]["targets"]), title
         for link in panel["links"]:
             (to,) = link["to"]

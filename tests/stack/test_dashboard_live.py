@@ -83,9 +83,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
     with ExitStack() as stack:
         service = stack.enter_context(Service(tmp_path_factory.mktemp("service"), SETTINGS))
         jobs = [scrape_job(job, service.address, **FORMS[job]) for job in FORMS]
-        store = stack.enter_context(
-            Prometheus(built_server("prometheus"), tmp_path_factory.mktemp("prometheus"), jobs, features=["openmetrics2"])
-        )
+        store = stack.enter_context(Prometheus(built_server("prometheus"), tmp_path_factory.mktemp("prometheus"), jobs))
         zeros = "count(a2a_requests_total == 0)"
         until("the zeros of both agents", lambda: store.value(zeros) == len(jobs) * 8)
         for calls in (ASKED, AGAIN + FAILS + DENIED_LAST):

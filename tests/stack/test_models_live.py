@@ -81,9 +81,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
             one, two = instances(stack, folder)
             targets = [{"targets": [one.address, two.address]}]
             jobs = [scrape_job(job, "", static_configs=targets, **FORMS[job]) for job in FORMS]
-            store = lasting.enter_context(
-                Prometheus(built_server("prometheus"), folder / "prometheus", jobs, features=["openmetrics2"])
-            )
+            store = lasting.enter_context(Prometheus(built_server("prometheus"), folder / "prometheus", jobs))
             _wait(store, "the zeros", 'count(a2a_task_state_count_total{a2a_task_state="TASK_STATE_FAILED"})', 4 * len(jobs))
             outcomes = traffic.make(one.url, QUESTIONS + SUMMARIES, at_once=1)
             assert [outcome.status for outcome in outcomes] == ["success"] * 13 + ["error"]
