@@ -259,11 +259,11 @@ class Scrape:
 
     def _first(self, request: Request, coding: str | None) -> tuple[str, bytes]:
         names = parse_qs(request.query).get("name[]", ())
-        content_type, pieces = self._responder.reader.pieces(request.accept, names, **self._responder.beside)
-        self._chunks = _chunks(pieces, None if coding is None else compressor(coding))
+        scrape = self._responder.reader.pieces(request.accept, names, **self._responder.beside)
+        self._chunks = _chunks(scrape.body, None if coding is None else compressor(coding))
         first = next(self._chunks, b"")
         self._next = next(self._chunks, None)
-        return content_type, first
+        return scrape.content_type, first
 
     def _failure(self, error: Exception) -> Answer:
         """Counts and logs the error; returns its answer."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from threading import Lock, local
 from time import perf_counter
@@ -66,7 +67,8 @@ class Exposition(NamedTuple):
     content_type: str
 
 
-class Pieces(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Pieces:
     """One scrape's answer, piece by piece. Close ``body`` where not all of it is read."""
 
     content_type: str

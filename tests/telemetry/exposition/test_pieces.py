@@ -45,9 +45,9 @@ def values(body: bytes, accept: str | None = None) -> list[float]:
 def test_pieces_are_the_body(accept: str | None, direct: bool) -> None:
     """The pieces joined are what ``expose`` returns, of the same content type."""
     _, reader, _ = filled(direct=direct)
-    content_type, body = reader.pieces(accept)
-    pieces = list(body)
-    assert (b"".join(pieces), content_type) == reader.expose(accept)
+    scrape = reader.pieces(accept)
+    pieces = list(scrape.body)
+    assert (b"".join(pieces), scrape.content_type) == reader.expose(accept)
     assert len(pieces) > 2
 
 
