@@ -132,7 +132,8 @@ def _read_exponentials(stream: LiveStream, aggregations: Sequence[Any], start: i
         if collected:
             values += _collect(stream, [aggregation], index)
         else:
-            values.append(ExponentialState(scale, total, zeros, *sides[0], *sides[1]))
+            state = ExponentialState(scale, total, zeros, *sides[0], *sides[1])
+            values.append(state._replace(max_size=aggregation._max_size))
     return values
 
 

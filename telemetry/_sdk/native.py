@@ -31,7 +31,7 @@ from opentelemetry.sdk.version import __version__ as sdk_version
 from telemetry._sdk.reservoir import reservoir_for
 from telemetry.metric.definition import Native
 from telemetry.metricdata.buckets import ExponentialBuckets
-from telemetry.metricdata.stream import ZERO_THRESHOLD, ExponentialState
+from telemetry.metricdata.stream import MAX_SIZE, ZERO_THRESHOLD, ExponentialState
 
 __all__ = ["NativeAggregation", "TwofoldAggregation", "histogram_aggregation"]
 
@@ -55,9 +55,10 @@ _EXEMPLARS = 20
 
 @dataclass(frozen=True)
 class NativePoint(ExponentialHistogramDataPoint):
-    """A point of the SDK that also says up to where its zero bucket reaches."""
+    """A point of the SDK that also says up to where its zero bucket reaches, and how many others there may be."""
 
     zero_threshold: float = ZERO_THRESHOLD
+    max_size: int = MAX_SIZE
 
 
 class TwofoldAggregation(_Classic):  # type: ignore[misc]  # the SDK's class, or object
@@ -156,6 +157,7 @@ def _point(
         max=extremes[1],
         exemplars=exemplars,
         zero_threshold=state.zero_threshold,
+        max_size=state.max_size,
     )
 
 

@@ -20,13 +20,11 @@ from math import frexp, inf, ldexp
 from sys import float_info
 from typing import Any
 
-from telemetry.metricdata.exponential import upper_bound
+from telemetry.metricdata.exponential import COARSEST, upper_bound
 from telemetry.metricdata.stream import ExponentialState
 
 __all__ = ["ExponentialBuckets", "bucket_index"]
 
-_COARSEST = -4
-"""Prometheus' coarsest schema: 128 buckets hold every float."""
 _BLOCK = 16
 """The window ends at multiples of so many buckets: series of one metric share it, and it seldom changes."""
 
@@ -127,10 +125,10 @@ class ExponentialBuckets:
     def state(self, total: float) -> ExponentialState:
         """Returns the buckets so far, with ``total`` as the sum of the measurements."""
         first, counts = self._filled()
-        if len(counts) > self._max_size and self.scale > _COARSEST:
+        if len(counts) > self._max_size and self.scale > COARSEST:
             self._move(first)
             first, counts = self._filled()
-        return ExponentialState(self.scale, total, self.cells[0], first, counts, 0, (), self.window[0])
+        return ExponentialState(self.scale, total, self.cells[0], first, counts, 0, (), self.window[0], self._max_size)
 
     def _filled(self) -> tuple[int, Sequence[int]]:
         """Returns the index of the first filled bucket, and the counts from it to the last filled one."""
@@ -144,7 +142,7 @@ class ExponentialBuckets:
         first, counts = self._filled()
         low, high = (min(first, index), max(first + len(counts) - 1, index)) if counts else (index, index)
         change = 0
-        while (high >> change) - (low >> change) >= self._max_size and self.scale > _COARSEST:
+        while (high >> change) - (low >> change) >= self._max_size and self.scale > COARSEST:
             self.scale -= 1
             change += 1
         self._lay_out(low >> change, high >> change, first, counts, change)

@@ -20,7 +20,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from telemetry.metricdata.stream import ZERO_THRESHOLD, ExemplarPoint, ExponentialState, Stream, StreamKind
+from telemetry.metricdata.stream import MAX_SIZE, ZERO_THRESHOLD, ExemplarPoint, ExponentialState, Stream, StreamKind
 
 __all__ = ["DeltaError", "MetricsDataConverter", "exemplar_point", "exponential_state", "keep_newest"]
 
@@ -44,7 +44,8 @@ def exemplar_point(exemplar: Exemplar) -> ExemplarPoint:
 def exponential_state(point: ExponentialHistogramDataPoint) -> ExponentialState:
     """Returns the point's state. Minimum and maximum are left out: Prometheus has no samples for them.
 
-    The SDK's points do not say how far their zero bucket reaches; those of ``telemetry._sdk.native`` do.
+    The SDK's points do not say how far their zero bucket reaches and how many others there may be; those of
+    ``telemetry._sdk.native`` do.
     """
     return ExponentialState(
         point.scale,
@@ -55,6 +56,7 @@ def exponential_state(point: ExponentialHistogramDataPoint) -> ExponentialState:
         point.negative.offset,
         tuple(point.negative.bucket_counts),
         getattr(point, "zero_threshold", ZERO_THRESHOLD),
+        getattr(point, "max_size", MAX_SIZE),
     )
 
 

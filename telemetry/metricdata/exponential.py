@@ -15,11 +15,11 @@ from operator import add
 
 from telemetry.metricdata.stream import ZERO_THRESHOLD, ExponentialState
 
-__all__ = ["add_exponentials", "explicit", "upper_bound"]
+__all__ = ["COARSEST", "add_exponentials", "explicit", "upper_bound"]
 
 _EXACT = Context(prec=60)
-_SIZE = 160
-"""https://opentelemetry.io/docs/specs/otel/metrics/sdk/#base2-exponential-bucket-histogram-aggregation"""
+COARSEST = -4
+"""Prometheus' coarsest schema: 128 buckets hold every float."""
 
 
 @lru_cache(maxsize=8192)
@@ -65,9 +65,9 @@ def explicit(state: ExponentialState) -> tuple[list[float], list[int]]:
 def add_exponentials(states: Sequence[ExponentialState]) -> ExponentialState:
     """Returns the sum of histograms at the coarsest of their scales: one bucket is exactly two of the next finer scale.
 
-    It is coarser where the sum would span more than 160 buckets, the default of OpenTelemetry, and more than any of the
-    histograms does. The largest zero threshold is that of the sum; buckets below it are counted as zero. Where it cuts a filled
-    bucket of a histogram with a lower one, it becomes that bucket's upper bound.
+    It is coarser where the sum would span more buckets than the histograms may and do: it is what one histogram of all
+    measurements would be. The largest zero threshold is that of the sum; buckets below it are counted as zero. Where it cuts a
+    filled bucket of a histogram with a lower one, it becomes that bucket's upper bound.
 
     https://opentelemetry.io/docs/specs/otel/metrics/data-model/#exponentialhistogram
 
@@ -81,13 +81,15 @@ def add_exponentials(states: Sequence[ExponentialState]) -> ExponentialState:
     scale = min([s.scale for s in states if s.positive or s.negative] or [s.scale for s in states])
     positive = [_trim(*_coarser(s.positive_offset, s.positive, s.scale - scale)) for s in states]
     negative = [_trim(*_coarser(s.negative_offset, s.negative, s.scale - scale)) for s in states]
-    size = max(_SIZE, *(len(counts) for _, counts in (*positive, *negative)))
+    size = max(*(state.max_size for state in states), *(len(counts) for _, counts in (*positive, *negative)))
     sums = _added(positive), _added(negative)
-    while any(len(counts) > size for _, counts in sums):
+    while scale > COARSEST and any(len(counts) > size for _, counts in sums):
         scale -= 1
         sums = _coarser(*sums[0], 1), _coarser(*sums[1], 1)
     zeros, total = sum(state.zero_count for state in states), sum(state.sum for state in states)
-    return ExponentialState(scale, total, zeros, *sums[0], *sums[1], states[0].zero_threshold)
+    return ExponentialState(
+        scale, total, zeros, *sums[0], *sums[1], states[0].zero_threshold, max(state.max_size for state in states)
+    )
 
 
 def _with_one_threshold(states: Sequence[ExponentialState]) -> Sequence[ExponentialState]:
@@ -125,7 +127,7 @@ def _zeroed(state: ExponentialState, threshold: float) -> ExponentialState:
         below = min(max(first - offset, 0), len(counts))
         zeros += sum(counts[:below])
         sides.append((offset + below, counts[below:]))
-    return ExponentialState(state.scale, state.sum, zeros, *sides[0], *sides[1], threshold)
+    return ExponentialState(state.scale, state.sum, zeros, *sides[0], *sides[1], threshold, state.max_size)
 
 
 @lru_cache(maxsize=64)

@@ -17,6 +17,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 __all__ = [
+    "MAX_SIZE",
     "ZERO_THRESHOLD",
     "ExemplarPoint",
     "Exemplars",
@@ -31,6 +32,8 @@ __all__ = [
 
 ZERO_THRESHOLD = 1e-128
 """Zero threshold of an exponential histogram that names none: the one of Prometheus' translation of OTLP."""
+MAX_SIZE = 160
+"""https://opentelemetry.io/docs/specs/otel/metrics/sdk/#base2-exponential-bucket-histogram-aggregation"""
 Attributes = Mapping[str, Any]
 Exemplars = Mapping[int, Sequence["ExemplarPoint | None"]]
 
@@ -85,6 +88,8 @@ class ExponentialState(NamedTuple):
     negative: Sequence[int]
     zero_threshold: float = ZERO_THRESHOLD
     """``zero_count`` counts the values whose absolute value is not above it."""
+    max_size: int = MAX_SIZE
+    """How many buckets either side may span when histograms are added up."""
 
 
 NativeHistogramState = tuple[Sequence[int], float, ExponentialState]

@@ -174,9 +174,10 @@ def _part(head: Sequence[Any], blocks: Sequence[bytes]) -> Part:
 
 
 def _add_native(numbers: array[int], state: ExponentialState) -> None:
-    """Appends scale, zeros, offset and length of either side, and the counts of both."""
+    """Appends scale, size, zeros, offset and length of either side, and the counts of both."""
     positive, negative = state.positive, state.negative
-    numbers.extend((state.scale, state.zero_count, state.positive_offset, len(positive), state.negative_offset, len(negative)))
+    numbers.extend((state.scale, state.max_size, state.zero_count))
+    numbers.extend((state.positive_offset, len(positive), state.negative_offset, len(negative)))
     numbers.extend(positive)
     numbers.extend(negative)
 
@@ -186,11 +187,11 @@ def _natives(numbers: array[int], thresholds: array[float]) -> list[ExponentialS
     states = []
     end = 0
     for threshold in thresholds:
-        scale, zeros, first, length, negative_first, negative_length = numbers[end : end + 6]
-        middle = end + 6 + length
-        positive, end = numbers[end + 6 : middle], middle + negative_length
+        scale, size, zeros, first, length, negative_first, negative_length = numbers[end : end + 7]
+        middle = end + 7 + length
+        positive, end = numbers[end + 7 : middle], middle + negative_length
         negative = numbers[middle:end]
-        states.append(ExponentialState(scale, 0, zeros, first, positive, negative_first, negative, threshold))
+        states.append(ExponentialState(scale, 0, zeros, first, positive, negative_first, negative, threshold, size))
     return states
 
 

@@ -47,7 +47,7 @@ def expected(values: Sequence[float], max_scale: int, max_size: int, zero_thresh
     indices = [bucket_index(value, scale) for value in numbers]
     counts = tuple(indices.count(index) for index in range(min(indices), max(indices) + 1)) if indices else ()
     zeros = len(values) - len(numbers)
-    return ExponentialState(scale, 0.0, zeros, min(indices, default=0), counts, 0, (), zero_threshold)
+    return ExponentialState(scale, 0.0, zeros, min(indices, default=0), counts, 0, (), zero_threshold, max_size)
 
 
 @given(POSITIVE, SCALES)

@@ -25,9 +25,11 @@ VALUES = st.lists(st.floats(0, 1e300) | st.floats(1e-3, 1e3), max_size=20)
 BOUNDS = (1.0, 2.0)
 
 
-def exponential(values: list[float], max_scale: int = 3, zero_threshold: float = 1e-128) -> ExponentialState:
+def exponential(
+    values: list[float], max_scale: int = 3, zero_threshold: float = 1e-128, max_size: int = 160
+) -> ExponentialState:
     """The exponential buckets of these measurements."""
-    buckets = ExponentialBuckets(max_scale, 160, zero_threshold)
+    buckets = ExponentialBuckets(max_scale, max_size, zero_threshold)
     for value in values:
         buckets.add(value)
     return buckets.state(fsum(values))
@@ -59,13 +61,13 @@ def shown(snapshot: Snapshot) -> tuple[list[int], float, ExponentialState]:
     return list(counts), total, plain(native)
 
 
-@given(st.lists(VALUES, min_size=1, max_size=5), st.integers(-4, 8))
-def test_merged_workers_are_one_process(workers: list[list[float]], scale: int) -> None:
+@given(st.lists(VALUES, min_size=1, max_size=5), st.integers(-4, 8), st.sampled_from([2, 20, 160, 1000]))
+def test_merged_workers_are_one_process(workers: list[list[float]], scale: int, size: int) -> None:
     """Workers' buckets, whatever scale each has come to, add up to those of one process with all measurements."""
     everything = [value for values in workers for value in values]
-    states = [state(f"w{n}", both(values, max_scale=scale)) for n, values in enumerate(workers)]
+    states = [state(f"w{n}", both(values, max_scale=scale, max_size=size)) for n, values in enumerate(workers)]
     counts, total, native = shown(merged(*states))
-    one_process = shown(Snapshot(None, [both(everything, max_scale=scale)]))
+    one_process = shown(Snapshot(None, [both(everything, max_scale=scale, max_size=size)]))
     assert (counts, native) == (one_process[0], one_process[2]._replace(sum=total))
     assert total == fsum(fsum(values) for values in workers)
 
@@ -116,7 +118,7 @@ def test_negative_buckets_are_merged_too() -> None:
 
 
 def test_wide_apart_workers_do_not_grow_without_bound() -> None:
-    """Two narrow histograms at either end of the floats are merged at a scale at which 160 buckets hold both."""
+    """Two narrow histograms at either end of the floats are merged at a scale at which as many buckets hold both."""
     total = add_exponentials([exponential([1e-100], 8), exponential([1e300], 8)])
     assert (total.scale, len(total.positive), sum(total.positive)) == (-4, 84, 2)
 
