@@ -22,7 +22,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 from zlib import compress, decompress
 
-from telemetry.exposition.encoding import SERIES_PER_PIECE, Series, Style, has_exemplars, sample_names, series_at
+from telemetry.exposition.encoding import Series, Style, has_exemplars, sample_names, series_at
 from telemetry.exposition.exemplars import exemplar_labels, newest_by_bucket
 from telemetry.exposition.families import Families, Family, FamilyStream
 from telemetry.exposition.protobuf_fields import (
@@ -47,6 +47,10 @@ __all__ = ["HELD", "messages", "native_fields"]
 
 HELD = 1 << 15
 """Bytes of a family's series that are held until the length of its message is known."""
+_AT_ONCE = 96
+"""Series that are encoded at once: fewer take more time, more take more memory."""
+_MARKED_AT_ONCE = 32
+"""The same with exemplars: so few new objects at a time do not start the garbage collector."""
 _MARGIN = 1 << 12
 _GROWTH = 16
 """By how much a count may grow between the two readings of a series."""
@@ -223,8 +227,7 @@ def _chunks(families: Families, family: Family) -> Iterator[_Chunk]:
         known = member.cache
         if not isinstance(known, _Known) or known.texts is not member.texts:
             known = member.cache = _Known(member.texts)
-        # Fewer with exemplars: so few new objects at a time do not start the garbage collector.
-        size = SERIES_PER_PIECE // 4 if known.marked else SERIES_PER_PIECE
+        size = _MARKED_AT_ONCE if known.marked else _AT_ONCE
         end = len(known.texts)
         for start in range(0, end, size):
             yield _Chunk(families, member, known, start, min(start + size, end))

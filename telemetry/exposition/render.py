@@ -19,10 +19,7 @@ _PIECE = 1 << 14
 
 
 def render(families: Families, snapshot: Snapshot, style: Style) -> Iterator[bytes]:
-    """Yields the body in pieces of at least 16 KiB, but for the last one.
-
-    State is read, and families change, while the next piece is asked for.
-    """
+    """Yields the body in pieces of at least 16 KiB, but for the last one. State is read while the next piece is asked for."""
     shown = families.update(snapshot)
     if style.format is Format.PROTOBUF:
         for messages in _gathered(protobuf.messages(families, shown, style)):

@@ -369,18 +369,18 @@ class Moving(Stream):
 
 
 def moving(kind: StreamKind, held: Any, measured: Any, encoded: Any, marks: Any = None, bounds: Sequence[float] = ()) -> Moving:
-    """Returns a stream of 300 series: the state of the first 128, and that of the others when measured and when encoded.
+    """Returns a stream of 300 series: the state of the first 96, and that of the others when measured and when encoded.
 
     The exemplars are there when the others are encoded, and from then on.
     """
     sets = [{"i": f"{i:0100}"} for i in range(300)]
-    readings = [(held, None), (measured, None), (measured, None), (encoded, marks)]
+    readings = [(held, None), *[(measured, None)] * 3, (encoded, marks)]
     return Moving(InstrumentationScope("m"), "x", "", "", kind, bounds, sets, [START] * 300, [], {}, False, readings)
 
 
 @pytest.fixture
 def nothing_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measures all series but the first 128 before they are encoded."""
+    """Measures all series but the first 96 before they are encoded."""
     monkeypatch.setattr(protobuf, "HELD", 1)
 
 
@@ -427,13 +427,13 @@ def test_counts_that_outgrow_their_room() -> None:
 def test_series_that_go(kind: StreamKind) -> None:
     """Series that have no state any more when they are encoded are left out; the message has its length."""
     found = samples(decode(body(moving(kind, 1, 1, None))))
-    assert len(found) == 128
+    assert len(found) == 96
 
 
 @pytest.mark.usefixtures("nothing_held")
 def test_series_that_come() -> None:
     """Series that get a state while a body is made are shown as far as there is room."""
-    assert len(samples(decode(body(moving(GAUGE, 1, None, 1))))) == 128 + 34
+    assert len(samples(decode(body(moving(GAUGE, 1, None, 1))))) == 96 + 34
 
 
 @pytest.mark.usefixtures("nothing_held")
@@ -536,6 +536,9 @@ def test_exponential_histograms_come_back(recording: Recording) -> None:
         assert (histogram.sample_count, histogram.sample_sum) == (point.count, point.sum)
         if point.scale < -4:
             assert not histogram.HasField("schema")
+            continue
+        if point.count == point.zero_count:  # without buckets the SDK has another scale at each collect
+            assert histogram.zero_count == point.count
             continue
         assert histogram.schema == min(point.scale, 8)
         wanted: dict[int, int] = {}
