@@ -1,10 +1,10 @@
 """Families -> messages of ``io.prometheus.client.MetricFamily``, each behind its length as a varint.
 
 A family is one message, however many series it has. Prometheus' parser would take several of one name; programs that keep
-families by name, as Telegraf does, would keep the last alone. The length stands before the message, and a large family is not
-held whole. So the series that follow the first ``HELD`` bytes are encoded twice: once for their size, once for the body. Their
-state may change in between. The declared length has a margin, and what is left of it is filled by repeating the family's type,
-of which every decoder takes the last. Series that outgrow the margin lose their exemplars first.
+families by name, as the Pushgateway does, would keep the last alone. The length stands before the message, and a large family
+is not held whole. So the series that follow the first ``HELD`` bytes are encoded twice: once for their size, once for the body.
+Their state may change in between. The declared length has a margin, and what is left of it is filled by repeating the family's
+type, of which every decoder takes the last. Series that outgrow the margin lose their exemplars first.
 
 What never changes of a series, its start and its labels, is encoded once.
 
@@ -58,7 +58,7 @@ _FILLED_AT_ONCE = 1 << 14
 _USUAL_EXEMPLAR = 102
 """Size of an exemplar with a trace, a span and no attributes, or a little more."""
 
-_METRIC, _LABELLED = b"\x22", 0x0A
+_METRIC = b"\x22"
 _GAUGE, _COUNTER, _HISTOGRAM = b"\x12", b"\x1a", b"\x3a"
 _COUNTER_START, _HISTOGRAM_START = 0x1A, 0x7A
 
