@@ -30,6 +30,8 @@ _SUFFIXES = {
 }
 """By type, the suffixes of the other samples that make a line; of other types none."""
 _STARTED = ("counter", "histogram", "summary")
+_COUNTS, _OFFSETS = 1 << 63, 1 << 31
+"""Counts and offsets of native buckets are below these: Prometheus keeps them as integers of 64 and 32 bits."""
 
 
 def sample_name(metric: Metric) -> str:
@@ -79,7 +81,7 @@ class Point:
         found = NativeBuckets(given.schema, given.zero_threshold, _whole(given.zero_count), negative, positive)
         if found.schema not in range(MIN_SCHEMA, MAX_SCHEMA + 1) or not 0 <= found.zero_threshold < inf:
             raise self.error(f"no native buckets of schema {found.schema} and zero threshold {found.zero_threshold}")
-        if found.zero_count < 0 or found.measurements != count:
+        if found.zero_count < 0 or found.measurements != count or count >= _COUNTS:
             raise self.error(f"{found.measurements} measurements in native buckets, and the count {count}")
         return found
 
@@ -131,8 +133,8 @@ def _side(point: Point, spans: Sequence[BucketSpan] | None, deltas: Sequence[int
     lengths = [length for _, length in side.spans]
     if sum(lengths) != len(side.counts) or min(lengths, default=0) < 0 or min(side.counts, default=0) < 0:
         raise point.error(f"native buckets {list(side.counts)} in the spans {side.spans}")
-    if any(offset < 0 for offset, _ in side.spans[1:]):
-        raise point.error(f"spans that overlap: {side.spans}")
+    if any(offset < 0 for offset, _ in side.spans[1:]) or any(abs(offset) >= _OFFSETS for offset, _ in side.spans):
+        raise point.error(f"spans that overlap, or lie too far apart: {side.spans}")
     return side
 
 

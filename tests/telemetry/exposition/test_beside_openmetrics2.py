@@ -199,6 +199,10 @@ REFUSED = {
     "native fraction": family("histogram", ("x", {}, 0, None, None, NATIVE._replace(pos_deltas=[1, 1.5, 0.5]))),
     "native negative": family("histogram", ("x", {}, 0, None, None, NATIVE._replace(pos_deltas=[1, -2, 8]))),
     "span length": family("histogram", ("x", {}, 0, None, None, NATIVE._replace(pos_spans=[BucketSpan(0, 2)]))),
+    "span offset": family("histogram", ("x", {}, 0, None, None, NATIVE._replace(neg_spans=[BucketSpan(2**31, 1)]))),
+    "native count beyond an integer": family(
+        "histogram", ("x", {}, 0, None, None, NATIVE._replace(count_value=2**63 + 7, zero_count=2**63))
+    ),
     "span overlap": family(
         "histogram", ("x", {}, 0, None, None, NATIVE._replace(pos_spans=[BucketSpan(0, 1), BucketSpan(-1, 2)]))
     ),
