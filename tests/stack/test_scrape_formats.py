@@ -134,6 +134,20 @@ def test_counters_and_gauges(scraped: Scraped, job: str) -> None:
     assert scraped.store.value(f'level{{job="{job}"}}') == -2.0
 
 
+@pytest.mark.parametrize("job", ["openmetrics_2", "protobuf", "protobuf_native"])
+def test_type_help_and_unit(scraped: Scraped, job: str) -> None:
+    """Prometheus knows type, help and unit of each family by the name of its samples."""
+    rows = scraped.store.get("targets/metadata", match_target=f'{{job="{job}"}}')
+    assert {row["metric"]: (row["type"], row["help"], row["unit"]) for row in rows} == {
+        "work_done_bytes_total": ("counter", "Work done", "bytes"),
+        "level": ("gauge", "Level", ""),
+        "wait_seconds": ("histogram", "Wait", "seconds"),
+        "size_bytes": ("histogram", "Size", "bytes"),
+        "both_seconds": ("histogram", "Both", "seconds"),
+        "target_info": ("info" if job == "openmetrics_2" else "gauge", "Target metadata", ""),
+    }
+
+
 @other_jobs
 def test_classic_histograms(scraped: Scraped, job: str) -> None:
     """The buckets, count and sum of an explicit histogram have the same names and values in every format."""

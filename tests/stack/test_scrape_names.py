@@ -67,7 +67,7 @@ def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
                 scrape_protocols=[protocol],
                 metric_name_escaping_scheme=scheme,
             )
-            for protocol in FORMATS
+            for protocol in (*FORMATS, "PrometheusProto")
             for scheme in LABELS
         ]
         folder = tmp_path_factory.mktemp("prometheus")
@@ -88,3 +88,14 @@ def test_each_scheme_gives_its_names(stored: Stored, protocol: str, scheme: str)
     (sample,) = stored.store.query(f'{{job="{job}",__name__!~"up|scrape_.*|target_info"}}')
     assert (sample.labels["__name__"], sample.labels[LABELS[scheme]], sample.value) == (name, "v", 5.0)
     assert stored.notes.by_path[f"/{job}"].content_type == f"{FORMATS[protocol]}; charset=utf-8; escaping={scheme}"
+
+
+@pytest.mark.parametrize("scheme", LABELS)
+def test_names_in_protobuf(stored: Stored, scheme: str) -> None:
+    """For Protocol Buffers Prometheus asks for no escaping, whatever its configuration says, and gets underscores."""
+    job = f"PrometheusProto-{scheme}"
+    (sample,) = stored.store.query(f'{{job="{job}",__name__!~"up|scrape_.*|target_info"}}')
+    assert (sample.labels["__name__"], sample.labels["a_key"]) == (NAMES[stored.translation]["underscores"], "v")
+    note = stored.notes.by_path[f"/{job}"]
+    assert "escaping" not in note.accept
+    assert note.format == "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily"
