@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
-from math import inf, isfinite, isnan
+from math import inf, isfinite, isnan, nan
 
 from prometheus_client.core import Metric
 from prometheus_client.samples import BucketSpan, Exemplar, NativeHistogram, Sample, Timestamp
@@ -115,7 +115,19 @@ def points_of(metric: Metric) -> Iterator[Point]:
         for point in points.values():
             if identity in created:
                 point.values["_created"] = created[identity]
+            if metric.type == "histogram":
+                _complete(point)
             yield point
+
+
+def _complete(point: Point) -> None:
+    """Adds what ``prometheus_client`` leaves out of a histogram whose bounds reach below 0: its sum, as NaN, and its count.
+
+    Both formats demand a sum, and Prometheus reads 0 where protobuf has none.
+    """
+    steps = dict(point.steps)
+    if inf in steps and min(steps) < 0 and "_sum" not in point.values and point.native is None:
+        point.values = {"_count": steps[inf], **point.values, "_sum": nan}
 
 
 def _without_step(metric: Metric, sample: Sample, suffix: str) -> tuple[Mapping[str, str], str | None]:

@@ -121,6 +121,13 @@ def test_classic_histogram() -> None:
     assert body(metric) == ('# TYPE h histogram\nh{k="v"} {count:3,sum:4.5,bucket:[0.5:1,1.0:2,+Inf:3]} # {a="1"} 0.25 7.5\n')
 
 
+def test_histogram_without_sum() -> None:
+    """A histogram of which the library shows no sum, since its values may be negative, has the count of ``+Inf`` and NaN."""
+    assert body(HistogramMetricFamily("h", "", buckets=[("-1.0", 1), ("+Inf", 3)])) == (
+        "# TYPE h histogram\nh {count:3,sum:NaN,bucket:[-1.0:1,+Inf:3]}\n"
+    )
+
+
 def test_gauge_histogram() -> None:
     """A gauge histogram has ``gcount`` and ``gsum``, and no start; its counts may be fractions, and fall."""
     assert body(GaugeHistogramMetricFamily("g", "", [("1", 2.5), ("+Inf", 0.5)], -1)) == (
