@@ -269,7 +269,7 @@ class _Wanted:
         base = name.removesuffix("_total") or name if kind == "counter" else name
         if suffixes and word and f"_{word}_" not in f"_{base.replace('.', '_')}_":
             base = base.removesuffix("_") + "_" + word
-        elif suffixes and self.escaping == "underscores" and kind != "gauge":
+        elif suffixes and self.escaping == "underscores" and kind in ("counter", "histogram"):
             base = base.removesuffix("_") or base
         if kind == "info":
             base = base.removesuffix("_info").removesuffix(".info") or base
@@ -389,7 +389,8 @@ def _filled(point: Any) -> dict[float, int]:
         for i, count in reversed(list(enumerate(point.negative.bucket_counts)))
         if count
     ]
-    buckets += [(0.0, point.zero_count)] if point.zero_count else []
+    zero = getattr(point, "zero_threshold", 0.0)
+    buckets += [(zero if zero > 1e-128 else 0.0, point.zero_count)] if point.zero_count else []
     buckets += [
         (exact_power(point.positive.offset + i + 1, point.scale), count)
         for i, count in enumerate(point.positive.bucket_counts)
