@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dashboards.alerting.rules import alerts_yaml, recording_yaml, slow_tests_yaml, tests_yaml
+from dashboards.alerting.rules import alerts_yaml, days_tests_yaml, hours_tests_yaml, recording_yaml, tests_yaml
 from dashboards.panels.agentos import AGENTOS
 from dashboards.panels.lint import problems
 from dashboards.panels.models import MODELS
@@ -23,7 +23,8 @@ FILES = {  # the reference first: it shows every row in full and is quick to bui
     "dashboards/rules/agentos-recording.yml": recording_yaml,
     "dashboards/rules/agentos-alerts.yml": alerts_yaml,
     "dashboards/rules/tests/agentos-tests.yml": tests_yaml,
-    "dashboards/rules/tests/agentos-tests-days.yml": slow_tests_yaml,
+    "dashboards/rules/tests/agentos-tests-hours.yml": hours_tests_yaml,
+    "dashboards/rules/tests/agentos-tests-days.yml": days_tests_yaml,
     "dashboards/grafana/datasources/agentos.yml": datasources_yaml,
     "dashboards/grafana/dashboards/agentos.yml": dashboards_yaml,
 }

@@ -18,18 +18,18 @@ from dashboards.config import BURNS, JOB, LATENCY, Burn
 from dashboards.yaml_text import to_yaml
 from telemetry.agentos.catalogue import A2A_ERRORS, A2A_REQUEST_DURATION, A2A_REQUESTS
 
-__all__ = ["alerts_yaml", "recording_yaml", "slow_tests_yaml", "tests_yaml"]
+__all__ = ["alerts_yaml", "days_tests_yaml", "hours_tests_yaml", "recording_yaml", "tests_yaml"]
 
 _ALERTS = (*AGENTOS_ALERTS, *MODEL_ALERTS, *TELEMETRY_ALERTS)
 
 _CALLS = 80_000
 """A2A calls per step in the cases of the objectives: every share that they need is a whole number of calls."""
 
-_SLOW_STEP = 15
-"""Minutes per step in the cases whose windows are days."""
+_STEPS = {"minutes": 1, "hours": 5, "days": 15}
+"""Test file -> minutes per step in the cases of its windows: promtool evaluates every rule at each step."""
 
-_FORMS = (Form.CLASSIC, Form.NATIVE, Form.CHANGED)
-"""The forms of the histogram in the cases whose windows are days, the first two in those of the objectives' alerts."""
+_FORMS = {"minutes": tuple(Form), "hours": tuple(Form), "days": (Form.CLASSIC, Form.NATIVE, Form.CHANGED)}
+"""Test file -> the forms of the histogram in its cases of records."""
 
 
 def recording_yaml() -> str:
@@ -60,29 +60,27 @@ def alerts_yaml() -> str:
 
 
 def tests_yaml() -> str:
-    """Returns the cases in steps of one minute: all but those whose windows are days."""
+    """Returns the cases in steps of one minute: all but those whose windows are hours or days."""
     alerts = (*AGENTOS_ALERTS, *TELEMETRY_ALERTS, *MODEL_ALERTS)
-    return _file(
-        [
-            *(_test(alert, case) for alert in alerts for case in alert.cases),
-            *_objectives(1),
-            _cancelled(),
-            _slow_before_the_change(),
-        ],
-        "1m",
-    )
+    cases = [_test(alert, case) for alert in alerts for case in alert.cases]
+    return _file([*cases, *_objectives("minutes"), _cancelled(), _slow_before_the_change()], "minutes")
 
 
-def slow_tests_yaml() -> str:
-    """Returns the cases of windows of days, in longer steps: promtool evaluates every rule at each step."""
-    return _file(list(_objectives(_SLOW_STEP)), f"{_SLOW_STEP}m")
+def hours_tests_yaml() -> str:
+    """Returns the cases of windows of 2 hours or more, in longer steps."""
+    return _file(list(_objectives("hours")), "hours")
 
 
-def _file(tests: list[dict[str, object]], step: str) -> str:
+def days_tests_yaml() -> str:
+    """Returns the cases of windows of days, in the longest steps."""
+    return _file(list(_objectives("days")), "days")
+
+
+def _file(tests: list[dict[str, object]], file: str) -> str:
     return to_yaml(
         {
             "rule_files": ["../agentos-recording.yml", "../agentos-alerts.yml"],
-            "evaluation_interval": step,
+            "evaluation_interval": f"{_STEPS[file]}m",
             "group_eval_order": [*(f"agentos_{share.objective.name}" for share in SHARES), "agentos_alerts"],
             "tests": tests,
         }
@@ -124,24 +122,30 @@ def _expected(alert: Alert, labels: Mapping[str, str], value: str) -> dict[str, 
     }
 
 
-def _objectives(step: int) -> Iterator[dict[str, object]]:
-    """The cases of the objectives whose windows call for this step, in minutes."""
+def _objectives(file: str) -> Iterator[dict[str, object]]:
+    """The cases of the objectives whose windows belong to a test file."""
+    step = _STEPS[file]
     for share in SHARES:
         for burn in BURNS:
-            if (step == _SLOW_STEP) == burn.long.endswith("d"):
-                for form in _FORMS[:2] if share is SLOW else _FORMS[:1]:
-                    yield from _alerts(share, form, burn, step)
+            if _belongs(burn.long, file):
+                yield from _alerts(share, burn, step)
         for window in WINDOWS:
-            if (step == _SLOW_STEP) == (minutes(window) >= 2 * 60):
-                for form in (_FORMS if step == _SLOW_STEP else Form) if share is SLOW else _FORMS[:1]:
+            if _belongs(window, file):
+                for form in _FORMS[file] if share is SLOW else (Form.CLASSIC,):
                     yield from _record(share, form, window, step)
 
 
-def _alerts(share: Share, form: Form, burn: Burn, step: int) -> Iterator[dict[str, object]]:
+def _belongs(window: str, file: str) -> bool:
+    return file == ("days" if window.endswith("d") else "hours" if minutes(window) >= 2 * 60 else "minutes")
+
+
+def _alerts(share: Share, burn: Burn, step: int) -> Iterator[dict[str, object]]:
     name = next(alert.name for alert in _ALERTS if alert.expr.startswith(f"job:{share.name}:"))
-    yield _burns(share, form, name, burn, step)
-    yield _burns_slower(share, form, name, burn, step)
-    yield _burst(share, form, name, burn, step)
+    yield _burns(share, Form.CLASSIC, name, burn, step)
+    if share is SLOW:
+        yield _burns(share, Form.NATIVE, name, burn, step)
+    yield _burns_slower(share, name, burn, step)
+    yield _burst(share, name, burn, step)
 
 
 def _stretch(bad: float, steps: int) -> Stretch:
@@ -189,27 +193,27 @@ def _burns(share: Share, form: Form, name: str, burn: Burn, step: int) -> dict[s
     }
 
 
-def _burns_slower(share: Share, form: Form, name: str, burn: Burn, step: int) -> dict[str, object]:
+def _burns_slower(share: Share, name: str, burn: Burn, step: int) -> dict[str, object]:
     """At 0.9 times the alert's rate it is silent."""
     rate, long = 0.9 * burn.rate, minutes(burn.long)
     alerts = f'count(ALERTS{{alertname="{name}", window="{burn.long}"}}) or vector(0)'
     return {
-        "name": f"{name}: {rate:g} times too fast is not enough over {burn.long}{_in(form)}",
+        "name": f"{name}: {rate:g} times too fast is not enough over {burn.long}",
         "interval": f"{step}m",
-        "input_series": _calls(share, form, _stretch(rate * share.objective.budget, long // step)),
+        "input_series": _calls(share, Form.CLASSIC, _stretch(rate * share.objective.budget, long // step)),
         "promql_expr_test": [_value(alerts, long, 0)],
     }
 
 
-def _burst(share: Share, form: Form, name: str, burn: Burn, step: int) -> dict[str, object]:
+def _burst(share: Share, name: str, burn: Burn, step: int) -> dict[str, object]:
     """At 1.25 times the alert's rate over the short window alone, after a long time without a bad call, it is silent."""
     long, short = minutes(burn.long), minutes(burn.short)
     bad = 1.25 * burn.rate * share.objective.budget
     alerts = f'count(ALERTS{{alertname="{name}", window="{burn.long}"}}) or vector(0)'
     return {
-        "name": f"{name}: a burst of {burn.short} is not enough over {burn.long}{_in(form)}",
+        "name": f"{name}: a burst of {burn.short} is not enough over {burn.long}",
         "interval": f"{step}m",
-        "input_series": _calls(share, form, _stretch(0, long // step), _stretch(bad, short // step)),
+        "input_series": _calls(share, Form.CLASSIC, _stretch(0, long // step), _stretch(bad, short // step)),
         "promql_expr_test": [_value(alerts, long + short, 0)],
     }
 
