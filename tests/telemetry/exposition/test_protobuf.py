@@ -533,7 +533,7 @@ def test_exponential_histograms_come_back(recording: Recording) -> None:
         return
     histograms = [metric.histogram for family in families for metric in family.metric]
     for histogram, point in zip(histograms, _points(reader), strict=True):
-        assert (histogram.sample_count, histogram.sample_sum) == (point.count, point.sum)
+        assert (histogram.sample_count, histogram.sample_sum) == (point.count, float(point.sum))  # a sum is a double
         if point.scale < -4:
             assert not histogram.HasField("schema")
             continue
