@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from dashboards.promql import Not, Query, le, ratio
-from telemetry.metric import MultiprocessMode, closed_label, counter, histogram, observable_gauge, open_label, up_down_counter
+from telemetry.metric import (
+    MultiprocessMode,
+    Native,
+    closed_label,
+    counter,
+    histogram,
+    observable_gauge,
+    open_label,
+    up_down_counter,
+)
 
 CALLS = counter("calls", "{call}", "Calls", open_label("agent", "agent", limit=5), closed_label("status", "end", "good", "bad"))
 TIME = histogram("time", "s", "Time", open_label("agent", "agent", limit=5), bounds=(0.5, 1, 2.5))
@@ -120,6 +129,14 @@ sum by (job) (
   rate(time_seconds_bucket{{job="one", le="+Inf"}}[5m])
   or histogram_count({native})
 ) >= 0"""
+    )
+
+
+def test_a_share_of_a_histogram_without_bounds_reads_the_native_form() -> None:
+    """A histogram that has native buckets only has a share below any bound."""
+    native = histogram("size", "By", "Size", native=Native())
+    assert ONE.share_at_or_below(native, 700, "5m") == (
+        'histogram_fraction(-Inf, 700, sum(rate(size_bytes{job="one"}[5m]))) >= 0'
     )
 
 
