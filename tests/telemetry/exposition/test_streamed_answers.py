@@ -22,6 +22,7 @@ from telemetry._sdk.compatibility import new_view
 from telemetry._sdk.live import LiveStream, UnexpectedSDKError
 from telemetry.exposition import PrometheusReader, make_wsgi_app, metrics_app, start_http_server
 from telemetry.exposition.answer import Answer, BrokenAnswerError, Request, Responder, Scrape
+from telemetry.exposition.encoding import SERIES_PER_PIECE
 from telemetry.metric import telemetry_metrics
 from tests.helpers.asgi_server import TIMEOUT, serving
 from tests.helpers.clock import Clock
@@ -227,7 +228,7 @@ async def test_a_slow_client_holds_two_chunks(reader: PrometheusReader, monkeypa
     client = Paused()
     running = asyncio.create_task(client.ask(metrics_app(reader)))
     await asyncio.wait_for(client.is_asked.wait(), TIMEOUT)
-    assert made == [128, 256]
+    assert made == [SERIES_PER_PIECE, 2 * SERIES_PER_PIECE]
     client.go.set()
     await running
     assert made[-1] == SERIES
@@ -295,7 +296,7 @@ async def test_broken_behind_the_first_chunk(
 ) -> None:
     """A body that cannot be ended is not ended: the application raises, the scrape is counted, and the next one is whole."""
     whole = reader.expose().body
-    fail_behind(monkeypatch, 384, UnexpectedSDKError("gone"))
+    fail_behind(monkeypatch, 3 * SERIES_PER_PIECE, UnexpectedSDKError("gone"))
     app = metrics_app(reader, max_concurrent_scrapes=1)
     client = Client()
     with pytest.raises(BrokenAnswerError, match="the SDK's state cannot be read directly: gone"):
@@ -313,7 +314,7 @@ async def test_broken_before_anything_is_sent(
 ) -> None:
     """Where the state is unexpected before the first chunk is sent, the scrape begins anew and is whole."""
     whole = reader.expose().body
-    fail_behind(monkeypatch, 128, UnexpectedSDKError("gone"))
+    fail_behind(monkeypatch, SERIES_PER_PIECE, UnexpectedSDKError("gone"))
     client = Client()
     await client.ask(metrics_app(reader))
     assert (client.body, reasons(diagnostics)) == (whole, {})
@@ -323,7 +324,7 @@ async def test_an_error_behind_the_first_chunk(
     reader: PrometheusReader, diagnostics: Diagnostics, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An error in rendering is logged with its traceback, and the answer is broken."""
-    fail_behind(monkeypatch, 384, ZeroDivisionError("inside"))
+    fail_behind(monkeypatch, 3 * SERIES_PER_PIECE, ZeroDivisionError("inside"))
     with pytest.raises(BrokenAnswerError):
         await Client().ask(metrics_app(reader))
     assert reasons(diagnostics) == {("failed",): 1}
@@ -401,7 +402,7 @@ def test_the_server_resets_a_broken_body(
     reader: PrometheusReader, diagnostics: Diagnostics, monkeypatch: pytest.MonkeyPatch, version: bytes
 ) -> None:
     """A body that cannot be ended resets the connection: also a client of HTTP/1.0 does not take it for whole."""
-    fail_behind(monkeypatch, 384, UnexpectedSDKError("gone"))
+    fail_behind(monkeypatch, 3 * SERIES_PER_PIECE, UnexpectedSDKError("gone"))
     with start_http_server(reader, 0) as server, socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as client:
         client.sendall(b"GET / HTTP/%b\r\nHost: x\r\n\r\n" % version)
         with pytest.raises(ConnectionResetError):
