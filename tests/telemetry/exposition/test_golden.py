@@ -1,4 +1,4 @@
-"""One state with every kind of metric in every text format and escaping, to the byte."""
+"""One state with every kind of metric in every format and escaping, to the byte; protobuf in its text form."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from telemetry.exposition.negotiation import Choice, Escaping, Format
+from tests.helpers import client_model
 from tests.helpers.every_kind import body
 from tests.helpers.openmetrics2 import parse
 
@@ -18,6 +19,7 @@ FILES = {
     Format.TEXT_1: "text-1.0.0",
     Format.OPENMETRICS: "openmetrics-1.0.0",
     Format.OPENMETRICS_2: "openmetrics-2.0.0",
+    Format.PROTOBUF: "protobuf",
 }
 CHOICES = {
     f"{name}.{escaping.value}.txt": Choice(format_, escaping) for format_, name in FILES.items() for escaping in Escaping
@@ -28,6 +30,8 @@ CHOICES = {
 def test_golden(file: str) -> None:
     """The body is the golden file of its format and escaping."""
     text = body(CHOICES[file])
+    if CHOICES[file].format is Format.PROTOBUF:
+        text = client_model.text(text).encode()
     if os.environ.get("EXPOSITION_GOLDEN") == "write":
         (GOLDEN / file).write_bytes(text)
     assert text == (GOLDEN / file).read_bytes(), f"{REGENERATE} writes the files anew; check the difference"
