@@ -39,6 +39,8 @@ class Style(NamedTuple):
     """Whether OpenMetrics 1.0 shows each series' start as ``_created``."""
     names: Collection[str] = ()
     """Sample names to show; empty: all."""
+    split: bool = False
+    """Whether each native histogram with exemplars has a protobuf message of its own."""
 
     @property
     def shows_exemplars(self) -> bool:

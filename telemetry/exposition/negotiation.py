@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from telemetry.metric.naming import Escaping
 
-__all__ = ["Choice", "ContentCoding", "Escaping", "Format", "choose", "choose_encoding", "prefers"]
+__all__ = ["Choice", "ContentCoding", "Escaping", "Format", "choose", "choose_encoding", "has_prometheus_parser", "prefers"]
 
 ContentCoding = Literal["zstd", "gzip"]
 """How a body is compressed."""
@@ -126,6 +126,15 @@ def choose(accept: str | None) -> Choice:
         if one.weight > 0 and rank[1] and (rank > best_rank or (rank == best_rank and rank[1] == 3)):
             best, best_rank, decisive = format_, rank, one
     return Choice(best, decisive.escaping if best_rank[1] == 3 else Escaping.UNDERSCORES)
+
+
+def has_prometheus_parser(accept: str | None) -> bool:
+    """Whether the client reads protobuf by Prometheus' parser: it names OpenMetrics too.
+
+    Prometheus and what is built on its scrapes (Collector, Alloy) do by default. Programs that decode protobuf by themselves
+    and keep families by name, such as Telegraf and prom2json, name protobuf and text.
+    """
+    return any(one.media_type == Format.OPENMETRICS.value[0] and one.weight > 0 for one in _ranges(accept))
 
 
 def prefers(accept: str | None, media_type: str, default: str) -> bool:

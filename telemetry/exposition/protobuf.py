@@ -1,10 +1,11 @@
 """Families -> messages of ``io.prometheus.client.MetricFamily``, each behind its length as a varint.
 
-A family is one message, however many series it has. Prometheus' parser would take several of one name; programs that keep
-families by name, as the Pushgateway does, would keep the last alone. The length stands before the message, and a large family
-is not held whole. So the series that follow the first ``HELD`` bytes are encoded twice: once for their size, once for the body.
-Their state may change in between. The declared length has a margin, and what is left of it is filled by repeating the family's
-type, of which every decoder takes the last. Series that outgrow the margin lose their exemplars first.
+A family is one message, however many series it has: programs that keep families by name, as the Pushgateway does, would keep
+the last of several alone. Native histograms are the exception where Prometheus' parser reads them (``_split``), which takes
+several. The length stands before the message, and a large family is not held whole. So the series that follow the first
+``HELD`` bytes are encoded twice: once for their size, once for the body. Their state may change in between. The declared length
+has a margin, and what is left of it is filled by repeating the family's type, of which every decoder takes the last. Series
+that outgrow the margin lose their exemplars first.
 
 What never changes of a series, its start and its labels, is encoded once.
 
@@ -76,7 +77,7 @@ def messages(families: Families, shown: Sequence[Family], style: Style) -> Itera
                 metric = label_pairs(pairs) + message(_GAUGE[0], b"\x09" + double(1))
                 yield from _delimited(_head(family), message(_METRIC[0], metric))
         elif any(StreamKind.EXPONENTIAL is member.stream.kind or member.stream.native for member in family.members):
-            yield from _held(families, family, style)
+            yield from _split(families, family, style) if style.split else _held(families, family, style)
         else:
             yield from _streamed(families, family, style)
 
@@ -106,6 +107,23 @@ def _held(families: Families, family: Family, style: Style) -> Iterator[bytes]:
     yield from held
     held.clear()
     yield from map(decompress, packed)
+
+
+def _split(families: Families, family: Family, style: Style) -> Iterator[bytes]:
+    """Messages of one family with native histograms: each with exemplars has its own, so that Prometheus 3.16 reads them all.
+
+    Its parser looks for a native histogram's exemplars where those of the message's last one ended.
+    """
+    head = _head(family)
+    for chunk in _chunks(families, family):
+        series = _read(chunk, style)
+        yield from _delimited(head, _encoded(chunk, [one for one in series if not _is_marked(one)]))
+        for one in filter(_is_marked, series):
+            yield from _delimited(head, _encoded(chunk, [one]))
+
+
+def _is_marked(one: Series) -> bool:
+    return one[3] is not None and any(one[3])
 
 
 def _streamed(families: Families, family: Family, style: Style) -> Iterator[bytes]:

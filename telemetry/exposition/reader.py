@@ -34,7 +34,7 @@ from telemetry._sdk.fork import start_empty
 from telemetry.exposition.beside import RegistryText, Target
 from telemetry.exposition.encoding import Style
 from telemetry.exposition.families import Clashes, Families, NamingConfig
-from telemetry.exposition.negotiation import Choice, choose
+from telemetry.exposition.negotiation import Choice, choose, has_prometheus_parser
 from telemetry.exposition.registry import ReadersCollector, metrics
 from telemetry.exposition.render import render
 from telemetry.exposition.source import BrokenScrapeError, ScrapeRefusedError, SharedSnapshots, SnapshotSource
@@ -248,7 +248,8 @@ class PrometheusReader(PrometheusMetricReader):
         if not is_attached(self):
             raise ScrapeRefusedError("unattached", _UNATTACHED)
         choice = choose(accept)
-        style = self._style._replace(format=choice.format, names=frozenset(names))
+        split = has_prometheus_parser(accept)
+        style = self._style._replace(format=choice.format, names=frozenset(names), split=split)
         registry = self.beside if beside is None else beside
         return Pieces(choice.content_type, self._measured(self._pieces(style, choice, registry)))
 

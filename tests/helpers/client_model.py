@@ -38,11 +38,11 @@ def client_model() -> ModuleType:
     return module
 
 
-def decode(body: bytes) -> list[Any]:
-    """Returns the ``MetricFamily`` messages of a body; each name is there once, and no field is unknown."""
+def decode(body: bytes, *, split: bool = False) -> list[Any]:
+    """Returns the ``MetricFamily`` messages of a body; each name is there once, unless ``split``, and no field is unknown."""
     families = list(_messages(body))
     names = [family.name for family in families]
-    assert len(set(names)) == len(names)
+    assert split or len(set(names)) == len(names)
     return families
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry.exposition import negotiation
-from telemetry.exposition.negotiation import Choice, Escaping, Format, choose, choose_encoding, prefers
+from telemetry.exposition.negotiation import Choice, Escaping, Format, choose, choose_encoding, has_prometheus_parser, prefers
 
 TEXT, TEXT_1, OM, OM_2, PROTOBUF = Format.TEXT, Format.TEXT_1, Format.OPENMETRICS, Format.OPENMETRICS_2, Format.PROTOBUF
 UNDERSCORES, UTF8, DOTS, VALUES = Escaping.UNDERSCORES, Escaping.ALLOW_UTF8, Escaping.DOTS, Escaping.VALUES
@@ -602,3 +602,18 @@ EVENTS, JSON = "text/event-stream", "application/json"
 def test_a_type_is_preferred(header: str | None, expected: bool) -> None:
     """A type is preferred by its weight; of equal weights, where it is named exactly."""
     assert prefers(header, EVENTS, JSON) is expected
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (None, False),
+        (f"{PROTO};q=0.7,text/plain;version=0.0.4;q=0.3,*/*;q=0.1", False),
+        (f"{PROTO};q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,*/*;q=0.1", True),
+        (f"{PROTO};q=0.6,application/openmetrics-text;version=1.0.0;q=0", False),
+        ("*/*", False),
+    ],
+)
+def test_prometheus_parser(header: str | None, expected: bool) -> None:
+    """A client that accepts OpenMetrics by name is taken for one with Prometheus' parser."""
+    assert has_prometheus_parser(header) is expected

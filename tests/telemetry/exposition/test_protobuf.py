@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry import trace
+from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import CollectorRegistry
@@ -26,6 +28,7 @@ from telemetry.metricdata.exponential import upper_bound
 from telemetry.metricdata.stream import ExemplarPoint, Exemplars, ExponentialState, Snapshot, Stream, StreamKind
 from tests.helpers.client_model import PROTOBUF, buckets, client_model, decode, nanoseconds, samples, text
 from tests.helpers.generated_metrics import Recording, bounds, build, expected, recordings
+from tests.helpers.providers import OPENMETRICS, provider, span
 from tests.helpers.sdk_versions import drops_non_finite
 
 COUNTER, GAUGE, HISTOGRAM, EXPONENTIAL = StreamKind
@@ -286,6 +289,31 @@ def test_native_exemplars() -> None:
     marks = [exemplar(2, TIME + 9), None, exemplar(1, TIME), exemplar(3, TIME + 5)]
     histogram = only(stream("n", EXPONENTIAL, STATE, exemplars={0: marks})).histogram
     assert [(mark.value, nanoseconds(mark.timestamp) - TIME) for mark in histogram.exemplars] == [(1, 0), (3, 5), (2, 9)]
+
+
+@pytest.mark.parametrize("kind", [EXPONENTIAL, HISTOGRAM], ids=["native", "both"])
+def test_each_native_histogram_with_exemplars_has_its_message(kind: StreamKind) -> None:
+    """Where Prometheus' parser reads the body, native histograms with exemplars stand alone, and the others together before."""
+    state = STATE if kind is EXPONENTIAL else ([1, 2], 12.5, STATE)
+    bounds = () if kind is EXPONENTIAL else (1.0,)
+    marks = {1: [None, exemplar(2)], 2: [None, None], 3: [exemplar(1), None]}
+    native = stream("n", kind, state, state, state, state, bounds=bounds, native=kind is HISTOGRAM, exemplars=marks)
+    style = Style(Format.PROTOBUF, split=True)
+    found = decode(b"".join(render(new_families(), Snapshot(None, [native]), style)), split=True)
+    assert [[metric.label[0].value for metric in family.metric] for family in found] == [["0", "2"], ["1"], ["3"]]
+    assert {(family.name, family.type) for family in found} == {("n", 4)}
+
+
+@pytest.mark.parametrize(("accept", "messages"), [(PROTOBUF, 1), (f"{PROTOBUF};q=0.7,{OPENMETRICS};q=0.6", 2)])
+def test_only_clients_that_name_openmetrics_get_split_families(accept: str, messages: int) -> None:
+    """A client that names protobuf alone gets each family once."""
+    view = View(instrument_name="n", aggregation=ExponentialBucketHistogramAggregation())
+    meters, reader = provider(views=[view])
+    histogram = meters.get_meter("m").create_histogram("n")
+    with trace.use_span(span(1)):
+        for agent in ("navi", "herald"):
+            histogram.record(2, {"agent": agent})
+    assert len(decode(reader.expose(accept).body, split=True)) == messages
 
 
 def test_a_scale_without_schema() -> None:
