@@ -213,7 +213,7 @@ def test_alerts_find_these_series(measured: Measured, job: str) -> None:
     """The expressions of the model calls' alerts find the series: the open breaker and the fall-backs fire."""
     rules = yaml.safe_load((ROOT / "dashboards/rules/agentos-alerts.yml").read_text())["groups"][0]["rules"]
     # The traffic is shorter than the minute by which the alerts' subqueries step.
-    exprs = {rule["alert"]: rule["expr"].replace('"agentos"', f'"{job}"').replace(":1m]", ":1s]") for rule in rules}
+    exprs = {rule["alert"]: rule["expr"].replace('"agentos"', f'"{job}"').replace(":1m]", ":100ms]") for rule in rules}
     found = {
         alert: measured.store.get("query", query=exprs[alert], time=str(measured.at))["result"]
         for alert in ("CCRBreakerOpen", "CCRFallingBack", "CCRCallsUnpriced")
