@@ -84,7 +84,7 @@ def test_the_library_needs_five_packages(wheels: dict[str, Wheel]) -> None:
         "opentelemetry-semantic-conventions>=0.57b0",
         "prometheus-client>=0.23",
     ]
-    assert wheels["telemetry"].metadata.get_all("Provides-Extra") == ["openai", "otlp"]
+    assert wheels["telemetry"].metadata.get_all("Provides-Extra") == ["fast", "openai", "otlp"]
 
 
 def test_the_service_needs_the_library_of_its_own_version(wheels: dict[str, Wheel]) -> None:
