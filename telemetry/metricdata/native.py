@@ -13,12 +13,12 @@ from functools import lru_cache
 from math import frexp
 from typing import NamedTuple
 
-from telemetry.metricdata.exponential import upper_bound
+from telemetry.metricdata.exponential import COARSEST, upper_bound
 from telemetry.metricdata.stream import ExponentialState
 
 __all__ = ["MAX_SCHEMA", "MIN_SCHEMA", "NativeHistogram", "Spans", "native"]
 
-MIN_SCHEMA, MAX_SCHEMA = -4, 8
+MIN_SCHEMA, MAX_SCHEMA = COARSEST, 8
 _MAX_GAP = 1
 """Empty buckets within a span: one costs less than a new span."""
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from telemetry._base.diagnostics import Diagnostics
 from telemetry.exposition import Translation
@@ -18,9 +17,9 @@ from telemetry.exposition.negotiation import Format
 from telemetry.exposition.render import render
 from telemetry.metricdata.stream import ExemplarPoint, ExponentialState, Snapshot, Stream, StreamKind
 from tests.helpers.openmetrics2 import parse
+from tests.helpers.streams import stream
 
 COUNTER, GAUGE, HISTOGRAM, EXPONENTIAL = StreamKind
-START = 1_520_430_000_123_456_789
 ST = "st@1520430000.123456789"
 STATE = ExponentialState(
     scale=3, sum=12.5, zero_count=2, positive_offset=-3, positive=[1, 0, 0, 0, 2, 3], negative_offset=4, negative=[1]
@@ -35,23 +34,6 @@ TRACE = 'trace_id="00000000000000000000000000000005",span_id="0000000000000007"'
 def exemplar(value: float, **attributes: Any) -> ExemplarPoint:
     """Returns an exemplar of trace 5 and span 7."""
     return ExemplarPoint(value, 1_520_879_607_789_000_001, 5, 7, attributes or None)
-
-
-def stream(
-    name: str,
-    kind: StreamKind,
-    *values: Any,
-    unit: str = "",
-    text: str = "",
-    attributes: Sequence[Mapping[str, Any]] | None = None,
-    starts: Sequence[int | None] | None = None,
-    **more: Any,
-) -> Stream:
-    """Returns a stream of one series for each value: with the given attributes, or with none where it is one."""
-    sets = list(attributes or ([{}] if len(values) == 1 else [{"i": str(i)} for i in range(len(values))]))
-    times = list(starts or [START] * len(values))
-    scope = InstrumentationScope("m")
-    return Stream(scope, name, text, unit, kind, attributes=sets, starts=times, values=list(values), **more)
 
 
 def body(*streams: Stream, names: Sequence[str] = (), exemplars: bool = True, **naming: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tracemalloc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,9 +30,9 @@ from tests.helpers.client_model import PROTOBUF, buckets, client_model, decode, 
 from tests.helpers.generated_metrics import Recording, bounds, build, expected, recordings
 from tests.helpers.providers import OPENMETRICS, provider, span
 from tests.helpers.sdk_versions import drops_non_finite
+from tests.helpers.streams import START, stream
 
 COUNTER, GAUGE, HISTOGRAM, EXPONENTIAL = StreamKind
-START = 1_520_430_000_123_456_789
 TIME = 1_520_879_607_000_000_001
 STATE = ExponentialState(
     scale=3, sum=12.5, zero_count=2, positive_offset=-3, positive=[1, 0, 0, 0, 2, 3], negative_offset=4, negative=[1]
@@ -73,23 +73,6 @@ FIELDS = {
 def exemplar(value: float, time: int = TIME, **attributes: Any) -> ExemplarPoint:
     """Returns an exemplar of trace 5 and span 7."""
     return ExemplarPoint(value, time, 5, 7, attributes or None)
-
-
-def stream(
-    name: str,
-    kind: StreamKind,
-    *values: Any,
-    unit: str = "",
-    text: str = "",
-    attributes: Sequence[Mapping[str, Any]] | None = None,
-    starts: Sequence[int | None] | None = None,
-    **more: Any,
-) -> Stream:
-    """Returns a stream of one series for each value: with the given attributes, or with none where it is one."""
-    sets = list(attributes or ([{}] if len(values) == 1 else [{"i": str(i)} for i in range(len(values))]))
-    times = list(starts or [START] * len(values))
-    scope = InstrumentationScope("m")
-    return Stream(scope, name, text, unit, kind, attributes=sets, starts=times, values=list(values), **more)
 
 
 def new_families(**naming: Any) -> Families:
