@@ -8,6 +8,7 @@ from dataclasses import replace
 from dashboards.alerting.slo import SHARES, WINDOWS, record
 from dashboards.config import JOB
 from dashboards.promql import Query
+from telemetry.agentos import catalogue_agents, catalogue_workspaces
 from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_genai import LATEST, V1_36
 from telemetry.agentos.catalogue_models import ROWS
@@ -43,6 +44,7 @@ What `/metrics` shows, and how to ask for it. All of it comes from `telemetry/ag
 
 _DESCRIPTIVE = "# Shown with AGENTOS_TELEMETRY_METRICS\n"
 _MODELS = "# Shown with AGENTOS_MODEL_METRICS\n\nWhich names come from where, and what they are for: [models.md](models.md).\n"
+_AGENTS = "# Shown with AGENTOS_AGENT_METRICS\n"
 _GENAI = """# OpenTelemetry's GenAI metrics
 
 `AGENTOS_GENAI_METRICS` switches them on, pushed over OTLP or on `/metrics` as well. These are the latest ones, for
@@ -56,12 +58,14 @@ _TABLE = """| label | values |
 
 def metrics_markdown() -> str:
     """Returns the whole reference as Markdown."""
-    every = (*AGENTOS, *DESCRIPTIVE, *ROWS, *LATEST.rows)
+    agents = (*catalogue_agents.ROWS, *catalogue_workspaces.ROWS)
+    every = (*AGENTOS, *DESCRIPTIVE, *ROWS, *agents, *LATEST.rows)
     contents = "".join(f"- [`{m.prometheus_name}`](#{m.prometheus_name.lower()}): {m.help.rstrip('.')}\n" for m in every)
     parts = [
         *_sections(AGENTOS),
         *_sections(DESCRIPTIVE, _DESCRIPTIVE),
         *_sections(ROWS, _MODELS),
+        *_sections(agents, _AGENTS),
         *_sections(LATEST.rows, _GENAI),
         *_before(),
         _records(),

@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PROJECTS = [(ROOT / folder / "pyproject.toml").read_text() for folder in (".", "agents")]
-LISTS = [text for one in PROJECTS for text in re.findall(r"(?ms)^(?:dependencies|dev|openai|otlp|fast) = \[\n(.*?)^\]$", one)]
+NAMED = r"(?ms)^(?:dependencies|dev|fast|mcp|openai|otlp) = \[\n(.*?)^\]$"
+LISTS = [text for one in PROJECTS for text in re.findall(NAMED, one)]
 LINES = [line.strip() for text in LISTS for line in text.splitlines() if '"' in line]
 NAMES = sorted({found[1] for line in LINES if (found := re.match(r'"([A-Za-z0-9-]+)', line))} - {"agentos-telemetry"})
 BY_COMMAND = {

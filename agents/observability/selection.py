@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from agents.settings import Settings, SettingsError
 from telemetry._base.diagnostics import Diagnostics
+from telemetry.agentos import catalogue_agents, catalogue_workspaces
 from telemetry.agentos import catalogue_genai as genai
 from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_models import ERROR_CODE, PROTOCOL_CODES, ROWS
@@ -33,7 +34,8 @@ class CatalogueSelection:
         version = genai.version(environ) if wanted != "off" else None
         described = DESCRIPTIVE if settings.telemetry_metrics else ()
         models_part = ROWS if settings.model_metrics else ()
-        self.catalogue = Catalogue([*AGENTOS, *described, *models_part, *(version.rows if version else ())])
+        agents_part = (*catalogue_agents.ROWS, *catalogue_workspaces.ROWS) if settings.agent_metrics else ()
+        self.catalogue = Catalogue([*AGENTOS, *described, *models_part, *agents_part, *(version.rows if version else ())])
         self.select: Callable[[str, str], bool] | None = genai.exclude_genai if wanted == "otlp" else None
         self.known: dict[str, tuple[str, ...]] = {}
         targets = [provider.target(name) for name, provider in settings.providers.items()]

@@ -212,7 +212,7 @@ class Router:
         # With less than half of its usual time left, a healthy provider may time out too.
         admission.short = state.budget.left < min(slot.timeout, self._settings.call_timeout) / 2
         state.attempts += 1
-        attempt = self._recorder.model_attempt(slot.target, request.task_type, state.attempts)
+        attempt = self._recorder.model_attempt(slot.target, request.task_type, state.attempts, request.workspace)
         budget = (TimeBudget(slot.timeout, self._clock), state.budget)
         prompt = request.prompt if self._trace_content else None
         calls = measured(attempt, slot.target, slot.provider.answer(request), budget, self._settings.prices, prompt)

@@ -93,6 +93,8 @@ class Settings(BaseSettings):
     """File with the prices of models (see ``settings/prices.py``); empty: no cost is counted."""
     model_metrics: values.Switch = False
     """Whether the second part of the catalogue is recorded: retries, fall-backs, first tokens, cost, A2A task states."""
+    agent_metrics: values.Switch = False
+    """Whether agents, tools, MCP sessions and workspaces are recorded: the fourth and the fifth part of the catalogue."""
     genai_metrics: Literal["auto", "off", "otlp", "all"] = "auto"
     """OpenTelemetry's GenAI metrics: off, pushed over OTLP, or shown on /metrics as well. ``auto``: pushed where
     ``OTEL_SEMCONV_STABILITY_OPT_IN`` asks for the latest ones, else off."""

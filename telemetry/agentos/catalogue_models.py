@@ -42,6 +42,8 @@ MODEL = open_label("model", "model asked for, from the settings", limit=20, patt
 TOKEN_KIND = closed_label(
     "kind", "kind of tokens; together they are all tokens", "input", "cached", "output", "reasoning", "unknown"
 )
+TOKEN_DIRECTION = closed_label("direction", "which way the tokens went", "input", "output", on_span=False)
+QUOTA_RESOURCE = closed_label("resource", "what the provider limits", "requests", "tokens", on_span=False)
 UNPRICED = closed_label("reason", "what is missing for the cost", "model", "usage")
 BREAKER_STATE = closed_label("state", "state that the breaker took", "closed", "half_open", "open")
 BREAKER_LEVELS = {state: level for level, state in enumerate(BREAKER_STATE.values)}
@@ -60,6 +62,7 @@ ERROR_CODE = open_label("rpc.response.status_code", "JSON-RPC error code", limit
 
 _ROUTER = "agents/services/ccr_router.py"
 _USAGE = "agents/services/ccr_usage.py"
+_QUOTA = "telemetry/agentos/quota.py"
 _GATEWAY = "agents/gateway/dashboard_gateway.py"
 
 ROUTED_ATTEMPTS = histogram(
@@ -129,6 +132,48 @@ BREAKER_CHANGES = counter(
 )
 QUEUED = up_down("ccr.queued", "{request}", "Model calls that wait for their turn", PROVIDER, recorded_in=_ROUTER)
 IN_FLIGHT = up_down("ccr.in_flight", "{request}", "Model calls under way", PROVIDER, recorded_in=_USAGE)
+
+QUOTA_LIMIT = observable_gauge(
+    "ccr.quota.limit",
+    "{unit}",
+    "Requests or tokens that the provider allows in its period, as it last said",
+    PROVIDER,
+    QUOTA_RESOURCE,
+    recorded_in=_QUOTA,
+)
+QUOTA_REMAINING = observable_gauge(
+    "ccr.quota.remaining",
+    "{unit}",
+    "Requests or tokens that the provider still allows in its period, as it last said",
+    PROVIDER,
+    QUOTA_RESOURCE,
+    recorded_in=_QUOTA,
+)
+INTER_TOKEN_LATENCY = histogram(
+    "ccr.inter_token_latency",
+    "s",
+    "Mean time between two tokens of a stream after its first one",
+    PROVIDER,
+    bounds=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
+    recorded_in=_USAGE,
+)
+OUTPUT_RATE = histogram(
+    "ccr.output_tokens_per_second",
+    "{token}/s",
+    "Output tokens per second of a stream, from its first text to its end",
+    PROVIDER,
+    bounds=(1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000),
+    recorded_in=_USAGE,
+)
+ESTIMATED_TOKENS = counter(
+    "ccr.estimated_tokens",
+    "{token}",
+    "Tokens of calls that their caller cancelled before the provider reported them, estimated",
+    PROVIDER,
+    MODEL,
+    TOKEN_DIRECTION,
+    recorded_in=_USAGE,
+)
 
 TASK_STATES = counter(
     "a2a.task.state.count", "{state}", "Task states reached, each once a call", AGENT, TASK_STATE, recorded_in=_GATEWAY

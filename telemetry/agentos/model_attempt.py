@@ -6,6 +6,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 from telemetry.agentos import catalogue_models as rows
+from telemetry.agentos.agent_calls import count_inference
 from telemetry.agentos.calls import ModelCall
 from telemetry.agentos.errors import reason_of, status_or_reason_of
 from telemetry.agentos.genai import GenAIMetrics, Outcome, Target, Timing, attributes
@@ -17,6 +18,7 @@ from telemetry.agentos.genai_names import (
 from telemetry.agentos.model_metrics import ModelMetrics
 from telemetry.agentos.series import SeriesCache
 from telemetry.agentos.tokens import Tokens
+from telemetry.agentos.workspaces import WorkspaceMetrics
 
 __all__ = ["ModelAttempt"]
 
@@ -27,14 +29,27 @@ _TIMED_CHUNKS = 10_000
 class ModelAttempt(ModelCall):
     """See ``Recorder.model_attempt``."""
 
-    __slots__ = ("_chunks", "_cost", "_first_text", "_genai", "_models", "_number", "_target", "_used")
+    __slots__ = (
+        *("_chunks", "_cost", "_first_text", "_genai", "_models", "_number"),
+        *("_target", "_used", "_workspace", "_workspaces"),
+    )
 
     def __init__(
-        self, cache: SeriesCache, models: ModelMetrics, genai: GenAIMetrics, target: Target, task_type: str, number: int
+        self,
+        cache: SeriesCache,
+        models: ModelMetrics,
+        genai: GenAIMetrics,
+        workspaces: WorkspaceMetrics,
+        target: Target,
+        task_type: str,
+        number: int,
+        workspace: str,
     ) -> None:
         super().__init__(cache, target.provider, task_type)
         self._models = models
         self._genai = genai
+        self._workspaces = workspaces
+        self._workspace = workspace
         self._target = target
         self._number = number
         self._used: Tokens | None = None
@@ -45,6 +60,7 @@ class ModelAttempt(ModelCall):
     def _begin(self) -> None:
         self.span.set_attributes({**attributes(self._target), "ccr.attempt": self._number})
         self._cache.series(rows.IN_FLIGHT, self._target.provider).record_with_exemplar(1, None)
+        count_inference()
 
     def chunk(self, text: str) -> None:
         """Takes the time of a chunk of the stream, with or without text; the intervals after the 10,000th are not recorded."""
@@ -87,15 +103,18 @@ class ModelAttempt(ModelCall):
         if self._used is None:
             if error is None or self._chunks:
                 series(rows.UNPRICED_CALLS, **labels, reason="usage").record_with_exemplar(1, None)
+                self._workspaces.record_usage(self._workspace, {}, None, complete=False)
             return
         kinds = self._used.kinds
         for kind, count in kinds.items():
             series(rows.MODEL_TOKENS, **labels, kind=kind).record_with_exemplar(count, None)
+        complete = self._used.input_tokens is not None and self._used.output_tokens is not None and "unknown" not in kinds
+        self._workspaces.record_usage(self._workspace, kinds, self._cost, complete=complete)
         if self._cost is None:
             series(rows.UNPRICED_CALLS, **labels, reason="model").record_with_exemplar(1, None)
             return
         self._models.add_cost(target, self._cost)
-        if self._used.input_tokens is None or self._used.output_tokens is None or "unknown" in kinds:
+        if not complete:
             series(rows.UNPRICED_CALLS, **labels, reason="usage").record_with_exemplar(1, None)
 
     @property

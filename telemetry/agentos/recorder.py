@@ -9,11 +9,13 @@ from opentelemetry.trace import get_current_span
 
 from telemetry.agentos import catalogue as rows
 from telemetry.agentos import catalogue_models
+from telemetry.agentos.agent_calls import AgentInvocation, ToolCall
 from telemetry.agentos.calls import A2ACall, CacheCall, ModelCall
 from telemetry.agentos.genai import GenAIMetrics, Target
 from telemetry.agentos.model_attempt import ModelAttempt
 from telemetry.agentos.model_metrics import ModelMetrics
 from telemetry.agentos.series import SeriesCache
+from telemetry.agentos.workspaces import WorkspaceMetrics
 from telemetry.instruments.bound import BoundInstrument
 from telemetry.pipeline.telemetry import Telemetry
 from telemetry.tracing.span import matching_span_reference, span_reference_of
@@ -40,6 +42,8 @@ class Recorder:
         self.tracer = cache.tracer
         self.models = ModelMetrics(cache)
         """What the router of model calls records beside the contract."""
+        self.workspaces = WorkspaceMetrics(cache)
+        """Tokens and money by workspace."""
         self._genai = GenAIMetrics(cache)
 
     # A2A
@@ -167,15 +171,31 @@ class Recorder:
         """Returns a context manager that measures one model call: span, count, latency and tokens."""
         return ModelCall(self._cache, provider, task_type)
 
-    def model_attempt(self, target: Target, task_type: str, number: int) -> ModelAttempt:
+    def model_attempt(self, target: Target, task_type: str, number: int, workspace: str = "unknown") -> ModelAttempt:
         """Returns a context manager that measures one attempt of the router: a model call with all its details.
 
         Args:
             target: The provider and model that are asked.
             task_type: Kind of model task.
             number: Number of the attempt for this answer, from 1.
+            workspace: Id of the workspace that pays for it.
         """
-        return ModelAttempt(self._cache, self.models, self._genai, target, task_type, number)
+        return ModelAttempt(self._cache, self.models, self._genai, self.workspaces, target, task_type, number, workspace)
+
+    # Agents and tools
+
+    def agent_invocation(self, agent: str) -> AgentInvocation:
+        """Returns a context manager that measures one invocation of an agent, with its own calls of models and tools."""
+        return AgentInvocation(self._cache, agent)
+
+    def tool_call(self, tool: str, *, type: str = "function") -> ToolCall:
+        """Returns a context manager that measures one execution of a tool.
+
+        Args:
+            tool: Name of the tool.
+            type: ``function``, ``extension`` or ``datastore``.
+        """
+        return ToolCall(self._cache, tool, type)
 
     # Series at 0
 

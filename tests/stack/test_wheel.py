@@ -84,11 +84,11 @@ def test_the_library_needs_five_packages(wheels: dict[str, Wheel]) -> None:
         "opentelemetry-semantic-conventions>=0.57b0",
         "prometheus-client>=0.23",
     ]
-    assert wheels["telemetry"].metadata.get_all("Provides-Extra") == ["fast", "openai", "otlp"]
+    assert wheels["telemetry"].metadata.get_all("Provides-Extra") == ["fast", "mcp", "openai", "otlp"]
 
 
 def test_the_service_needs_the_library_of_its_own_version(wheels: dict[str, Wheel]) -> None:
     """The service needs the library of the same release with its extra for OTLP."""
     needed = wheels["agents"].metadata.get_all("Requires-Dist") or []
     assert f"agentos-telemetry[otlp]=={__version__}" in needed
-    assert wheels["agents"].metadata.get_all("Provides-Extra") == ["openai"]
+    assert wheels["agents"].metadata.get_all("Provides-Extra") == ["mcp", "openai"]

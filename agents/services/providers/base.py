@@ -50,10 +50,11 @@ def reason_of_status(status: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """A prompt and the type of its task."""
+    """A prompt, the type of its task, and the workspace that pays for it."""
 
     task_type: str
     prompt: str
+    workspace: str = "unknown"
 
 
 class Provider(Protocol):
