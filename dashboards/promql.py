@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from telemetry.metric import Kind, Label, Metric, MultiprocessMode
 
-__all__ = ["Not", "Query", "Value", "le", "only_numbers", "ratio"]
+__all__ = ["Not", "Query", "Value", "aggregation", "le", "only_numbers", "ratio"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ class Query:
         ]
 
     def level(self, metric: Metric, *by: str) -> str:
-        """Returns a gauge's level by label keys: the sum of the series, or their maximum where the catalogue says so."""
-        return _sum(metric, by, self.series(metric), "max" if metric.multiprocess_mode is MultiprocessMode.MAX else "sum")
+        """Returns a gauge's level by label keys: the sum of the series, or their maximum or minimum by the catalogue."""
+        return _sum(metric, by, self.series(metric), aggregation(metric))
 
     def count_at(self, metric: Metric, value: int) -> str:
         """Returns the number of a gauge's series that have this value."""
@@ -142,6 +142,11 @@ class Query:
         )
         every = f'\n  rate({bucket}, le="+Inf"}}[{window}])\n  or histogram_count({native})\n'
         return only_numbers(f"{_sum(metric, by, below)}\n/\n{_sum(metric, by, every)}")
+
+
+def aggregation(metric: Metric) -> str:
+    """Returns the function that makes one level of several series of a gauge: ``sum``, ``max`` or ``min``."""
+    return {MultiprocessMode.MAX: "max", MultiprocessMode.MIN: "min"}.get(metric.multiprocess_mode, "sum")
 
 
 def only_numbers(expr: str) -> str:

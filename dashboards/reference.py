@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from dashboards.alerting.slo import SHARES, WINDOWS, record
 from dashboards.config import JOB
-from dashboards.promql import Query
+from dashboards.promql import Query, aggregation
 from telemetry.agentos import catalogue_agents, catalogue_workspaces
 from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_genai import LATEST, V1_36
@@ -95,9 +95,10 @@ def _section(metric: Metric) -> str:
 
 
 def _several(metric: Metric) -> Iterator[str]:
-    """The line about a gauge that shows the maximum of several workers instead of their sum."""
-    if metric.multiprocess_mode is MultiprocessMode.MAX:
-        yield "- Of several workers the highest is shown, and of several instances the highest counts"
+    """The line about a gauge that shows the maximum or minimum of several workers instead of their sum."""
+    which = {MultiprocessMode.MAX: "highest", MultiprocessMode.MIN: "lowest"}.get(metric.multiprocess_mode)
+    if which is not None:
+        yield f"- Of several workers the {which} is shown, and of several instances the {which} counts"
 
 
 def _buckets(metric: Metric) -> Iterator[str]:
@@ -129,8 +130,7 @@ def _example(metric: Metric) -> str:
         case "histogram":
             return Query(job=JOB, variables={}).quantile(0.95, metric, "5m", *(label.key for label in metric.labels[:1]))
         case "gauge":
-            highest = metric.multiprocess_mode is MultiprocessMode.MAX
-            return f"{total.replace('sum', 'max') if highest else total} ({metric.prometheus_name}{selector})"
+            return f"{total.replace('sum', aggregation(metric))} ({metric.prometheus_name}{selector})"
         case _:
             return f"{metric.prometheus_name}{selector}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from telemetry.agentos.catalogue import WORKSPACE
 from telemetry.agentos.catalogue_models import TOKEN_DIRECTION, TOKEN_KIND
-from telemetry.metric import Metric, counter, observable_counter, observable_gauge
+from telemetry.metric import Metric, MultiprocessMode, counter, observable_counter, observable_gauge
 
 _WORKSPACES = "telemetry/agentos/workspaces.py"
 
@@ -35,13 +35,19 @@ WORKSPACE_UNPRICED = counter(
     recorded_in=_WORKSPACES,
 )
 WORKSPACE_BUDGET = observable_gauge(
-    "workspace.budget", "USD", "What a workspace may spend in a period", WORKSPACE, recorded_in=_WORKSPACES
+    "workspace.budget",
+    "USD",
+    "What a workspace may spend in a period",
+    WORKSPACE,
+    multiprocess_mode=MultiprocessMode.MIN,
+    recorded_in=_WORKSPACES,
 )
 WORKSPACE_BUDGET_REMAINING = observable_gauge(
     "workspace.budget.remaining",
     "USD",
     "What a workspace may still spend in this period; negative where it has spent more",
     WORKSPACE,
+    multiprocess_mode=MultiprocessMode.MIN,
     recorded_in=_WORKSPACES,
 )
 WORKSPACE_PERIOD_END = observable_gauge(
@@ -49,6 +55,7 @@ WORKSPACE_PERIOD_END = observable_gauge(
     "s",
     "When the period of a workspace's budget ends, as Unix time",
     WORKSPACE,
+    multiprocess_mode=MultiprocessMode.MIN,
     recorded_in=_WORKSPACES,
 )
 

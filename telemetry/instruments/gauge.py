@@ -219,7 +219,8 @@ class Gauge(Instrument[BoundSettableGauge]):
     def reset_after_fork(self) -> None:
         """Forgets the numbers in a forked child where workers are summed: the parent's would be counted once more.
 
-        Numbers of a gauge that is merged by ``max`` or ``first`` are kept, and functions always: they read their own process.
+        Numbers of a gauge that is merged by ``max``, ``min`` or ``first`` are kept, and functions always: they read their own
+        process.
         """
         for level in list(self._levels.values()):
             level.reset_after_fork(keep=self.metric.multiprocess_mode is not MultiprocessMode.SUM)

@@ -59,7 +59,7 @@ class ObservedCallbacks:
     """Reads the callbacks of one metric: bounds the label values, and refuses values that the metric cannot have.
 
     Values that come to one series (``other``, ``invalid``, or the same labels by two callbacks) are added up, for gauges as for
-    counters; those of a gauge whose workers are merged by ``max`` or ``first`` are merged in the same way.
+    counters; those of a gauge whose workers are merged by ``max``, ``min`` or ``first`` are merged in the same way.
 
     Args:
         metric: The metric's definition.
@@ -128,6 +128,8 @@ class ObservedCallbacks:
             values[series] = number
         elif self._metric.multiprocess_mode is MultiprocessMode.MAX:
             values[series] = max(values[series], number)
+        elif self._metric.multiprocess_mode is MultiprocessMode.MIN:
+            values[series] = min(values[series], number)
         elif self._metric.multiprocess_mode is MultiprocessMode.SUM:
             total = values[series] + number
             values[series] = total if -INT64 <= total < INT64 else float(total)

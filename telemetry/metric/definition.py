@@ -117,6 +117,7 @@ class MultiprocessMode(Enum):
 
     SUM = "sum"
     MAX = "max"
+    MIN = "min"
     FIRST = "first"
 
 

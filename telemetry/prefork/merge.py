@@ -336,6 +336,8 @@ class _MergedStream:
                 values[position] = [*_summands(held), *_summands(value)]
             elif mode is MultiprocessMode.MAX:
                 values[position] = max(held, value)
+            elif mode is MultiprocessMode.MIN:
+                values[position] = min(held, value)
 
     def _exponentials(self, positions: Sequence[int], part: Part) -> None:
         values = self.stream.values

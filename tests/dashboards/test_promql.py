@@ -20,6 +20,7 @@ CALLS = counter("calls", "{call}", "Calls", open_label("agent", "agent", limit=5
 TIME = histogram("time", "s", "Time", open_label("agent", "agent", limit=5), bounds=(0.5, 1, 2.5))
 LEVEL = up_down_counter("level", "{call}", "Level", open_label("agent", "agent", limit=5))
 WORST = observable_gauge("worst", "", "Worst", open_label("agent", "agent", limit=5), multiprocess_mode=MultiprocessMode.MAX)
+LEFT = observable_gauge("left", "", "Left", open_label("agent", "agent", limit=5), multiprocess_mode=MultiprocessMode.MIN)
 DOTTED = counter("dotted", "", "Dotted", closed_label("a.state", "state", "on", "off"))
 
 ONE = Query(job="one", variables={})
@@ -65,9 +66,10 @@ def test_only_a_histogram_has_parts() -> None:
 
 
 def test_a_level_of_several_is_what_the_catalogue_says() -> None:
-    """A gauge is summed, or its maximum is taken where the catalogue says so."""
+    """A gauge is summed, or its maximum or minimum is taken where the catalogue says so."""
     assert ONE.level(LEVEL) == 'sum(level{job="one"})'
     assert ONE.level(WORST, "agent") == 'max by (agent) (worst{job="one"})'
+    assert ONE.level(LEFT, "agent") == 'min by (agent) (left{job="one"})'
     assert ONE.highest(WORST, "5m", "agent") == 'max by (agent) (max_over_time(worst{job="one"}[5m]))'
     assert ONE.count_at(WORST, 2) == 'sum(worst{job="one"} == bool 2)'
 

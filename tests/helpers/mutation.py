@@ -42,7 +42,7 @@ def mutants(metric: Metric) -> Iterator[tuple[str, Metric]]:
         for value in label.values:
             less = dataclasses.replace(label, values=tuple(other for other in label.values if other != value) or ("none",))
             yield f"without {label.key}={value}", _changed(metric, labels=_replaced(metric.labels, label, less))
-    if metric.multiprocess_mode is MultiprocessMode.MAX:
+    if metric.multiprocess_mode in (MultiprocessMode.MAX, MultiprocessMode.MIN):
         yield "multiprocess mode summed", _changed(metric, multiprocess_mode=MultiprocessMode.SUM)
     for bound in metric.bounds:
         yield f"without bound {bound:g}", _changed(metric, bounds=tuple(other for other in metric.bounds if other != bound))

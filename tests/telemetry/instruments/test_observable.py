@@ -13,7 +13,15 @@ from opentelemetry.sdk.metrics.view import View
 
 from telemetry import Catalogue, RequestTimer, Telemetry
 from telemetry.instruments.observable import ObservableValues
-from telemetry.metric import Metric, closed_label, observable_counter, observable_gauge, open_label, telemetry_metrics
+from telemetry.metric import (
+    Metric,
+    MultiprocessMode,
+    closed_label,
+    observable_counter,
+    observable_gauge,
+    open_label,
+    telemetry_metrics,
+)
 from tests.helpers.catalogue import CATALOGUE, DURATION, LABELS, REQUESTS
 from tests.helpers.failing_view import FailingAggregation
 from tests.helpers.samples import above_zero, read
@@ -178,6 +186,19 @@ def test_number_that_a_counter_cannot_have_is_dropped(number: float, reason: str
     found = read(telemetry)
     assert {labels for name, labels in found if name == "poured_total"} == {(("tank", "b"),)}
     assert telemetry.diagnostics.values(telemetry_metrics.DROPPED.name) == {("poured_total", reason): 1}
+
+
+@pytest.mark.parametrize(
+    ("mode", "shown"),
+    [(MultiprocessMode.SUM, 4.0), (MultiprocessMode.MAX, 3.0), (MultiprocessMode.MIN, -1.0), (MultiprocessMode.FIRST, 2.0)],
+)
+def test_callbacks_of_one_series_are_merged_as_workers_are(mode: MultiprocessMode, shown: float) -> None:
+    """Callbacks that return 2, -1 and 3 for one series are merged by the row's ``MultiprocessMode``."""
+    level = observable_gauge("level", "", "Level", TANK, multiprocess_mode=mode)
+    telemetry = Telemetry(Catalogue([level]))
+    for value in (2, -1, 3):
+        telemetry[level].watch(lambda value=value: {("a",): value})  # type: ignore[misc]  # mypy infers no default's type
+    assert read(telemetry) == {("level", (("tank", "a"),)): shown}
 
 
 def test_failing_callback_leaves_the_others() -> None:

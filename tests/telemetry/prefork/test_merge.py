@@ -38,10 +38,13 @@ def test_a_series_that_only_one_worker_has_is_shown_as_it_is() -> None:
     assert [(list(counts), total) for counts, total in values(snapshot).values()] == [([1, 2, 3], 0.5)]
 
 
-@pytest.mark.parametrize(("rule", "shown"), [(MultiprocessMode.SUM, 5), (MultiprocessMode.MAX, 3), (MultiprocessMode.FIRST, 2)])
+@pytest.mark.parametrize(
+    ("rule", "shown"),
+    [(MultiprocessMode.SUM, 4), (MultiprocessMode.MAX, 3), (MultiprocessMode.MIN, -1), (MultiprocessMode.FIRST, 2)],
+)
 def test_gauges_follow_the_rule_of_the_catalogue(rule: MultiprocessMode, shown: int) -> None:
-    """Gauges at 2 and 3 are merged to 5, 3 or 2, by the metric's ``MultiprocessMode``."""
-    workers = [state(worker, one("g", value, kind=StreamKind.GAUGE)) for worker, value in (("a", 2), ("b", 3))]
+    """Gauges at 2, -1 and 3 are merged by the metric's ``MultiprocessMode``: sum, largest, smallest, or first."""
+    workers = [state(worker, one("g", value, kind=StreamKind.GAUGE)) for worker, value in (("a", 2), ("b", -1), ("c", 3))]
     assert values(merged(*workers, multiprocess_mode={"g": rule})) == {("g", ()): shown}
 
 
