@@ -18,9 +18,9 @@ from telemetry.metric import Metric, telemetry_metrics
 from telemetry.metric.label_values import Domain
 from telemetry.pipeline.telemetry import Telemetry
 
-__all__ = ["A2AOutcome", "A2ASeries", "CCRSeries", "NullInstrument", "SeriesCache"]
+__all__ = ["OVERFLOW", "A2AOutcome", "A2ASeries", "CCRSeries", "NullInstrument", "SeriesCache"]
 
-_OVERFLOW = object()
+OVERFLOW = object()
 """Stands in a key for every value over the label's limit."""
 
 
@@ -240,7 +240,7 @@ class SeriesCache:
 
 
 def _key(domain: Domain, value: Any) -> Any:
-    return _OVERFLOW if domain.overflows(value) else value
+    return OVERFLOW if domain.overflows(value) else value
 
 
 def _find(cache: Mapping[Any, Any], key: Hashable) -> Any:
@@ -252,7 +252,7 @@ def _find(cache: Mapping[Any, Any], key: Hashable) -> Any:
 
 def _store(cache: dict[Any, Any], key: tuple[Any, ...], entry: Any, series: BoundInstrument) -> bool:
     """Stores ``entry`` if its key is bounded: each value is the series' own or over its limit. Returns whether it did."""
-    if any(part is not _OVERFLOW and part != value for part, value in zip(key, series.values, strict=False)):
+    if any(part is not OVERFLOW and part != value for part, value in zip(key, series.values, strict=False)):
         return False
     cache[key] = entry
     return True

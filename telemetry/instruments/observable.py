@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, Observation
@@ -23,6 +23,8 @@ ObservableCallback = Callable[[], float | Mapping[Any, float]]
 """Called at each collect. Returns a number for a metric without labels; otherwise numbers by tuples of label values in key
 order, or by plain label values where the metric has one label."""
 
+_EXACT = Context(prec=200, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
+"""For sums, whatever the caller's own context rounds to."""
 _NO_COUNTS: Callable[[], Mapping[tuple[str, ...], int]] = dict
 
 
@@ -209,7 +211,7 @@ class ObservableValues:
 
     def add(self, value: Decimal | int, *label_values: str) -> None:
         """Adds ``value`` to the series of these label values, in key order."""
-        self._change(self._domains.admit_values(self._metric, label_values), lambda before: before + value)
+        self._change(self._domains.admit_values(self._metric, label_values), lambda before: _EXACT.add(before, value))
 
     def _apply(self, series: tuple[str, ...], change: Callable[[Decimal], Decimal]) -> None:
         self._values[series] = change(self._values.get(series, Decimal(0)))

@@ -18,10 +18,12 @@ from telemetry.metric import telemetry_metrics
 from telemetry.prefork.run import Supervisor
 from telemetry.prefork.snapshot import StateError, WorkerSnapshot, decode
 
-__all__ = ["FOLDED", "LABELS", "MARKER", "StateDirectory", "birth", "is_own_file", "worker_of_lock"]
+__all__ = ["FOLDED", "LABELS", "LEDGER", "MARKER", "StateDirectory", "birth", "is_own_file", "worker_of_lock"]
 
 FOLDED = "folded"
 LABELS = "labels"
+LEDGER = "ledger"
+"""What workspaces have spent, a SQLite file (``telemetry.agentos.ledger``)."""
 MARKER = "fold.lock"
 """The lock for folding, whose content marks the directory as a run's (``run_directory``)."""
 _CORRUPT_LIMIT = 10
@@ -30,7 +32,7 @@ _LOCK = re.compile(rf"({_WORKER})\.lock")
 _TEMPORARY = re.compile(rf"(?:{_WORKER}|{FOLDED})\.([0-9]+)\.tmp")
 _OWN = re.compile(
     rf"{_WORKER}\.(?:lock|sock)|(?:{_WORKER}|{FOLDED})\.(?:state|state\.[0-9a-f]{{8}}\.corrupt|[0-9]+\.tmp)"
-    rf"|fold\.lock|{LABELS}|{LABELS}\.[0-9a-f]{{8}}\.corrupt|probe-[0-9a-f]{{8}}"
+    rf"|fold\.lock|{LEDGER}(?:-wal|-shm|-journal)?|{LABELS}|{LABELS}\.[0-9a-f]{{8}}\.corrupt|probe-[0-9a-f]{{8}}"
 )
 
 

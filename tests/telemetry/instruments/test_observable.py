@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from math import nan
 from typing import Any
 
@@ -60,6 +60,16 @@ def test_kept_sum_is_exact() -> None:
         floats += 0.1
     assert floats != 100
     assert read(telemetry) == {("poured_total", (("tank", "a"),)): 100.0}
+
+
+def test_kept_sum_is_exact_in_any_context_of_the_caller() -> None:
+    """A caller whose decimal context keeps two digits adds 1000.01 and 0.005 to 1000.015."""
+    telemetry = Telemetry(TANKS, strict=True)
+    poured = ObservableValues(telemetry[POURED])
+    with localcontext(prec=2):
+        for amount in ("1000.01", "0.005"):
+            poured.add(Decimal(amount), "a")
+    assert read(telemetry) == {("poured_total", (("tank", "a"),)): 1000.015}
 
 
 def test_kept_values_are_bounded_as_recorded_ones_are() -> None:

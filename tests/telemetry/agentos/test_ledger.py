@@ -1,0 +1,306 @@
+"""The ledger: exact sums in a file that processes share, and what happens when the file cannot be used."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, date, datetime
+from decimal import Decimal, localcontext
+from pathlib import Path
+
+import pytest
+
+from telemetry.agentos.ledger import Ledger
+from telemetry.metric import telemetry_metrics
+from tests.helpers.clock import Clock
+
+TODAY = date(2026, 11, 27)
+Make = Callable[..., Ledger]
+Mount = Callable[..., None]
+
+
+@pytest.fixture
+def now(clock: Clock) -> Clock:
+    """A Friday afternoon."""
+    clock.now = datetime(2026, 11, 27, 15, tzinfo=UTC).timestamp()
+    return clock
+
+
+@pytest.fixture
+def make(tmp_path: Path, now: Clock) -> Iterator[Make]:
+    """Makes ledgers of one file that are closed at the end."""
+    made: list[Ledger] = []
+
+    def one(path: Path | None = tmp_path / "ledger", patience: float = 5.0) -> Ledger:
+        made.append(Ledger(path, clock=now, delay=0.0, patience=patience))
+        return made[-1]
+
+    yield one
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    """Mounts a file system of 256 kB; a call mounts it again with other options."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def call(*options: str) -> None:
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", folder], capture_output=True, text=True
+        )
+        if done.returncode:
+            pytest.skip(f"a file system can only be mounted by root: {done.stderr.strip()}")
+
+    call("size=256k")
+    yield call
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def failures(ledger: Ledger) -> dict[str, int]:
+    """Returns the count of failures by reason."""
+    return {reason: n for (reason,), n in ledger.diagnostics.values(telemetry_metrics.STATE_FAILURES.name).items()}
+
+
+def total(ledger: Ledger, workspace: str = "acme") -> Decimal:
+    spent = ledger.spent(10)
+    assert spent is not None
+    return sum((amount for (name, _), amount in spent.items() if name == workspace), Decimal(0))
+
+
+@pytest.mark.parametrize("path", [None, "ledger"])
+def test_sums_are_exact_in_any_context(make: Make, tmp_path: Path, path: str | None) -> None:
+    """Amounts of 30 digits and of a millionth make their exact sum, whatever the caller's decimal context rounds to."""
+    ledger = make(path and tmp_path / path)
+    with localcontext(prec=3):
+        for amount in ("123456789012.345678901234567890", "0.000001", "1E-30"):
+            ledger.add("acme", Decimal(amount))
+            assert ledger.flush(10)
+    assert ledger.spent(10) == {("acme", TODAY): Decimal("123456789012.345679901234567890000000000001")}
+
+
+def test_a_second_process_sees_what_the_first_one_saved(make: Make) -> None:
+    """Two ledgers of one file add to one sum, and both read it."""
+    one, other = make(), make()
+    one.add("acme", Decimal("0.1"))
+    assert one.flush(10)
+    other.add("acme", Decimal("0.2"))
+    assert (total(other), total(one)) == (Decimal("0.3"), Decimal("0.3"))
+
+
+def test_a_spending_belongs_to_its_day(make: Make, now: Clock) -> None:
+    """What is spent after midnight UTC is another day's; days that no period of today reaches back to are removed."""
+    ledger = make()
+    for moment in (datetime(2026, 11, 1), datetime(2026, 11, 30, 23, 59, 59), datetime(2026, 12, 1)):
+        now.now = moment.replace(tzinfo=UTC).timestamp()
+        ledger.add("acme", Decimal(1))
+        spent = ledger.spent(10)
+    assert spent == {("acme", date(2026, 11, 30)): Decimal(1), ("acme", date(2026, 12, 1)): Decimal(1)}
+
+
+def test_spendings_outlive_the_process(make: Make) -> None:
+    """What was added before ``close`` is there for the next one; the file is readable for its owner alone."""
+    one = make()
+    one.add("acme", Decimal("1.5"))
+    one.close()
+    other = make()
+    assert total(other) == Decimal("1.5")
+    assert other.path is not None
+    assert other.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_after_the_end_the_last_sums_are_shown(make: Make) -> None:
+    """A closed ledger returns what it has read and added, and is not waited for."""
+    ledger = make()
+    ledger.add("acme", Decimal(1))
+    assert total(ledger) == 1
+    ledger.add("acme", Decimal(2))
+    ledger.close()
+    assert total(ledger) == 3
+    assert failures(ledger) == {}
+
+
+@pytest.mark.parametrize("amount", [Decimal("NaN"), Decimal("Infinity"), None])
+def test_what_is_no_amount_is_dropped(make: Make, amount: Decimal) -> None:
+    """It is counted and logged, and never raises."""
+    ledger = make()
+    ledger.add("acme", amount)
+    ledger.add("acme", Decimal(1))
+    assert total(ledger) == 1
+    assert sum(ledger.diagnostics.values(telemetry_metrics.DROPPED.name).values()) == 1
+
+
+def test_threads_lose_nothing(make: Make) -> None:
+    """Eight threads that add 5,000 random amounts each make the exact sum."""
+    ledger, chance = make(), random.Random(7)
+    amounts = [[Decimal(chance.randrange(10**9)).scaleb(-9) for _ in range(5000)] for _ in range(8)]
+    threads = [threading.Thread(target=lambda own: [ledger.add("acme", each) for each in own], args=(own,)) for own in amounts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert total(ledger) == sum((each for own in amounts for each in own), Decimal(0))
+
+
+def test_a_signal_handler_may_add(make: Make) -> None:
+    """A handler that interrupts the same thread's ``add`` 200 times neither waits nor loses an amount."""
+    ledger, handled = make(), list[int]()
+
+    def handler(*_: object) -> None:
+        handled.append(1)
+        ledger.add("acme", Decimal(1))
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+        count = 0
+        while len(handled) < 200:
+            ledger.add("acme", Decimal(1))
+            count += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert total(ledger) == count + len(handled)
+
+
+def test_a_forked_child_counts_for_itself(make: Make) -> None:
+    """What waits at the fork is saved once; parent and child go on with the same file."""
+    ledger = make()
+    ledger.add("acme", Decimal(1))
+    assert ledger.flush(10)
+    ledger.add("acme", Decimal(2))
+    child = os.fork()
+    if child == 0:
+        ledger.add("acme", Decimal(4))
+        os._exit(0 if ledger.flush(10) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    ledger.add("acme", Decimal(8))
+    assert total(ledger) == 15
+    assert failures(ledger) == {}
+
+
+def test_a_locked_file_delays_what_is_spent(make: Make, tmp_path: Path) -> None:
+    """While another program holds the file, spendings wait and are shown; they are saved when it lets go."""
+    ledger, other = make(patience=0.01), make()
+    ledger.add("acme", Decimal(1))
+    assert total(ledger) == 1
+    with closing(sqlite3.connect(tmp_path / "ledger", isolation_level=None)) as program:
+        program.execute("BEGIN IMMEDIATE")
+        ledger.add("acme", Decimal(2))
+        assert not ledger.flush(10)
+        assert total(ledger) == 3
+        assert total(other) == 1
+        program.execute("ROLLBACK")
+    assert ledger.flush(10)
+    assert total(other) == 3
+    assert set(failures(ledger)) == {"unwritable"}
+
+
+def test_a_file_of_another_program_is_left_alone(make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A database with tables that are not ours is refused, and nothing is shown; once it is moved away, nothing is lost."""
+    path = tmp_path / "ledger"
+    with closing(sqlite3.connect(path, isolation_level=None)) as program:
+        program.execute("CREATE TABLE theirs (a)")
+    before = path.read_bytes()
+    ledger = make()
+    ledger.add("acme", Decimal(1))
+    assert ledger.spent(10) is None
+    assert ledger.spent(10) is None
+    assert path.read_bytes() == before
+    assert set(failures(ledger)) == {"foreign"}
+    reason = "the file is the database of another program"
+    message = f"the ledger of workspaces {path} cannot be used: {reason}; spendings wait in memory"
+    assert [record.getMessage() for record in caplog.records] == [message]
+    path.unlink()
+    assert total(ledger) == 1
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 500, b"SQLite format 3\x00" + b"\xff" * 4096])
+def test_a_corrupt_file_is_left_alone(make: Make, tmp_path: Path, content: bytes) -> None:
+    """It is counted as torn, never written to, and spendings wait until it is moved away."""
+    path = tmp_path / "ledger"
+    path.write_bytes(content)
+    ledger = make()
+    ledger.add("acme", Decimal(1))
+    assert ledger.spent(10) is None
+    assert path.read_bytes() == content
+    assert set(failures(ledger)) == {"torn"}
+    path.unlink()
+    ledger.add("acme", Decimal(2))
+    assert total(ledger) == 3
+
+
+def test_a_file_that_breaks_while_it_is_used_shows_what_was_known(make: Make, tmp_path: Path) -> None:
+    """What was read before, and what was added since, is shown while the file is unusable."""
+    ledger = make()
+    ledger.add("acme", Decimal(1))
+    assert total(ledger) == 1
+    for name in ("ledger", "ledger-wal", "ledger-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / "ledger").write_bytes(b"nothing" * 1000)
+    ledger.add("acme", Decimal(2))
+    assert total(ledger) == 3
+    assert set(failures(ledger)) == {"torn"}
+
+
+def test_a_missing_directory_delays_what_is_spent(make: Make, tmp_path: Path) -> None:
+    """Nothing is shown until the directory is there; then nothing is lost."""
+    ledger = make(tmp_path / "later" / "ledger")
+    ledger.add("acme", Decimal(1))
+    assert ledger.spent(10) is None
+    assert set(failures(ledger)) == {"unreadable"}
+    (tmp_path / "later").mkdir()
+    assert total(ledger) == 1
+
+
+def test_a_full_disk_delays_what_is_spent(make: Make, mount: Mount, tmp_path: Path) -> None:
+    """On a full disk spendings wait and are shown; with free space they are saved."""
+    path = tmp_path / "disk" / "ledger"
+    ledger, other = make(path), make(path)
+    ledger.add("acme", Decimal(1))
+    assert total(ledger) == 1
+    with pytest.raises(OSError, match="No space left"), (tmp_path / "disk" / "ballast").open("wb", buffering=0) as ballast:
+        while True:
+            ballast.write(bytes(4096))
+    for number in range(100):
+        ledger.add(f"workspace-{number}", Decimal(1))
+    ledger.add("acme", Decimal(2))
+    assert not ledger.flush(10)
+    assert total(ledger) == 3
+    (tmp_path / "disk" / "ballast").unlink()
+    assert ledger.flush(10)
+    assert total(other) == 3
+    assert set(failures(ledger)) == {"unwritable"}
+
+
+def test_a_read_only_disk_shows_what_is_known(make: Make, mount: Mount, tmp_path: Path) -> None:
+    """What was saved before is shown with what is added; it is saved once the disk is writable."""
+    path = tmp_path / "disk" / "ledger"
+    first = make(path)
+    first.add("acme", Decimal(1))
+    assert total(first) == 1
+    first.close()
+    mount("remount", "ro")
+    ledger = make(path)
+    ledger.add("acme", Decimal(2))
+    assert ledger.spent(10) is None
+    assert set(failures(ledger)) <= {"unwritable", "unreadable"}
+    mount("remount", "rw")
+    assert total(ledger) == 3
+
+
+def test_what_waits_is_bounded(make: Make, tmp_path: Path, now: Clock) -> None:
+    """While nothing can be saved for 400 days, a workspace has at most 37 sums in memory."""
+    ledger = make(tmp_path / "never" / "ledger")
+    for _ in range(400):
+        now.now += 86_400
+        ledger.add("acme", Decimal(1))
+        assert not ledger.flush(10)
+        assert len(ledger._unsaved) <= 37
