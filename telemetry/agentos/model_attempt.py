@@ -61,6 +61,7 @@ class ModelAttempt(ModelCall):
         self.span.set_attributes({**attributes(self._target), "ccr.attempt": self._number})
         self._cache.series(rows.IN_FLIGHT, self._target.provider).record_with_exemplar(1, None)
         count_inference()
+        self._workspaces.start(self._workspace)
 
     def chunk(self, text: str) -> None:
         """Takes the time of a chunk of the stream, with or without text; the intervals after the 10,000th are not recorded."""
