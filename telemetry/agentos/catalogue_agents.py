@@ -87,16 +87,17 @@ INVOKE_WORKFLOW_DURATION = histogram(
 
 METHOD = open_label("mcp.method.name", "MCP method", limit=40)
 MCP_TOOL = replace(TOOL_NAME, optional=True)
+MCP_PROMPT = replace(open_label("gen_ai.prompt.name", "name of the prompt", limit=50), optional=True)
 MCP_OPERATION = replace(closed_label("gen_ai.operation.name", "execute_tool for a tool call", "execute_tool"), optional=True)
 STATUS_CODE = replace(
     open_label("rpc.response.status_code", "JSON-RPC error code", limit=30, pattern=r"-?[0-9]{1,9}"), optional=True
 )
 PROTOCOL_VERSION = replace(open_label("mcp.protocol.version", "version that the session speaks", limit=10), optional=True)
-TRANSPORT = closed_label(NETWORK_TRANSPORT, "transport of the session", "pipe", "tcp", "quic")
+TRANSPORT = replace(closed_label(NETWORK_TRANSPORT, "transport of the session", "pipe", "tcp", "quic"), optional=True)
 PROTOCOL_NAME = replace(open_label(NETWORK_PROTOCOL_NAME, "protocol above the transport", limit=5), optional=True)
 MCP_SERVER = open_label("mcp_server", "name of the MCP server, from the settings", limit=50)
 
-_MCP_OPERATION = (METHOD, MCP_OPERATION, MCP_TOOL, FAILURE, STATUS_CODE, PROTOCOL_VERSION, TRANSPORT, PROTOCOL_NAME)
+_MCP_OPERATION = (METHOD, MCP_OPERATION, MCP_TOOL, MCP_PROMPT, FAILURE, STATUS_CODE, PROTOCOL_VERSION, TRANSPORT, PROTOCOL_NAME)
 _MCP_SESSION = (FAILURE, PROTOCOL_VERSION, TRANSPORT, PROTOCOL_NAME)
 _MCP_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 
