@@ -127,7 +127,7 @@ def telemetry_of(*processors: SpanProcessor) -> Telemetry:
 
 
 def main(folder: Path, where: str, *how: str) -> None:
-    """Serves until the client leaves, or until SIGTERM."""
+    """Serves until the client leaves, or until SIGINT."""
     telemetry = telemetry_of(_Spans(folder / "spans"))
     server = build_server()
     if "plain" not in how:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
+import anyio
 from mcp.client.client import Client
 from mcp.client.session import ClientSession
 from mcp.client.stdio import StdioServerParameters
@@ -14,7 +15,7 @@ from mcp_types import methods
 from telemetry.agentos import catalogue_agents as rows
 from telemetry.agentos.mcp.incoming import failure_of_handler
 from telemetry.agentos.mcp.operation import MCPRecorder, Message, Operation, Transport, remote_context
-from telemetry.agentos.mcp.outgoing import Sender, name_of_failure
+from telemetry.agentos.mcp.outgoing import CANCELLED, CLOSED, Sender
 from telemetry.metric.label import OTHER
 from telemetry.pipeline.telemetry import Telemetry
 
@@ -81,16 +82,23 @@ def _transport(url: str, network: str) -> Transport:
 def _measured_connect(connect: Callable[..., Awaitable[Any]], recorder: MCPRecorder, way: Transport) -> Any:
     async def measured(*args: Any) -> Any:
         dispatcher = await connect(*args)
-        _measure(dispatcher, recorder, way)
+        _measure(dispatcher, recorder, way, _scope_around())
         return dispatcher
 
     return measured
 
 
-def _measure(dispatcher: Any, recorder: MCPRecorder, way: Transport) -> None:
+def _scope_around() -> Any:
+    """Returns the cancel scope that the caller runs in, which is the transport's; None where anyio does not tell."""
+    with anyio.CancelScope() as scope:  # noqa: ASYNC100  # nothing is cancelled by it
+        return getattr(scope, "_parent_scope", None)
+
+
+def _measure(dispatcher: Any, recorder: MCPRecorder, way: Transport, transport_scope: Any = None) -> None:
     if "run" in vars(dispatcher):
         return
     sender = Sender(recorder, way)
+    sender.transport_scope = transport_scope
     sender.measure(dispatcher)
     dispatcher.run = _measured_run(dispatcher.run, sender)
 
@@ -99,12 +107,14 @@ def _measured_run(run: Callable[..., Awaitable[None]], sender: Sender) -> Callab
     """Returns ``run`` of a dispatcher, which lasts as long as the session: the client ends it by cancelling it."""
 
     async def measured(on_request: Any, on_notify: Any, *args: Any, **options: Any) -> None:
-        start, failure = sender.recorder.clock(), "connection_closed"
+        start, failure = sender.recorder.clock(), CLOSED
         try:
             handlers = (_measured_handler(on_request, sender, True), _measured_handler(on_notify, sender, False))
             await run(*handlers, *args, **options)
         except BaseException as error:
-            failure = name_of_failure(error) if isinstance(error, Exception) else sender.handshake_failure
+            failure = sender.handshake_failure or sender.name_of_failure(error)
+            if failure == CANCELLED:
+                failure = ""  # the client closes the session so
             raise
         finally:
             _record_session(sender, sender.recorder.clock() - start, failure)

@@ -9,17 +9,22 @@ from typing import Any
 from mcp.shared.exceptions import MCPError
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp_types import CONNECTION_CLOSED, PROTOCOL_VERSION_META_KEY, REQUEST_TIMEOUT
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from opentelemetry import propagate
 
 from telemetry.agentos import catalogue_agents as rows
 from telemetry.agentos.mcp.operation import Failure, MCPRecorder, Message, Operation, Transport
 from telemetry.agentos.mcp.sdk_spans import SDKSpan, measured_request, replace_sdk_tracer
 
-__all__ = ["TOOL_ERROR", "Sender", "is_tool_error", "name_of_failure"]
+__all__ = ["CANCELLED", "CLOSED", "TOOL_ERROR", "Sender", "is_tool_error", "name_of_failure"]
 
+CANCELLED = "cancelled"
+"""``error.type`` of what its caller, or the peer that asked for it, has cancelled."""
+CLOSED = "connection_closed"
+"""``error.type`` of what was under way when the transport broke or the peer closed it."""
 TOOL_ERROR = "tool_error"
 """``error.type`` of a tool call whose result says ``isError``."""
-_WITHOUT_ANSWER = {CONNECTION_CLOSED: "connection_closed", REQUEST_TIMEOUT: "timeout"}
+_WITHOUT_ANSWER = {CONNECTION_CLOSED: CLOSED, REQUEST_TIMEOUT: "timeout"}
 """``error.type`` of the errors that the SDK raises itself, by their code."""
 
 Send = Callable[..., Awaitable[Any]]
@@ -40,8 +45,15 @@ class Sender:
         self.transport = transport
         self.version = version
         """The protocol's version; empty before it is negotiated."""
+        self.transport_scope: Any = None
+        """The cancel scope of the transport, where it is known: it is cancelled by the transport when that breaks."""
         self.handshake_failure = ""
         """``error.type`` of the last request that opens a session, where it failed."""
+
+    def name_of_failure(self, error: BaseException) -> str:
+        """Returns ``error.type`` of an operation that ended without an answer: a transport that breaks cancels its callers."""
+        broke = not isinstance(error, Exception) and getattr(self.transport_scope, "cancel_called", False)
+        return CLOSED if broke else name_of_failure(error)
 
     def measure(self, outbound: Any) -> None:
         """Measures ``send_raw_request`` and ``notify`` of an object of the SDK from now on; a second time does nothing."""
@@ -58,7 +70,7 @@ class Sender:
                     try:
                         result = await send(method, params, *args, **options)
                     except BaseException as error:
-                        operation.fail(_failure_of(error, span))
+                        operation.fail(self._failure_of(error, span))
                         raise
                     finally:
                         if span.request_id:
@@ -71,11 +83,13 @@ class Sender:
 
     def _measured_notification(self, send: Send) -> Send:
         async def notify(method: str, params: Any = None, *args: Any, **options: Any) -> Any:
+            if self._is_not_sent(method):
+                return await send(method, params, *args, **options)
             with self._operation(method, params) as operation:
                 try:
                     return await send(method, self._with_trace(params), *args, **options)
                 except BaseException as error:
-                    operation.fail(Failure(name_of_failure(error)))
+                    operation.fail(Failure(self.name_of_failure(error)))
                     raise
 
         return notify
@@ -98,6 +112,21 @@ class Sender:
         elif method == "initialize" and isinstance(result, Mapping):
             self.version = operation.version = str(result.get("protocolVersion", ""))
 
+    def _failure_of(self, error: BaseException, span: SDKSpan) -> Failure:
+        """Returns how a request failed: by the code of its answer, or without an answer."""
+        if not isinstance(error, MCPError):
+            return Failure(self.name_of_failure(error))
+        code = error.error.code
+        timed_out = code == REQUEST_TIMEOUT and isinstance(error.__context__, TimeoutError)
+        if (span.is_used and not span.status_code) or timed_out:
+            return Failure(_WITHOUT_ANSWER.get(code, str(code)))
+        return Failure(str(code), str(code), error.error.message)
+
+    def _is_not_sent(self, method: str) -> bool:
+        """Returns whether the SDK's transport takes the message: over HTTP a request is cancelled by closing its stream."""
+        over_http = self.transport.protocol == "http" and self.version in MODERN_PROTOCOL_VERSIONS
+        return over_http and method == "notifications/cancelled"
+
     def _with_trace(self, params: Any) -> Any:
         """Returns the parameters with the current span in ``_meta``, where a span is sampled or not but exists."""
         try:
@@ -117,7 +146,7 @@ def is_tool_error(method: str, result: Any) -> bool:
 def name_of_failure(error: BaseException) -> str:
     """Returns ``error.type`` of an operation that ended without an answer: ``cancelled``, ``timeout`` or the class's name."""
     if not isinstance(error, Exception):
-        return "cancelled"
+        return CANCELLED
     return "timeout" if isinstance(error, TimeoutError) else type(error).__qualname__
 
 
@@ -125,14 +154,3 @@ def _version_in(params: Any) -> str:
     meta = params.get("_meta") if isinstance(params, Mapping) else None
     version = meta.get(PROTOCOL_VERSION_META_KEY) if isinstance(meta, Mapping) else None
     return version if isinstance(version, str) else ""
-
-
-def _failure_of(error: BaseException, span: SDKSpan) -> Failure:
-    """Returns how a request failed: by the code of its answer, or without an answer."""
-    if not isinstance(error, MCPError):
-        return Failure(name_of_failure(error))
-    code = error.error.code
-    timed_out = code == REQUEST_TIMEOUT and isinstance(error.__context__, TimeoutError)
-    if (span.is_used and not span.status_code) or timed_out:
-        return Failure(_WITHOUT_ANSWER.get(code, str(code)))
-    return Failure(str(code), str(code), error.error.message)
