@@ -3,10 +3,10 @@
 The file is JSON: US dollars for a million tokens, by model, or by provider and model where providers differ.
 
     {"currency": "USD", "per": 1000000,
-     "models": {"small": {"input": 0.15, "cached": 0.075, "output": 0.60},
+     "models": {"small": {"input": 0.15, "cached": 0.075, "cache_write": 0.1875, "output": 0.60},
                 "backup/small": {"input": "0.20", "output": "0.80", "reasoning": "0.90"}}}
 
-``cached`` costs what ``input`` costs unless it is given, ``reasoning`` what ``output`` costs.
+``cached`` and ``cache_write`` cost what ``input`` costs unless they are given, ``reasoning`` what ``output`` costs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Prices"]
 
 _HIGHEST = 10**9
 """Highest price in USD: a cost stays within what a counter takes."""
-_FALLBACK = {"input": "input", "cached": "input", "output": "output", "reasoning": "output"}
+_FALLBACK = {"input": "input", "cached": "input", "cache_write": "input", "output": "output", "reasoning": "output"}
 """Kind of tokens -> the kind whose price it takes if it has none of its own."""
 
 
@@ -69,7 +69,9 @@ class Prices:
 
 def _prices(name: str, given: Any) -> Mapping[str, Decimal]:
     if not isinstance(given, dict) or not {"input", "output"} <= set(given) <= set(_FALLBACK):
-        raise ValueError(f"the prices of {shown(name)} need input and output, and may have cached and reasoning, nothing else")
+        raise ValueError(
+            f"the prices of {shown(name)} need input and output, and may have cached, cache_write and reasoning, nothing else"
+        )
     return {kind: _amount(given.get(kind, given[other]), f"{shown(name)}, {kind}") for kind, other in _FALLBACK.items()}
 
 

@@ -183,8 +183,8 @@ def _cost() -> list[Panel]:
         over_time(by_kind, RATES[MODEL_TOKENS.unit], fixed=MODEL_TOKENS.label("kind").values, stacked=True)
         .title("Tokens by Kind")
         .description(
-            "Tokens per second, each once: input without what came from the provider's cache, output without reasoning. "
-            "Unknown: a total whose split was not told."
+            "Tokens per second, each once: input without what came from the provider's cache or was written to it, "
+            "output without reasoning. Unknown: a total whose split was not told."
         ),
         over_time(by_model, RATES[MODEL_TOKENS.unit], stacked=True)
         .title("Tokens by Model")

@@ -72,6 +72,7 @@ _MEANING = {
     "delete": "#37bbca",
     "input": "blue",
     "cached": "super-light-blue",
+    "cache_write": "dark-blue",
     "output": "purple",
     "reasoning": "#37bbca",
     "unknown": GREY,

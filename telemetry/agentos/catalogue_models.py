@@ -40,7 +40,7 @@ FROM = replace(PROVIDER, key="from_provider", description="provider that did not
 TO = replace(PROVIDER, key="to_provider", description="provider asked instead")
 MODEL = open_label("model", "model asked for, from the settings", limit=20, pattern=r"[^\x00-\x1f\x7f]{1,128}")
 TOKEN_KIND = closed_label(
-    "kind", "kind of tokens; together they are all tokens", "input", "cached", "output", "reasoning", "unknown"
+    "kind", "kind of tokens; together they are all tokens", "input", "cached", "cache_write", "output", "reasoning", "unknown"
 )
 TOKEN_DIRECTION = closed_label("direction", "which way the tokens went", "input", "output", on_span=False)
 QUOTA_RESOURCE = closed_label("resource", "what the provider limits", "requests", "tokens", on_span=False)
@@ -98,7 +98,7 @@ FIRST_TOKEN = histogram(
 MODEL_TOKENS = counter(
     "ccr.model.tokens",
     "{token}",
-    "Tokens by kind, each token once: input without cached, output without reasoning",
+    "Tokens by kind, each token once: input without cached and cache_write, output without reasoning",
     PROVIDER,
     MODEL,
     TOKEN_KIND,

@@ -154,6 +154,7 @@ async def test_answer_comes_in_the_other_form(streams):
 BROKEN = ["", "lots", 7, 1.5, True, [], [7], {}, None, {"prompt_tokens": "many"}, {"prompt_tokens": -1, "total_tokens": None}]
 BROKEN += [{"prompt_tokens": 2**31}, {"prompt_tokens": 10**4000}, {"prompt_tokens": True}, {"prompt_tokens": 0.5}]
 BROKEN += [{"prompt_tokens_details": 7, "completion_tokens_details": [7]}, {"prompt_tokens_details": {"cached_tokens": {}}}]
+BROKEN += [{"prompt_tokens_details": {"multimodal_tokens": 7, "cached_tokens_details": [7], "audio_tokens": -1}}]
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=[json.dumps(one)[:40] for one in BROKEN])

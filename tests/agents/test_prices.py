@@ -19,14 +19,19 @@ PRICE = st.decimals(0, 1000, places=6)
 COUNT = st.integers(0, 10_000_000)
 
 
-@given(price=st.tuples(PRICE, PRICE, PRICE, PRICE), tokens=st.tuples(COUNT, COUNT), share=st.tuples(COUNT, COUNT))
-def test_cost_is_exact(price, tokens, share):
+KINDS = ("input", "cached", "cache_write", "output", "reasoning")
+
+
+@given(st.tuples(*[PRICE] * len(KINDS)), st.tuples(*[COUNT] * len(KINDS)))
+def test_cost_is_exact(price, counts):
     """The cost is exactly the sum of tokens times price of each kind."""
-    read, written = tokens
-    cached, reasoning = min(share[0], read), min(share[1], written)
-    prices = Prices({"m": dict(zip(("input", "cached", "output", "reasoning"), price, strict=True))})
-    cost = prices.cost("p", "m", Tokens(read, written, cached_tokens=cached, reasoning_tokens=reasoning))
-    counts = (read - cached, cached, written - reasoning, reasoning)
+    plain, cached, cache_write, answered, reasoning = counts
+    prices = Prices({"m": dict(zip(KINDS, price, strict=True))})
+    read, output = plain + cached + cache_write, answered + reasoning
+    tokens = Tokens(
+        *(read, output, read + output), cached_tokens=cached, cache_write_tokens=cache_write, reasoning_tokens=reasoning
+    )
+    cost = prices.cost("p", "m", tokens)
     assert cost is not None
     assert Fraction(cost) == sum(Fraction(p) * n for p, n in zip(price, counts, strict=True)) / 1_000_000
 
@@ -43,6 +48,15 @@ def test_file_is_read_as_decimals(tmp_path):
     usage = Tokens(4, 2, cached_tokens=1, reasoning_tokens=1)
     assert prices.cost("main", "m", usage) == Decimal("0.001")
     assert prices.cost("backup", "m", usage) == Decimal("0.008")
+
+
+def test_tokens_written_to_the_cache_have_a_price(tmp_path):
+    """Tokens written to the cache cost what the file says, else what input costs."""
+    models = {"m": {"input": 1, "output": 8, "cache_write": "1.25"}, "n": {"input": 1, "output": 8}}
+    prices = Prices.read(written(tmp_path / "prices.json", models=models))
+    usage = Tokens(1_000_000, 0, cached_tokens=200_000, cache_write_tokens=400_000)
+    assert prices.cost("p", "m", usage) == Decimal("1.1")
+    assert prices.cost("p", "n", usage) == 1
 
 
 def test_model_that_answered_comes_first(tmp_path):

@@ -19,6 +19,7 @@ from typing import Any
 from agents.outgoing import event_lines
 from agents.outgoing.json_values import MOST_VALUES, count_values
 from agents.services.providers.base import ProviderError, reason_of_status
+from agents.services.providers.usage import Usage
 from telemetry._base.printable import printable
 from telemetry.agentos.tokens import Tokens
 
@@ -31,8 +32,6 @@ _EVENT_CHARACTERS = 2**20
 _REST_SECONDS = 2.0
 """How long the usage may come after the finish_reason."""
 _DRAIN_SECONDS = 0.1
-_MOST_TOKENS = 2**31 - 1
-"""More tokens than this are no count of one answer."""
 _DIGITS = 20
 _MODEL_LENGTH = 128
 _WORD = re.compile(r"[A-Za-z0-9_.]{1,64}")
@@ -40,23 +39,6 @@ _FIRST = (0, None, "0", "")
 """The index of the first choice, as servers spell it."""
 _PARTS = {"text": "text", "output_text": "text", "refusal": "refusal"}
 """Type of a part of a content -> the field that has its text."""
-_COUNTS: dict[str, tuple[str, ...]] = {
-    "input_tokens": ("prompt_tokens", "input_tokens"),
-    "output_tokens": ("completion_tokens", "output_tokens"),
-    "total_tokens": ("total_tokens",),
-    "cached_tokens": (
-        "prompt_tokens_details.cached_tokens",
-        "input_tokens_details.cached_tokens",
-        "prompt_cache_hit_tokens",  # DeepSeek
-        "cached_tokens",  # Moonshot
-    ),
-    "reasoning_tokens": (
-        "completion_tokens_details.reasoning_tokens",
-        "output_tokens_details.reasoning_tokens",
-        "reasoning_tokens",  # Perplexity
-    ),
-}
-"""Field of ``Tokens`` -> where servers report it."""
 
 
 class ChatAnswer:
@@ -74,7 +56,7 @@ class ChatAnswer:
         self.finished = False
         self._done = False
         self._deadline: float | None = None
-        self._counts: dict[str, int] = {}
+        self._usage = Usage()
         self._model: str | None = None
         self._has_deltas = False
         # Holds back the first half of a surrogate pair until the second one comes.
@@ -148,7 +130,7 @@ class ChatAnswer:
     def _chunk(self, found: dict[str, Any]) -> Iterator[str | Tokens]:
         _raise_error_in(found, self._key)
         choice = _first_choice(found)
-        if (tokens := self._usage(found, choice)) is not None:
+        if (tokens := self._tokens(found, choice)) is not None:
             yield tokens
         if choice is None:
             return
@@ -170,23 +152,15 @@ class ChatAnswer:
             return "" if self._has_deltas else _text(message.get("content")) or _text(message.get("refusal"))
         return _text(choice.get("text"))
 
-    def _usage(self, found: dict[str, Any], choice: dict[str, Any] | None) -> Tokens | None:
-        """The usage so far, None for a chunk that reports none.
-
-        Servers report it once at the end, or the sum so far with each chunk; some report a part of the numbers at the
-        beginning, or zeros before the end. The highest of each number is right for all of them.
-        """
+    def _tokens(self, found: dict[str, Any], choice: dict[str, Any] | None) -> Tokens | None:
+        """The usage so far, None for a chunk that reports none."""
         if isinstance(model := found.get("model"), str) and model.strip():
             self._model = printable(model, _MODEL_LENGTH)
         groq = found.get("x_groq")
         places = [found, groq if isinstance(groq, dict) else {}, choice or {}]  # the last one: Moonshot
         reports = [report for place in places if isinstance(report := place.get("usage"), dict)]
-        counts = [(field, _count(report, paths)) for report in reports for field, paths in _COUNTS.items()]
-        known = {field: max(count, self._counts.get(field, 0)) for field, count in counts if count is not None}
-        if not known:
-            return None
-        self._counts |= known
-        return Tokens(**self._counts, model=self._model)
+        is_known = [self._usage.add(report) for report in reports]
+        return self._usage.tokens(self._model) if any(is_known) else None
 
 
 def error_of(body: object, key: str = "") -> tuple[str, str, object]:
@@ -291,16 +265,3 @@ def _part(part: object) -> str:
     kind = (part.get("type") or "text") if isinstance(part, dict) else None
     text = part.get(_PARTS.get(kind)) if isinstance(part, dict) and isinstance(kind, str) else part
     return text if isinstance(text, str) else ""
-
-
-def _count(report: dict[str, Any], paths: tuple[str, ...]) -> int | None:
-    """The first usable number of tokens among these fields."""
-    for path in paths:
-        value: Any = report
-        for key in path.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS:
-            return value
-    return None
