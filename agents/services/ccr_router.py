@@ -214,8 +214,8 @@ class Router:
         state.attempts += 1
         attempt = self._recorder.model_attempt(slot.target, request.task_type, state.attempts, request.workspace)
         budget = (TimeBudget(slot.timeout, self._clock), state.budget)
-        prompt = request.prompt if self._trace_content else None
-        calls = measured(attempt, slot.target, slot.provider.answer(request), budget, self._settings.prices, prompt)
+        answer, prices = slot.provider.answer(request), self._settings.prices
+        calls = measured(attempt, slot.target, answer, budget, prices, request.prompt, trace_content=self._trace_content)
         async with aclosing(calls) as pieces:
             async for piece in pieces:
                 yield piece

@@ -144,7 +144,7 @@ QUOTA_LIMIT = observable_gauge(
 QUOTA_REMAINING = observable_gauge(
     "ccr.quota.remaining",
     "{unit}",
-    "Requests or tokens that the provider still allows in its period, as it last said",
+    "Requests or tokens that the provider still allows in its period, by its last answer",
     PROVIDER,
     QUOTA_RESOURCE,
     recorded_in=_QUOTA,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from itertools import pairwise
+from math import ceil
 
 from telemetry.agentos import catalogue_models as rows
 from telemetry.agentos.agent_calls import count_inference
@@ -16,7 +17,9 @@ from telemetry.agentos.genai_names import (
     GEN_AI_USAGE_REASONING_OUTPUT_TOKENS,
 )
 from telemetry.agentos.model_metrics import ModelMetrics
+from telemetry.agentos.quota import Quota
 from telemetry.agentos.series import SeriesCache
+from telemetry.agentos.stream_pace import StreamPace
 from telemetry.agentos.tokens import Tokens
 from telemetry.agentos.workspaces import WorkspaceMetrics
 
@@ -30,7 +33,7 @@ class ModelAttempt(ModelCall):
     """See ``Recorder.model_attempt``."""
 
     __slots__ = (
-        *("_chunks", "_cost", "_first_text", "_genai", "_models", "_number"),
+        *("_chunks", "_cost", "_estimated", "_genai", "_models", "_number", "_pace"),
         *("_target", "_used", "_workspace", "_workspaces"),
     )
 
@@ -55,7 +58,8 @@ class ModelAttempt(ModelCall):
         self._used: Tokens | None = None
         self._cost: Decimal | None = None
         self._chunks: list[float] = []
-        self._first_text: float | None = None
+        self._pace = StreamPace()
+        self._estimated = {"input": 0.0, "output": 0.0}
 
     def _begin(self) -> None:
         self.span.set_attributes({**attributes(self._target), "ccr.attempt": self._number})
@@ -68,8 +72,21 @@ class ModelAttempt(ModelCall):
         now = self._cache.clock()
         if len(self._chunks) < _TIMED_CHUNKS:
             self._chunks.append(now)
-        if text and self._first_text is None:
-            self._first_text = now
+        self._pace.come(now, has_text=bool(text))
+        if text and (self._used is None or not self._used.output_tokens):
+            self._estimated["output"] += self._models.estimated(text)
+
+    def ask(self) -> None:
+        """Takes the time at which the reader, done with a chunk, asks for the next one."""
+        self._pace.ask(self._cache.clock())
+
+    def quota(self, quota: Quota) -> None:
+        """Takes what the provider says that it still allows."""
+        self._models.record_quota(self._target.provider, quota)
+
+    def estimate_input(self, prompt: str) -> None:
+        """Estimates the input tokens of a call that its caller cancels; recorded where the provider has not reported them."""
+        self._estimated["input"] = self._models.estimated(prompt)
 
     def used(self, tokens: Tokens, cost: Decimal | None) -> None:
         """Takes the tokens used so far and their cost by the operator's prices; a later report replaces an earlier one."""
@@ -92,12 +109,46 @@ class ModelAttempt(ModelCall):
             reason = reason_of(error)
             self._scope.label({"reason": reason}, status_or_reason_of(error))
             series(rows.CALL_ERRORS, provider, reason).record_with_exemplar(1, self._span_reference())
-        if timing.first_text is not None and self._target.streams:
-            series(rows.FIRST_TOKEN, provider).record_with_exemplar(timing.first_text, self._span_reference())
-        self._account(error)
+        if self._target.streams:
+            self._record_stream(timing.first_text, error)
+        self._account(error, estimated=self._record_estimates(error))
         self._genai.record(self._target, Outcome(seconds, timing, self._used, error), self._span_reference())
 
-    def _account(self, error: BaseException | None) -> None:
+    def _record_stream(self, first_text: float | None, error: BaseException | None) -> None:
+        """Records the time to the first text, and the pace after it where the answer is complete and its tokens are reported.
+
+        Reasoning comes before the first text: its tokens are not among those after it.
+        """
+        provider, series = self._target.provider, self._cache.series
+        if first_text is not None:
+            series(rows.FIRST_TOKEN, provider).record_with_exemplar(first_text, self._span_reference())
+        later = self._used.kinds.get("output", 0) - 1 if self._used is not None else 0
+        period = self._pace.period
+        if error is None and later > 0 and period is not None:
+            series(rows.INTER_TOKEN_LATENCY, provider).record_with_exemplar(period / later, self._span_reference())
+            series(rows.OUTPUT_RATE, provider).record_with_exemplar(later / period, self._span_reference())
+
+    def _record_estimates(self, error: BaseException | None) -> bool:
+        """Records the tokens that a cancelled call used and its provider did not report; returns whether there are any.
+
+        Before the first chunk nothing shows that the provider has begun: nothing is estimated.
+        """
+        used = self._used or Tokens()
+        if error is None or reason_of(error) != "cancelled" or not self._chunks or "unknown" in used.kinds:
+            return False
+        reported = {"input": used.input_tokens, "output": used.output_tokens}
+        counts = {direction: 0 if reported[direction] else ceil(count) for direction, count in self._estimated.items()}
+        target = self._target
+        for direction, count in counts.items():
+            if count:
+                self._cache.series(rows.ESTIMATED_TOKENS, target.provider, target.model, direction).record_with_exemplar(
+                    count, None
+                )
+                self.span.set_attribute(f"ccr.estimated.{direction}_tokens", count)
+        self._workspaces.record_estimate(self._workspace, counts["input"], counts["output"])
+        return any(counts.values())
+
+    def _account(self, error: BaseException | None, *, estimated: bool) -> None:
         """Records tokens by kind, and cost. A failure before the first chunk counts as free of cost."""
         target, series = self._target, self._cache.series
         labels = {"provider": target.provider, "model": target.model}
@@ -109,7 +160,8 @@ class ModelAttempt(ModelCall):
         kinds = self._used.kinds
         for kind, count in kinds.items():
             series(rows.MODEL_TOKENS, **labels, kind=kind).record_with_exemplar(count, None)
-        complete = self._used.input_tokens is not None and self._used.output_tokens is not None and "unknown" not in kinds
+        split = self._used.input_tokens is not None and self._used.output_tokens is not None
+        complete = split and "unknown" not in kinds and not estimated
         self._workspaces.record_usage(self._workspace, kinds, self._cost, complete=complete)
         if self._cost is None:
             series(rows.UNPRICED_CALLS, **labels, reason="model").record_with_exemplar(1, None)
@@ -120,7 +172,7 @@ class ModelAttempt(ModelCall):
 
     @property
     def _timing(self) -> Timing:
-        chunks, first = self._chunks, self._first_text
+        chunks, first = self._chunks, self._pace.first
         return Timing(
             first_chunk=chunks[0] - self._start if chunks else None,
             between_chunks=[after - before for before, after in pairwise(chunks)],

@@ -8,7 +8,9 @@ from decimal import Decimal
 from itertools import pairwise
 
 from telemetry.agentos import catalogue_models as rows
+from telemetry.agentos.estimate import Estimate, quarter_of_bytes
 from telemetry.agentos.genai import Target
+from telemetry.agentos.quota import Quota, QuotaMetrics
 from telemetry.agentos.series import SeriesCache
 from telemetry.instruments.observable import ObservableValues
 from telemetry.metric import Metric, ObservableKind
@@ -16,11 +18,22 @@ from telemetry.metric import Metric, ObservableKind
 __all__ = ["ModelMetrics"]
 
 
+_MOST_ESTIMATED = 1e9
+"""More tokens than this are no estimate of one text."""
+
+
 class ModelMetrics:
-    """Records what the router decides between its attempts, what they cost, and the states of the breakers."""
+    """Records what the router decides between its attempts, what they cost, the states of the breakers, and quotas.
+
+    Attributes:
+        estimate: Estimates the tokens of a text where the provider reports none. It is called for each chunk of each stream;
+            put a tokenizer here to have better estimates.
+    """
 
     def __init__(self, cache: SeriesCache) -> None:
         self._cache = cache
+        self.estimate: Estimate = quarter_of_bytes
+        self._quotas = QuotaMetrics(cache)
         self._breakers = self._observable_values(rows.BREAKER)
         self._costs = self._observable_values(rows.COST)
 
@@ -32,10 +45,10 @@ class ModelMetrics:
         zero = self._cache.start_at_zero
         for metric in (rows.CALL_ERRORS, rows.RETRIES, rows.SKIPS, rows.BREAKER_CHANGES):
             zero(metric, provider=target.provider)
-        for metric in (rows.MODEL_TOKENS, rows.UNPRICED_CALLS):
+        for metric in (rows.MODEL_TOKENS, rows.ESTIMATED_TOKENS, rows.UNPRICED_CALLS):
             zero(metric, provider=target.provider, model=target.model)
-        if target.streams:
-            zero(rows.FIRST_TOKEN, provider=target.provider)
+        for streamed in (rows.FIRST_TOKEN, rows.INTER_TOKEN_LATENCY, rows.OUTPUT_RATE) if target.streams else ():
+            zero(streamed, provider=target.provider)
         self.add_cost(target, Decimal(0))
         for level in (rows.QUEUED, rows.IN_FLIGHT):
             self._cache.series(level, target.provider).record_with_exemplar(0, None)
@@ -55,6 +68,19 @@ class ModelMetrics:
         """Adds the cost of an attempt, in USD."""
         if self._costs is not None:
             self._costs.add(cost, target.provider, target.model)
+
+    def record_quota(self, provider: str, quota: Quota) -> None:
+        """Takes what a provider says that it still allows."""
+        self._quotas.record(provider, quota)
+
+    def estimated(self, text: str) -> float:
+        """Returns the estimated tokens of a text; 0 where the estimate fails, which is counted and logged once."""
+        try:
+            count = float(self.estimate(text))
+            return count if 0 <= count <= _MOST_ESTIMATED else 0.0
+        except Exception as error:
+            self._cache.record_failure(error)
+            return 0.0
 
     def record_retry(self, provider: str, reason: str) -> None:
         """Counts that the provider is asked again, for this reason."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from telemetry._base.printable import printable
+from telemetry.agentos.quota import Quota
 from telemetry.agentos.tokens import Tokens
 
 __all__ = ["ModelRequest", "Provider", "ProviderError", "reason_of_status"]
@@ -65,10 +66,10 @@ class Provider(Protocol):
     model: str
     """The model it asks for."""
 
-    def answer(self, request: ModelRequest) -> AsyncGenerator[str | Tokens, None]:
+    def answer(self, request: ModelRequest) -> AsyncGenerator[str | Tokens | Quota, None]:
         """Yields the answer's text piece by piece ("" for a chunk without text) and, when it is known, the usage so far.
 
-        Any exception fails the answer.
+        Quotas may be yielded at any time, also before an exception. Any exception fails the answer.
         """
 
     async def close(self) -> None:

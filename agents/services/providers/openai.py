@@ -15,6 +15,7 @@ from agents.outgoing import BoundedTransport, UntracedPool, outgoing_client
 from agents.services.providers.base import ModelRequest, ProviderError
 from agents.services.providers.chat_answer import ChatAnswer, well_formed
 from agents.settings import ProviderSettings, SettingsError
+from telemetry.agentos.quota import Quota, quotas_of
 from telemetry.agentos.tokens import Tokens
 
 __all__ = ["OpenAIProvider"]
@@ -59,13 +60,13 @@ class OpenAIProvider:
             http_client=http,
         )
 
-    async def answer(self, request: ModelRequest) -> AsyncGenerator[str | Tokens, None]:
-        """Yields the text of each chunk, and the usage that the server reports.
+    async def answer(self, request: ModelRequest) -> AsyncGenerator[str | Tokens | Quota, None]:
+        """Yields the quotas that the headers tell (of errors too), the text of each chunk, and the usage that is reported.
 
         Raises:
             ProviderError: The server refused, failed, or sent no complete answer of the protocol.
         """
-        from agents.services.providers.openai_errors import failure_of
+        from agents.services.providers.openai_errors import failure_of, headers_of
 
         asked: dict[str, Any] = {"model": self.model, "messages": [{"role": "user", "content": well_formed(request.prompt)}]}
         if self._streams:
@@ -76,9 +77,13 @@ class OpenAIProvider:
                 self._client.chat.completions.with_streaming_response.create(**asked) as response,
                 aclosing(answer.read(response.http_response.aiter_bytes())) as pieces,
             ):
+                for quota in quotas_of(response.http_response.headers.multi_items()):
+                    yield quota
                 async for piece in pieces:
                     yield piece
         except (ProviderError, *self._errors) as error:
+            for quota in quotas_of(headers_of(error)):
+                yield quota
             if not answer.finished:  # a connection that breaks after the end of the answer takes nothing away
                 raise failure_of(error, self._key) from None  # the client's errors quote what the server says
 

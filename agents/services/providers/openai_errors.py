@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import httpx
 import openai
@@ -12,7 +12,7 @@ from agents.services.providers.base import ProviderError, reason_of_status
 from agents.services.providers.chat_answer import error_of
 from agents.services.retry import number_of, seconds_until
 
-__all__ = ["failure_of"]
+__all__ = ["failure_of", "headers_of"]
 
 
 def failure_of(error: Exception, key: str = "", now: Callable[[], float] = time.time) -> ProviderError:
@@ -38,6 +38,11 @@ def failure_of(error: Exception, key: str = "", now: Callable[[], float] = time.
     if isinstance(error, openai.APIConnectionError | httpx.TransportError):
         return ProviderError(kind, "unreachable")
     return ProviderError(f"the answer cannot be read: {kind}", "protocol")
+
+
+def headers_of(error: Exception) -> Sequence[tuple[str, str]]:
+    """Returns the headers of the answer that was an error; none for an error without an answer."""
+    return error.response.headers.multi_items() if isinstance(error, openai.APIStatusError) else ()
 
 
 def _retry_after(milliseconds: str | None, seconds: str | None, now: float) -> float | None:
