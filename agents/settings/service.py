@@ -13,6 +13,7 @@ from pydantic import SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from agents.settings import access, values
+from agents.settings.mcp_servers import McpServers
 from agents.settings.prices import Prices
 from agents.settings.values import ProviderSettings, SettingsError
 from telemetry._base.printable import is_encodable, shown
@@ -77,6 +78,8 @@ class Settings(BaseSettings):
     """Provider name -> its settings, in the order of preference."""
     routes: values.Routes = {}
     """Task type -> names of its providers in order; a task type that is not named uses all of them."""
+    mcp_servers: McpServers = {}
+    """MCP server -> how it is reached; navi's ``research`` uses their tools. Empty: a server inside the process."""
     call_timeout: values.Seconds = 60.0
     """Seconds a model request has in all: turns, attempts and the waits between them."""
     retries: values.CountOrZero = 0

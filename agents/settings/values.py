@@ -109,7 +109,7 @@ def _not_too_short(value: float) -> float:
 def _rate(value: str) -> str:
     if value != "off":
         several = limits.parse_many(value if is_text(value) else "")
-        usable = all(1 <= limit.amount <= LARGEST and 1 <= limit.get_expiry() <= _LONGEST for limit in several)
+        usable = all(1 <= limit.amount <= LARGEST and 1 <= limit.get_expiry() <= LONGEST for limit in several)
         if not usable or len(several) > _MOST_LIMITS:
             raise ValueError("no request at all, more than a store counts, or too many limits to ask for each request")
     return value
@@ -127,11 +127,11 @@ def _redis_url(value: SecretStr) -> SecretStr:
 _MOST_LIMITS = 10
 _SHORTEST = 0.001
 """Shortest time of a setting in seconds: Redis keeps milliseconds."""
-_LONGEST = 1_000_000_000
+LONGEST = 1_000_000_000
 """Longest time of a setting in seconds, 31 years: timers of threads and stores fail on much longer ones."""
 Seconds = Annotated[
     float,
-    Field(gt=0, le=_LONGEST, allow_inf_nan=False),
+    Field(gt=0, le=LONGEST, allow_inf_nan=False),
     AfterValidator(_not_too_short),
     Allowed("a number of seconds above 0 is needed, such as 30 or 0.5"),
 ]
@@ -177,7 +177,7 @@ class ProviderSettings(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     kind: Annotated[Literal["builtin", "openai"], Allowed("builtin or openai")] = "builtin"
-    latency: Annotated[float, Field(ge=0, le=_LONGEST, allow_inf_nan=False), Allowed("a number of seconds from 0 on")] = 0.02
+    latency: Annotated[float, Field(ge=0, le=LONGEST, allow_inf_nan=False), Allowed("a number of seconds from 0 on")] = 0.02
     """Seconds the built-in provider takes for an answer."""
     failure_rate: Annotated[float, Field(ge=0, le=1), Allowed("a number from 0 to 1")] = 0.0
     """Share of the built-in provider's calls that fail, 0 to 1."""
@@ -185,7 +185,7 @@ class ProviderSettings(BaseModel):
     base_url: _Text = ""
     api_key_env: _Variable = "OPENAI_API_KEY"
     """Name of the variable that holds the key; the key itself is no setting."""
-    timeout: Annotated[float, Field(gt=0, le=_LONGEST, allow_inf_nan=False), Allowed("a number of seconds above 0")] = 30.0
+    timeout: Annotated[float, Field(gt=0, le=LONGEST, allow_inf_nan=False), Allowed("a number of seconds above 0")] = 30.0
     """Seconds one attempt may take."""
     stream: Annotated[bool, Allowed("true or false")] = True
     """Whether the answer is asked for piece by piece; off for servers that cannot stream."""
@@ -277,7 +277,8 @@ def _check_tls(options: Mapping[str, str]) -> None:
         raise ValueError("a certificate or key cannot be used") from None
 
 
-def _mapping(value: object, rule: str) -> Mapping[str, Any]:
+def named(value: object, rule: str) -> Mapping[str, Any]:
+    """Returns a mapping, or the one of a JSON text, whose keys are names. Raises ``ValueError`` with the rule."""
     try:
         found = parse_json(value) if isinstance(value, str) else value
     except ValueError as error:
@@ -292,7 +293,7 @@ def _mapping(value: object, rule: str) -> Mapping[str, Any]:
 
 def _urls(value: object) -> Mapping[str, str]:
     rule = 'a JSON object of names and URLs is needed, such as {"navi": "http://navi:9000"}'
-    found = _mapping(value, rule)
+    found = named(value, rule)
     if isinstance(value, str) and not found:
         raise ValueError(f"{rule}; without the variable the built-in agents are used")
     return MappingProxyType({name: _url_of(name, address) for name, address in found.items()})
@@ -307,7 +308,7 @@ def _url_of(name: str, address: object) -> str:
 
 def _providers(value: object) -> Mapping[str, ProviderSettings]:
     rule = 'a JSON object of names and settings is needed, such as {"fast": {"kind": "builtin", "latency": 0.02}}'
-    found = _mapping(value, rule)
+    found = named(value, rule)
     if not found:
         raise ValueError("at least one provider is needed")
     return MappingProxyType({name: _provider(name, one) for name, one in found.items()})
@@ -331,7 +332,7 @@ def _provider(name: str, value: object) -> ProviderSettings:
 
 def _routes(value: object) -> Mapping[str, tuple[str, ...]]:
     rule = 'a JSON object of task types and provider names is needed, such as {"summary": ["fast", "steady"]}'
-    found = _mapping(value, rule)
+    found = named(value, rule)
     for names in found.values():
         if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
             raise ValueError(rule)
@@ -340,7 +341,7 @@ def _routes(value: object) -> Mapping[str, tuple[str, ...]]:
 
 def _label_limits(value: object) -> Mapping[str, int]:
     rule = 'a JSON object of label keys and whole numbers above 0 is needed, such as {"workspace_id": 500}'
-    found = _mapping(value, rule)
+    found = named(value, rule)
     if not all(type(limit) is int and 0 < limit <= LARGEST for limit in found.values()):
         raise ValueError(rule)
     return MappingProxyType(dict(found))
