@@ -8,6 +8,7 @@ import agents.read_at_import  # noqa: F401
 
 # isort: split
 
+import asyncio
 import logging
 import os
 import re
@@ -56,7 +57,9 @@ from agents.settings import ProviderSettings, Settings, SettingsError
 from telemetry import AgentOSTelemetry, CatalogueError, current, install
 from telemetry._base.printable import shown
 from telemetry.agentos.catalogue import AGENTOS_INFO
+from telemetry.agentos.workspace_budgets import WorkspaceBudgets
 from telemetry.prefork import StateDirectoryError, Workers, is_worker, missing_on_this_platform
+from telemetry.prefork.state_directory import LEDGER
 from telemetry.tracing.addresses import leave_out_query
 from telemetry.tracing.exceptions import leave_out_messages
 
@@ -175,6 +178,7 @@ class _Parts:
         recorder = telemetry.recorder
         guard = RedisGuard(settings.redis_timeout) if settings.redis_url else None
         providers = {name: _provider(one) for name, one in settings.providers.items()}
+        self._budgets = _budgets(settings, telemetry)
         self.metrics = metrics_route(telemetry, settings)
         self.limiter = Limiter(settings, guard)
         self.cache = AnswerCache(settings, recorder, guard)
@@ -204,6 +208,8 @@ class _Parts:
                 several = self._settings.workers == "on" or is_worker()
                 scraped = listening_for_scrapes(only_metrics, self._settings.metrics_listen, several=several)
                 await stack.enter_async_context(scraped)
+            if self._budgets is not None:  # closed when no call is under way any more
+                stack.push_async_callback(asyncio.to_thread, self._budgets.close)
             stack.push_async_callback(self.router.close)
             await stack.enter_async_context(self.limiter.lifespan())
             await stack.enter_async_context(self.cache.lifespan())
@@ -223,6 +229,20 @@ def _provider(settings: ProviderSettings, environ: Mapping[str, str] = os.enviro
     if not re.fullmatch(r"[!-~]*", environ.get(settings.api_key_env, "")):  # no header can carry it
         raise SettingsError(f"{settings.api_key_env} is not usable: a key of printable ASCII characters is needed.")
     return OpenAIProvider(settings)
+
+
+def _budgets(settings: Settings, telemetry: AgentOSTelemetry) -> WorkspaceBudgets | None:
+    """The budgets of workspaces, if there are any, over a ledger that all workers of the run have."""
+    given = settings.budgets
+    if not settings.agent_metrics or not (given.path or given.budgets):
+        return None
+    of_run = telemetry.workers.folder / LEDGER if telemetry.workers is not None else None
+    try:
+        budgets = WorkspaceBudgets(given.path or given.budgets, Path(settings.ledger) if settings.ledger else of_run)
+    except ValueError as error:  # the file has changed since it was checked
+        raise SettingsError(f"AGENTOS_BUDGETS is {shown(str(given.path))}: {error}.") from None
+    telemetry.recorder.workspaces.use(budgets)
+    return budgets
 
 
 def _start_at_zero(telemetry: AgentOSTelemetry, settings: Settings, router: Router) -> None:

@@ -9,7 +9,7 @@ from agents.settings import Settings, SettingsError
 from telemetry._base.diagnostics import Diagnostics
 from telemetry.agentos import catalogue_agents, catalogue_workspaces
 from telemetry.agentos import catalogue_genai as genai
-from telemetry.agentos.catalogue import AGENTOS
+from telemetry.agentos.catalogue import AGENTOS, WORKSPACE
 from telemetry.agentos.catalogue_models import ERROR_CODE, PROTOCOL_CODES, ROWS
 from telemetry.metric import Catalogue, CatalogueError
 from telemetry.metric.label_values import Domains
@@ -43,6 +43,8 @@ class CatalogueSelection:
         if settings.model_metrics:
             names = tuple(settings.providers)
             self.known |= {"model": models, "from_provider": names, "to_provider": names, ERROR_CODE.key: PROTOCOL_CODES}
+        if settings.agent_metrics and settings.budgets.budgets:
+            self.known |= {WORKSPACE.key: tuple(settings.budgets.budgets)}
         if version is not None:
             self.known |= {
                 version.provider.key: tuple({target.vendor for target in targets}),

@@ -15,6 +15,7 @@ from a2a.server.tasks import TaskUpdater
 from a2a.types.a2a_pb2 import AgentCapabilities, AgentCard, AgentInterface, AgentSkill, TaskState
 
 from agents import __version__
+from agents.api.workspace import NO_WORKSPACE
 from agents.services.cache import AnswerCache
 from agents.services.ccr_router import ModelRequest, Router, RouterError
 
@@ -79,7 +80,7 @@ class BuiltinAgent(AgentExecutor):
             await updater.reject(updater.new_agent_message([new_text_part("this agent has no such skill")]))
             return
         try:
-            async with aclosing(self.answer(operation, text, str(metadata.get("workspace_id", "")))) as pieces:
+            async with aclosing(self.answer(operation, text, str(metadata.get("workspace_id") or NO_WORKSPACE))) as pieces:
                 begun = False
                 async for piece in pieces:
                     await updater.add_artifact([new_text_part(piece)], artifact_id="answer", append=begun)
@@ -109,7 +110,8 @@ class Navi(BuiltinAgent):
         key = self._cache.key(self.name, operation, workspace, text)
         answer = await self._cache.get(key)
         if answer is None:
-            async with aclosing(self._router.stream(ModelRequest(self.skills[operation].task_type, text))) as pieces:
+            request = ModelRequest(self.skills[operation].task_type, text, workspace)
+            async with aclosing(self._router.stream(request)) as pieces:
                 answer = "".join([piece async for piece in pieces])
             await self._cache.set(key, answer)
         yield answer
@@ -127,6 +129,7 @@ class Herald(BuiltinAgent):
 
     async def answer(self, operation: str, text: str, workspace: str) -> AsyncGenerator[str, None]:
         """Yields the model's pieces."""
-        async with aclosing(self._router.stream(ModelRequest(self.skills[operation].task_type, text))) as pieces:
+        request = ModelRequest(self.skills[operation].task_type, text, workspace)
+        async with aclosing(self._router.stream(request)) as pieces:
             async for piece in pieces:
                 yield piece

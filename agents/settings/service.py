@@ -13,6 +13,7 @@ from pydantic import SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from agents.settings import access, values
+from agents.settings.budgets import Budgets, GivenBudgets, LedgerPath
 from agents.settings.mcp_servers import McpServers
 from agents.settings.prices import Prices
 from agents.settings.values import ProviderSettings, SettingsError
@@ -98,6 +99,10 @@ class Settings(BaseSettings):
     """Whether the second part of the catalogue is recorded: retries, fall-backs, first tokens, cost, A2A task states."""
     agent_metrics: values.Switch = False
     """Whether agents, tools, MCP sessions and workspaces are recorded: the fourth and the fifth part of the catalogue."""
+    budgets: Budgets = GivenBudgets()
+    """Workspace -> what it may spend in a period, as JSON, or the path of a file with it that is read again when it changes."""
+    ledger: LedgerPath = ""
+    """SQLite file with what was spent of the budgets, for all workers; empty: it lasts as long as the run of the workers."""
     genai_metrics: Literal["auto", "off", "otlp", "all"] = "auto"
     """OpenTelemetry's GenAI metrics: off, pushed over OTLP, or shown on /metrics as well. ``auto``: pushed where
     ``OTEL_SEMCONV_STABILITY_OPT_IN`` asks for the latest ones, else off."""

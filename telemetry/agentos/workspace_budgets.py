@@ -86,10 +86,10 @@ class WorkspaceBudgets:
                 left[workspace] = EXACT.subtract(left[workspace], amount)
         return left
 
-    def period_ends(self) -> Mapping[str, int]:
+    def period_ends(self) -> Mapping[str, Decimal]:
         """Returns the end of each budget's period as Unix time: midnight UTC, at which the next one begins."""
         today: date = day_of(self._clock())
-        return {workspace: seconds_of(budget.period.end(today)) for workspace, budget in self.budgets.items()}
+        return {workspace: Decimal(seconds_of(budget.period.end(today))) for workspace, budget in self.budgets.items()}
 
     def close(self, timeout: float = 2.0) -> None:
         """Saves what this process has spent, and ends its thread; at the process's end at the latest."""

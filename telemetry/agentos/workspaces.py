@@ -45,16 +45,18 @@ class WorkspaceMetrics:
         self._budgets: WorkspaceBudgets | None = None
 
     def use(self, budgets: WorkspaceBudgets) -> None:
-        """Counts costs in these budgets, and shows them. Their failures are counted in this telemetry.
+        """Counts costs in these budgets, and shows them, in place of those of an earlier call.
 
-        Budgets of workspaces over the label's limit are shown together, as ``other``: the sums of their money, and the end of
-        the period that ends first.
+        Their failures are counted in this telemetry. Budgets of workspaces over the label's limit are shown together, as
+        ``other``: the sums of their money, and the end of the period that ends first.
         """
         budgets.report_to(self._cache.telemetry.diagnostics)
+        is_first = self._budgets is None
         self._budgets = budgets
-        self._watch(rows.WORKSPACE_BUDGET, lambda: {workspace: one.amount for workspace, one in budgets.budgets.items()}, _add)
-        self._watch(rows.WORKSPACE_BUDGET_REMAINING, budgets.remaining, _add)
-        self._watch(rows.WORKSPACE_PERIOD_END, lambda: {name: Decimal(end) for name, end in budgets.period_ends().items()}, min)
+        if is_first:
+            self._watch(rows.WORKSPACE_BUDGET, lambda of: {name: one.amount for name, one in of.budgets.items()}, _add)
+            self._watch(rows.WORKSPACE_BUDGET_REMAINING, lambda of: of.remaining(), _add)
+            self._watch(rows.WORKSPACE_PERIOD_END, lambda of: of.period_ends(), min)
 
     def start(self, workspace: str) -> None:
         """Starts the counters of a workspace at 0, where it has none."""
@@ -109,7 +111,7 @@ class WorkspaceMetrics:
     def _watch(
         self,
         metric: Metric[ObservableKind],
-        values: Callable[[], Mapping[str, Decimal]],
+        values: Callable[[WorkspaceBudgets], Mapping[str, Decimal]],
         together: Callable[[Decimal, Decimal], Decimal],
     ) -> None:
         if not self._cache.has(metric):
@@ -118,7 +120,9 @@ class WorkspaceMetrics:
 
         def read() -> Mapping[tuple[str, ...], float]:
             shown: dict[tuple[str, ...], Decimal] = {}
-            for workspace, value in values().items():
+            if self._budgets is None:
+                return {}
+            for workspace, value in values(self._budgets).items():
                 series = domains.admit_values(metric, (workspace,))
                 shown[series] = together(shown[series], value) if series in shown else value
             return {series: float(value) for series, value in shown.items()}

@@ -63,6 +63,22 @@ BAD = [
         f"AGENTOS_RATE_LIMIT is {'1/second;' * 10 + '1/hour'!r}: a number of requests a period is needed, such as 60/minute "
         "or 5/10seconds, several (at most 10) separated by ';' or ',', or off.",
     ),
+    (
+        {"AGENTOS_BUDGETS": '{"acme": {"USD": 0, "period": "month"}}'},
+        """AGENTOS_BUDGETS is '{"acme": {"USD": 0, "period": "month"}}': the USD of 'acme' is 0; a number above 0 is needed, """
+        "at most 1000000000000.",
+    ),
+    ({"AGENTOS_BUDGETS": '{"acme": '}, """AGENTOS_BUDGETS is '{"acme":': it is no JSON, see line 1, column 10."""),
+    (
+        {"AGENTOS_BUDGETS": "/nowhere/budgets.json"},
+        "AGENTOS_BUDGETS is '/nowhere/budgets.json': JSON, or the path of a file with it is needed; this one: it cannot be "
+        "read (No such file or directory).",
+    ),
+    (
+        {"AGENTOS_LEDGER": "/nowhere/ledger"},
+        "AGENTOS_LEDGER is '/nowhere/ledger': the path of a file in a directory that exists is needed.",
+    ),
+    ({"AGENTOS_LEDGER": "/"}, "AGENTOS_LEDGER is '/': the path of a file in a directory that exists is needed."),
     ({"AGENTOS_CACHE_SIZE": "9" * 13}, "AGENTOS_CACHE_SIZE is '9999999999999': at most 1000000000000 is allowed."),
     ({"AGENTOS_SHUTDOWN_TIMEOUT": "1e308"}, "AGENTOS_SHUTDOWN_TIMEOUT is '1e308': at most 1000000000.0 is allowed."),
     ({"AGENTOS_CACHE_TTL": "1e-9"}, "AGENTOS_CACHE_TTL is '1e-9': at least 0.001 is needed."),
