@@ -338,9 +338,10 @@ class Ledger:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Makes the table in a new file, and checks that another file is ours."""
+        # In this order: another process may make the table and the mark in between, in one transaction.
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         if application != _APPLICATION:
-            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             if application or tables:
                 raise _ForeignFileError("the file is the database of another program")
             if self.path is not None:

@@ -95,6 +95,19 @@ def test_a_second_process_sees_what_the_first_one_saved(make: Make) -> None:
     assert (total(other), total(one)) == (Decimal("0.3"), Decimal("0.3"))
 
 
+def test_a_new_file_is_made_by_several_at_once(make: Make, tmp_path: Path) -> None:
+    """Eight ledgers that make the file at the same time, twenty times, find no failure and lose nothing."""
+    for number in range(20):
+        ledgers = [make(tmp_path / f"ledger-{number}") for _ in range(8)]
+        for ledger in ledgers:
+            ledger.add("acme", Decimal(1))
+        assert all(ledger.flush(30) for ledger in ledgers)
+        assert [failures(ledger) for ledger in ledgers] == [{}] * 8
+        assert total(ledgers[0]) == 8
+        for ledger in ledgers:
+            ledger.close(30)
+
+
 def test_a_spending_belongs_to_its_day(make: Make, now: Clock) -> None:
     """What is spent after midnight UTC is another day's; days that no period of today reaches back to are removed."""
     ledger = make()

@@ -1,0 +1,98 @@
+"""A worker in a process of its own that records random usages of workspaces with budgets, and the test's end of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Self
+
+__all__ = ["BUDGETS", "SpendingWorker", "usages"]
+
+ROOT = Path(__file__).parents[2]
+BUDGETS = {f"w{number}": {"USD": "100000.00", "period": "month"} for number in range(20)}
+"""Of the 40 workspaces that are used half have a budget."""
+
+
+def usages(seed: int, count: int) -> Iterator[tuple[str, dict[str, int], Decimal]]:
+    """Yields random usages: a workspace, its tokens by kind, and their cost with 9 to 15 digits behind the point."""
+    chance = random.Random(seed)
+    for _ in range(count):
+        kinds = {
+            kind: chance.randrange(1, 5000) for kind in ("input", "cached", "output", "reasoning") if chance.random() < 0.8
+        }
+        yield f"w{chance.randrange(40)}", kinds, Decimal(chance.randrange(10**10)).scaleb(-chance.randrange(9, 16))
+
+
+class SpendingWorker:
+    """Starts a worker of the run whose supervisor is this process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, str(folder), str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        self.answer()
+
+    def ask(self, *words: object) -> None:
+        """Sends a command."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(" ".join(map(str, words)) + "\n")
+        self._process.stdin.flush()
+
+    def answer(self) -> Any:
+        """Waits for the answer."""
+        assert self._process.stdout is not None
+        return json.loads(self._process.stdout.readline())
+
+    def kill(self) -> None:
+        """Kills the process and waits for its end."""
+        self._process.kill()
+        self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+def main(folder: Path, supervisor: int) -> None:
+    """Serves the commands: ``spend SEED COUNT`` and ``scrape``."""
+    from telemetry import AgentOSTelemetry
+    from telemetry.agentos import catalogue_workspaces
+    from telemetry.agentos.catalogue import AGENTOS
+    from telemetry.agentos.workspace_budgets import WorkspaceBudgets
+    from telemetry.metric import Catalogue
+    from telemetry.prefork import Workers
+    from telemetry.prefork.run import Supervisor
+    from tests.helpers.samples import read
+
+    workers = Workers(folder / "state", supervisor=Supervisor.of(supervisor), save_every=3600.0, timeout=30.0)
+    telemetry = AgentOSTelemetry(Catalogue([*AGENTOS, *catalogue_workspaces.ROWS]), workers=workers)
+    workspaces = telemetry.recorder.workspaces
+    workspaces.use(WorkspaceBudgets(BUDGETS, folder / "ledger"))
+    print(json.dumps("ready"), flush=True)
+    for line in sys.stdin:
+        if line.startswith("spend"):
+            seed, count = map(int, line.split()[1:])
+            for workspace, kinds, cost in usages(seed, count):
+                workspaces.record_usage(workspace, kinds, cost, complete=True)
+            print(json.dumps("done"), flush=True)
+        else:
+            samples: list[Any] = [[name, dict(labels), value] for (name, labels), value in read(telemetry).items()]
+            print(json.dumps([each for each in samples if each[0].startswith(("workspace_", "agentos_telemetry"))]), flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
