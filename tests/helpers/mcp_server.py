@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ class Answer(BaseModel):
 
 def build_server() -> MCPServer:
     """Returns a server with a tool for each way to end."""
-    server = MCPServer("helper")
+    server = MCPServer("helper", log_level="CRITICAL")
 
     @server.tool()
     def add(a: int, b: int) -> int:
@@ -49,17 +50,15 @@ def build_server() -> MCPServer:
         raise MCPError(code, f"refused with {code}")
 
     @server.tool()
-    async def wait() -> str:
-        """Never ends by itself."""
+    async def wait(ctx: Context) -> str:
+        """Never ends by itself; says that it has begun."""
+        await ctx.report_progress(0)
         await asyncio.Event().wait()
         return "never"
 
     @server.tool()
     async def leave() -> str:
         """Ends the process."""
-        sys.stdout.flush()
-        import os
-
         os._exit(3)
 
     @server.tool()
@@ -120,15 +119,14 @@ def described(span: ReadableSpan) -> dict[str, Any]:
 
 
 def telemetry_of(*processors: SpanProcessor) -> Telemetry:
-    """Returns a telemetry with the rows of MCP, whose provider is the global one as well."""
-    telemetry = Telemetry(Catalogue(catalogue_agents.ROWS), span_processors=processors, workers=False, strict=True)
-    telemetry.offer_globally()
-    return telemetry
+    """Returns a telemetry with the rows of MCP."""
+    return Telemetry(Catalogue(catalogue_agents.ROWS), span_processors=processors, workers=False, strict=True)
 
 
 def main(folder: Path, where: str, *how: str) -> None:
     """Serves until the client leaves, or until SIGINT."""
     telemetry = telemetry_of(_Spans(folder / "spans"))
+    telemetry.offer_globally()  # the SDK's spans would be in the file as well
     server = build_server()
     if "plain" not in how:
         measure_server(telemetry, server)

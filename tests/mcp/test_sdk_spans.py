@@ -1,0 +1,55 @@
+"""The SDK's own spans: replaced where a client or server is measured, and left alone elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from mcp import Client
+
+from telemetry.agentos.mcp import measure_client
+from tests.helpers.mcp_server import described, telemetry_of
+from tests.helpers.mcp_story import served
+from tests.helpers.span_log import SpanLog
+
+
+def test_a_measured_client_has_no_span_of_the_sdk_and_a_plain_one_keeps_it(tmp_path: Path) -> None:
+    """Two clients of one process under one global provider: each call is one span, ours or the SDK's."""
+    spans = _client(tmp_path, "measured", "plain", "traced")
+    calls = [(span["name"], span["scope"]) for span in spans if "tools/call" in span["name"]]
+    assert calls == [("tools/call add", "agentos.telemetry"), ("MCP send tools/call add", "mcp-python-sdk")]
+    assert {span["scope"] for span in spans if "MCP send" not in span["name"]} == {"agentos.telemetry"}
+
+
+def test_a_client_without_tracing_leaves_the_server_its_own_traces(tmp_path: Path) -> None:
+    """Where no provider is set, no trace context is sent: an unsampled one would switch off the server's spans."""
+    assert _client(tmp_path, "measured") == []
+    spans = [json.loads(line) for line in (tmp_path / "spans").read_text().splitlines()]
+    assert [span["parent"] for span in spans if span["name"] == "tools/call add"] == [""]
+
+
+def test_a_server_that_is_not_measured_continues_the_trace(tmp_path: Path) -> None:
+    """The span that the SDK opens at the server is the child of the measured client's."""
+    log = SpanLog()
+
+    async def call() -> None:
+        with served("stdio", tmp_path, "plain") as peer:
+            async with measure_client(telemetry_of(log), Client(peer.server, mode="legacy")) as client:
+                await client.call_tool("add", {"a": 1, "b": 2})
+
+    asyncio.run(call())
+    (sent,) = (described(span) for span in log.named("tools/call add"))
+    received = [json.loads(line) for line in (tmp_path / "spans").read_text().splitlines()]
+    (span,) = (span for span in received if span["name"] == "tools/call add")
+    assert (span["scope"], span["parent"], span["trace"]) == ("mcp-python-sdk", sent["span"], sent["trace"])
+
+
+def _client(folder: Path, *how: str) -> list[dict[str, Any]]:
+    command = [sys.executable, "-m", "tests.helpers.mcp_client", folder, *how]
+    found = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    spans: list[dict[str, Any]] = json.loads(found.stdout)
+    return spans
