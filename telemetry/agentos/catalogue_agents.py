@@ -13,7 +13,16 @@ from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.semconv.attributes.network_attributes import NETWORK_PROTOCOL_NAME, NETWORK_TRANSPORT
 
 from telemetry.agentos.catalogue_genai import ADDRESS, PORT
-from telemetry.metric import HistogramKind, Label, Metric, closed_label, histogram, observable_gauge, open_label
+from telemetry.metric import (
+    HistogramKind,
+    Label,
+    Metric,
+    MultiprocessMode,
+    closed_label,
+    histogram,
+    observable_gauge,
+    open_label,
+)
 
 AGENT_NAME = open_label("gen_ai.agent.name", "name of the agent", limit=50)
 WORKFLOW_NAME = open_label("gen_ai.workflow.name", "name of the workflow", limit=50)
@@ -140,7 +149,12 @@ MCP_SERVER_SESSION_DURATION = _limited(
     recorded_in=_MCP,
 )
 MCP_SERVERS_UP = observable_gauge(
-    "mcp.servers.up", "{server}", "1 while the MCP server answers, else 0", MCP_SERVER, recorded_in=_MCP
+    "mcp.servers.up",
+    "{server}",
+    "1 while the MCP server answers, else 0; of several workers, 0 where it does not answer one of them",
+    MCP_SERVER,
+    multiprocess_mode=MultiprocessMode.MIN,
+    recorded_in=_MCP,
 )
 
 ROWS = tuple(row for row in list(globals().values()) if isinstance(row, Metric))
