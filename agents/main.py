@@ -142,7 +142,7 @@ def _telemetry(settings: Settings) -> AgentOSTelemetry:
         **selection.known,
     }
     try:
-        return AgentOSTelemetry.from_environment(
+        telemetry = AgentOSTelemetry.from_environment(
             selection.catalogue,
             known=known,
             select=selection.select,
@@ -154,6 +154,8 @@ def _telemetry(settings: Settings) -> AgentOSTelemetry:
         )
     except CatalogueError as error:
         raise limits_error(error, settings, selection.catalogue, known) from None
+    telemetry.genai = selection.genai
+    return telemetry
 
 
 def _workers(settings: Settings) -> Workers | Literal[False]:

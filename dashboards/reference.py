@@ -10,7 +10,7 @@ from dashboards.config import JOB
 from dashboards.promql import Query, aggregation
 from telemetry.agentos import catalogue_agents, catalogue_workspaces
 from telemetry.agentos.catalogue import AGENTOS
-from telemetry.agentos.catalogue_genai import LATEST, V1_36
+from telemetry.agentos.catalogue_genai import LATEST, V1_36, V1_41
 from telemetry.agentos.catalogue_models import ROWS
 from telemetry.metric import Kind, Label, Metric, MultiprocessMode
 from telemetry.metric.label import INVALID, OTHER
@@ -48,7 +48,8 @@ _AGENTS = "# Shown with AGENTOS_AGENT_METRICS\n"
 _GENAI = """# OpenTelemetry's GenAI metrics
 
 `AGENTOS_GENAI_METRICS` switches them on, pushed over OTLP or on `/metrics` as well. These are the latest ones, for
-`gen_ai_latest_experimental` in `OTEL_SEMCONV_STABILITY_OPT_IN`. The older ones stand behind them.
+`gen_ai_latest_experimental` in `OTEL_SEMCONV_STABILITY_OPT_IN` or `AGENTOS_GENAI_VERSION=genai-0.1.0`. The older ones stand
+behind them.
 """
 
 _TABLE = """| label | values |
@@ -136,24 +137,30 @@ def _example(metric: Metric) -> str:
 
 
 def _before() -> Iterator[str]:
-    """The previous version of the conventions: the rows it lacks, and each row that differs in more than its provider's key."""
+    """The older versions of the conventions: of each the rows that differ from those of the version after it."""
+    known = {row.name: row for row in LATEST.rows}
+    yield (
+        "## GenAI metrics of version 1.41.0\n\nThey are recorded with `AGENTOS_GENAI_VERSION=1.41.0`: those of the server as "
+        "above, and those of the client below.\n"
+    )
+    yield from (_section(row) for row in V1_41.rows if known.get(row.name) != row)
     old = {row.name: row for row in V1_36.rows}
-    missing = [f"`{row.prometheus_name}`" for row in LATEST.rows if row.name not in old]
+    missing = [f"`{row.prometheus_name}`" for row in V1_41.rows if row.name not in old]
     yield (
         "## GenAI metrics of version 1.36.0\n\nThey are recorded without the opt-in. "
-        f"`{V1_36.provider.prometheus_key}` stands for `{LATEST.provider.prometheus_key}`"
+        f"`{V1_36.provider.prometheus_key}` stands for `{V1_41.provider.prometheus_key}`"
         + (f", and {' and '.join(missing)} are missing" if missing else "")
-        + ". All else is as above.\n"
+        + ". All else is as in version 1.41.0.\n"
     )
-    new = {row.name: _with_provider(row) for row in LATEST.rows}
+    new = {row.name: _with_provider(row) for row in V1_41.rows}
     for row in V1_36.rows:
         if new.get(row.name) != row:
             yield _section(row)
 
 
 def _with_provider(row: Metric) -> Metric:
-    """A latest row with the previous version's provider key."""
-    return replace(row, labels=tuple(V1_36.provider if label == LATEST.provider else label for label in row.labels))
+    """A row of 1.41.0 with the provider key of 1.36.0."""
+    return replace(row, labels=tuple(V1_36.provider if label == V1_41.provider else label for label in row.labels))
 
 
 def _records() -> str:

@@ -24,6 +24,7 @@ class CatalogueSelection:
     Attributes:
         catalogue: The rows that are recorded.
         select: Keeps metrics that are only pushed off /metrics; ``None`` where all are shown.
+        genai: The version of the GenAI conventions, whether its metrics are recorded or not.
         known: Label key -> the values that the settings name, for the labels of the parts that are switched on.
     """
 
@@ -31,7 +32,8 @@ class CatalogueSelection:
         wanted = settings.genai_metrics
         if wanted == "auto":
             wanted = "otlp" if genai.opted_in(environ) else "off"
-        version = genai.version(environ) if wanted != "off" else None
+        self.genai = genai.VERSIONS.get(settings.genai_version) or genai.version(environ)
+        version = self.genai if wanted != "off" else None
         described = DESCRIPTIVE if settings.telemetry_metrics else ()
         models_part = ROWS if settings.model_metrics else ()
         agents_part = (*catalogue_agents.ROWS, *catalogue_workspaces.ROWS) if settings.agent_metrics else ()

@@ -106,6 +106,9 @@ class Settings(BaseSettings):
     genai_metrics: Literal["auto", "off", "otlp", "all"] = "auto"
     """OpenTelemetry's GenAI metrics: off, pushed over OTLP, or shown on /metrics as well. ``auto``: pushed where
     ``OTEL_SEMCONV_STABILITY_OPT_IN`` asks for the latest ones, else off."""
+    genai_version: Literal["auto", "1.36.0", "1.41.0", "genai-0.1.0"] = "auto"
+    """Version of the GenAI conventions, for metrics and spans. ``auto``: the last one where ``OTEL_SEMCONV_STABILITY_OPT_IN``
+    asks for the latest, else 1.36.0."""
     native_histograms: values.Switch = False
     """Whether every histogram keeps native buckets beside the explicit ones, for scrapers that ask for them."""
     http_metrics: values.Switch = False

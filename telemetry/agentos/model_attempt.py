@@ -10,12 +10,7 @@ from telemetry.agentos import catalogue_models as rows
 from telemetry.agentos.agent_calls import count_inference
 from telemetry.agentos.calls import ModelCall
 from telemetry.agentos.errors import reason_of, status_or_reason_of
-from telemetry.agentos.genai import GenAIMetrics, Outcome, Target, Timing, attributes
-from telemetry.agentos.genai_names import (
-    GEN_AI_RESPONSE_MODEL,
-    GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
-    GEN_AI_USAGE_REASONING_OUTPUT_TOKENS,
-)
+from telemetry.agentos.genai import GenAIMetrics, Outcome, Target, Timing
 from telemetry.agentos.model_metrics import ModelMetrics
 from telemetry.agentos.quota import Quota
 from telemetry.agentos.series import SeriesCache
@@ -62,7 +57,7 @@ class ModelAttempt(ModelCall):
         self._estimated = {"input": 0.0, "output": 0.0}
 
     def _begin(self) -> None:
-        self.span.set_attributes({**attributes(self._target), "ccr.attempt": self._number})
+        self.span.set_attributes({**self._genai.span.request(self._target), "ccr.attempt": self._number})
         self._cache.series(rows.IN_FLIGHT, self._target.provider).record_with_exemplar(1, None)
         count_inference()
         self._workspaces.start(self._workspace)
@@ -93,18 +88,14 @@ class ModelAttempt(ModelCall):
         self.usage(input_tokens=tokens.input_tokens, output_tokens=tokens.output_tokens, total_tokens=tokens.total_tokens)
         self._used = tokens
         self._cost = cost
-        details = {
-            GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: tokens.cached_tokens,
-            GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: tokens.reasoning_tokens,
-            GEN_AI_RESPONSE_MODEL: tokens.model,
-        }
-        self.span.set_attributes({key: value for key, value in details.items() if value is not None})
+        self.span.set_attributes(self._genai.span.usage(tokens))
 
     def _finish(self, seconds: float, error: BaseException | None) -> None:
         provider, series = self._target.provider, self._cache.series
         series(rows.IN_FLIGHT, provider).record_with_exemplar(-1, None)
         super()._finish(seconds, error)
         timing = self._timing
+        self.span.set_attributes(self._genai.span.response(self._target, timing))
         if error is not None:
             reason = reason_of(error)
             self._scope.label({"reason": reason}, status_or_reason_of(error))

@@ -11,6 +11,7 @@ from telemetry.agentos import catalogue as rows
 from telemetry.agentos import catalogue_models
 from telemetry.agentos.agent_calls import AgentInvocation, ToolCall
 from telemetry.agentos.calls import A2ACall, CacheCall, ModelCall
+from telemetry.agentos.catalogue_genai import V1_36, GenAI
 from telemetry.agentos.genai import GenAIMetrics, Target
 from telemetry.agentos.model_attempt import ModelAttempt
 from telemetry.agentos.model_metrics import ModelMetrics
@@ -29,9 +30,11 @@ class Recorder:
     Args:
         telemetry: Its catalogue has the rows of ``AGENTOS``. What the further parts of the catalogue ask for is recorded
             where it has their rows.
+        genai: The version of OpenTelemetry's GenAI conventions for the spans of model calls where the catalogue has none of
+            its metrics.
     """
 
-    def __init__(self, telemetry: Telemetry) -> None:
+    def __init__(self, telemetry: Telemetry, genai: GenAI = V1_36) -> None:
         self.telemetry = telemetry
         self._cache = cache = SeriesCache(telemetry)
         self._outcomes = cache.outcomes
@@ -44,7 +47,7 @@ class Recorder:
         """What the router of model calls records beside the contract."""
         self.workspaces = WorkspaceMetrics(cache)
         """Tokens and money by workspace."""
-        self._genai = GenAIMetrics(cache)
+        self._genai = GenAIMetrics(cache, genai)
 
     # A2A
 

@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from agents.settings import Settings
+from telemetry.agentos import genai_names
 from telemetry.agentos.recorder import Recorder
+from telemetry.agentos.tokens import Modalities
 from telemetry.metric import Kind
 from tests.helpers.mutation import EVERY
 
@@ -20,6 +22,9 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("
 PYTHON = {"agentos_telemetry", *(name for name in dir(Recorder) if not name.startswith("_"))}
 """The wheel's name and the names of the Python interface."""
 
+REPORTED = {"cache_creation_input_tokens", "cache_creation_tokens", "cache_read_input_tokens", "cache_write_tokens"}
+"""Names of model servers, for the tokens of their cache."""
+
 FAMILIES = re.compile(
     r"(?<![\w.:/-])(?:a2a|agentos|cache|ccr|gen_ai|rate_limit)_(?!latest_experimental)[A-Za-z0-9_]+(?![\w./-]*[/(]|\.py|\w)"
 )
@@ -28,9 +33,9 @@ INSTRUMENTS = re.compile(r"`((?:a2a|ccr|gen_ai|rate_limit)\.[a-z0-9_.]+[a-z0-9])
 
 
 def _known() -> set[str]:
-    names = set(PYTHON)
+    names = PYTHON | REPORTED
     for metric in EVERY:
-        names |= {label.prometheus_key for label in metric.labels}
+        names |= {name for label in metric.labels for name in (label.prometheus_key, *label.values)}
         name = metric.prometheus_name
         parts = ("_bucket", "_sum", "_count") if metric.kind is Kind.HISTOGRAM else ("",)
         names |= {name, name.removesuffix("_total"), *(name + part for part in parts), f"{name.removesuffix('_total')}_created"}
@@ -49,9 +54,11 @@ def test_a_document_names_no_metric_that_does_not_exist(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_document_names_no_instrument_that_does_not_exist(document: Path) -> None:
-    """Each dotted name of ours is an instrument, a label key, or a span."""
+    """Each dotted name of ours is an instrument, a label key, a span, or an attribute of one."""
     known = {name for metric in EVERY for name in (metric.name, *metric.keys)}
     spans = {"a2a.request", "ccr.request", "ccr.route", "cache.operation", "ccr.attempt"}
+    spans |= {name for name in vars(genai_names).values() if isinstance(name, str)}
+    spans |= {name.format(kind) for name in genai_names.USAGE_OF_MODALITY.values() for kind in Modalities._fields}
     assert set(INSTRUMENTS.findall(document.read_text())) - known - spans == set()
 
 

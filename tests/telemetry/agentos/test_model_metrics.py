@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from telemetry import AgentOSTelemetry
 from telemetry.agentos.catalogue_genai import LATEST
 from telemetry.agentos.catalogue_models import MODELS
 from telemetry.agentos.genai import Target
 from telemetry.agentos.model_metrics import ModelMetrics
+from telemetry.agentos.tokens import Modalities, Tokens
 from telemetry.metric import Catalogue
 from tests.helpers.samples import above_zero, labelled, read
 
@@ -115,9 +118,27 @@ def test_intervals_of_a_very_long_stream_have_a_limit() -> None:
         for _ in range(20_000):
             attempt.chunk("")
         attempt.chunk("late")
-    (line,) = exposed(telemetry, "gen_ai_client_operation_time_per_output_chunk_seconds_count")
+    (line,) = exposed(telemetry, "gen_ai_client_inference_time_per_output_chunk_seconds_count")
     assert line.endswith(" 9999")
     assert exposed(telemetry, "ccr_time_to_first_token_seconds_count") == [
         'ccr_time_to_first_token_seconds_count{provider="p"} 1'
     ]
+    telemetry.shutdown()
+
+
+def test_spans_are_of_the_telemetrys_version() -> None:
+    """Without metrics of the GenAI conventions the telemetry's version says how the span of a model call is written."""
+    spans = InMemorySpanExporter()
+    telemetry = AgentOSTelemetry(strict=True, span_processors=[SimpleSpanProcessor(spans)])
+    telemetry.genai = LATEST
+    with telemetry.recorder.model_attempt(TARGET, "question", 1) as attempt:
+        attempt.used(Tokens(9, 1, cached_tokens=0, cache_write_tokens=4, input_modalities=Modalities(text=9)), None)
+    (span,) = spans.get_finished_spans()
+    assert span.attributes is not None
+    assert {key: value for key, value in span.attributes.items() if key.startswith("gen_ai.usage.")} == {
+        "gen_ai.usage.input_tokens": 9,
+        "gen_ai.usage.output_tokens": 1,
+        "gen_ai.usage.cache_write.input_tokens": 4,
+        "gen_ai.usage.text.input_tokens": 9,
+    }
     telemetry.shutdown()
