@@ -6,6 +6,7 @@ clock once at each end, and records while the span is current. The exception tha
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -13,6 +14,7 @@ from typing import Self
 from opentelemetry.trace import Span, SpanKind, format_trace_id
 
 from telemetry.agentos import catalogue_models as rows
+from telemetry.agentos.call_counts import count_inference
 from telemetry.agentos.errors import error_type_of
 from telemetry.agentos.genai_names import GEN_AI_USAGE_INPUT_TOKENS, GEN_AI_USAGE_OUTPUT_TOKENS
 from telemetry.agentos.series import SeriesCache
@@ -30,14 +32,16 @@ class Call:
     """A measured block: its span, its clock, and an end at which the telemetry's own failures do not reach the caller."""
 
     _name: str
-    _kind = SpanKind.CLIENT
+    _kind: SpanKind = SpanKind.CLIENT
+    _is_exact = False
+    """Whether the span lasts exactly as long as the duration that is recorded."""
 
     __slots__ = ("_cache", "_scope", "_start")
 
     def __init__(self, cache: SeriesCache) -> None:
         self._cache = cache
 
-    def _labels(self) -> Mapping[str, str]:
+    def _labels(self) -> Mapping[str, str | int]:
         raise NotImplementedError
 
     def _begin(self) -> None:
@@ -58,9 +62,11 @@ class Call:
 
     def __enter__(self) -> Self:
         cache = self._cache
-        self._scope = SpanScope(cache.tracer, self._name, self._labels(), cache.record_failure, self._kind)
+        # The two clocks are read together, so that no inner span ends after this one.
+        begun, start_time = (cache.clock(), time.time_ns()) if self._is_exact else (None, None)
+        self._scope = SpanScope(cache.tracer, self._name, self._labels(), cache.record_failure, self._kind, start_time)
         self._begin()
-        self._start = cache.clock()
+        self._start = cache.clock() if begun is None else begun
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
@@ -72,7 +78,7 @@ class Call:
             if error is None and isinstance(failure, LabelError):
                 raise  # strict mode only: loud, but never in place of the block's own exception
         finally:
-            self._scope.close()
+            self._scope.close(seconds if self._is_exact else None)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -224,6 +230,9 @@ class ModelCall(Call):
 
     def _labels(self) -> Mapping[str, str]:
         return self._series.labels
+
+    def _begin(self) -> None:
+        count_inference()
 
     def _finish(self, seconds: float, error: BaseException | None) -> None:
         error_type = self._error_type if error is None else error_type_of(error)

@@ -1,5 +1,8 @@
 """The catalogue's fourth part: agents, their tools, and MCP, by OpenTelemetry's conventions. Switched on by setting.
 
+Version 0.1.0 of the conventions records workflows as invocations of their own ``gen_ai.operation.name`` beside agents, with the
+workflow's name in ``gen_ai.agent.name``; drafts before it had a metric ``gen_ai.invoke_workflow.duration``.
+
 https://github.com/open-telemetry/semantic-conventions-genai/blob/v0.1.0/docs/gen-ai/gen-ai-metrics.md
 https://github.com/open-telemetry/semantic-conventions-genai/blob/v0.1.0/docs/gen-ai/mcp.md
 """
@@ -12,8 +15,12 @@ from dataclasses import replace
 from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.semconv.attributes.network_attributes import NETWORK_PROTOCOL_NAME, NETWORK_TRANSPORT
 
+from telemetry.agentos import agent_names as names
+from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_genai import ADDRESS, PORT
+from telemetry.agentos.genai_names import GEN_AI_OPERATION_NAME, GEN_AI_REQUEST_MODEL
 from telemetry.metric import (
+    Catalogue,
     HistogramKind,
     Label,
     Metric,
@@ -24,10 +31,11 @@ from telemetry.metric import (
     open_label,
 )
 
-AGENT_NAME = open_label("gen_ai.agent.name", "name of the agent", limit=50)
-WORKFLOW_NAME = open_label("gen_ai.workflow.name", "name of the workflow", limit=50)
-TOOL_NAME = open_label("gen_ai.tool.name", "name of the tool", limit=100)
-TOOL_TYPE = closed_label("gen_ai.tool.type", "who executes the tool", "function", "extension", "datastore")
+INVOCATION = closed_label(GEN_AI_OPERATION_NAME, "what was invoked", "invoke_agent", "invoke_workflow")
+AGENT_NAME = replace(open_label(names.GEN_AI_AGENT_NAME, "name of the agent or workflow", limit=50), optional=True)
+AGENT_MODEL = replace(open_label(GEN_AI_REQUEST_MODEL, "model of an agent that has one alone", limit=20), optional=True)
+TOOL_NAME = open_label(names.GEN_AI_TOOL_NAME, "name of the tool", limit=100)
+TOOL_TYPE = closed_label(names.GEN_AI_TOOL_TYPE, "who executes the tool", "function", "extension", "datastore")
 FAILURE = replace(open_label(ERROR_TYPE, "why it failed", limit=40), optional=True)
 
 _DOUBLING_SECONDS = tuple(0.1 * 2**n for n in range(13))
@@ -46,11 +54,13 @@ def _limited(
     return replace(metric, cardinality_limit=_SERIES)
 
 
-INVOKE_AGENT_DURATION = histogram(
+INVOKE_AGENT_DURATION = _limited(
     "gen_ai.invoke_agent.duration",
     "s",
-    "The end-to-end duration of a single agent invocation.",
+    "The end-to-end duration of a single in-process agent invocation.",
+    INVOCATION,
     AGENT_NAME,
+    AGENT_MODEL,
     FAILURE,
     bounds=_DOUBLING_SECONDS,
     recorded_in=_AGENTS,
@@ -58,7 +68,7 @@ INVOKE_AGENT_DURATION = histogram(
 INFERENCE_CALLS = histogram(
     "gen_ai.invoke_agent.inference_calls",
     "{inference_call}",
-    "The number of inference calls of a single agent invocation.",
+    "The number of inference (model) calls a GenAI agent makes during a single invocation.",
     AGENT_NAME,
     bounds=_CALLS,
     recorded_in=_AGENTS,
@@ -66,7 +76,7 @@ INFERENCE_CALLS = histogram(
 TOOL_CALLS = histogram(
     "gen_ai.invoke_agent.tool_calls",
     "{tool_call}",
-    "The number of tool calls of a single agent invocation.",
+    "The number of tool calls a GenAI agent makes during a single invocation.",
     AGENT_NAME,
     bounds=_CALLS,
     recorded_in=_AGENTS,
@@ -80,15 +90,6 @@ EXECUTE_TOOL_DURATION = _limited(
     TOOL_TYPE,
     FAILURE,
     bounds=_SECONDS,
-    recorded_in=_AGENTS,
-)
-INVOKE_WORKFLOW_DURATION = histogram(
-    "gen_ai.invoke_workflow.duration",
-    "s",
-    "The duration of a workflow.",
-    WORKFLOW_NAME,
-    FAILURE,
-    bounds=_DOUBLING_SECONDS,
     recorded_in=_AGENTS,
 )
 
@@ -159,3 +160,6 @@ MCP_SERVERS_UP = observable_gauge(
 
 ROWS = tuple(row for row in list(globals().values()) if isinstance(row, Metric))
 """The rows above, in their order."""
+
+AGENTS = Catalogue([*AGENTOS, *ROWS])
+"""The contract's rows and those of this part, for an agent of one's own."""

@@ -7,7 +7,6 @@ from itertools import pairwise
 from math import ceil
 
 from telemetry.agentos import catalogue_models as rows
-from telemetry.agentos.agent_calls import count_inference
 from telemetry.agentos.calls import ModelCall
 from telemetry.agentos.errors import reason_of, status_or_reason_of
 from telemetry.agentos.genai import GenAIMetrics, Outcome, Target, Timing
@@ -57,9 +56,9 @@ class ModelAttempt(ModelCall):
         self._estimated = {"input": 0.0, "output": 0.0}
 
     def _begin(self) -> None:
+        super()._begin()
         self.span.set_attributes({**self._genai.span.request(self._target), "ccr.attempt": self._number})
         self._cache.series(rows.IN_FLIGHT, self._target.provider).record_with_exemplar(1, None)
-        count_inference()
         self._workspaces.start(self._workspace)
 
     def chunk(self, text: str) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from types import MappingProxyType
 
 from opentelemetry.trace import get_current_span
 
 from telemetry.agentos import catalogue as rows
 from telemetry.agentos import catalogue_models
-from telemetry.agentos.agent_calls import AgentInvocation, ToolCall
+from telemetry.agentos.agent_calls import INVOKE_WORKFLOW, AgentInvocation, AgentMetrics, ToolCall, invocation_attributes
+from telemetry.agentos.call_counts import count_inference
 from telemetry.agentos.calls import A2ACall, CacheCall, ModelCall
 from telemetry.agentos.catalogue_genai import V1_36, GenAI
 from telemetry.agentos.genai import GenAIMetrics, Target
+from telemetry.agentos.measured import Measured
 from telemetry.agentos.model_attempt import ModelAttempt
 from telemetry.agentos.model_metrics import ModelMetrics
 from telemetry.agentos.series import SeriesCache
@@ -48,6 +51,7 @@ class Recorder:
         self.workspaces = WorkspaceMetrics(cache)
         """Tokens and money by workspace."""
         self._genai = GenAIMetrics(cache, genai)
+        self._agents = AgentMetrics(cache)
 
     # A2A
 
@@ -161,6 +165,7 @@ class Recorder:
             output_tokens: Tokens of the answer, likewise.
             total_tokens: All tokens, likewise; what they hold beyond the split is counted as ``unknown``.
         """
+        count_inference()
         series = self._cache.ccr(provider, task_type)
         known = series.count.get(status) if isinstance(status, str) else None
         count = known or self.telemetry[rows.CCR_REQUESTS].labels(provider, task_type, status)
@@ -187,18 +192,83 @@ class Recorder:
 
     # Agents and tools
 
-    def agent_invocation(self, agent: str) -> AgentInvocation:
-        """Returns a context manager that measures one invocation of an agent, with its own calls of models and tools."""
-        return AgentInvocation(self._cache, agent)
+    def agent_invocation(
+        self,
+        agent: str | None = None,
+        *,
+        id: str = "",
+        description: str = "",
+        version: str = "",
+        conversation: str = "",
+        model: str = "",
+        provider: str = "",
+        remote: bool = False,
+        address: str = "",
+        port: int | None = None,
+    ) -> Measured[AgentInvocation]:
+        """Returns a context manager and decorator that measures one invocation of an agent, and counts its own calls.
 
-    def tool_call(self, tool: str, *, type: str = "function") -> ToolCall:
-        """Returns a context manager that measures one execution of a tool.
+        The calls of models and tools of an agent that is invoked inside count for that one alone.
 
         Args:
-            tool: Name of the tool.
-            type: ``function``, ``extension`` or ``datastore``.
+            agent: Name of the agent; by default that of the decorated function.
+            id: Id of a hosted agent, as its provider gave it.
+            description: What the agent does.
+            version: The agent's version.
+            conversation: Id of the conversation that the invocation belongs to.
+            model: The agent's model, if it has one alone.
+            provider: Whose protocol a remote agent speaks, in the words of the GenAI conventions.
+            remote: Whether the agent runs in another process: then there is a span of kind CLIENT, and no metric.
+            address: Host of a remote agent.
+            port: Its port.
         """
-        return ToolCall(self._cache, tool, type)
+        attributes = invocation_attributes(
+            id=id,
+            description=description,
+            version=version,
+            conversation=conversation,
+            provider=provider,
+            address=address,
+            port=port,
+        )
+        new = partial(AgentInvocation, self._agents, attributes=attributes, model=model, remote=remote)
+        return Measured(new, agent)
+
+    def workflow(
+        self, workflow: str | None = None, *, description: str = "", conversation: str = ""
+    ) -> Measured[AgentInvocation]:
+        """Returns a context manager and decorator that measures one run of a workflow, which coordinates several agents.
+
+        A call of a model or tool that the workflow makes outside of its agents counts for the workflow.
+
+        Args:
+            workflow: Name of the workflow; by default that of the decorated function.
+            description: What the workflow does.
+            conversation: Id of the conversation that it belongs to.
+        """
+
+        def new(name: str) -> AgentInvocation:
+            attributes = invocation_attributes(description=description, conversation=conversation, workflow=name)
+            return AgentInvocation(self._agents, name, operation=INVOKE_WORKFLOW, attributes=attributes)
+
+        return Measured(new, workflow)
+
+    def tool_call(
+        self, tool: str | None = None, *, type: str = "function", id: str = "", description: str = "", content: bool = False
+    ) -> Measured[ToolCall]:
+        """Returns a context manager and decorator that measures one execution of a tool.
+
+        It counts for the agent invocation that is under way.
+
+        Args:
+            tool: Name of the tool; by default that of the decorated function.
+            type: ``function``, ``extension`` or ``datastore``.
+            id: Id of the call, as the model gave it.
+            description: What the tool does.
+            content: Whether the span may carry the tool's arguments and result, which ``ToolCall.record_arguments`` and
+                ``record_result`` put there.
+        """
+        return Measured(partial(ToolCall, self._agents, type=type, id=id, description=description, content=content), tool)
 
     # Series at 0
 

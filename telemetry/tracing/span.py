@@ -30,6 +30,7 @@ class SpanScope:
         attributes: The span's first attributes.
         failed: Called with an exception of a span processor, sampler or exporter, which is not raised.
         kind: The span's kind.
+        start_time: When the span begins, in nanoseconds since the epoch; None: now.
     """
 
     __slots__ = ("_failed", "_labels", "_token", "span")
@@ -38,9 +39,10 @@ class SpanScope:
         self,
         tracer: Tracer,
         name: str,
-        attributes: Mapping[str, str],
+        attributes: Mapping[str, str | int],
         failed: Callable[[Exception], None],
         kind: SpanKind = SpanKind.INTERNAL,
+        start_time: int | None = None,
     ) -> None:
         self._failed = failed
         self._labels = attributes
@@ -48,7 +50,7 @@ class SpanScope:
         self.span: Span = INVALID_SPAN
         try:
             context = current_context()
-            self.span = tracer.start_span(name, context, kind, attributes)
+            self.span = tracer.start_span(name, context, kind, attributes, start_time=start_time)
             self._token = attach(self.span, context)
         except Exception as error:  # of a span processor or sampler
             failed(error)
@@ -93,12 +95,17 @@ class SpanScope:
             return None
         return span_reference_of(self.span, self._labels, room)
 
-    def close(self) -> None:
-        """Ends the span and makes the one current that was before."""
+    def close(self, seconds: float | None = None) -> None:
+        """Ends the span and makes the one current that was before.
+
+        Args:
+            seconds: How long the span lasts, so that it agrees with a duration that is recorded; None: until now.
+        """
         try:
             self.leave()
             if type(self.span) is not NonRecordingSpan:
-                self.span.end()
+                begun = None if seconds is None else getattr(self.span, "start_time", None)
+                self.span.end(None if begun is None or seconds is None else begun + round(seconds * 1e9))
         except Exception as error:  # of a span processor or exporter
             self._failed(error)
 
