@@ -87,10 +87,14 @@ Stream = Sequence[dict[str, Any] | bytes | Gate | object]
 
 
 class ModelServer:
-    """Answers each ``POST /v1/chat/completions`` with the next scripted reply, and further ones with the last."""
+    """Answers each ``POST /v1/chat/completions`` with the next scripted reply, and further ones with the last.
 
-    def __init__(self, *replies: Response | Stream) -> None:
+    Streams have these ``headers``.
+    """
+
+    def __init__(self, *replies: Response | Stream, headers: Sequence[tuple[str, str]] = ()) -> None:
         self.replies = list(replies)
+        self.headers = headers
         self.asked: list[dict[str, Any]] = []
 
     async def answer(self, request: Request) -> Response:
@@ -99,7 +103,10 @@ class ModelServer:
         if isinstance(reply, Response):
             return reply
         headers = {"Content-Length": "99999"} if CUT in reply else {}
-        return StreamingResponse(self.body(reply), media_type="text/event-stream", headers=headers)
+        response = StreamingResponse(self.body(reply), media_type="text/event-stream", headers=headers)
+        for name, text in self.headers:
+            response.headers.append(name, text)
+        return response
 
     async def body(self, reply: Stream) -> AsyncIterator[bytes]:
         for piece in reply:
