@@ -128,12 +128,10 @@ class ModelAttempt(ModelCall):
             return False
         reported = {"input": used.input_tokens, "output": used.output_tokens}
         counts = {direction: 0 if reported[direction] else ceil(count) for direction, count in self._estimated.items()}
-        target = self._target
+        target, series = self._target, self._cache.series
         for direction, count in counts.items():
             if count:
-                self._cache.series(rows.ESTIMATED_TOKENS, target.provider, target.model, direction).record_with_exemplar(
-                    count, None
-                )
+                series(rows.ESTIMATED_TOKENS, target.provider, target.model, direction).record_with_exemplar(count, None)
                 self.span.set_attribute(f"ccr.estimated.{direction}_tokens", count)
         self._workspaces.record_estimate(self._workspace, counts["input"], counts["output"])
         return any(counts.values())
