@@ -139,6 +139,7 @@ QUOTA_LIMIT = observable_gauge(
     "Requests or tokens that the provider allows in its period, as it last said",
     PROVIDER,
     QUOTA_RESOURCE,
+    multiprocess_mode=MultiprocessMode.MIN,
     recorded_in=_QUOTA,
 )
 QUOTA_REMAINING = observable_gauge(
@@ -147,6 +148,7 @@ QUOTA_REMAINING = observable_gauge(
     "Requests or tokens that the provider still allows in its period, by its last answer",
     PROVIDER,
     QUOTA_RESOURCE,
+    multiprocess_mode=MultiprocessMode.MIN,
     recorded_in=_QUOTA,
 )
 INTER_TOKEN_LATENCY = histogram(
