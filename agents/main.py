@@ -39,8 +39,10 @@ from agents.middleware.rate_limit import Limiter, RateLimit
 from agents.middleware.trace_context import TraceContext
 from agents.observability.logs import log_to_stderr
 from agents.observability.selection import CatalogueSelection, limits_error
-from agents.runtime.builtin_agents import Herald, Navi
+from agents.runtime.builtin_agents import BuiltinAgent, Herald, Navi
 from agents.runtime.builtin_server import serving
+from agents.runtime.builtin_tools import BuiltinTools
+from agents.runtime.colleague import Colleague
 from agents.runtime.connections import limit_connections
 from agents.runtime.flush import flush_telemetry
 from agents.runtime.metrics_listener import listening_for_scrapes
@@ -186,6 +188,8 @@ class _Parts:
         self.cache = AnswerCache(settings, recorder, guard)
         self.router = Router(providers, settings.routes, recorder, settings.trace_content, settings)
         self.gateway = DashboardGateway(recorder, settings.agent_timeout, settings.agent_response_limit, self._tracer_provider)
+        self.tools = BuiltinTools(settings, recorder)
+        self._recorder = recorder
         self._has_begun = False
         facts = {"service": _service_name(telemetry), "environment": settings.environment}
         agents = partial(agent_states, self.gateway)
@@ -217,12 +221,22 @@ class _Parts:
             await stack.enter_async_context(self.cache.lifespan())
             urls, transport = self._settings.agents, None
             if not urls:
-                builtin = [Navi(self.cache, self.router), Herald(self.cache, self.router)]
+                await stack.enter_async_context(self.tools.lifespan())
+                builtin = self._builtin_agents()
                 tasks = partial(RecentTasks, self._settings)
                 served = serving(builtin, self._tracer_provider, self._settings.shutdown_timeout, tasks)
                 urls, transport = await stack.enter_async_context(served)
             await stack.enter_async_context(self.gateway.lifespan(urls, transport))
             yield
+
+    def _builtin_agents(self) -> list[BuiltinAgent]:
+        recorder = self._recorder if self._settings.agent_metrics else None
+        seconds = self._settings.agent_timeout / 2  # herald writes in the other half
+        researcher = Colleague(self.gateway, Navi.name, "research", seconds)
+        return [
+            Navi(self.cache, self.router, self.tools.toolbox, recorder),
+            Herald(self.cache, self.router, researcher, recorder),
+        ]
 
 
 def _provider(settings: ProviderSettings, environ: Mapping[str, str] = os.environ) -> Provider:

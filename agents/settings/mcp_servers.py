@@ -53,11 +53,11 @@ class McpServerSettings(BaseModel):
 
     command: Annotated[
         list[str], Field(repr=False), AfterValidator(_words), Allowed("a list of texts: the program and its arguments")
-    ] = []  # noqa: RUF012 - a field of pydantic, which copies it
+    ] = []
     """The program and its arguments; they may hold a secret."""
     env: Annotated[
         dict[str, str], Field(repr=False), AfterValidator(_variables), Allowed("an object of variables and texts")
-    ] = {}  # noqa: RUF012 - as above
+    ] = {}
     """Variables of the process, beside those that every process needs. None of the service's own are passed on."""
     url: Annotated[str, Field(repr=False)] = ""
     """Where the server's endpoint is; its query may hold a secret."""

@@ -50,7 +50,7 @@ Opener = Callable[[Callable[[str], None]], AbstractAsyncContextManager[Session]]
 """Opens a session; it is given a function to call with the reason when the connection has ended."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _McpTool:
     """A server's tool, which is asked the whole question."""
 
@@ -218,8 +218,7 @@ class McpServers:
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        """Opens sessions in the background; on exit closes them and ends the processes of their servers."""
-        self._tasks = [asyncio.create_task(server.run(), name=f"MCP server {server.name}") for server in self._servers]
+        """On exit closes the sessions and ends the processes of their servers."""
         try:
             yield
         finally:
@@ -228,8 +227,12 @@ class McpServers:
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=_CLOSE_SECONDS)
 
+    def start(self) -> None:
+        """Opens the sessions in the background, within the lifespan."""
+        self._tasks = [asyncio.create_task(server.run(), name=f"MCP server {server.name}") for server in self._servers]
+
     async def tools(self) -> list[Tool]:
-        """Returns the tools of the servers."""
+        """Returns the tools of the servers, after ``start``."""
         found = await asyncio.gather(*(server.tool() for server in self._servers))
         return [tool for tool in found if tool is not None]
 

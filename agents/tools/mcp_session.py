@@ -64,7 +64,7 @@ class McpSession:
             request = ListToolsRequest(params=PaginatedRequestParams(cursor=cursor))
             page = await self._client.session.send_request(request, ListToolsResult)
             for tool in page.tools:
-                if (argument := _text_argument(tool)) is not None and (tool.name == wanted or not wanted and _only_reads(tool)):
+                if (argument := _text_argument(tool)) is not None and _is_wanted(tool, wanted):
                     return tool.name, argument
             cursor = page.next_cursor
             if not cursor:
@@ -105,7 +105,9 @@ def _text_argument(tool: Tool) -> str | None:
     return str(required[0]) if isinstance(only, dict) and only.get("type") == "string" else None
 
 
-def _only_reads(tool: Tool) -> bool:
+def _is_wanted(tool: Tool, wanted: str) -> bool:
+    if wanted:
+        return tool.name == wanted
     return tool.annotations is not None and tool.annotations.read_only_hint is True
 
 
@@ -135,16 +137,16 @@ async def open_session(
 
 
 @asynccontextmanager
-async def in_process_session(name: str, server: Any, timeout: float, telemetry: Telemetry | None) -> AsyncIterator[McpSession]:
-    """Connects to a server of this process, in memory."""
-    client = _client(server, timeout)
+async def in_process_session(name: str, server: Any, seconds: float, telemetry: Telemetry | None) -> AsyncIterator[McpSession]:
+    """Connects to a server of this process, in memory; a call may take ``seconds``."""
+    client = _client(server, seconds)
     if telemetry is not None:
         client = measure_client(telemetry, client, transport="pipe")
     async with client:
         yield McpSession(client, name)
 
 
-def _client(server: AbstractAsyncContextManager[TransportStreams] | Any, timeout: float) -> Client:
+def _client(server: AbstractAsyncContextManager[TransportStreams] | Any, seconds: float) -> Client:
     return Client(
-        server, read_timeout_seconds=timeout, client_info=Implementation(name="agentos", version=__version__), cache=None
+        server, read_timeout_seconds=seconds, client_info=Implementation(name="agentos", version=__version__), cache=None
     )

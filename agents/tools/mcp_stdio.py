@@ -131,6 +131,6 @@ def _signal(process: asyncio.subprocess.Process, number: int) -> None:
 async def _has_ended(process: asyncio.subprocess.Process) -> bool:
     """Whether the process ends in time. ``wait()`` also waits for the pipes, which a child may hold open."""
     with anyio.move_on_after(_GRACE_SECONDS):
-        while process.returncode is None:
+        while process.returncode is None:  # noqa: ASYNC110 - nothing tells of it but ``wait()``
             await anyio.sleep(_POLL_SECONDS)
     return process.returncode is not None

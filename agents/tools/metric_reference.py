@@ -13,7 +13,10 @@ _QUESTION_CHARACTERS = 10_000
 _FOUND = 3
 """Metrics of an answer at most."""
 _WORD = re.compile(r"[a-z0-9]+")
-_COMMON = frozenset("a an and are as by for from how in is it its many of on or s that the to what which with".split())
+_COMMON = frozenset(
+    re.findall(r"\w+", "a an and are as by for from how in is it its many of on or s that the to what which with")
+)
+"""Words of every question and help text, which say nothing about a metric."""
 
 
 class MetricReference:
@@ -29,7 +32,7 @@ class MetricReference:
     def find(self, question: str) -> str:
         """Returns a line for each of the three metrics that fit best, in the catalogue's order where they fit as well."""
         wanted = _words(question[:_QUESTION_CHARACTERS])
-        scored = [(3 * len(wanted & name) + len(wanted & help), metric) for metric, name, help in self._rows]
+        scored = [(3 * len(wanted & name) + len(wanted & told), metric) for metric, name, told in self._rows]
         best = sorted((one for one in scored if one[0]), key=lambda one: -one[0])[:_FOUND]
         return "\n".join(_line(metric) for _, metric in best) or "no metric fits this question"
 

@@ -124,8 +124,8 @@ def test_operators_routes_have_no_span(start):
 def test_agents_are_listed_with_their_skills(start):
     """GET /agents shows each agent with the skills on its card."""
     assert [(one["name"], sorted(one["operations"])) for one in start().client.get("/agents").json()] == [
-        ("navi", ["query", "summarize"]),
-        ("herald", ["announce", "query"]),
+        ("navi", ["query", "research", "summarize"]),
+        ("herald", ["announce", "brief", "query"]),
     ]
 
 
@@ -137,3 +137,95 @@ def test_counters_start_at_zero_for_what_is_known(start):
     assert service.value("ccr_requests_total", provider="builtin", task_type="summary", status="success") == 0
     assert service.value("ccr_tokens_total", provider="builtin", direction="input") == 0
     assert service.value("cache_operations_total", operation="get", result="miss") == 0
+
+
+QUESTION = "How many a2a requests are errors, and what is 6 * 7?"
+
+
+def test_navi_researches_with_a_local_tool_and_one_over_mcp(start):
+    """research answers with what the calculator and the metric reference found, and with the model's text about both."""
+    output = start().run("navi", QUESTION, operation="research").json()["output"]
+    calculated, *found, written = output.split("\n")
+    assert calculated == "[calculate] 6 * 7 = 42"
+    assert found[0] == "[find_metrics] a2a_requests_total (counter by agent, operation, status): Total A2A requests"
+    assert written.startswith("This is about question. You wrote: How many a2a requests")
+
+
+def test_research_is_not_cached(start):
+    """Tools are asked again each time: research touches no cache."""
+    service = start()
+    for _ in range(2):
+        service.run("navi", QUESTION, operation="research")
+    assert service.counted("cache_operations_total") == {}
+    assert service.counted("ccr_requests_total") == {"builtin/success/question": 2}
+
+
+def test_herald_has_navi_research_its_brief(start):
+    """A brief is one call of herald and one of navi, each counted, with a model call of its own."""
+    service = start()
+    answer = service.run("herald", QUESTION, operation="brief", workspace="w").json()
+    assert answer["output"].startswith("This is about writing. You wrote: How many a2a requests")
+    assert service.counted("a2a_requests_total") == {"herald/brief/success": 1, "navi/research/success": 1}
+    assert service.counted("a2a_active_tasks") == {}
+    assert service.counted("ccr_requests_total") == {"builtin/success/question": 1, "builtin/success/writing": 1}
+
+
+def test_a_brief_is_one_trace(start):
+    """The call of navi is a child of herald's, down to its model call, in the trace of the caller's request."""
+    service = start()
+    trace_id = service.run("herald", QUESTION, operation="brief").json()["trace_id"]
+    service.spans.wait("POST /agents/{agent}/runs")
+    spans = {span.context.span_id: span for span in service.spans.ended if f"{span.context.trace_id:032x}" == trace_id}
+
+    def path(span):
+        name = span.attributes.get("agent") or span.attributes.get("task_type") or span.name
+        return [*path(spans[span.parent.span_id]), name] if span.parent else [name]
+
+    (researched,) = [s for s in spans.values() if s.name == "ccr.request" and s.attributes["task_type"] == "question"]
+    assert path(researched) == [
+        *("POST /agents/{agent}/runs", "herald", "POST", "A2A agent"),
+        *("navi", "POST", "A2A agent", "question", "question"),
+    ]
+
+
+def test_a_brief_fails_where_navi_fails(start):
+    """Where navi has no model herald says so, and both calls are errors of their agents."""
+    service = start(
+        providers={"weak": {"failure_rate": 1, "latency": 0}, "strong": {"latency": 0}}, routes={"question": ["weak"]}
+    )
+    answer = service.run("herald", "hello", operation="brief")
+    assert (answer.status_code, answer.json()["reason"]) == (
+        502,
+        "the agent's task failed: agent navi failed: the agent's task failed: no provider could answer the task 'question'",
+    )
+    assert service.counted("a2a_errors_total") == {"herald/agent/brief": 1, "navi/agent/research": 1}
+
+
+def test_a_brief_ends_when_navi_takes_too_long(start):
+    """navi has half of the time that herald has: herald fails in time, and navi's task is cancelled."""
+    service = start(providers={"slow": {"latency": 60}}, agent_timeout=1)
+    answer = service.run("herald", "hello", operation="brief")
+    assert (answer.status_code, answer.json()["error"]) == (502, "agent")
+    assert answer.json()["reason"] == "the agent's task failed: agent navi did not answer in time"
+    assert service.counted("a2a_errors_total") == {"herald/agent/brief": 1, "navi/cancelled/research": 1}
+
+
+def test_invocations_and_tools_are_measured_where_it_is_asked_for(start):
+    """With AGENTOS_AGENT_METRICS each agent's own calls are counted: navi's two tools and one model call, herald's one."""
+    service = start(agent_metrics=True)
+    service.run("herald", QUESTION, operation="brief")
+    assert service.counted("gen_ai_invoke_agent_duration_seconds_count") == {"herald": 1, "navi": 1}
+    assert service.counted("gen_ai_invoke_agent_inference_calls_sum") == {"herald": 1, "navi": 1}
+    assert service.counted("gen_ai_invoke_agent_tool_calls_sum") == {"navi": 2}
+    assert service.counted("gen_ai_execute_tool_duration_seconds_count") == {
+        "navi/calculate/function": 1,
+        "navi/find_metrics/extension": 1,
+    }
+
+
+def test_invocations_have_no_spans_unless_it_is_asked_for(start):
+    """Without AGENTOS_AGENT_METRICS there is no span of an agent or a tool."""
+    service = start()
+    service.run("herald", QUESTION, operation="brief")
+    service.spans.wait("POST /agents/{agent}/runs")
+    assert [span.name for span in service.spans.ended if span.name.startswith(("invoke_agent", "execute_tool", "tools/"))] == []

@@ -11,6 +11,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from agents.main import create_app
+from agents.observability.selection import CatalogueSelection
 from agents.settings import Settings
 from telemetry import AgentOSTelemetry, Telemetry
 from telemetry.agentos.catalogue import AGENTOS
@@ -67,7 +68,10 @@ StartService = Callable[..., RunningService]
 @contextmanager
 def running_service(settings: Settings) -> Iterator[RunningService]:
     spans = SpanLog()
-    telemetry = AgentOSTelemetry(MODELS if settings.model_metrics else AGENTOS, strict=True, span_processors=[spans])
+    catalogue = MODELS if settings.model_metrics else AGENTOS
+    if settings.agent_metrics:
+        catalogue = CatalogueSelection(settings, {}).catalogue
+    telemetry = AgentOSTelemetry(catalogue, strict=True, span_processors=[spans])
     try:
         with (
             serving_on_loop(create_app(settings, telemetry)) as (url, loop),
