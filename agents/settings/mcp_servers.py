@@ -101,7 +101,7 @@ def _server(name: str, value: object) -> McpServerSettings:
     if not error["loc"] or error["loc"][0] not in fields:
         raise ValueError(f"the settings of MCP server {name!r} are an object with some of {', '.join(fields)}")
     key = str(error["loc"][0])
-    number = isinstance(error["input"], int | float)  # text may be a secret at a wrong place
+    number = key in ("timeout", "response_limit") and isinstance(error["input"], int | float)  # others may be secrets
     given = f", not {shown(error['input'])}" if number else ""
     raise ValueError(f"the {key} of MCP server {name!r} is {reason(fields[key], error)}{given}")
 

@@ -214,13 +214,16 @@ def test_invocations_and_tools_are_measured_where_it_is_asked_for(start):
     """With AGENTOS_AGENT_METRICS each agent's own calls are counted: navi's two tools and one model call, herald's one."""
     service = start(agent_metrics=True)
     service.run("herald", QUESTION, operation="brief")
-    assert service.counted("gen_ai_invoke_agent_duration_seconds_count") == {"herald": 1, "navi": 1}
-    assert service.counted("gen_ai_invoke_agent_inference_calls_sum") == {"herald": 1, "navi": 1}
-    assert service.counted("gen_ai_invoke_agent_tool_calls_sum") == {"navi": 2}
-    assert service.counted("gen_ai_execute_tool_duration_seconds_count") == {
-        "navi/calculate/function": 1,
-        "navi/find_metrics/extension": 1,
-    }
+
+    def counts(name: str, key: str) -> dict[str, float]:
+        return {dict(labels)[key]: number for labels, number in service.samples(name).items() if number}
+
+    assert counts("gen_ai_invoke_agent_duration_seconds_count", "gen_ai_agent_name") == {"herald": 1, "navi": 1}
+    assert counts("gen_ai_invoke_agent_inference_calls_sum", "gen_ai_agent_name") == {"herald": 1, "navi": 1}
+    assert counts("gen_ai_invoke_agent_tool_calls_sum", "gen_ai_agent_name") == {"navi": 2}
+    tools = "gen_ai_execute_tool_duration_seconds_count"
+    assert counts(tools, "gen_ai_tool_name") == {"calculate": 1, "find_metrics": 1}
+    assert counts(tools, "gen_ai_tool_type") == {"function": 1, "extension": 1}
 
 
 def test_invocations_have_no_spans_unless_it_is_asked_for(start):

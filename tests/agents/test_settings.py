@@ -43,6 +43,16 @@ BAD = [
         "without user, query and fragment (its value is not shown, it may hold a secret).",
     ),
     (
+        {"AGENTOS_MCP_SERVERS": '{"wiki": {"url": "http://h/mcp", "command": ["wiki"]}}'},
+        "AGENTOS_MCP_SERVERS is not usable: MCP server 'wiki' is not usable: either a command or a url is needed "
+        "(its value is not shown, it may hold a secret).",
+    ),
+    (
+        {"AGENTOS_MCP_SERVERS": '{"wiki": {"command": ["wiki"], "timeout": 0}}'},
+        "AGENTOS_MCP_SERVERS is not usable: the timeout of MCP server 'wiki' is a number of seconds above 0, not 0 "
+        "(its value is not shown, it may hold a secret).",
+    ),
+    (
         {"AGENTOS_PROVIDERS": '{"fast": {"speed": 1}}'},
         "AGENTOS_PROVIDERS is not usable: the settings of provider 'fast' are an object with some of kind, latency, "
         "failure_rate, model, base_url, api_key_env, timeout, stream, max_in_flight, response_limit "

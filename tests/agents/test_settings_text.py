@@ -18,7 +18,7 @@ from telemetry import AgentOSTelemetry, current, install
 SECRET = "hunter2-S3cr3t"
 FIELDS = sorted(Settings.model_fields)
 VARIABLES = [Settings.variable(name) for name in FIELDS]
-JSON = ["AGENTOS_AGENTS", "AGENTOS_PROVIDERS", "AGENTOS_ROUTES", "AGENTOS_LABEL_LIMITS"]
+JSON = ["AGENTOS_AGENTS", "AGENTOS_MCP_SERVERS", "AGENTOS_PROVIDERS", "AGENTOS_ROUTES", "AGENTOS_LABEL_LIMITS"]
 NESTED = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8) | st.sampled_from(["a", "kind"]), inner),
@@ -190,6 +190,14 @@ SECRETS = [
     ("AGENTOS_PROVIDERS", f'{{"p": {{"api_key_env": "{SECRET}"}}}}'),
     ("AGENTOS_PROVIDERS", f'{{"p": {{"timeout": "{SECRET}"}}}}'),
     ("AGENTOS_PROVIDERS", f'{{"p": "{SECRET}"}}'),
+    ("AGENTOS_MCP_SERVERS", f'{{"m": {{"command": "run --token={SECRET}"}}}}'),
+    ("AGENTOS_MCP_SERVERS", f'{{"m": {{"command": ["run"], "env": {{"{SECRET}": 1}}}}}}'),
+    ("AGENTOS_MCP_SERVERS", f'{{"m": {{"command": ["run"], "env": ["{SECRET}"]}}}}'),
+    ("AGENTOS_MCP_SERVERS", f'{{"m": {{"command": ["run"], "token": "{SECRET}"}}}}'),
+    ("AGENTOS_MCP_SERVERS", f'{{"m": {{"url": "http://u:{SECRET}@h/mcp"}}}}'),
+    ("AGENTOS_MCP_SERVERS", f'{{"m": {{"url": "ftp://h/mcp?key={SECRET}"}}}}'),
+    ("AGENTOS_MCP_SERVERS", f'{{"m": {{"url": "http://h/mcp", "env": {{"KEY": "{SECRET}"}}}}}}'),
+    ("AGENTOS_MCP_SERVERS", f'{{"m": "{SECRET}"}}'),
     ("AGENTOS_METRICS_TOKENS", f"{SECRET}, {SECRET}{SECRET}"),
     ("AGENTOS_METRICS_TOKEN_FILE", SECRET * 2),
     ("AGENTOS_METRICS_NETWORKS", f"http://u:{SECRET}@h"),

@@ -113,7 +113,7 @@ def test_grafana_finds_the_values_of_the_variables(shown: Shown) -> None:
     assert SCRAPED in options.pop("job")
     assert {name: sorted(values) for name, values in options.items()} == {
         "agent": ["herald", "navi"],
-        "operation": ["announce", "query", "summarize"],
+        "operation": ["announce", "brief", "query", "research", "summarize"],
         "provider": ["steady", "swift"],
         "workspace_id": ["acme", "globex", "initech"],
     }

@@ -1,0 +1,240 @@
+"""MCP servers of the settings, as real processes and over real sockets: their tools, their failures, their end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from agents.settings import SettingsError
+from stack.servers.process import free_port, until
+from stack.servers.service import Service
+from tests.helpers.asgi_server import closed_port
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "tests.helpers.tool_server", "stdio"]
+
+
+def stdio(*how: str, **settings: object) -> dict[str, object]:
+    return {"command": [*COMMAND, *how], "env": {"PYTHONPATH": str(ROOT)}, **settings}
+
+
+@contextmanager
+def http_server(port: int) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([*COMMAND[:-1], str(port)], cwd=ROOT) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def started(start, **settings):
+    return start(rate_limit="off", client_rate_limit="off", **settings)
+
+
+def found(service, question: str, tool: str = "look_up") -> str:
+    """The line of the tool in navi's answer."""
+    output = service.run("navi", question, operation="research").json()["output"]
+    return next((line for line in output.splitlines() if line.startswith(f"[{tool}")), output)
+
+
+def tools_failed(service) -> dict[tuple[str, str], float]:
+    """Tool and error.type -> executions that failed."""
+    samples = service.samples("gen_ai_execute_tool_duration_seconds_count").items()
+    named = [(dict(key), number) for key, number in samples if number]
+    return {(one["gen_ai_tool_name"], one["error_type"]): number for one, number in named if "error_type" in one}
+
+
+def pids(parent: int | str = "self") -> list[int]:
+    """Processes below this one, zombies included, that run the tool server or its child."""
+    listed = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state = path.read_text().rpartition(")")[2].split()
+            command = path.with_name("cmdline").read_bytes()
+        except OSError:
+            continue
+        if state[0] == "Z" or b"tool_server" in command or b"SIG_IGN" in command:
+            listed.append((int(path.parent.name), int(state[1]), state[0]))
+    own = Path(f"/proc/{parent}").resolve().name
+    return [pid for pid, above, state in listed if state != "Z" or str(above) == own]
+
+
+def test_tool_of_a_command_is_used(start):
+    """research asks the first tool that only reads and takes one text, in a process of its own."""
+    service = started(start, mcp_servers={"peer": stdio()}, agent_metrics=True)
+    assert re.fullmatch(r"\[look_up\] hello in process \d+", found(service, "hello there"))
+    assert service.counted("mcp_servers_up") == {"peer": 1}
+    measured = map(dict, service.samples("mcp_client_operation_duration_seconds_count"))
+    (labels,) = [one for one in measured if one["mcp_method_name"] == "tools/call"]
+    assert labels.pop("mcp_protocol_version")
+    assert labels == {
+        "mcp_method_name": "tools/call",
+        "gen_ai_operation_name": "execute_tool",
+        "gen_ai_tool_name": "look_up",
+        "network_transport": "pipe",
+    }
+
+
+def test_tool_over_http_is_used(start):
+    """A server at a URL is asked over its socket; its series name the address."""
+    port = free_port()
+    with http_server(port):
+        service = started(start, mcp_servers={"peer": {"url": f"http://127.0.0.1:{port}/mcp?key=s3cret"}}, agent_metrics=True)
+        until("the session", lambda: service.counted("mcp_servers_up") == {"peer": 1})
+        assert re.fullmatch(r"\[look_up\] hello in process \d+", found(service, "hello"))
+        text = service.client.get("/metrics").text
+    assert f'server_port="{port}"' in text
+    assert "s3cret" not in text
+
+
+def test_named_tool_is_used(start):
+    """A setting that names a tool has it called, also one that does not say that it only reads."""
+    service = started(start, mcp_servers={"peer": stdio(tool="delete")})
+    assert found(service, "all", "delete") == "[delete] deleted all"
+
+
+def test_server_without_a_fitting_tool_is_told_once(start, caplog):
+    """A tool that needs several arguments is not called; one line of the log says what is missing."""
+    service = started(start, mcp_servers={"peer": stdio(tool="between")})
+    for _ in range(2):
+        assert found(service, "all").startswith("[between failed] MCP server peer cannot be reached")
+    assert len([one for one in caplog.messages if "peer has no tool" in one]) == 1
+
+
+@pytest.mark.parametrize("place", [{"command": ["no-such-program", "--token=s3cret"]}, {"url": "PORT"}])
+def test_start_does_not_wait_for_a_server_that_is_down(start, caplog, place):
+    """A program that does not exist and a port that is closed hold up nothing: navi uses its own tool, one line is logged."""
+    if "url" in place:
+        place = {"url": f"http://127.0.0.1:{closed_port()}/mcp?token=s3cret"}
+    begun = time.monotonic()
+    service = started(start, mcp_servers={"peer": place}, agent_metrics=True)
+    assert service.client.get("/health/ready").status_code == 200
+    assert time.monotonic() - begun < 10
+    assert found(service, "6 * 7", "calculate") == "[calculate] 6 * 7 = 42"
+    assert service.samples("mcp_servers_up") == {(("mcp_server", "peer"),): 0}
+    told = [one for one in caplog.messages if "MCP server peer cannot be used" in one]
+    assert len(told) == 1
+    assert "s3cret" not in caplog.text
+
+
+def test_process_that_crashes_is_started_again(start, caplog):
+    """A crash fails the call that it hit at once, and the next process answers after a bounded wait."""
+    caplog.set_level(logging.INFO)
+    service = started(start, mcp_servers={"peer": stdio()}, agent_metrics=True)
+    first = found(service, "hello")
+    assert found(service, "crash").startswith("[look_up failed] MCP server peer ")
+    until("the second process", lambda: "[look_up] " in found(service, "hello"))
+    assert found(service, "hello") != first
+    assert service.counted("mcp_servers_up") == {"peer": 1}
+    assert [one for one in caplog.messages if one.startswith("MCP server peer")] == [
+        "MCP server peer cannot be used: its process has ended; it is tried again with growing pauses",
+        "MCP server peer answers again",
+    ]
+
+
+def test_http_server_that_comes_back_is_used_again(start):
+    """A server that is stopped is down after the next call, and used again once it listens."""
+    port = free_port()
+    with http_server(port) as process:
+        service = started(start, mcp_servers={"peer": {"url": f"http://127.0.0.1:{port}/mcp"}}, agent_metrics=True)
+        until("the first session", lambda: "[look_up] " in found(service, "hello"))
+        process.kill()
+        process.wait()
+        assert found(service, "hello").startswith("[look_up failed] MCP server peer")
+        until("the end of the session", lambda: service.counted("mcp_servers_up") == {})
+    with http_server(port):
+        until("the second session", lambda: "[look_up] " in found(service, "hello"))
+
+
+@pytest.mark.parametrize("transport", ["stdio", "http"])
+def test_answer_over_the_limit_fails_and_is_not_kept(start, transport):
+    """An answer that is larger than the setting allows fails its call, and the server is used again afterwards."""
+    port = free_port()
+    with http_server(port):
+        place = stdio() if transport == "stdio" else {"url": f"http://127.0.0.1:{port}/mcp"}
+        service = started(start, mcp_servers={"peer": {**place, "response_limit": 20_000}}, agent_metrics=True)
+        until("the session", lambda: "[look_up] " in found(service, "hello"))
+        assert found(service, "huge 1000") == f"[look_up] {'x' * 1000}"
+        assert found(service, "huge 5000000").startswith("[look_up failed] ")
+        until("the next session", lambda: "[look_up] " in found(service, "hello"))
+
+
+def test_tool_that_hangs_is_left_in_time(start):
+    """A call has the seconds of its setting; the session goes on."""
+    service = started(start, mcp_servers={"peer": stdio(timeout=1)}, agent_metrics=True)
+    until("the session", lambda: "[look_up] " in found(service, "hello"))
+    begun = time.monotonic()
+    assert found(service, "hang").startswith("[look_up failed] ")
+    assert time.monotonic() - begun < 10
+    until("an answer", lambda: "[look_up] " in found(service, "hello"))
+
+
+def test_error_of_a_tool_is_a_finding_and_counted(start):
+    """A result that says isError fails the call of the tool with error.type tool_error, and not the research."""
+    service = started(start, mcp_servers={"peer": stdio()}, agent_metrics=True)
+    assert found(service, "fail") == "[look_up failed] tool look_up of MCP server peer reports an error"
+    assert tools_failed(service) == {("look_up", "tool_error"): 1}
+    assert service.counted("a2a_requests_total") == {"navi/research/success": 1}
+
+
+def test_process_gets_no_variable_of_the_service(start, monkeypatch):
+    """The process has the variables of its setting and none of the service's own."""
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "private")
+    monkeypatch.setenv("AGENTOS_ENVIRONMENT", "test")
+    peer = stdio()
+    service = started(start, mcp_servers={"peer": {**peer, "env": {**peer["env"], "TOOL_KEY": "k"}}})
+    assert found(service, "variables") == "[look_up] TOOL_KEY"
+
+
+@pytest.mark.parametrize("how", [(), ("stubborn",)])
+def test_shutdown_leaves_no_process(tmp_path, how):
+    """At SIGTERM the service ends the processes of its servers, children and those that ignore it included, within seconds."""
+    with Service(tmp_path / "service", {"AGENTOS_MCP_SERVERS": json.dumps({"peer": stdio(*how)})}) as service:
+        until("the session", lambda: "[look_up] " in research(service))
+        assert len(pids(service.pid)) == 1 + len(how)
+        begun = time.monotonic()
+        assert service.stop() in (0, -signal.SIGTERM)
+        assert time.monotonic() - begun < 10
+    assert pids() == []
+
+
+def research(service: Service) -> str:
+    return str(service.run("navi", "hello", operation="research").json()["output"])
+
+
+def test_workers_have_a_process_each(tmp_path):
+    """Each of two workers has its own session; no process is left after both."""
+    environment = {"AGENTOS_MCP_SERVERS": json.dumps({"peer": stdio()}), "AGENTOS_AGENT_METRICS": "on"}
+    with Service(tmp_path / "service", environment, workers=2) as service:
+        until("both sessions", lambda: len(pids()) == 2)
+        until("the gauge", lambda: 'mcp_servers_up{mcp_server="peer"}' in service.metrics())
+    assert pids() == []
+
+
+def test_settings_need_the_extra(start, monkeypatch):
+    """Servers in the settings without the extra stop the start with one sentence."""
+    monkeypatch.setattr("agents.runtime.builtin_tools.has_mcp", lambda: False)
+    with pytest.raises(SettingsError, match=r"^AGENTOS_MCP_SERVERS names servers, which needs pip install 'agentos\[mcp\]'\.$"):
+        start(mcp_servers={"peer": stdio()})
+
+
+def test_without_the_extra_navi_uses_the_calculator_alone(start, monkeypatch, caplog):
+    """Where no server is set and the extra is not installed, research uses the local tool, and the log says so once."""
+    monkeypatch.setattr("agents.runtime.builtin_tools.has_mcp", lambda: False)
+    service = start()
+    for _ in range(2):
+        output = service.run("navi", "what is 6 * 7?", operation="research").json()["output"]
+        assert output.startswith("[calculate] 6 * 7 = 42\nThis is about question.")
+    assert [one for one in caplog.messages if "extra mcp" in one] == [
+        "the extra mcp is not installed: navi's research uses the calculator alone"
+    ]
