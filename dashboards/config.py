@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
+    "AGENTS_UID",
     "AVAILABILITY",
     "BURNS",
     "FIRST_TOKEN",
@@ -38,6 +39,9 @@ UID = "agentos"
 
 MODELS_UID = "agentos-models"
 """The uid in Grafana of the second dashboard, about the model calls."""
+
+AGENTS_UID = "agentos-agents"
+"""The uid in Grafana of the third dashboard, about agents, tools and workspaces."""
 
 SLO_DAYS = 30
 """The period of the objectives, in days."""

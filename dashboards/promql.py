@@ -18,9 +18,9 @@ __all__ = ["Not", "Query", "Value", "aggregation", "le", "only_numbers", "ratio"
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """Every value except this one."""
+    """Every value except this one, or except these. The empty value stands for a missing label."""
 
-    value: str
+    value: str | tuple[str, ...]
 
 
 Value: TypeAlias = str | tuple[str, ...] | Not
@@ -75,6 +75,18 @@ class Query:
     def count_at(self, metric: Metric, value: int) -> str:
         """Returns the number of a gauge's series that have this value."""
         return f"sum({self.series(metric)} == bool {value})"
+
+    def lowest(self, metric: Metric, *by: str, **where: Value) -> str:
+        """Returns the lowest value of a gauge's series now, by label keys."""
+        return _sum(metric, by, self.series(metric, "", **where), "min")
+
+    def top(self, metric: Metric, *by: str, **where: Value) -> str:
+        """Returns the highest value of a gauge's series now, by label keys."""
+        return _sum(metric, by, self.series(metric, "", **where), "max")
+
+    def moved(self, metric: Metric, *by: str, **where: Value) -> str:
+        """Returns the label sets that had events in the time range of a panel. It has one value for the whole range."""
+        return f"{_sum(metric, by, self._events('increase', metric, '[$__range] @ end()', where))} > 0"
 
     def highest(self, metric: Metric, window: str, *by: str) -> str:
         """Returns a gauge's maximum over the window, by label keys."""
@@ -181,12 +193,16 @@ def _matcher(label: Label, value: Value) -> str:
         case tuple():
             return f'{label.prometheus_key}=~"{"|".join(_known(label, v) for v in value)}"'
         case Not():
-            return f'{label.prometheus_key}!="{_known(label, value.value)}"'
+            values = value.value if isinstance(value.value, tuple) else (value.value,)
+            operator = "!~" if len(values) > 1 else "!="
+            return f'{label.prometheus_key}{operator}"{"|".join(_known(label, v) for v in values)}"'
         case str():
             return f'{label.prometheus_key}="{_known(label, value)}"'
 
 
 def _known(label: Label, value: str) -> str:
+    if label.optional and (label.is_open or not value):
+        return value  # the empty value, and beside it what others name
     if label.is_open or value not in label.values:
         raise ValueError(f"{label.key} is never {value!r}; it is one of {', '.join(label.values) or 'an open set'}")
     return value

@@ -8,7 +8,7 @@ from dashboards.config import AVAILABILITY, BURNS, LATENCY, UID
 from dashboards.panels import links
 from dashboards.panels.board import Board, Panel, Row
 from dashboards.panels.theme import EVENTS, PERCENT, RATES, SECONDS, TASKS, number, over_time, round_gauge
-from dashboards.panels.timeseries import NOW, STEP, distribution, end, rate
+from dashboards.panels.timeseries import NOW, STEP, distribution, end, events, rate
 from dashboards.panels.variables import QUERY, variables
 from dashboards.promql import ratio
 from telemetry.agentos.catalogue import (
@@ -99,7 +99,7 @@ def _a2a() -> list[Panel]:
 
 def _ccr() -> list[Panel]:
     """Calls to model providers."""
-    tokens = {"{{direction}} {{provider}}": QUERY.rate(CCR_TOKENS, STEP, "provider", "direction")}
+    tokens = events(QUERY, CCR_TOKENS, "direction", "provider")
     return [
         _rate(CCR_REQUESTS, "provider")
         .title("Request Rate by Provider")
@@ -117,7 +117,7 @@ def _ccr() -> list[Panel]:
 
 def _limits_and_cache() -> list[Panel]:
     """The rate limiter's decisions, and the cache."""
-    lookups = {"{{result}}": QUERY.rate(CACHE_OPERATIONS, STEP, "result", operation="get", result=("hit", "miss", "error"))}
+    lookups = events(QUERY, CACHE_OPERATIONS, "result", operation="get", result=("hit", "miss", "error"))
     hits, answers = (QUERY.rate(CACHE_OPERATIONS, NOW, operation="get", result=which) for which in ("hit", ("hit", "miss")))
     return [
         _rate(RATE_LIMIT_HITS, "result")

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from grafana_foundation_sdk.builders import bargauge, gauge, stat, table, timeseries
 from grafana_foundation_sdk.builders import dashboard as builders
-from grafana_foundation_sdk.builders import gauge, stat, timeseries
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as models
@@ -16,17 +16,23 @@ from dashboards.panels import links
 
 __all__ = ["Board", "Panel", "Row"]
 
-Panel = stat.Panel | gauge.Panel | timeseries.Panel
+Panel = stat.Panel | gauge.Panel | timeseries.Panel | bargauge.Panel | table.Panel
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of panels: its title, the panels, and their width and height on Grafana's grid of 24 columns."""
+    """A row of panels: its title, the panels, and their width and height on Grafana's grid of 24 columns.
+
+    Grafana cannot hide a row without data: it draws a row at least once even if the variable that repeats it has no value
+    (https://github.com/grafana/grafana/issues/10764). So a row that many sites have no data for is collapsed, where it asks
+    nothing until it is opened, and a variable in its title says how much there is in it.
+    """
 
     title: str
     panels: Callable[[], list[Panel]]
     width: int
     height: int
+    collapsed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +70,22 @@ class Board:
             .links(links.top(self.uid))
         )
         ids = self.panel_ids()
-        for number, title, row in self._numbered():
-            board = board.with_row(builders.Row(title).id(number).collapsed(False))
-            for panel in row:
-                board = board.with_panel(panel.links(self._links(str(panel.build().title), ids)))
+        for number, outline, row in self._numbered():
+            heading = builders.Row(outline.title).id(number).collapsed(outline.collapsed)
+            linked = [panel.links(self._links(str(panel.build().title), ids)) for panel in row]
+            if outline.collapsed:
+                for panel in linked:
+                    heading = heading.with_panel(panel)
+            board = board.with_row(heading)
+            for panel in () if outline.collapsed else linked:
+                board = board.with_panel(panel)
         return json.dumps(board.build(), cls=JSONEncoder, indent=2, ensure_ascii=False) + "\n"
 
-    def _numbered(self) -> Iterator[tuple[int, str, list[Panel]]]:
+    def _numbered(self) -> Iterator[tuple[int, Row, list[Panel]]]:
         number = 1
         for row in self.rows:
             panels = [panel.span(row.width).height(row.height).id(number + n) for n, panel in enumerate(row.panels(), start=1)]
-            yield number, row.title, panels
+            yield number, row, panels
             number += len(panels) + 1
 
     def _links(self, title: str, ids: Mapping[str, int]) -> list[links.Link]:

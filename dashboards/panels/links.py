@@ -9,7 +9,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog import builder as cogbuilder
 from grafana_foundation_sdk.models import dashboard as models
 
-from dashboards.config import GRAFANA, MODELS_UID, RUNBOOKS, UID
+from dashboards.config import AGENTS_UID, GRAFANA, MODELS_UID, RUNBOOKS, UID
 
 __all__ = ["Link", "dashboard_url", "only", "panel", "runbook", "runbook_url", "top", "traces_of"]
 
@@ -46,10 +46,15 @@ def panel(number: int, title: str) -> Link:
     return _link(title, f"/d/${{__dashboard.uid}}?viewPanel={number}&${{__url_time_range}}&${{__all_variables}}")
 
 
-def only(key: str) -> Link:
-    """Returns the link from a series to the whole dashboard, narrowed to the series' value of a label."""
-    here = f"/d/${{__dashboard.uid}}?var-{key}={_VARIABLE % key}"
-    return _link(f"Only this {key}", f"{here}&var-job=${{job}}&${{__url_time_range}}")
+def only(name: str, key: str = "") -> Link:
+    """Returns the link from a series to the whole dashboard, narrowed to the series' value of a label.
+
+    Args:
+        name: The dashboard's variable.
+        key: Prometheus' key of the label; the variable's name if it is the same.
+    """
+    here = f"/d/${{__dashboard.uid}}?var-{name}={_VARIABLE % (key or name)}"
+    return _link(f"Only this {name}", f"{here}&var-job=${{job}}&${{__url_time_range}}")
 
 
 def traces_of(*keys: str) -> Link:
@@ -58,7 +63,7 @@ def traces_of(*keys: str) -> Link:
     return _link("Traces of this series", _explore(tags), new_tab=True)
 
 
-_BOARDS = {UID: "AgentOS", MODELS_UID: "AgentOS models"}
+_BOARDS = {UID: "AgentOS", MODELS_UID: "AgentOS models", AGENTS_UID: "Agents & Tools & Tenants"}
 
 
 def top(uid: str) -> list[Link]:

@@ -12,10 +12,13 @@ from typing import Any
 
 __all__ = ["RULES", "problems"]
 
-UNITS = {"s", "reqps", "ops", "percentunit", "locale", "none", "decbytes", "currencyUSD"}
+UNITS = {"s", "reqps", "ops", "percentunit", "locale", "none", "decbytes", "currencyUSD", "dateTimeAsIso"}
 WINDOW = re.compile(r"\[([^\]]+)\]")
 SELECTOR = re.compile(r"\b[a-zA-Z_:][a-zA-Z0-9_:]*\{[^}]*\}")
 LEGENDS = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+
+HIDDEN = 2
+"""Grafana's number for a variable that is not on the screen."""
 
 JsonObject = dict[str, Any]
 
@@ -33,8 +36,13 @@ def problems(board: str) -> list[str]:
     return [f"{rule.__name__.replace('_', '-')}: {problem}" for rule in RULES for problem in rule(parsed)]
 
 
+def _all(board: JsonObject) -> list[JsonObject]:
+    """The rows and the panels, those of collapsed rows too."""
+    return [one for panel in board["panels"] for one in (panel, *panel.get("panels", ()))]
+
+
 def _panels(board: JsonObject) -> list[JsonObject]:
-    return [panel for panel in board["panels"] if panel["type"] != "row"]
+    return [panel for panel in _all(board) if panel["type"] != "row"]
 
 
 def _targets(board: JsonObject) -> Iterator[tuple[JsonObject, JsonObject]]:
@@ -63,11 +71,23 @@ def template_job(board: JsonObject) -> Iterator[str]:
 def template_multi(board: JsonObject) -> Iterator[str]:
     """Label variables take several values, and All."""
     for name, variable in _variables(board).items():
-        if variable["type"] == "query" and name != "job":
+        if variable["type"] == "query" and name != "job" and variable.get("hide") != HIDDEN:
             if not (variable.get("multi") and variable.get("includeAll") and variable.get("allValue") == ".*"):
                 yield f"the variable `{name}` must take several values, and All as .*"
             if 'job="$job"' not in variable["query"]["query"]:
                 yield f"the variable `{name}` does not ask for the job"
+
+
+def template_hidden(board: JsonObject) -> Iterator[str]:
+    """A hidden variable asks for the job, and stands in the title of a collapsed row and in no query."""
+    titles = " ".join(panel["title"] for panel in board["panels"] if panel.get("collapsed"))
+    queries = " ".join(target["expr"] for _, target in _targets(board))
+    for name, variable in _variables(board).items():
+        if variable.get("hide") == HIDDEN:
+            if f"${{{name}}}" not in titles or f"${{{name}" in queries:
+                yield f"the hidden variable `{name}` must stand in the title of a collapsed row, and in no query"
+            if 'job="$job"' not in variable["query"]["query"]:
+                yield f"the hidden variable `{name}` does not ask for the job"
 
 
 def template_used(board: JsonObject) -> Iterator[str]:
@@ -98,7 +118,7 @@ def panel_datasource(board: JsonObject) -> Iterator[str]:
 
 def panel_title_description(board: JsonObject) -> Iterator[str]:
     """Each panel has a unique title and a description."""
-    titles = [panel.get("title", "") for panel in board["panels"]]
+    titles = [panel.get("title", "") for panel in _all(board)]
     for panel in _panels(board):
         if not panel.get("title") or not panel.get("description"):
             yield f"panel {panel['id']} lacks a title or a description"
@@ -117,15 +137,15 @@ def panel_units(board: JsonObject) -> Iterator[str]:
 def panel_place(board: JsonObject) -> Iterator[str]:
     """No two panels overlap, none leaves the grid, no two share an id."""
     taken: dict[tuple[int, int], str] = {}
-    for panel in board["panels"]:
+    for panel in _all(board):
         place = panel["gridPos"]
         if place["x"] + place["w"] > 24:
             yield f"{panel['title']} leaves the grid"
         cells = [(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])]
         for other in sorted({taken[cell] for cell in cells if cell in taken}):
             yield f"{panel['title']} lies on {other}"
-        taken |= dict.fromkeys(cells, panel["title"])
-    ids = [panel["id"] for panel in board["panels"]]
+        taken |= dict.fromkeys(cells, str(panel["title"]))
+    ids = [panel["id"] for panel in _all(board)]
     for number in sorted({number for number in ids if ids.count(number) > 1}):
         yield f"two panels have the id {number}"
 
@@ -191,6 +211,7 @@ RULES = (
     template_datasource,
     template_job,
     template_multi,
+    template_hidden,
     template_used,
     template_refresh,
     panel_datasource,

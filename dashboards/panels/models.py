@@ -6,6 +6,7 @@ from functools import partial
 
 from dashboards.config import FIRST_TOKEN as FIRST_TOKEN_OBJECTIVE
 from dashboards.config import MODELS_UID, SPENDING
+from dashboards.money import known_cost
 from dashboards.panels import links
 from dashboards.panels.board import Board, Panel, Row
 from dashboards.panels.theme import (
@@ -25,10 +26,10 @@ from dashboards.panels.theme import (
     number,
     over_time,
 )
-from dashboards.panels.timeseries import NOW, STEP, distribution, end, narrowed, per_minute
+from dashboards.panels.timeseries import NOW, STEP, distribution, end, events, narrowed, per_minute
 from dashboards.panels.variables import MODELS_QUERY as QUERY
 from dashboards.panels.variables import model_variables
-from dashboards.promql import Not, ratio
+from dashboards.promql import Not, only_numbers, ratio
 from telemetry.agentos.catalogue import CCR_REQUESTS
 from telemetry.agentos.catalogue_models import (
     A2A_CODES,
@@ -37,12 +38,17 @@ from telemetry.agentos.catalogue_models import (
     BREAKER_LEVELS,
     CALL_ERRORS,
     COST,
+    ESTIMATED_TOKENS,
     FALLBACKS,
     FIRST_EVENT,
     FIRST_TOKEN,
     IN_FLIGHT,
+    INTER_TOKEN_LATENCY,
     MODEL_TOKENS,
+    OUTPUT_RATE,
     QUEUED,
+    QUOTA_LIMIT,
+    QUOTA_REMAINING,
     REQUEST_SIZE,
     RETRIES,
     ROUTED_ATTEMPTS,
@@ -54,6 +60,7 @@ from telemetry.metric import Metric
 
 __all__ = ["MODELS"]
 
+_QUOTA = ("provider", "resource")
 _per_minute = partial(per_minute, QUERY)
 _distribution = partial(distribution, QUERY)
 
@@ -85,11 +92,17 @@ def _now() -> list[Panel]:
             f"({FIRST_TOKEN_OBJECTIVE.under:g} s).{end(FIRST_TOKEN)}."
         ),
         *_levels_now(),
-        number(QUERY.increase(COST, "1h"), DOLLARS, orange=SPENDING.hourly, red=SPENDING.hourly * SPENDING.rate)
+        number(
+            known_cost(QUERY, COST, UNPRICED_CALLS, "1h", reason="model"),
+            DOLLARS,
+            orange=SPENDING.hourly,
+            red=SPENDING.hourly * SPENDING.rate,
+        )
         .title("Cost (1h)")
+        .no_value("no prices")
         .description(
             "What the model calls of the last hour cost, by your price file. Orange: more than an hour's part of the budget. "
-            f"Red: {SPENDING.rate:g} times that. Unpriced calls are missing from it."
+            f"Red: {SPENDING.rate:g} times that. Unpriced calls are missing from it; without a price for any call it says so."
         ),
     ]
 
@@ -110,7 +123,8 @@ def _levels_now() -> list[Panel]:
 
 def _attempts() -> list[Panel]:
     """How often providers are asked for one answer, and why."""
-    turns = {"{{from_provider}} to {{to_provider}}": f"60 * {QUERY.rate(FALLBACKS, STEP, 'from_provider', 'to_provider')}"}
+    legend = "{{from_provider}} to {{to_provider}}"
+    turns = events(QUERY, FALLBACKS, "from_provider", "to_provider", times=60, legend=legend)
     return [
         over_time({"{{task_type}}": QUERY.mean(ROUTED_ATTEMPTS, STEP, "task_type")}, TIMES)
         .title("Attempts per Request")
@@ -176,11 +190,11 @@ def _health() -> list[Panel]:
 
 def _cost() -> list[Panel]:
     """Tokens and their cost."""
-    by_model = {"{{model}} {{provider}}": QUERY.rate(MODEL_TOKENS, STEP, "provider", "model")}
-    spent = {"{{model}} {{provider}}": f"3600 * {QUERY.rate(COST, STEP, 'provider', 'model')}"}
-    by_kind = {"{{kind}}": QUERY.rate(MODEL_TOKENS, STEP, "kind")}
+    by_model = events(QUERY, MODEL_TOKENS, "model", "provider")
     return [
-        over_time(by_kind, RATES[MODEL_TOKENS.unit], fixed=MODEL_TOKENS.label("kind").values, stacked=True)
+        over_time(
+            events(QUERY, MODEL_TOKENS, "kind"), RATES[MODEL_TOKENS.unit], fixed=MODEL_TOKENS.label("kind").values, stacked=True
+        )
         .title("Tokens by Kind")
         .description(
             "Tokens per second, each once: input without what came from the provider's cache or was written to it, "
@@ -190,11 +204,11 @@ def _cost() -> list[Panel]:
         .title("Tokens by Model")
         .description("Tokens per second of all kinds, by the model that was asked for.")
         .data_links([*narrowed(QUERY, "model"), *narrowed(QUERY, "provider")]),
-        over_time(spent, DOLLARS_AN_HOUR, stacked=True)
+        over_time(_spending(), DOLLARS_AN_HOUR, stacked=True)
         .title("Cost by Model")
         .description(
             f"US dollars an hour by your price file. The budget of {SPENDING.usd:g} USD a month is {SPENDING.hourly:.2f} USD "
-            "an hour (dashboards/config.py). Unpriced calls are missing from it."
+            "an hour (dashboards/config.py). Unpriced calls are missing from it; no prices: none of the calls has one."
         )
         .data_links([*narrowed(QUERY, "model"), *narrowed(QUERY, "provider")]),
         _per_minute(UNPRICED_CALLS, "model", "reason")
@@ -203,6 +217,54 @@ def _cost() -> list[Panel]:
             "Calls per minute whose cost is not, or not fully, known. model: the price file does not name it. usage: the "
             "provider did not tell the tokens, or the reader left before it did."
         ),
+    ]
+
+
+def _spending() -> dict[str, str]:
+    """The lines of the cost. What is 0 because nothing has a price is called so."""
+    lines = events(QUERY, COST, "model", "provider", times=3600)
+    unpriced = QUERY.moved(UNPRICED_CALLS, reason="model")
+    free = QUERY.rate(COST, STEP)
+    lines["none"] += f"\nunless\n{unpriced}"
+    lines["no prices"] = f"({free}\nunless\n{QUERY.moved(COST)})\nand\n{unpriced}"
+    return lines
+
+
+def _streams() -> list[Panel]:
+    """How fast streams are, and what is known of those that their caller cancelled."""
+    reported = events(QUERY, MODEL_TOKENS, "kind", legend="{{kind}} reported")
+    estimated = events(QUERY, ESTIMATED_TOKENS, "direction", legend="{{direction}} estimated")
+    return [
+        _distribution(INTER_TOKEN_LATENCY, "provider", "Mean time between two tokens of a stream after its first one.").title(
+            "Inter-token Latency"
+        ),
+        _distribution(OUTPUT_RATE, "provider", "Output tokens per second of a stream, from its first text to its end.").title(
+            "Tokens per Second"
+        ),
+        over_time(dict([*list(reported.items())[:1], *estimated.items()]), RATES[MODEL_TOKENS.unit])
+        .title("Estimated Tokens")
+        .description(
+            "Tokens per second of streams that their caller cancelled before the provider told its usage, estimated, beside "
+            "the reported ones. Estimated tokens are in no other number and in no cost. none: nothing was estimated."
+        ),
+    ]
+
+
+def _quota() -> list[Panel]:
+    """What the providers still allow, as they last said."""
+    limit, left = QUERY.top(QUOTA_LIMIT, *_QUOTA), QUERY.lowest(QUOTA_REMAINING, *_QUOTA)
+    share = {"{{provider}} {{resource}}": only_numbers(f"{left}\n/\n{limit}")}
+    return [
+        over_time(share, PERCENT)
+        .title("Quota Remaining")
+        .description(
+            "Part of its limit of requests or tokens that a provider still allows in its period, as its last answers said; of "
+            "several instances the lowest. A gap: it has not told for a while. At 0 it refuses calls with 429."
+        )
+        .data_links(narrowed(QUERY, "provider")),
+        over_time({"{{provider}} {{resource}} left": left, "{{provider}} {{resource}} limit": limit}, EVENTS)
+        .title("Quota")
+        .description("Requests and tokens that the providers allow in their period, and how many of them are left."),
     ]
 
 
@@ -241,6 +303,8 @@ MODELS = Board(
         Row("Provider Health", _health, 8, 8),
         Row("Tokens & Cost", _cost, 12, 9),
         Row("A2A Details", _a2a, 12, 9),
+        Row("Streams (${streaming} providers)", _streams, 8, 9, collapsed=True),
+        Row("Provider Quota (${quotas} providers)", _quota, 12, 9, collapsed=True),
     ),
     runbooks={
         "Unanswered Requests": "A2AErrorBudgetBurn",

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
-from grafana_foundation_sdk.builders import common, gauge, prometheus, stat, timeseries
+from grafana_foundation_sdk.builders import bargauge, common, gauge, prometheus, stat, table, timeseries
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models import prometheus as queries
 
 __all__ = [
     "BYTES",
+    "CALLS",
+    "CALLS_A_SECOND",
     "DATASOURCE",
+    "DATE",
     "DOLLARS",
     "DOLLARS_AN_HOUR",
+    "ERRORS_A_MINUTE",
     "EVENTS",
     "GREEN",
     "MINUTE_RATES",
@@ -25,10 +31,14 @@ __all__ = [
     "SECONDS",
     "TASKS",
     "TIMES",
+    "TOKENS_A_SECOND",
+    "Column",
+    "bars",
     "levels",
     "number",
     "over_time",
     "round_gauge",
+    "rows",
 ]
 
 DATASOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -54,6 +64,15 @@ BYTES = "decbytes"
 DOLLARS = "currencyUSD"
 DOLLARS_AN_HOUR = "suffix:USD/h"
 TIMES = "suffix:times"
+TOKENS_A_SECOND = "suffix:tokens/s"
+CALLS = "suffix:calls"
+CALLS_A_SECOND = "suffix:calls/s"
+ERRORS_A_MINUTE = "suffix:errors/min"
+DATE = "dateTimeAsIso"
+"""Milliseconds since 1970, as date and time."""
+
+_DECIMALS = {EVENTS: 0, PERCENT: 1, DOLLARS: 2}
+"""Decimals of the numbers in a table, by their unit."""
 
 GREEN, YELLOW, ORANGE, RED, GREY = "green", "yellow", "orange", "red", "#8e8e8e"
 
@@ -86,6 +105,8 @@ _MEANING = {
     "TASK_STATE_CANCELED": GREY,
     "invalid": GREY,
     "other": GREY,
+    "none": GREY,
+    "no prices": ORANGE,
 }
 """Series that have a colour of their own wherever they appear.
 
@@ -93,8 +114,8 @@ Agents, providers and task types take the colours of Grafana's classic palette i
 the palette by series name has tones that are hard to see on a light background.
 """
 
-_Panel = TypeVar("_Panel", stat.Panel, gauge.Panel, timeseries.Panel)
-_Now = TypeVar("_Now", stat.Panel, gauge.Panel)
+_Panel = TypeVar("_Panel", stat.Panel, gauge.Panel, timeseries.Panel, bargauge.Panel, table.Panel)
+_Now = TypeVar("_Now", stat.Panel, gauge.Panel, bargauge.Panel)
 _Step = tuple[float | None, str]
 
 
@@ -134,11 +155,82 @@ def over_time(
     color = builders.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC)
     panel = _common(panel, unit, GREEN).color_scheme(color)
     panel = panel.decimals(0) if unit == TASKS else panel
-    for name in sorted({*fixed, "invalid", "other"} & _MEANING.keys()):
+    for name in sorted({*fixed, "invalid", "other", "none", "no prices"} & _MEANING.keys()):
         # Grafana takes a text between slashes as a pattern, any other text as the whole name.
         color_of = _property("color", {"mode": "fixed", "fixedColor": _MEANING[name]})
         panel = panel.override_by_regexp(f"/^{name}\\b/", [color_of])
     return panel.override_by_regexp("/ mean$/", [_property("custom.lineStyle", {"fill": "dash", "dash": [6, 4]})])
+
+
+def bars(expr: str, legend: str, unit: str) -> bargauge.Panel:
+    """Returns horizontal bars as of the end of the time range, the longest one first.
+
+    Args:
+        expr: The query.
+        legend: Template of the bars' names.
+        unit: Grafana's unit.
+    """
+    panel = bargauge.Panel().orientation(kinds.VizOrientation.HORIZONTAL).display_mode(kinds.BarGaugeDisplayMode.BASIC)
+    panel = panel.value_mode(kinds.BarGaugeValueMode.TEXT).name_placement(kinds.BarGaugeNamePlacement.LEFT).min(0)
+    return _now(panel, f"sort_desc({expr})", unit, "blue", legend=legend)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of numbers in a table.
+
+    Attributes:
+        title: Its heading.
+        expr: Its query, about the last hour or now.
+        unit: Grafana's unit.
+        orange: The value from which the numbers are orange.
+        red: The value from which they are red.
+    """
+
+    title: str
+    expr: str
+    unit: str
+    orange: float | None = None
+    red: float | None = None
+
+
+def rows(key: str, heading: str, columns: Sequence[Column], *, labels: str) -> table.Panel:
+    """Returns a table as of the end of the time range: a row for each value of a label, in the order of the values.
+
+    Args:
+        key: Prometheus' key of that label.
+        heading: The heading of its column.
+        columns: The columns of numbers.
+        labels: Template of the rows' names in the queries' legends; a table does not show it.
+    """
+    panel = table.Panel().show_header(True).cell_height(kinds.TableCellHeight.SM)
+    titles = {key: heading}
+    for ref, column in zip("ABCDEFGH", columns, strict=False):
+        query = _query(ref, column.expr, f"{labels} {column.title}").instant().format(queries.PromQueryFormat.TABLE)
+        panel = panel.with_target(query)
+        titles[f"Value #{ref}"] = column.title
+    order = {name: index for index, name in enumerate(titles)}
+    panel = panel.with_transformation(_transformation("merge", {}))
+    panel = panel.with_transformation(
+        _transformation("organize", {"excludeByName": {"Time": True}, "indexByName": order, "renameByName": titles})
+    )
+    panel = panel.with_transformation(_transformation("sortBy", {"fields": {}, "sort": [{"field": heading}]}))
+    panel = _common(panel, EVENTS, "text").no_value("-")
+    for column in columns:
+        panel = panel.override_by_name(column.title, _cells(column))
+    return panel.override_by_name(heading, [_property("custom.minWidth", 220)])
+
+
+def _cells(column: Column) -> list[models.DynamicConfigValue]:
+    properties = [_property("unit", column.unit)]
+    if column.unit in _DECIMALS:
+        properties.append(_property("decimals", _DECIMALS[column.unit]))
+    if column.orange is not None or column.red is not None:
+        steps = [(None, "text"), (column.orange, ORANGE), (column.red, RED)]
+        found = [{"value": value, "color": color} for value, color in steps if color == "text" or value is not None]
+        properties.append(_property("thresholds", {"mode": "absolute", "steps": found}))
+        properties.append(_property("custom.cellOptions", {"type": "color-text"}))
+    return properties
 
 
 def levels(exprs: Mapping[str, str], names: Mapping[str, tuple[int, str]]) -> timeseries.Panel:
@@ -156,8 +248,8 @@ def levels(exprs: Mapping[str, str], names: Mapping[str, tuple[int, str]]) -> ti
     return panel.mappings([models.ValueMap(options=shown)])
 
 
-def _now(panel: _Now, expr: str, unit: str, base: str, *steps: _Step) -> _Now:
-    panel = _common(panel, unit, base, *steps).with_target(_query("A", expr, "now").instant())
+def _now(panel: _Now, expr: str, unit: str, base: str, *steps: _Step, legend: str = "now") -> _Now:
+    panel = _common(panel, unit, base, *steps).with_target(_query("A", expr, legend).instant())
     panel = panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     panel = panel.color_scheme(builders.FieldColor().mode(models.FieldColorModeId.THRESHOLDS))
     return panel.decimals(0) if unit == EVENTS else panel
@@ -172,6 +264,10 @@ def _common(panel: _Panel, unit: str, base: str, *steps: _Step) -> _Panel:
 
 def _query(ref: str, expr: str, legend: str) -> prometheus.Dataquery:
     return prometheus.Dataquery().ref_id(ref).expr(expr).legend_format(legend)
+
+
+def _transformation(name: str, options: object) -> models.DataTransformerConfig:
+    return models.DataTransformerConfig(id_val=name, options=options)
 
 
 def _property(name: str, value: object) -> models.DynamicConfigValue:

@@ -2,37 +2,62 @@
 
 from __future__ import annotations
 
+import re
+
 from grafana_foundation_sdk.builders import timeseries
 
 from dashboards.panels import links
-from dashboards.panels.theme import BYTES, MINUTE_RATES, RATES, SECONDS, over_time
+from dashboards.panels.theme import BYTES, MINUTE_RATES, RATES, SECONDS, TOKENS_A_SECOND, over_time
 from dashboards.promql import Query, Value
 from telemetry.metric import Metric
+from telemetry.metric.naming import label_key
 
-__all__ = ["NOW", "STEP", "distribution", "end", "narrowed", "per_minute", "rate"]
+__all__ = ["NOW", "STEP", "distribution", "end", "events", "narrowed", "per_minute", "rate"]
 
 NOW = "5m"
 """Window of the numbers as of now."""
 STEP = "$__rate_interval"
 
-_WORDS = {"s": (SECONDS, "s", "calls are slower"), "By": (BYTES, "bytes", "calls are bigger")}
+_WORDS = {
+    "s": (SECONDS, "s", "calls are slower"),
+    "By": (BYTES, "bytes", "calls are bigger"),
+    "{token}/s": (TOKENS_A_SECOND, "tokens/s", "streams are faster"),
+}
 """Unit of a histogram -> Grafana's unit, the word for it, and the meaning of a mean beyond the last bucket."""
 
 
-def rate(query: Query, metric: Metric, key: str) -> timeseries.Panel:
+def rate(query: Query, metric: Metric, key: str, unit: str = "") -> timeseries.Panel:
     """Returns events per second by one label; a series links to its traces and to the dashboard narrowed to it."""
-    panel = over_time({_legend(metric, key): query.rate(metric, STEP, key)}, RATES[metric.unit], fixed=_fixed(metric, key))
+    lines = events(query, metric, key)
+    panel = over_time(lines, unit or RATES[metric.unit], fixed=_fixed(metric, key))
     return panel.data_links([*narrowed(query, key), links.traces_of(key)])
 
 
-def per_minute(query: Query, metric: Metric, *keys: str, **where: Value) -> timeseries.Panel:
-    """Returns events per minute by labels, for rare events. A panel's legend has room for a dozen series, zeros included."""
-    panel = over_time(
-        {_legend(metric, *keys): f"60 * {query.rate(metric, STEP, *keys, **where)}"},
-        MINUTE_RATES[metric.unit],
-        fixed=_fixed(metric, keys[0]),
-    )
+def per_minute(query: Query, metric: Metric, *keys: str, unit: str = "", **where: Value) -> timeseries.Panel:
+    """Returns events per minute by labels, for rare events."""
+    lines = events(query, metric, *keys, times=60, legend="", **where)
+    panel = over_time(lines, unit or MINUTE_RATES[metric.unit], fixed=_fixed(metric, keys[0]))
     return panel.data_links([link for key in keys for link in narrowed(query, key)])
+
+
+def events(query: Query, metric: Metric, *keys: str, times: int = 1, legend: str = "", **where: Value) -> dict[str, str]:
+    """Returns the queries of events per second by labels, by their legends.
+
+    A line that is 0 over the whole time range has no place in the legend. Where every line is, one line ``none`` stands for
+    them, so that a panel without events differs from one without data.
+
+    Args:
+        query: Builds the queries.
+        metric: The row of the catalogue.
+        *keys: Labels of the lines.
+        times: Multiplies the rate, 60 for events per minute.
+        legend: Template of the lines' names; without one the values of the labels.
+        **where: Conditions by label key.
+    """
+    factor = f"{times} * " if times != 1 else ""
+    lines = f"{factor}{query.rate(metric, STEP, *keys, **where)}\nand\n{query.moved(metric, *keys, **where)}"
+    none = f"{query.rate(metric, STEP, **where)}\nunless\n{query.moved(metric, **where)}"
+    return {legend or _legend(metric, *keys): lines, "none": none}
 
 
 def distribution(query: Query, metric: Metric, key: str, description: str) -> timeseries.Panel:
@@ -51,7 +76,8 @@ def distribution(query: Query, metric: Metric, key: str, description: str) -> ti
 
 def narrowed(query: Query, key: str) -> list[links.Link]:
     """Returns the link from a series to its dashboard narrowed to this label's value, if the dashboard has that variable."""
-    return [links.only(key)] if f"${{{key}:regex}}" == query.variables.get(key) else []
+    found = re.fullmatch(r"\$\{(\w+):regex\}", query.variables.get(key, ""))
+    return [links.only(found[1], label_key(key))] if found else []
 
 
 def end(metric: Metric) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog import builder as cogbuilder
@@ -11,11 +12,21 @@ from grafana_foundation_sdk.models import dashboard as models
 from dashboards.config import JOB
 from dashboards.panels.theme import DATASOURCE
 from dashboards.promql import Query
-from telemetry.agentos.catalogue import A2A_REQUESTS, AGENTOS_INFO, CCR_REQUESTS, RATE_LIMIT_HITS
-from telemetry.agentos.catalogue_models import FALLBACKS, FROM, MODEL_TOKENS
-from telemetry.metric import Metric
+from telemetry.agentos.catalogue import A2A_REQUESTS, AGENTOS_INFO, CCR_REQUESTS, RATE_LIMIT_HITS, WORKSPACE
+from telemetry.agentos.catalogue_agents import (
+    AGENT_NAME,
+    EXECUTE_TOOL_DURATION,
+    INVOKE_AGENT_DURATION,
+    INVOKE_WORKFLOW_DURATION,
+    MCP_SERVER,
+    MCP_SERVERS_UP,
+    TOOL_NAME,
+)
+from telemetry.agentos.catalogue_models import FALLBACKS, FROM, INTER_TOKEN_LATENCY, MODEL_TOKENS, QUOTA_LIMIT
+from telemetry.agentos.catalogue_workspaces import WORKSPACE_BUDGET, WORKSPACE_TOKENS
+from telemetry.metric import Kind, Label, Metric
 
-__all__ = ["MODELS_QUERY", "QUERY", "model_variables", "variables"]
+__all__ = ["AGENTS_QUERY", "MODELS_QUERY", "QUERY", "agent_variables", "model_variables", "variables"]
 
 _LABELS = {
     "agent": (A2A_REQUESTS, "Agent"),
@@ -38,22 +49,60 @@ MODELS_QUERY = Query(
 """Queries of the second dashboard. A fall-back belongs to the provider that did not answer."""
 
 
+_AGENTS_LABELS = {
+    "agent": (INVOKE_AGENT_DURATION, AGENT_NAME, "Agent"),
+    "tool": (EXECUTE_TOOL_DURATION, TOOL_NAME, "Tool"),
+    "mcp_server": (MCP_SERVERS_UP, MCP_SERVER, "MCP server"),
+    "workspace_id": (WORKSPACE_TOKENS, WORKSPACE, "Workspace"),
+}
+"""Name of each variable of the third dashboard -> the metric and the label that its values come from, and its title."""
+
+AGENTS_QUERY = Query(job="$job", variables={label.key: f"${{{name}:regex}}" for name, (_, label, _) in _AGENTS_LABELS.items()})
+"""Queries of the third dashboard."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    """How many values a label has: it stands in the title of a row that is collapsed, so that an empty row is not opened."""
+
+    metric: Metric
+    label: str
+    description: str
+
+
+_MODELS_COUNTS = {
+    "streaming": _Count(INTER_TOKEN_LATENCY, "provider", "How many providers have streamed"),
+    "quotas": _Count(QUOTA_LIMIT, "provider", "How many providers tell their quota"),
+}
+_AGENTS_COUNTS = {
+    "budgets": _Count(WORKSPACE_BUDGET, "workspace_id", "How many workspaces have a budget"),
+    "mcp_servers": _Count(MCP_SERVERS_UP, "mcp_server", "How many MCP servers are connected, or should be"),
+    "workflows": _Count(INVOKE_WORKFLOW_DURATION, "gen_ai.workflow.name", "How many workflows there are"),
+}
+
+
 def variables() -> list[cogbuilder.Builder[models.VariableModel]]:
     """Returns the first dashboard's variables in the order of the screen."""
-    return _variables(_LABELS)
+    return [*_sources(), *(_label(key, metric, metric.label(key), title) for key, (metric, title) in _LABELS.items())]
 
 
 def model_variables() -> list[cogbuilder.Builder[models.VariableModel]]:
-    """Returns the second dashboard's variables in the order of the screen."""
-    return _variables(_MODELS_LABELS)
+    """Returns the second dashboard's variables in the order of the screen, and the hidden ones of its rows' titles."""
+    labels = (_label(key, metric, metric.label(key), title) for key, (metric, title) in _MODELS_LABELS.items())
+    return [*_sources(), *labels, *_counts(_MODELS_COUNTS)]
 
 
-def _variables(labels: Mapping[str, tuple[Metric, str]]) -> list[cogbuilder.Builder[models.VariableModel]]:
+def agent_variables() -> list[cogbuilder.Builder[models.VariableModel]]:
+    """Returns the third dashboard's variables in the order of the screen, and the hidden ones of its rows' titles."""
+    labels = (_label(name, *of) for name, of in _AGENTS_LABELS.items())
+    return [*_sources(), *labels, *_counts(_AGENTS_COUNTS)]
+
+
+def _sources() -> list[cogbuilder.Builder[models.VariableModel]]:
     return [
         _datasource("datasource", "Metrics", "prometheus", "Prometheus that scrapes AgentOS"),
         _datasource("traces", "Traces", "jaeger", "Trace store that the links lead to"),
         _job(),
-        *(_label(key, metric, label) for key, (metric, label) in labels.items()),
     ]
 
 
@@ -71,18 +120,43 @@ def _job() -> builders.QueryVariable:
     )
 
 
-def _label(key: str, metric: Metric, label: str) -> builders.QueryVariable:
+def _label(name: str, metric: Metric, label: Label, title: str) -> builders.QueryVariable:
     # Only the agent narrows the choice of another variable. A variable that narrowed itself could never be widened again.
-    narrow = Query(job="$job", variables={"agent": "${agent:regex}"} if key == "operation" else {})
+    narrow = Query(job="$job", variables={"agent": "${agent:regex}"} if name == "operation" else {})
     everything = models.VariableOption(selected=True, text=["All"], value=["$__all"])
     return (
-        _query(key, label, f"label_values({narrow.series(metric)}, {metric.label(key).key})")
-        .description(metric.label(key).description)
+        _query(name, title, f"label_values({_series(narrow, metric)}, {label.prometheus_key})")
+        .description(label.description)
         .multi(True)
         .include_all(True)
         .all_value(".*")
         .current(everything)
     )
+
+
+def _counts(counts: Mapping[str, _Count]) -> list[builders.QueryVariable]:
+    return [_count(name, count) for name, count in counts.items()]
+
+
+def _count(name: str, count: _Count) -> builders.QueryVariable:
+    key = count.metric.label(count.label).prometheus_key
+    found = _series(Query(job="$job", variables={}), count.metric)
+    none = models.VariableOption(selected=True, text="0", value="0")
+    return (
+        _query(name, name, f"query_result(count(count by ({key}) ({found})) or vector(0))")
+        .description(count.description)
+        .regex("/} ([0-9]+) /")  # Grafana shows a result as {labels} value time
+        .hide(models.VariableHide.HIDE_VARIABLE)
+        .current(none)
+        .multi(False)
+    )
+
+
+def _series(query: Query, metric: Metric) -> str:
+    """The selector of a metric's series; a histogram's in each form."""
+    if metric.kind is not Kind.HISTOGRAM:
+        return query.series(metric)
+    return f'{{__name__=~"{metric.prometheus_name}(_count)?", job="{query.job}"}}'
 
 
 def _query(name: str, label: str, query: str) -> builders.QueryVariable:

@@ -20,6 +20,7 @@ __all__ = [
     "MODEL_PANELS",
     "PANELS",
     "RATE_INTERVAL",
+    "TIME_RANGE",
     "Bucket",
     "Measured",
     "Raw",
@@ -27,6 +28,7 @@ __all__ = [
     "Where",
     "asked",
     "distribution",
+    "drawn",
     "every",
     "grew",
     "interpolated",
@@ -43,9 +45,14 @@ RATE_INTERVAL = "60s"
 """Grafana's value of $__rate_interval for a scrape interval of 15 s."""
 
 
+TIME_RANGE = "300s"
+"""Grafana's value of $__range, longer than the traffic of a test."""
+
+
 def _panels(name: str) -> dict[str, dict[str, Any]]:
     board = json.loads((ROOT / f"dashboards/{name}.json").read_text())
-    return {panel["title"]: panel for panel in board["panels"] if panel["type"] != "row"}
+    every_one = [one for panel in board["panels"] for one in (panel, *panel.get("panels", ()))]
+    return {panel["title"]: panel for panel in every_one if panel["type"] != "row"}
 
 
 PANELS = _panels("agentos-dashboard")
@@ -89,7 +96,7 @@ class Selection:
 
 def interpolated(expr: str, selection: Selection) -> str:
     """Returns the query with the variables filled in as Grafana does: All as ``.*``, else the values as a pattern."""
-    filled = expr.replace("$__rate_interval", RATE_INTERVAL).replace("$job", selection.job)
+    filled = expr.replace("$__rate_interval", RATE_INTERVAL).replace("$__range", TIME_RANGE).replace("$job", selection.job)
     for name in ("workspace_id", "operation", "provider", "agent", "model"):
         values = [re.sub(r"([\\^$*+?.()|\[\]{}/])", r"\\\1", value) for value in selection.chosen.get(name, ())]
         pattern = ".*" if not values else values[0] if len(values) == 1 else f"({'|'.join(values)})"
@@ -109,6 +116,11 @@ def asked(store: Prometheus, title: str, selection: Selection, at: float) -> dic
             assert legend not in found, f"{title} has two series called {legend}"
             found[legend] = float(series["value"][1])
     return found
+
+
+def drawn(panel: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns the queries of a panel whose traffic had events: all but the lines that stand for their absence."""
+    return [target for target in panel["targets"] if target["legendFormat"] not in ("none", "no prices")]
 
 
 def grew(measured: Measured, series: str, *, from_nothing: bool = False) -> float:
@@ -242,10 +254,12 @@ def distribution(raw: Raw, metric: str, key: str) -> dict[str, float]:
     return found | {f"{group[0]} mean": total[group] / count[group] for group in count if count[group]}
 
 
-def rates(raw: Raw, metric: str, *keys: str, where: Where = every, times: float = 1) -> dict[str, float]:
-    """Returns events per second by labels, multiplied by ``times``."""
+def rates(raw: Raw, metric: str, *keys: str, where: Where = every, times: float = 1, between: str = " ") -> dict[str, float]:
+    """Returns events per second by labels, multiplied by ``times``; ``none`` where there was none in the time range."""
     found = raw.by(metric, f"rate[{RATE_INTERVAL}]", *keys, where=where)
-    return {" ".join(group): times * rate for group, rate in found.items()}
+    moved = {group for group, more in raw.by(metric, f"increase[{TIME_RANGE}]", *keys, where=where).items() if more}
+    shown = {between.join(group): times * rate for group, rate in found.items() if group in moved}
+    return shown or ({"none": 0} if found else {})
 
 
 def now(value: float) -> dict[str, float]:

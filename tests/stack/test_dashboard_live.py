@@ -25,6 +25,7 @@ from tests.helpers.dashboard_panels import (
     Selection,
     asked,
     distribution,
+    drawn,
     grew,
     interpolated,
     now,
@@ -169,7 +170,7 @@ def test_a_panel_shows_the_values_of_the_single_series(measured: Measured, title
 @pytest.mark.parametrize(("title", "job"), CASES)
 def test_a_panel_draws_over_time_without_nan(measured: Measured, title: str, job: str) -> None:
     """Each query returns samples over the time of the traffic, and each is a number."""
-    for target in PANELS[title]["targets"]:
+    for target in drawn(PANELS[title]):
         query = interpolated(target["expr"], replace(ALL, job=job))
         times = {"start": str(measured.at - 10), "end": str(measured.at), "step": "1"}
         series = measured.store.get("query_range", query=query, **times)["result"]

@@ -24,6 +24,7 @@ from tests.helpers.dashboard_panels import (
     Selection,
     asked,
     distribution,
+    drawn,
     grew,
     interpolated,
     now,
@@ -124,8 +125,7 @@ def _attempts(raw: Raw) -> dict[str, float]:
 
 
 def _turns(raw: Raw) -> dict[str, float]:
-    found = raw.by("ccr_fallbacks_total", "rate[60s]", "from_provider", "to_provider")
-    return {" to ".join(turn): 60 * rate for turn, rate in found.items()}
+    return rates(raw, "ccr_fallbacks_total", "from_provider", "to_provider", times=60, between=" to ")
 
 
 def _level(raw: Raw, metric: str) -> dict[str, float]:
@@ -171,8 +171,8 @@ SEVERAL = Selection(
 )
 
 
-CASES = [(title, "agentos") for title in MODEL_PANELS] + [
-    (title, job) for title in HISTOGRAM_PANELS if title in MODEL_PANELS for job in FORMS if job != "agentos"
+CASES = [(title, "agentos") for title in EXPECTED] + [
+    (title, job) for title in HISTOGRAM_PANELS if title in EXPECTED for job in FORMS if job != "agentos"
 ]
 
 
@@ -189,7 +189,7 @@ def test_a_panel_shows_the_values_of_the_single_series(measured: Measured, title
 @pytest.mark.parametrize(("title", "job"), CASES)
 def test_a_panel_draws_over_time_without_nan(measured: Measured, title: str, job: str) -> None:
     """Each query returns samples over the time of the traffic, and each is a number."""
-    for target in MODEL_PANELS[title]["targets"]:
+    for target in drawn(MODEL_PANELS[title]):
         times = {"start": str(measured.at - 5), "end": str(measured.at), "step": "1"}
         series = measured.store.get("query_range", query=interpolated(target["expr"], replace(ALL, job=job)), **times)["result"]
         assert series, target["refId"]
@@ -198,7 +198,7 @@ def test_a_panel_draws_over_time_without_nan(measured: Measured, title: str, job
 
 def test_levels_and_shares_are_those_of_the_traffic(measured: Measured) -> None:
     """One breaker is open, one call runs and one waits; 12 attempts gave 8 answers; 1 of 14 requests had no answer."""
-    shown = {title: asked(measured.store, title, ALL, measured.at) for title in MODEL_PANELS}
+    shown = {title: asked(measured.store, title, ALL, measured.at) for title in EXPECTED}
     none = {"main.v1": 0, "backup": 0, "down": 0, "builtin": 0}
     assert shown["Breaker State"] == none | {"narrow": 0, "down": 2}
     assert (shown["Open Breakers"], shown["Waiting Calls"]) == ({"now": 1}, {"now": 1})

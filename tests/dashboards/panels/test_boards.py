@@ -61,12 +61,19 @@ MODEL_PANELS = {
     ],
     "Tokens & Cost": ["Tokens by Kind", "Tokens by Model", "Cost by Model", "Unpriced Calls"],
     "A2A Details": ["Task States", "A2A Error Codes", "Time to First Event", "Request Size"],
+    "Streams (${streaming} providers)": ["Inter-token Latency", "Tokens per Second", "Estimated Tokens"],
+    "Provider Quota (${quotas} providers)": ["Quota Remaining", "Quota"],
 }
 
 
 def _loaded(name: str) -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads((ROOT / f"dashboards/{name}.json").read_text())
     return loaded
+
+
+def _all(board: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows and panels in their order, those of collapsed rows too."""
+    return [one for panel in board["panels"] for one in (panel, *panel.get("panels", ()))]
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +114,8 @@ def test_variables_are_the_agreed_ones(board: dict[str, Any]) -> None:
 
 
 def test_the_second_dashboard_has_its_panels_in_their_order(models: dict[str, Any]) -> None:
-    """Five rows and their panels have their titles in their order, and none has the title of a panel of the first."""
-    assert [panel["title"] for panel in models["panels"]] == [
+    """Seven rows and their panels have their titles in their order, and none has the title of a panel of the first."""
+    assert [panel["title"] for panel in _all(models)] == [
         title for row, titles in MODEL_PANELS.items() for title in (row, *titles)
     ]
     assert not {title for titles in MODEL_PANELS.values() for title in titles} & {
@@ -119,15 +126,15 @@ def test_the_second_dashboard_has_its_panels_in_their_order(models: dict[str, An
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_every_model_metric_is_on_the_second_dashboard(models: dict[str, Any], row: Metric) -> None:
     """A panel of the second dashboard queries each metric of the model catalogue."""
-    asked = " ".join(target["expr"] for panel in models["panels"] for target in panel.get("targets", []))
+    asked = " ".join(target["expr"] for panel in _all(models) for target in panel.get("targets", []))
     assert re.search(rf"\b{row.prometheus_name}(_bucket|_sum|_count)?{{", asked)
 
 
 def test_the_second_dashboards_variables(models: dict[str, Any]) -> None:
     """The variables are both data sources, the job, and provider, model and agent, which start with All."""
     variables = {variable["name"]: variable for variable in models["templating"]["list"]}
-    assert list(variables) == ["datasource", "traces", "job", "provider", "model", "agent"]
-    assert [variables[name]["current"]["value"] for name in list(variables)[3:]] == [["$__all"]] * 3
+    assert list(variables) == ["datasource", "traces", "job", "provider", "model", "agent", "streaming", "quotas"]
+    assert [variables[name]["current"]["value"] for name in list(variables)[3:6]] == [["$__all"]] * 3
 
 
 def test_a_fall_back_is_narrowed_by_the_provider_that_did_not_answer(models: dict[str, Any]) -> None:
@@ -171,8 +178,8 @@ def test_a_dashboard_round_trips_through_the_types_of_grafana(each: dict[str, An
 
 def test_a_panels_links_lead_to_existing_panels_and_runbooks(each: dict[str, Any]) -> None:
     """Every link to a panel names the panel with that id, and every runbook link a page."""
-    titles = {str(panel["id"]): panel["title"] for panel in each["panels"]}
-    for panel in each["panels"]:
+    titles = {str(panel["id"]): panel["title"] for panel in _all(each)}
+    for panel in _all(each):
         for link in panel.get("links", []):
             if "viewPanel=" in link["url"]:
                 assert titles[link["url"].split("viewPanel=")[1].split("&")[0]] == link["title"]

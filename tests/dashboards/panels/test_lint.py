@@ -39,6 +39,10 @@ def _replace(board: JsonObject, title: str, old: str, new: str) -> None:
     target["expr"] = target["expr"].replace(old, new)
 
 
+def _hidden(board: JsonObject, query: str) -> None:
+    _variable(board, "agent").update(hide=2, query={"query": query})
+
+
 P95 = "A2A p95 Latency"
 RATE = "Request Rate by Agent"
 
@@ -49,6 +53,8 @@ BREAKS: list[tuple[str, str, Callable[[JsonObject], object]]] = [
     ("template-multi", "several values", lambda b: _variable(b, "agent").update(multi=False)),
     ("template-multi", "several values", lambda b: _variable(b, "agent").update(allValue=".+")),
     ("template-multi", "ask for the job", lambda b: _variable(b, "agent")["query"].update(query="label_values(x, agent)")),
+    ("template-hidden", "title of a collapsed row", lambda b: _variable(b, "agent").update(hide=2)),
+    ("template-hidden", "ask for the job", lambda b: _hidden(b, "label_values(x, agent)")),
     ("template-used", "there is no variable `team`", lambda b: _target(b).update(expr='x{job="$job", team=~"$team"}')),
     ("template-used", "`spare` is used nowhere", lambda b: _variable(b, "provider").update(name="spare")),
     ("template-refresh", "is not refreshed", lambda b: _variable(b, "agent").update(refresh=1)),

@@ -17,7 +17,8 @@ function backend(prometheus) {
   async function queried(query, start, end) {
     const step = Math.max(SCRAPE_SECONDS, query.intervalMs / 1000);
     const rate = Math.max(step + SCRAPE_SECONDS, 4 * SCRAPE_SECONDS);
-    const expr = query.expr.replaceAll('$__rate_interval', `${rate}s`).replaceAll('$__interval', `${step}s`);
+    const expr = query.expr.replaceAll('$__rate_interval', `${rate}s`).replaceAll('$__interval', `${step}s`)
+      .replaceAll('$__range', `${Math.round((end - start) / 1000)}s`);
     // A range starts and ends on a step.
     const [first, last] = [start, end].map((ms) => Math.floor(ms / 1000 / step) * step);
     const data = query.instant ? await ask('query', { query: expr, time: end / 1000 }) : await ask('query_range', { query: expr, start: first, end: last, step });

@@ -81,7 +81,7 @@ async function options(variable) {
 async function main() {
   const variables = {}, panels = {};
   for (const variable of input.dashboard.templating.list) if (variable.type === 'query') variables[variable.name] = await options(variable);
-  for (const panel of input.dashboard.panels) if (panel.type !== 'row') panels[panel.title] = await run(panel);
+  for (const panel of input.dashboard.panels.flatMap((one) => [one, ...(one.panels ?? [])])) if (panel.type !== 'row') panels[panel.title] = await run(panel);
   return JSON.stringify({ variables, panels });
 }
 main().then((answer) => process.stdout.write(answer, () => process.exit(0)), (error) => { process.stderr.write(`${error.stack}\n`); process.exit(1); });
