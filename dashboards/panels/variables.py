@@ -17,7 +17,6 @@ from telemetry.agentos.catalogue_agents import (
     AGENT_NAME,
     EXECUTE_TOOL_DURATION,
     INVOKE_AGENT_DURATION,
-    INVOKE_WORKFLOW_DURATION,
     MCP_SERVER,
     MCP_SERVERS_UP,
     TOOL_NAME,
@@ -77,7 +76,6 @@ _MODELS_COUNTS = {
 _AGENTS_COUNTS = {
     "budgets": _Count(WORKSPACE_BUDGET, "workspace_id", "How many workspaces have a budget"),
     "mcp_servers": _Count(MCP_SERVERS_UP, "mcp_server", "How many MCP servers are connected, or should be"),
-    "workflows": _Count(INVOKE_WORKFLOW_DURATION, "gen_ai.workflow.name", "How many workflows there are"),
 }
 
 

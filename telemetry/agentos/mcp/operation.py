@@ -175,7 +175,7 @@ class _ToolSpan(SpanScope):
         self.span = span
         self.label(attributes, None)
 
-    def close(self) -> None:
+    def close(self, seconds: float | None = None) -> None:
         """Leaves the span to its owner."""
 
 
