@@ -38,7 +38,15 @@ def ended(state: Path, supervisor: Supervisor = ENDED) -> Path:
     """A run with the files of a worker, whose supervisor has ended."""
     run = open_run(state, supervisor)
     worker = "7-1a-0123abcd"
-    for name in (f"{worker}.lock", f"{worker}.state", "folded.state", "labels", "folded.state.0123abcd.corrupt"):
+    for name in (
+        f"{worker}.lock",
+        f"{worker}.state",
+        "folded.state",
+        "labels",
+        "ledger",
+        "ledger-wal",
+        "folded.state.0123abcd.corrupt",
+    ):
         (run / name).write_bytes(b"")
     os.mknod(run / f"{worker}.sock", stat.S_IFSOCK | 0o600)  # a path that is too long to bind
     return run
@@ -57,7 +65,7 @@ def test_an_ended_run_is_removed_and_named_in_the_log(state: Path, caplog: pytes
     run = ended(state)
     own = start(state)
     assert list(state.iterdir()) == [own]
-    assert caplog.messages == [f"removed {run}, the state of an ended run: 7 files"]
+    assert caplog.messages == [f"removed {run}, the state of an ended run: 9 files"]
 
 
 def test_a_run_has_its_marker(state: Path) -> None:
