@@ -5,6 +5,9 @@ so that a budget whose period is changed still knows what was spent. ``Ledger.ad
 workspace and day, which are bounded by the workspaces that have a budget, and the thread saves them together, many a
 transaction. While the file cannot be written (full disk, locked, corrupt, read-only) the sums wait, and are saved later.
 
+No connection to the file is open while the process forks: SQLite's locks are the process's, and a child that inherits the
+memory of one takes them for its own (https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_).
+
 The file is in WAL mode, so that readers and writers do not wait for each other, and a killed process leaves it whole:
 https://www.sqlite.org/wal.html. That needs a local file system.
 """
@@ -23,11 +26,11 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from multiprocessing import util
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Lock, Thread
+from threading import Lock, Thread, get_ident
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from telemetry._base.diagnostics import Diagnostics
-from telemetry._base.fork import register_after_fork
+from telemetry._base.fork import register_after_fork, register_around_fork
 from telemetry._base.printable import printable
 from telemetry._base.reentry import Serial
 from telemetry.agentos.budgets import day_of, first_kept
@@ -49,12 +52,25 @@ _TICK_SECONDS = 1.0
 _BUSY_SECONDS = 0.01
 _BUSY, _LOCKED, _CORRUPT, _NOT_A_DATABASE = 5, 6, 11, 26
 """Result codes of SQLite: https://www.sqlite.org/rescode.html."""
+_FORK_SECONDS = 2.0
+"""Longest wait of a fork for a transaction."""
 _EXIT_PRIORITY = -10
 """Among the finalizers of ``multiprocessing``, after its own, which wait for this process's children."""
 
 
+_MOST_COMMANDS = 100
+"""How many requests wait for a thread that hangs."""
+
+_inherited: list[object] = []
+"""A parent's connections that were not closed before a fork. The child must not close them."""
+
+
 class _ForeignFileError(Exception):
     """The file is a database of another program."""
+
+
+class _InheritedConnectionError(Exception):
+    """The parent was inside SQLite while it forked, so that this process cannot use the file."""
 
 
 @dataclass(slots=True)
@@ -97,7 +113,11 @@ class Ledger:
         self._on_wake = on_wake
         self._change = Serial(lambda step, *arguments: step(*arguments))
         self._closed = False
+        self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+        self._is_usable = True
         self._reset()
+        register_around_fork(self._before_fork, self._after_fork_in_parent)
         register_after_fork(self._after_fork_in_child)
         util.register_after_fork(self, Ledger._end_with_process)
         atexit.register(self.close)
@@ -106,6 +126,9 @@ class Ledger:
     def _reset(self) -> None:
         self._unsaved: dict[tuple[str, date], Decimal] = {}
         self._lock = Lock()
+        self._using = Lock()
+        """Held by the thread while it uses the connection, and by a thread that forks."""
+        self._forking: int | None = None
         self._saving: dict[tuple[str, date], Decimal] = {}
         """What the thread is saving, or has saved since it last read the file."""
         self._saved: dict[tuple[str, date], Decimal] | None = None
@@ -116,8 +139,22 @@ class Ledger:
         self._thread: Thread | None = None
         self._cleared: date | None = None
 
+    def _before_fork(self) -> None:
+        if self._using.acquire(timeout=_FORK_SECONDS):
+            self._forking = get_ident()
+            self._disconnect()
+
+    def _after_fork_in_parent(self) -> None:
+        if self._forking == get_ident():
+            self._forking = None
+            self._using.release()
+
     def _after_fork_in_child(self) -> None:
-        """The parent saves what waits. The child's copy of its connection stays in a frame that nothing runs or clears."""
+        """The parent saves what waits."""
+        if self._connection is not None:
+            _inherited.append(self._connection)
+            self._connection = None
+            self._is_usable = self.path is None  # else the parent's thread is in a transaction that takes too long
         self._change.reset()
         self._reset()
 
@@ -182,10 +219,10 @@ class Ledger:
             self._starting.release()
 
     def _ask(self, request: _Request, timeout: float) -> bool:
-        self.start()
-        if self._thread is None or self._closed:
+        if self._closed or self._commands.qsize() > _MOST_COMMANDS:
             return False
         self._commands.put(request)
+        self.start()
         try:
             return request.done.get(timeout=timeout)
         except Empty:
@@ -212,38 +249,44 @@ class Ledger:
     # The thread
 
     def _work(self, commands: SimpleQueue[_Request | None]) -> None:
-        """Serves the commands. The connection is kept in this frame alone: a forked child must not close its parent's."""
-        connection: sqlite3.Connection | None = None
-        identity: tuple[int, int] | None = None
+        """Serves the commands."""
         ends = False
-        try:
-            while not ends:
-                requests = self._next(commands)
-                ends = any(request.ends for request in requests)
-                with suppress(Exception):
-                    self._on_wake()
-                self._change(self._forget)
-                if not requests and not self._unsaved:
-                    continue
-                succeeded = False
-                try:
-                    if connection is not None and self.path is not None and identity != _identity(self.path):
-                        connection.close()
-                        connection = None
-                    if connection is None:
-                        connection = self._open()
-                        identity = None if self.path is None else _identity(self.path)
-                    succeeded = self._serve(connection, read=bool(requests))
-                except Exception as error:
-                    self._failed(_reason(error, "unreadable"), error)
-                if not succeeded and self.path is not None and connection is not None:
-                    with suppress(Exception):
-                        connection.close()
-                    connection = None
+        while not ends:
+            requests = self._next(commands)
+            ends = any(request.ends for request in requests)
+            with suppress(Exception):
+                self._on_wake()
+            self._change(self._forget)
+            if requests or self._unsaved:
+                with self._using:
+                    succeeded = self._use(read=bool(requests))
+                    if ends:
+                        self._disconnect(ends=True)
                 for request in requests:
                     request.done.put(succeeded)
-        finally:
-            if connection is not None:
+
+    def _use(self, *, read: bool) -> bool:
+        """Saves what waits over the connection, which is opened where there is none. Returns whether that succeeded."""
+        succeeded = False
+        try:
+            if self.path is not None and self._identity != _identity(self.path):
+                self._disconnect()
+            if self._connection is None:
+                self._connection = self._open()
+                self._identity = None if self.path is None else _identity(self.path)
+            succeeded = self._serve(self._connection, read=read)
+        except Exception as error:
+            self._failed(_reason(error, "unreadable"), error)
+        if not succeeded and self.path is not None:
+            self._disconnect()
+        return succeeded
+
+    def _disconnect(self, *, ends: bool = False) -> None:
+        """Closes the connection. One to a temporary file, which is gone with it, is kept until the end."""
+        connection = self._connection
+        if connection is not None and (self.path is not None or ends):
+            self._connection = None
+            with suppress(Exception):
                 connection.close()
 
     def _next(self, commands: SimpleQueue[_Request | None]) -> list[_Request]:
@@ -322,6 +365,9 @@ class Ledger:
 
     def _open(self) -> sqlite3.Connection:
         import sqlite3  # some builds of Python have none: then only budgets fail
+
+        if not self._is_usable:
+            raise _InheritedConnectionError("the process that forked this one used the file at that moment")
 
         if self.path is not None:
             with suppress(FileExistsError):
@@ -402,4 +448,6 @@ def _reason(error: Exception, otherwise: str) -> str:
     """Returns the reason in the count of failures."""
     if isinstance(error, _ForeignFileError):
         return "foreign"
+    if isinstance(error, _InheritedConnectionError):
+        return "hung"
     return "torn" if _code(error) in (_CORRUPT, _NOT_A_DATABASE) else otherwise

@@ -183,6 +183,7 @@ def test_a_signal_handler_may_add(make: Make) -> None:
     assert total(ledger) == count + len(handled)
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_counts_for_itself(make: Make) -> None:
     """What waits at the fork is saved once; parent and child go on with the same file."""
     ledger = make()
@@ -197,6 +198,29 @@ def test_a_forked_child_counts_for_itself(make: Make) -> None:
     ledger.add("acme", Decimal(8))
     assert total(ledger) == 15
     assert failures(ledger) == {}
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_child_and_its_parent_hold_locks_of_their_own(make: Make) -> None:
+    """A parent that closes the file, as its last user removes SQLite's log, takes nothing from a child that goes on."""
+    ledger = make()
+    ledger.add("acme", Decimal(1))
+    assert ledger.flush(10)
+    from_child, to_parent = os.pipe()
+    from_parent, to_child = os.pipe()
+    child = os.fork()
+    if child == 0:
+        ledger.add("acme", Decimal(2))
+        saved = ledger.flush(10)
+        os.write(to_parent, b"saved")
+        os.read(from_parent, 1)
+        ledger.add("acme", Decimal(4))
+        os._exit(0 if saved and ledger.flush(10) else 1)
+    os.read(from_child, 5)
+    ledger.close(10)
+    os.write(to_child, b"x")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert total(make()) == 7
 
 
 def test_a_locked_file_delays_what_is_spent(make: Make, tmp_path: Path) -> None:

@@ -153,6 +153,7 @@ def test_a_file_is_read_again_without_a_look(make: Make, tmp_path: Path) -> None
     assert list(budgets.budgets) == ["acme"]
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_counts_in_the_same_ledger(make: Make) -> None:
     """A child that spends and ends leaves its spending to the parent."""
     budgets = make({"acme": budget("10")})
