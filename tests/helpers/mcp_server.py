@@ -1,6 +1,7 @@
 """An MCP server as a process of its own, over stdio or HTTP, that leaves its metrics and spans in a folder when it ends.
 
-``python -m tests.helpers.mcp_server FOLDER stdio`` or ``... FOLDER PORT``; with ``plain`` after it, the server is not measured.
+``python -m tests.helpers.mcp_server FOLDER stdio`` or ``... FOLDER PORT``; with ``plain`` after it, the server is not measured,
+and with ``http-spans`` a span is open around each HTTP request.
 """
 
 from __future__ import annotations
@@ -123,6 +124,19 @@ def telemetry_of(*processors: SpanProcessor) -> Telemetry:
     return Telemetry(Catalogue(catalogue_agents.ROWS), span_processors=processors, workers=False, strict=True)
 
 
+def _traced(app: Any, telemetry: Telemetry) -> Any:
+    """Opens a span around each request, as an instrumentation of HTTP does."""
+
+    async def traced(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        with telemetry.tracer.start_as_current_span(scope["method"]):
+            await app(scope, receive, send)
+
+    return traced
+
+
 def main(folder: Path, where: str, *how: str) -> None:
     """Serves until the client leaves, or until SIGINT."""
     telemetry = telemetry_of(_Spans(folder / "spans"))
@@ -136,7 +150,9 @@ def main(folder: Path, where: str, *how: str) -> None:
         else:
             import uvicorn
 
-            config = uvicorn.Config(server.streamable_http_app(), port=int(where), log_level="warning")
+            app: Any = server.streamable_http_app()
+            app = _traced(app, telemetry) if "http-spans" in how else app
+            config = uvicorn.Config(app, port=int(where), log_level="warning")
             uvicorn.Server(config).run()
     finally:
         (folder / "metrics").write_bytes(telemetry.reader.expose().body)

@@ -191,6 +191,30 @@ async def test_a_telemetry_that_fails_breaks_no_call(mode: Mode, broken: str, mo
     assert result.structured_content == {"result": 3}
 
 
+async def test_a_client_that_has_changed_is_not_measured_and_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a later SDK lacks what is measured, the failure is counted, and the session is as without us."""
+    telemetry = telemetry_of()
+    client = Client(build_server(), mode="legacy")
+    monkeypatch.setattr("telemetry.agentos.mcp.client._scope_around", _raising)
+    async with measure_client(telemetry, client):
+        result = await client.call_tool("add", {"a": 1, "b": 2})
+    assert result.structured_content == {"result": 3}
+    assert above_zero(telemetry, "mcp") == {}
+
+
+async def test_a_server_that_has_changed_is_not_measured_and_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same of a server."""
+    telemetry = telemetry_of()
+    server = build_server()
+    with monkeypatch.context() as changed:
+        changed.delattr(server, "_lowlevel_server")
+        measure_server(telemetry, server)
+    async with Client(server, mode="legacy") as client:
+        result = await client.call_tool("add", {"a": 1, "b": 2})
+    assert result.structured_content == {"result": 3}
+    assert above_zero(telemetry, "mcp") == {}
+
+
 class _Params(BaseModel):
     """No parameters."""
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from mcp import Client
 
 from telemetry.agentos.mcp import measure_client
@@ -46,6 +47,22 @@ def test_a_server_that_is_not_measured_continues_the_trace(tmp_path: Path) -> No
     received = [json.loads(line) for line in (tmp_path / "spans").read_text().splitlines()]
     (span,) = (span for span in received if span["name"] == "tools/call add")
     assert (span["scope"], span["parent"], span["trace"]) == ("mcp-python-sdk", sent["span"], sent["trace"])
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+def test_a_servers_span_links_to_the_span_of_its_http_request(mode: str, tmp_path: Path) -> None:
+    """The parent is the client's span, also where the HTTP request has a span, which is linked."""
+    log = SpanLog()
+
+    async def call() -> None:
+        async with measure_client(telemetry_of(log), Client(peer.server, mode=mode)) as client:
+            await client.call_tool("add", {"a": 1, "b": 2})
+
+    with served("http", tmp_path, "http-spans") as peer:
+        asyncio.run(call())
+    (sent,) = (described(span) for span in log.named("tools/call add"))
+    (received,) = (span for span in peer.spans() if span["name"] == "tools/call add")
+    assert (received["parent"], received["links"]) == (sent["span"], 1)
 
 
 def _client(folder: Path, *how: str) -> list[dict[str, Any]]:

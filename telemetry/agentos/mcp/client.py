@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -60,11 +61,15 @@ def measure_client(
         way = _transport(url or (client.server if isinstance(client.server, str) else ""), transport)
         if not way.network and isinstance(client.server, StdioServerParameters):
             way = Transport("pipe")
-        client._connect = _measured_connect(client._connect, recorder, way)
+        attach: Callable[[], None] = partial(_measure_connections, client, recorder, way)
     elif isinstance(client, ClientSession):
-        _measure(client._dispatcher, recorder, _transport(url, transport))
+        attach = partial(_measure_session, client, recorder, _transport(url, transport))
     else:
         raise TypeError(f"measure_client() takes a Client or a ClientSession of the mcp SDK, not {client!r:.100}")
+    try:
+        attach()
+    except Exception as error:  # a later version of the SDK may have changed; its client works all the same
+        recorder.record_failure(error)
     return client
 
 
@@ -79,13 +84,23 @@ def _transport(url: str, network: str) -> Transport:
     return Transport(network or "tcp", "http", parts.hostname, str(parts.port or _PORTS[parts.scheme]))
 
 
-def _measured_connect(connect: Callable[..., Awaitable[Any]], recorder: MCPRecorder, way: Transport) -> Any:
+def _measure_connections(client: Client, recorder: MCPRecorder, way: Transport) -> None:
+    """Measures each dispatcher that the client makes when it is entered."""
+    connect: Callable[..., Awaitable[Any]] = client._connect
+
     async def measured(*args: Any) -> Any:
         dispatcher = await connect(*args)
-        _measure(dispatcher, recorder, way, _scope_around())
+        try:
+            _measure(dispatcher, recorder, way, _scope_around())
+        except Exception as error:
+            recorder.record_failure(error)
         return dispatcher
 
-    return measured
+    client._connect = measured
+
+
+def _measure_session(session: ClientSession, recorder: MCPRecorder, way: Transport) -> None:
+    _measure(session._dispatcher, recorder, way)
 
 
 def _scope_around() -> Any:

@@ -275,9 +275,11 @@ class Operation:
         is_client = self._metric is rows.MCP_CLIENT_OPERATION_DURATION
         kind = SpanKind.CLIENT if is_client else SpanKind.SERVER
         self._scope = scope = SpanScope(recorder.tracer, self.message.span_name, attributes, recorder.record_failure, kind)
-        if self._parent is not None and current.get_span_context().is_valid:
-            scope.span.add_link(current.get_span_context())  # of the transport, such as the HTTP server's span
-        if self._parent is None and not current.get_span_context().is_valid and not recorder.traces():
+        around = current.get_span_context()
+        if self._parent is not None and around.is_valid:
+            if around.span_id != trace.get_current_span(self._parent).get_span_context().span_id:
+                scope.span.add_link(around)  # of the transport, such as the HTTP server's span
+        elif not around.is_valid and not recorder.traces():
             scope.leave()  # ids of a span that nothing records would make the peer's spans unsampled
         if self.message.uri:
             self.annotate({"mcp.resource.uri": self.message.uri})

@@ -60,17 +60,24 @@ def measure_server(
         raise TypeError(f"measure_server() takes an MCPServer or a Server of the mcp SDK, not {server!r:.100}")
     if transport not in ("", *rows.TRANSPORT.values):
         raise ValueError(f"transport must be one of {', '.join(rows.TRANSPORT.values)}; it is {transport!r}")
+    recorder = MCPRecorder(telemetry)
+    try:
+        _measure(server, recorder, frozenset(tools), Transport(transport))
+    except Exception as error:  # a later version of the SDK may have changed; its server works all the same
+        recorder.record_failure(error)
+    return server
+
+
+def _measure(server: MCPServer | Server[Any], recorder: MCPRecorder, tools: Collection[str], transport: Transport) -> None:
     lowlevel: Server[Any] = server._lowlevel_server if isinstance(server, MCPServer) else server
     if any(isinstance(middleware, _Middleware) for middleware in lowlevel.middleware):
-        return server
-    recorder = MCPRecorder(telemetry)
+        return
     names = _Names(lowlevel, tools, learns=not isinstance(server, MCPServer))
-    ours: Any = _Middleware(recorder, names, Transport(transport))
-    others: list[Any] = [each for each in lowlevel.middleware if not isinstance(each, OpenTelemetryMiddleware)]
-    lowlevel.middleware[:] = [ours, *others]
     run: Any = _measured_run(lowlevel.run, recorder)
+    others: list[Any] = [each for each in lowlevel.middleware if not isinstance(each, OpenTelemetryMiddleware)]
+    ours: Any = _Middleware(recorder, names, transport)
+    lowlevel.middleware[:] = [ours, *others]
     lowlevel.run = run  # type: ignore[method-assign]
-    return server
 
 
 class _Names:
