@@ -195,8 +195,10 @@ async def test_a_client_that_has_changed_is_not_measured_and_works(monkeypatch: 
     """Where a later SDK lacks what is measured, the failure is counted, and the session is as without us."""
     telemetry = telemetry_of()
     client = Client(build_server(), mode="legacy")
-    monkeypatch.setattr("telemetry.agentos.mcp.client._scope_around", _raising)
-    async with measure_client(telemetry, client):
+    with monkeypatch.context() as changed:
+        changed.delattr(client, "_connect")
+        measure_client(telemetry, client)
+    async with client:
         result = await client.call_tool("add", {"a": 1, "b": 2})
     assert result.structured_content == {"result": 3}
     assert above_zero(telemetry, "mcp") == {}

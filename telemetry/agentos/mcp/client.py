@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -89,9 +89,10 @@ def _measure_connections(client: Client, recorder: MCPRecorder, way: Transport) 
     connect: Callable[..., Awaitable[Any]] = client._connect
 
     async def measured(*args: Any) -> Any:
+        outside = _cancel_scopes()
         dispatcher = await connect(*args)
         try:
-            _measure(dispatcher, recorder, way, _scope_around())
+            _measure(dispatcher, recorder, way, [scope for scope in _cancel_scopes() if scope not in outside])
         except Exception as error:
             recorder.record_failure(error)
         return dispatcher
@@ -103,17 +104,21 @@ def _measure_session(session: ClientSession, recorder: MCPRecorder, way: Transpo
     _measure(session._dispatcher, recorder, way)
 
 
-def _scope_around() -> Any:
-    """Returns the cancel scope that the caller runs in, which is the transport's; None where anyio does not tell."""
-    with anyio.CancelScope() as scope:  # noqa: ASYNC100  # nothing is cancelled by it
-        return getattr(scope, "_parent_scope", None)
+def _cancel_scopes() -> list[Any]:
+    """Returns the cancel scopes that the caller runs in, the innermost first; none where anyio does not tell."""
+    found: list[Any] = []
+    with anyio.CancelScope() as innermost:  # noqa: ASYNC100  # nothing is cancelled by it
+        scope: Any = innermost
+        while (scope := getattr(scope, "_parent_scope", None)) is not None:
+            found.append(scope)
+    return found
 
 
-def _measure(dispatcher: Any, recorder: MCPRecorder, way: Transport, transport_scope: Any = None) -> None:
+def _measure(dispatcher: Any, recorder: MCPRecorder, way: Transport, scopes: Sequence[Any] = ()) -> None:
     if "run" in vars(dispatcher):
         return
     sender = Sender(recorder, way)
-    sender.transport_scope = transport_scope
+    sender.transport_scopes = scopes
     sender.measure(dispatcher)
     dispatcher.run = _measured_run(dispatcher.run, sender)
 

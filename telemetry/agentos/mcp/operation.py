@@ -19,7 +19,7 @@ from opentelemetry.context import attach as attach_context
 from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.trace import INVALID_SPAN, ProxyTracerProvider, Span, SpanKind, Status, StatusCode
 
-from telemetry._sdk.context import attributes_of, detach
+from telemetry._sdk.context import attributes_of, current_context, detach
 from telemetry.agentos import catalogue_agents as rows
 from telemetry.agentos.catalogue_genai import ADDRESS, PORT
 from telemetry.metric import HistogramKind, Metric, telemetry_metrics
@@ -318,7 +318,7 @@ def remote_context(params: Any) -> Context | None:
     if not isinstance(meta, Mapping):
         return None
     try:
-        sent = propagate.extract(meta, Context())
-        return propagate.extract(meta) if trace.get_current_span(sent).get_span_context().is_valid else None
+        context = propagate.extract(meta, current_context())
+        return context if trace.get_current_span(context) is not trace.get_current_span() else None
     except Exception:  # a peer may send anything in place of a traceparent
         return None

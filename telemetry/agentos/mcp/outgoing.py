@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -45,15 +45,15 @@ class Sender:
         self.transport = transport
         self.version = version
         """The protocol's version; empty before it is negotiated."""
-        self.transport_scope: Any = None
-        """The cancel scope of the transport, where it is known: it is cancelled by the transport when that breaks."""
+        self.transport_scopes: Sequence[Any] = ()
+        """The cancel scopes of the transport, where they are known: it cancels them when it breaks."""
         self.handshake_failure = ""
         """``error.type`` of the last request that opens a session, where it failed."""
 
     def name_of_failure(self, error: BaseException) -> str:
         """Returns ``error.type`` of an operation that ended without an answer: a transport that breaks cancels its callers."""
-        broke = not isinstance(error, Exception) and getattr(self.transport_scope, "cancel_called", False)
-        return CLOSED if broke else name_of_failure(error)
+        broke = any(scope.cancel_called for scope in self.transport_scopes)
+        return CLOSED if broke and not isinstance(error, Exception) else name_of_failure(error)
 
     def measure(self, outbound: Any) -> None:
         """Measures ``send_raw_request`` and ``notify`` of an object of the SDK from now on; a second time does nothing."""
