@@ -21,6 +21,7 @@ from a2a.utils.constants import AGENT_CARD_WELL_KNOWN_PATH
 from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
 from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
 from opentelemetry.trace import Span, TracerProvider
 
 from agents.gateway.failure import RunFailure, failure_of
@@ -28,6 +29,13 @@ from agents.gateway.json_rpc import JsonReader, JsonRpc
 from agents.gateway.transport import AgentTransport
 from agents.outgoing import UntracedPool, outgoing_client
 from telemetry._base.printable import printable
+from telemetry.agentos.agent_names import (
+    A2A_METHOD_NAME,
+    A2A_PROTOCOL_VERSION,
+    GEN_AI_AGENT_DESCRIPTION,
+    GEN_AI_AGENT_NAME,
+    GEN_AI_AGENT_VERSION,
+)
 from telemetry.agentos.catalogue import OPERATION
 from telemetry.tracing.exceptions import leave_out_messages
 
@@ -41,6 +49,8 @@ _OPERATIONS = 1000
 _URL_CHARACTERS = 2000
 _ID_CHARACTERS = 64
 """Characters of an operation in a request."""
+_TEXT_CHARACTERS = 200
+"""Characters of a text of the card on a span."""
 
 
 class AgentClient:
@@ -63,9 +73,13 @@ class AgentClient:
         """Skill id -> description, from the card."""
         self.streams = False
         """Whether the agent streams its answers, from the card."""
+        self.attributes: Mapping[str, str | int] = {}
+        """What card and address say of the agent, as attributes of the spans of its calls."""
         self._url = url
         self._clock = clock
         self._fetched_at: float | None = None
+        self._version = ""
+        """Version of A2A that is spoken, from the card."""
         self._client: Client | None = None
         self._fetching = asyncio.Lock()
         # The client span carries the trace context to the agent.
@@ -112,6 +126,7 @@ class AgentClient:
                 raise failure_of(error) from error
             self.operations = _operations(card)
             self.streams = card.capabilities.streaming
+            self.attributes = _attributes(card, self._version, self._url)
             self._client = client
             self._fetched_at = self._clock()
             return True
@@ -140,9 +155,10 @@ class AgentClient:
     def _transport_for(self, card: AgentCard, url: str, _: ClientConfig) -> ClientTransport:
         """The transport for JSON-RPC at this URL: the SDK's where the agent speaks A2A 0.3 alone."""
         versions = [one.protocol_version for one in card.supported_interfaces if one.url == url]
-        self._transport.legacy = any(map(is_legacy_version, versions)) and not any(
-            one[:1] in "123456789" for one in versions if one
-        )
+        current = [one for one in versions if one[:1] in "123456789" and one]
+        old = [one for one in versions if is_legacy_version(one)]
+        self._transport.legacy = bool(old) and not current
+        self._version = next(iter(current or old), "")
         if self._transport.legacy:
             return CompatJsonRpcTransport(self._http, card, url, is_shared_httpx=True)
         return JsonRpc(self._http, card, url, self._reader)
@@ -166,6 +182,20 @@ def _operations(card: AgentCard) -> Mapping[str, str]:
     """The operations of a card: bounded in number, with ids that a request can name and a log line can show."""
     usable = (skill for skill in card.skills if skill.id.isprintable() and 0 < len(skill.id) <= _ID_CHARACTERS)
     return {skill.id: printable(skill.description) for skill in islice(usable, _OPERATIONS)}
+
+
+def _attributes(card: AgentCard, version: str, url: str) -> Mapping[str, str | int]:
+    address = urlsplit(url)
+    texts = {
+        A2A_METHOD_NAME: "SendStreamingMessage" if card.capabilities.streaming else "SendMessage",
+        A2A_PROTOCOL_VERSION: version,
+        GEN_AI_AGENT_NAME: card.name,
+        GEN_AI_AGENT_DESCRIPTION: card.description,
+        GEN_AI_AGENT_VERSION: card.version,
+        SERVER_ADDRESS: address.hostname or "",
+    }
+    port = address.port or {"http": 80, "https": 443}.get(address.scheme, 0)
+    return {key: printable(text, _TEXT_CHARACTERS) for key, text in texts.items() if text} | {SERVER_PORT: port}
 
 
 async def _leave_out_messages(span: Span, _: object) -> None:

@@ -16,9 +16,11 @@ from opentelemetry.trace import TracerProvider
 
 from agents.gateway.agent_client import AgentClient, operation_label
 from agents.gateway.failure import RunFailure, failure_of
-from agents.gateway.run import Run, state_of
+from agents.gateway.run import Run, ids_of, state_of
 from agents.gateway.transport import Exchange
 from telemetry._base.printable import printable
+from telemetry.agentos.agent_names import A2A_MESSAGE_ID
+from telemetry.agentos.calls import A2ACall
 from telemetry.agentos.recorder import Recorder
 
 __all__ = ["DashboardGateway", "UnknownAgent", "UnknownOperation"]
@@ -126,17 +128,17 @@ class DashboardGateway:
         client = self._clients[run.agent]
         clock = asyncio.get_running_loop().time
         deadline = clock() + self.timeout
+        message_id = str(uuid4())
+        attributes = {**client.attributes, A2A_MESSAGE_ID: message_id}
         async with (
-            self._recorder.a2a_call(agent=run.agent, operation=operation_label(run.operation)) as call,
+            self._recorder.a2a_call(agent=run.agent, operation=operation_label(run.operation), attributes=attributes) as call,
             Exchange(call.add_bytes, call.record_request_size),
-            aclosing(_events(client, run)) as events,
+            aclosing(_events(client, run, message_id)) as events,
         ):
             run.trace_id = call.trace_id
             try:
                 while (event := await _next(events, deadline)) is not None:
-                    call.record_event(streams=client.streams)
-                    if (state := state_of(event)) is not None:
-                        call.record_state(state)
+                    _record_event(call, event, streams=client.streams)
                     piece = await _take(run, event)
                     if run.ended:
                         call.succeed()
@@ -149,8 +151,7 @@ class DashboardGateway:
                     await asyncio.sleep(0)  # events that have come already are read without a wait
                 raise RunFailure("protocol", "the agent's stream ended without a final event")
             except BaseException as error:
-                if isinstance(error, RunFailure) and error.code is not None:
-                    call.record_error_code(error.code)
+                _record_answer(call, error)
                 if not run.ended and not (isinstance(error, RunFailure) and error.error_type == "agent"):
                     self._cancel_later(client, run.task_id)
                 raise
@@ -178,12 +179,28 @@ class DashboardGateway:
             cancellation.add_done_callback(self._cancellations.discard)
 
 
-async def _events(client: AgentClient, run: Run) -> AsyncGenerator[StreamResponse, None]:
+def _record_event(call: A2ACall, event: StreamResponse, *, streams: bool) -> None:
+    call.record_event(streams=streams)
+    call.record_task(*ids_of(event))
+    if (state := state_of(event)) is not None:
+        call.record_state(state)
+
+
+def _record_answer(call: A2ACall, error: BaseException) -> None:
+    """Takes the error code or status that the agent answered with, if that is what failed."""
+    if isinstance(error, RunFailure):
+        if error.code is not None:
+            call.record_error_code(error.code)
+        elif error.http_status is not None:
+            call.record_http_status(error.http_status)
+
+
+async def _events(client: AgentClient, run: Run, message_id: str) -> AsyncGenerator[StreamResponse, None]:
     """Sends the run and yields the agent's events. Of an agent that does not stream, polls a task that is not over yet."""
     request = SendMessageRequest(
         message=Message(
             role=Role.ROLE_USER,
-            message_id=str(uuid4()),
+            message_id=message_id,
             parts=[Part(text=run.text)],
             metadata={"operation": run.operation, "workspace_id": run.workspace},
         )

@@ -18,13 +18,15 @@ class RunFailure(Exception):
         error_type: Its value of the label.
         reason: A sentence for the caller.
         code: The JSON-RPC error code of the agent's answer, if it sent one.
+        http_status: The HTTP status of the agent's answer, if that is the failure.
     """
 
-    def __init__(self, error_type: str, reason: str, code: int | None = None) -> None:
+    def __init__(self, error_type: str, reason: str, code: int | None = None, http_status: int | None = None) -> None:
         super().__init__(reason)
         self.error_type = error_type
         self.reason = reason
         self.code = code
+        self.http_status = http_status
 
 
 _UNNAMED = re.compile(r"JSON-RPC Error (-?[0-9]{1,9}):")
@@ -49,7 +51,7 @@ def failure_of(error: Exception) -> RunFailure:
     if isinstance(error, RunFailure):
         return error
     error_type = _type_of(error)
-    return RunFailure(error_type, _REASONS[error_type], _code_of(error))
+    return RunFailure(error_type, _REASONS[error_type], _code_of(error), _status_of(error))
 
 
 def _code_of(error: Exception) -> int | None:
@@ -57,6 +59,11 @@ def _code_of(error: Exception) -> int | None:
         unnamed = _UNNAMED.match(str(error))
         return int(unnamed[1]) if unnamed else None
     return JSON_RPC_ERROR_CODE_MAP.get(type(error)) if isinstance(error, A2AError) else None
+
+
+def _status_of(error: Exception) -> int | None:
+    cause = error.__cause__ if isinstance(error, A2AClientError) else error
+    return cause.response.status_code if isinstance(cause, httpx.HTTPStatusError) else None
 
 
 def _type_of(error: Exception) -> str:

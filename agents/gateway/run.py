@@ -10,7 +10,7 @@ from agents.gateway.answer import Answer, text_of
 from agents.gateway.failure import RunFailure
 from telemetry._base.printable import printable
 
-__all__ = ["Run", "state_of"]
+__all__ = ["Run", "ids_of", "state_of"]
 
 _FAILED = {
     TaskState.TASK_STATE_FAILED: "failed",
@@ -102,3 +102,14 @@ def state_of(event: StreamResponse) -> str | None:
         return None
     known = TaskState.DESCRIPTOR.values_by_number.get(state)
     return str(known.name) if known is not None else None
+
+
+def ids_of(event: StreamResponse) -> tuple[str, str]:
+    """Returns the ids of an event's task and context; "" where it has none."""
+    if event.HasField("task"):
+        return event.task.id, event.task.context_id
+    kind = event.WhichOneof("payload")
+    if kind is None:
+        return "", ""
+    one = getattr(event, kind)
+    return one.task_id, one.context_id

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import NoReturn
 
+from a2a.server.agent_execution import AgentExecutor
 from a2a.server.context import ServerCallContext
+from a2a.server.events import Event
 from a2a.server.request_handlers import DefaultRequestHandler
 from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes
 from a2a.server.tasks import TaskStore
-from a2a.types.a2a_pb2 import ListTasksRequest
+from a2a.types.a2a_pb2 import AgentCard, CancelTaskRequest, GetTaskRequest, ListTasksRequest, Message, SendMessageRequest, Task
 from a2a.utils.errors import UnsupportedOperationError
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.metrics import NoOpMeterProvider
@@ -19,6 +22,7 @@ from opentelemetry.util.http import parse_excluded_urls
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from agents.runtime.a2a_server_span import A2AServerSpan, card_attributes
 from agents.runtime.builtin_agents import BuiltinAgent
 from agents.runtime.in_process import InProcessTransport
 from telemetry.tracing.exceptions import leave_out_messages
@@ -31,11 +35,49 @@ _CARDS = parse_excluded_urls(r"/\.well-known/agent-card\.json$")
 
 
 class _RequestHandler(DefaultRequestHandler):
-    """The SDK's handler, without lists: the tasks are those of all workspaces. It takes no push notifications either."""
+    """The SDK's handler, without lists: the tasks are those of all workspaces. It takes no push notifications either.
+
+    The span of the server gets the attributes of the request.
+    """
+
+    def __init__(self, executor: AgentExecutor, task_store: TaskStore, card: AgentCard) -> None:
+        super().__init__(executor, task_store, card)
+        self._span_of = partial(A2AServerSpan, card_attributes(card))
+
+    async def on_message_send(self, params: SendMessageRequest, context: ServerCallContext) -> Message | Task:
+        """See the base class."""
+        with self._span_of("SendMessage", params.message) as span:
+            answer: Message | Task = await super().on_message_send(params, context)
+            span.answer(answer)
+            return answer
+
+    async def on_message_send_stream(self, params: SendMessageRequest, context: ServerCallContext) -> AsyncGenerator[Event]:
+        """See the base class."""
+        events = super().on_message_send_stream(params, context)
+        with self._span_of("SendStreamingMessage", params.message) as span:
+            async with aclosing(events):
+                async for event in events:
+                    span.answer(event)
+                    yield event
+
+    async def on_get_task(self, params: GetTaskRequest, context: ServerCallContext) -> Task | None:
+        """See the base class."""
+        with self._span_of("GetTask", task_id=params.id) as span:
+            answer: Task | None = await super().on_get_task(params, context)
+            span.answer(answer)
+            return answer
+
+    async def on_cancel_task(self, params: CancelTaskRequest, context: ServerCallContext) -> Task | None:
+        """See the base class."""
+        with self._span_of("CancelTask", task_id=params.id) as span:
+            answer: Task | None = await super().on_cancel_task(params, context)
+            span.answer(answer)
+            return answer
 
     async def on_list_tasks(self, params: ListTasksRequest, context: ServerCallContext) -> NoReturn:
         """Refuses the request."""
-        raise UnsupportedOperationError(message="tasks are not listed")
+        with self._span_of("ListTasks"):
+            raise UnsupportedOperationError(message="tasks are not listed")
 
 
 @asynccontextmanager

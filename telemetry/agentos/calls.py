@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from opentelemetry.trace import Span, SpanKind, format_trace_id
 
 from telemetry.agentos import catalogue_models as rows
+from telemetry.agentos.agent_names import A2A_TASK_ID, GEN_AI_CONVERSATION_ID
 from telemetry.agentos.call_counts import count_inference
 from telemetry.agentos.errors import error_type_of
 from telemetry.agentos.genai_names import GEN_AI_USAGE_INPUT_TOKENS, GEN_AI_USAGE_OUTPUT_TOKENS
@@ -26,6 +27,10 @@ __all__ = ["A2ACall", "CacheCall", "Call", "ModelCall"]
 
 # The direction of a token counter is on the span as a count: https://opentelemetry.io/docs/specs/semconv/gen-ai/
 _TOKENS_ON_SPAN = {"input": GEN_AI_USAGE_INPUT_TOKENS, "output": GEN_AI_USAGE_OUTPUT_TOKENS, "unknown": "ccr.tokens.unknown"}
+
+
+_ID_CHARACTERS = 256
+"""Characters of an id that an agent gave."""
 
 
 class Call:
@@ -96,15 +101,31 @@ class Call:
 class A2ACall(Call):
     """One call of an agent: active tasks, duration, count, errors and response size.
 
-    The ``record_*`` methods add details beside the contract, where the catalogue has their rows.
+    The ``record_*`` methods add details beside the contract, where the catalogue has their rows, and on the span what the
+    conventions' draft for A2A wants there.
+    https://github.com/open-telemetry/semantic-conventions-genai/blob/6718089fe6e0530fdf498d845f0532e9cf172c81/docs/gen-ai/a2a.md
+
+    Args:
+        cache: The series.
+        agent: Name of the agent.
+        operation: Skill on the agent's card.
+        attributes: Further attributes of the span.
     """
 
     _name = "a2a.request"
 
-    __slots__ = ("_agent", "_bytes", "_ended", "_error_type", "_first_event_came", "_operation", "_series", "_states")
+    __slots__ = (
+        *("_agent", "_attributes", "_bytes", "_ended", "_error_type", "_first_event_came", "_operation", "_protocol_error"),
+        *("_series", "_states", "_task"),
+    )
 
-    def __init__(self, cache: SeriesCache, agent: str, operation: str) -> None:
+    def __init__(
+        self, cache: SeriesCache, agent: str, operation: str, attributes: Mapping[str, str | int] = MappingProxyType({})
+    ) -> None:
         super().__init__(cache)
+        self._attributes = attributes
+        self._protocol_error: str | None = None
+        self._task = ("", "")
         self._agent = agent
         self._operation = operation
         self._series = cache.a2a(agent, operation)
@@ -145,13 +166,26 @@ class A2ACall(Call):
             self.span.set_attribute(rows.TASK_STATE.key, state)
             self._cache.series(rows.TASK_STATES, self._agent, state).record_with_exemplar(1, None)
 
+    def record_task(self, task_id: str, context_id: str) -> None:
+        """Puts the ids of task and conversation on the span; "" where an event has none. Ids that are too long are left out."""
+        if (task_id, context_id) == self._task:
+            return
+        self._task = (task_id, context_id)
+        ids = {A2A_TASK_ID: task_id, GEN_AI_CONVERSATION_ID: context_id}
+        self.span.set_attributes({key: one for key, one in ids.items() if 0 < len(one) <= _ID_CHARACTERS and one.isprintable()})
+
+    def record_http_status(self, status: int) -> None:
+        """Takes the HTTP status that the call failed with as the span's ``error.type``."""
+        self._protocol_error = str(status)
+
     def record_error_code(self, code: int) -> None:
-        """Records the JSON-RPC error code that the agent answered with."""
+        """Records the JSON-RPC error code that the agent answered with; it is the span's ``error.type``."""
+        self._protocol_error = str(code)
         self.span.set_attribute(rows.ERROR_CODE.key, str(code))
         self._cache.series(rows.A2A_CODES, self._agent, str(code)).record_with_exemplar(1, self._span_reference())
 
-    def _labels(self) -> Mapping[str, str]:
-        return self._series.labels
+    def _labels(self) -> Mapping[str, str | int]:
+        return {**self._attributes, **self._series.labels} if self._attributes else self._series.labels
 
     def _begin(self) -> None:
         self._series.active.record_with_exemplar(1, None)  # no format carries a gauge's exemplar
@@ -166,7 +200,7 @@ class A2ACall(Call):
                 error_type = None
         status = "success" if error_type is None else "error"
         if error_type is not None:
-            self._scope.label({"status": status, "error_type": error_type}, error_type)
+            self._scope.label({"status": status, "error_type": error_type}, self._protocol_error or error_type)
         reference = self._span_reference()
         series.duration[status].record_with_exemplar(seconds, reference)
         series.count[status].record_with_exemplar(1, reference)

@@ -88,9 +88,15 @@ class Recorder:
             error = self._cache.a2a_error(agent, operation, error_type or "internal")
             error.record_with_exemplar(1, reference and self._span_reference(error))
 
-    def a2a_call(self, *, agent: str, operation: str) -> A2ACall:
-        """Returns a context manager that measures one A2A call: span and all metrics, active tasks included."""
-        return A2ACall(self._cache, agent, operation)
+    def a2a_call(self, *, agent: str, operation: str, attributes: Mapping[str, str | int] = MappingProxyType({})) -> A2ACall:
+        """Returns a context manager that measures one A2A call: span and all metrics, active tasks included.
+
+        Args:
+            agent: Name of the agent.
+            operation: Skill on the agent's card.
+            attributes: Further attributes of the span.
+        """
+        return A2ACall(self._cache, agent, operation, attributes)
 
     # Cache
 
@@ -231,8 +237,7 @@ class Recorder:
             address=address,
             port=port,
         )
-        new = partial(AgentInvocation, self._agents, attributes=attributes, model=model, remote=remote)
-        return Measured(new, agent)
+        return Measured(partial(AgentInvocation, self._agents, attributes=attributes, model=model, remote=remote), agent)
 
     def workflow(
         self, workflow: str | None = None, *, description: str = "", conversation: str = ""
