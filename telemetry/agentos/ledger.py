@@ -102,7 +102,7 @@ class Ledger:
         diagnostics: Diagnostics | None = None,
         clock: Callable[[], float] = time.time,
         delay: float = 0.05,
-        patience: float = 1.0,
+        patience: float = 0.75,
         on_wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.path = path
@@ -372,7 +372,7 @@ class Ledger:
         if self.path is not None:
             with suppress(FileExistsError):
                 # Only where the file is new: closing a descriptor releases the process's locks on it.
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600))
         name = "" if self.path is None else os.fspath(self.path)
         connection = sqlite3.connect(name, timeout=self._patience, isolation_level=None, check_same_thread=False)
         try:

@@ -33,6 +33,8 @@ class WorkspaceBudgets:
         diagnostics: Counts and logs failures; by default a log alone, and those of a telemetry after
             ``telemetry.recorder.workspaces.use``.
         clock: Unix time in seconds.
+        patience: Seconds to wait for another process that writes to the ledger. A look waits no longer, and a scrape with it:
+            workers have a second for each other.
 
     Raises:
         ValueError: The budgets cannot be used; the message says why.
@@ -45,12 +47,14 @@ class WorkspaceBudgets:
         *,
         diagnostics: Diagnostics | None = None,
         clock: Callable[[], float] = time.time,
+        patience: float = 0.75,
     ) -> None:
         self._clock = clock
+        self._patience = patience
         self._file = BudgetFile(budgets, self._report, clock) if isinstance(budgets, Path) else None
         self._given: Mapping[str, Budget] = {} if isinstance(budgets, Path) else parse_budgets(budgets)
         refresh = self._file.refresh if self._file is not None else lambda: None
-        self._ledger = Ledger(ledger, diagnostics=diagnostics, clock=clock, on_wake=refresh)
+        self._ledger = Ledger(ledger, diagnostics=diagnostics, clock=clock, patience=patience, on_wake=refresh)
 
     def report_to(self, diagnostics: Diagnostics) -> None:
         """Counts and logs failures there from now on."""
@@ -68,14 +72,14 @@ class WorkspaceBudgets:
         elif self._file is not None:
             self._ledger.start()  # its thread reads the file
 
-    def remaining(self, timeout: float = 1.0) -> Mapping[str, Decimal]:
+    def remaining(self) -> Mapping[str, Decimal]:
         """Returns what is left of each budget in its period, in USD: exact, and below 0 where more was spent.
 
         Saves what this process has spent before it reads the ledger, so call it from no event loop. Where the ledger cannot be
-        read within ``timeout`` seconds, it is what was read last, less what this process has spent since; nothing at all where
+        read within ``patience`` seconds, it is what was read last, less what this process has spent since; nothing at all where
         the ledger was never read.
         """
-        spent = self._ledger.spent(timeout)
+        spent = self._ledger.spent(self._patience)
         budgets, today = self.budgets, day_of(self._clock())  # after the ledger's thread has read the file
         if spent is None:
             return {}

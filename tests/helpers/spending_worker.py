@@ -81,7 +81,7 @@ def main(folder: Path, supervisor: int) -> None:
     workers = Workers(folder / "state", supervisor=Supervisor.of(supervisor), save_every=3600.0, timeout=30.0)
     telemetry = AgentOSTelemetry(Catalogue([*AGENTOS, *catalogue_workspaces.ROWS]), workers=workers)
     workspaces = telemetry.recorder.workspaces
-    workspaces.use(WorkspaceBudgets(BUDGETS, folder / "ledger"))
+    workspaces.use(WorkspaceBudgets(BUDGETS, folder / "ledger", patience=30.0))
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         if line.startswith("spend"):

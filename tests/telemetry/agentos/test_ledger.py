@@ -7,6 +7,7 @@ import random
 import signal
 import sqlite3
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -160,6 +161,43 @@ def test_threads_lose_nothing(make: Make) -> None:
     for thread in threads:
         thread.join()
     assert total(ledger) == sum((each for own in amounts for each in own), Decimal(0))
+
+
+KILLED = """
+import sys
+from decimal import Decimal
+from pathlib import Path
+from telemetry.agentos.ledger import Ledger
+
+ledger = Ledger(Path(sys.argv[1]), clock=lambda: float(sys.argv[2]), delay=0.0, patience=30.0)
+while True:
+    for _ in range(10):
+        ledger.add("acme", Decimal("0.01"))
+    print(ledger.flush(60), flush=True)
+"""
+
+
+def test_killed_processes_leave_a_whole_file(make: Make, tmp_path: Path, now: Clock) -> None:
+    """Each of twelve processes that are killed while they write leaves what it had saved, and at most ten spendings more."""
+    ledger, chance = make(), random.Random(5)
+    least = most = Decimal(0)
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "ledger"), str(now.now)]
+    for _ in range(4):
+        processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+        told = dict.fromkeys(processes, 0)
+        for process in processes:
+            assert process.stdout is not None
+            for _ in range(chance.randrange(1, 40)):
+                assert process.stdout.readline() == "True\n"
+                told[process] += 1
+        for process in processes:
+            process.kill()
+            rest, _ = process.communicate()
+            saved = (told[process] + rest.count("True")) * Decimal("0.10")
+            least, most = least + saved, most + saved + Decimal("0.10")
+        assert least <= total(ledger) <= most
+    with closing(sqlite3.connect(tmp_path / "ledger")) as program:
+        assert program.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def test_a_signal_handler_may_add(make: Make) -> None:

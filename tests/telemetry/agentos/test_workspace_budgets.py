@@ -42,7 +42,7 @@ def make(tmp_path: Path, now: Clock) -> Iterator[Make]:
     made: list[WorkspaceBudgets] = []
 
     def one(budgets: Any, ledger: Path | None = tmp_path / "ledger") -> WorkspaceBudgets:
-        made.append(WorkspaceBudgets(budgets, ledger, clock=now))
+        made.append(WorkspaceBudgets(budgets, ledger, clock=now, patience=10.0))
         return made[-1]
 
     yield one
@@ -51,7 +51,7 @@ def make(tmp_path: Path, now: Clock) -> Iterator[Make]:
 
 
 def left(budgets: WorkspaceBudgets) -> dict[str, Decimal]:
-    return dict(budgets.remaining(10))
+    return dict(budgets.remaining())
 
 
 def test_what_is_spent_is_subtracted_exactly(make: Make) -> None:
