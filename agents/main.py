@@ -257,7 +257,10 @@ def _budgets(settings: Settings, telemetry: AgentOSTelemetry) -> WorkspaceBudget
         budgets = WorkspaceBudgets(given.path or given.budgets, Path(settings.ledger) if settings.ledger else of_run)
     except ValueError as error:  # the file has changed since it was checked
         raise SettingsError(f"AGENTOS_BUDGETS is {shown(str(given.path))}: {error}.") from None
-    telemetry.recorder.workspaces.use(budgets)
+    workspaces = telemetry.recorder.workspaces
+    workspaces.use(budgets)
+    for workspace in given.budgets:
+        workspaces.start(workspace, has_price=bool(settings.prices))
     return budgets
 
 

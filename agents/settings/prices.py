@@ -53,6 +53,10 @@ class Prices:
             raise ValueError(f'its "per" is {printable(per, 100)}; prices are for 1, 1000 or 1000000 tokens')
         return cls({name: _prices(name, given) for name, given in content["models"].items()}, int(per))
 
+    def __bool__(self) -> bool:
+        """Whether any model has a price."""
+        return bool(self._prices)
+
     def cost(self, provider: str, asked: str, tokens: Tokens) -> Decimal | None:
         """Returns the exact cost of the tokens in USD, ``None`` for a model without a price.
 

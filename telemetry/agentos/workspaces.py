@@ -58,10 +58,17 @@ class WorkspaceMetrics:
             self._watch(rows.WORKSPACE_BUDGET_REMAINING, lambda of: of.remaining(), _add)
             self._watch(rows.WORKSPACE_PERIOD_END, lambda of: of.period_ends(), min)
 
-    def start(self, workspace: str) -> None:
-        """Starts the counters of a workspace at 0, where it has none."""
+    def start(self, workspace: str, *, has_price: bool = False) -> None:
+        """Starts the counters of a workspace at 0, where it has none.
+
+        Args:
+            workspace: Id of the workspace.
+            has_price: Whether its cost starts, too: a cost of 0 says that there are prices.
+        """
         if self._is_recorded:
             self._of(workspace)
+        if has_price and self._costs is not None:
+            self._costs.add(0, workspace)
 
     def record_usage(self, workspace: str, kinds: Mapping[str, int], cost: Decimal | None, *, complete: bool) -> None:
         """Adds what one model call used, and what it cost.

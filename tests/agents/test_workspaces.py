@@ -100,6 +100,28 @@ def test_a_budget_goes_on_after_a_restart(priced: StartService, tmp_path: Path) 
     assert money(without, "workspace_budget_remaining_USD") == {"acme": 10.0, "unknown": 1.0}
 
 
+def test_counters_of_a_workspace_with_a_budget_start_at_zero(priced: StartService, start: StartService) -> None:
+    """They are there before the first call; the cost only where there are prices."""
+    for service, cost in (
+        (priced(budgets=BUDGETS), {"acme": 0, "unknown": 0}),
+        (start(agent_metrics=True, budgets=BUDGETS), {}),
+    ):
+        assert money(service) == cost
+        assert money(service, "workspace_unpriced_total") == {"acme": 0, "unknown": 0}
+        assert service.value("workspace_tokens_total", workspace_id="acme", kind="input") == 0
+
+
+def test_an_agent_that_is_called_by_another_counts_for_the_same_workspace(priced: StartService) -> None:
+    """Herald's brief lets navi ask a model, and asks one itself: both count for the workspace of the request."""
+    service = priced(model_metrics=True)
+    assert service.run("herald", "what is new?", "acme", operation="brief").status_code == 200
+    calls = service.counted("ccr_requests_total")
+    assert sum(calls.values()) == 2
+    assert money(service).keys() == {"acme"}
+    assert sum(service.samples("workspace_tokens_total").values()) == sum(service.samples("ccr_model_tokens_total").values())
+    assert sum(money(service).values()) == sum(service.samples("ccr_cost_USD_total").values())
+
+
 def test_budgets_of_a_file_are_read_again(priced: StartService, tmp_path: Path) -> None:
     """A budget that is written into the file is shown by the next scrape, and a removed one is gone."""
     path = tmp_path / "budgets.json"
