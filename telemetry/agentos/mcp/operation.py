@@ -19,11 +19,13 @@ from opentelemetry.context import attach as attach_context
 from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.trace import INVALID_SPAN, ProxyTracerProvider, Span, SpanKind, Status, StatusCode
 
+from telemetry._base.printable import printable
 from telemetry._sdk.context import attributes_of, current_context, detach
 from telemetry.agentos import catalogue_agents as rows
 from telemetry.agentos.catalogue_genai import ADDRESS, PORT
-from telemetry.metric import HistogramKind, Metric, telemetry_metrics
+from telemetry.metric import HistogramKind, Label, Metric, telemetry_metrics
 from telemetry.metric.label import INVALID
+from telemetry.metric.label_values import text_of
 from telemetry.pipeline.telemetry import Telemetry
 from telemetry.tracing.provider import GlobalTracerProvider
 from telemetry.tracing.span import SpanScope
@@ -34,6 +36,8 @@ _RESOURCE_METHODS = frozenset(
     {"resources/read", "resources/subscribe", "resources/unsubscribe", "notifications/resources/updated"}
 )
 _TOOL_CALL = "tools/call"
+_TEXT = 500
+"""Characters of a peer's text that a span keeps."""
 _EXECUTE_TOOL = "execute_tool"
 
 
@@ -90,12 +94,13 @@ class Message(NamedTuple):
 
     @classmethod
     def of(cls, method: str, params: Any) -> Message:
-        """Returns what a message is about; names that no label may have are ``invalid``."""
+        """Returns what a message is about; texts that no label may have are ``invalid``."""
+        method = _allowed(rows.METHOD, method) or INVALID
         values = params if isinstance(params, Mapping) else {}
         name, uri = values.get("name"), values.get("uri")
         tool = _name(name) if method == _TOOL_CALL else ""
         prompt = _name(name) if method == "prompts/get" else ""
-        return cls(method, tool, prompt, uri if isinstance(uri, str) and method in _RESOURCE_METHODS else "")
+        return cls(method, tool, prompt, _uri(uri) if method in _RESOURCE_METHODS else "")
 
     def labels(self) -> dict[str, str]:
         """Returns the labels of the message."""
@@ -114,8 +119,21 @@ class Message(NamedTuple):
 
 
 def _name(value: object) -> str:
-    pattern = rows.TOOL_NAME.pattern
-    return value if isinstance(value, str) and pattern is not None and pattern.fullmatch(value) else INVALID
+    return _allowed(rows.TOOL_NAME, value) if isinstance(value, str) else INVALID
+
+
+def _uri(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _allowed(label: Label, value: str) -> str:
+    """Returns the value, or ``invalid`` for one that the label cannot have: peers may send anything."""
+    fits = label.pattern is None or (label.pattern.fullmatch(value) and text_of(value) is not None)
+    return value if not value or fits else INVALID
+
+
+def _values(metric: Metric, labels: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple([_allowed(label, labels.get(label.key, "")) for label in metric.labels])
 
 
 class MCPRecorder:
@@ -141,7 +159,7 @@ class MCPRecorder:
 
     def attributes(self, metric: Metric[HistogramKind], labels: Mapping[str, str]) -> Mapping[str, str]:
         """Returns the attributes of a row's series: bounded where the catalogue has the row."""
-        values = tuple([labels.get(key, "") for key in metric.keys])
+        values = _values(metric, labels)
         if self._has(metric):
             values, _ = self._telemetry.domains.resolve_values(metric, values)
         return metric.attributes(values)
@@ -152,7 +170,7 @@ class MCPRecorder:
         """Records a duration in seconds, with the span as its exemplar."""
         if not self._has(metric):
             return
-        series = self._telemetry[metric].labels(*[labels.get(key, "") for key in metric.keys])
+        series = self._telemetry[metric].labels(*_values(metric, labels))
         reference = scope.span_reference(series.source.takes_sampled) if scope is not None else None
         series.record_with_exemplar(seconds, reference)
 
@@ -241,7 +259,9 @@ class Operation:
         span = self._scope.span if self._scope is not None else INVALID_SPAN
         try:
             if span.is_recording():
-                span.set_attributes(attributes)
+                span.set_attributes(
+                    {key: printable(value, _TEXT) if isinstance(value, str) else value for key, value in attributes.items()}
+                )
         except Exception as error:
             self._recorder.record_failure(error)
 
@@ -254,13 +274,14 @@ class Operation:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        seconds = self._recorder.clock() - self._start
         try:
-            self._end(self._recorder.clock() - self._start)
+            self._end(seconds)
         except Exception as failure:
             self._recorder.record_failure(failure)
         finally:
             if self._scope is not None:
-                self._scope.close()
+                self._scope.close(seconds)
             detach(self._token)
 
     def _open(self) -> None:
@@ -299,7 +320,7 @@ class Operation:
             if not isinstance(scope, _ToolSpan):
                 scope.span.update_name(self.message.span_name)
             if self._failure.error_type:
-                scope.span.set_status(Status(StatusCode.ERROR, self._failure.message or None))
+                scope.span.set_status(Status(StatusCode.ERROR, printable(self._failure.message, _TEXT) or None))
         self._recorder.record(self._metric, labels, seconds, scope)
 
     def _labels(self) -> dict[str, str]:
