@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import mcp_types as types
 import pytest
 from mcp import Client
 from mcp.client.session import ClientSession
 from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.server import Server
 from mcp.shared.exceptions import MCPError
 
 from stack.servers.process import free_port
@@ -119,6 +121,20 @@ async def test_an_exception_of_the_caller_is_no_error_of_the_session() -> None:
         async with measure_client(telemetry, Client(build_server(), mode="legacy")):
             raise ValueError("mine")
     assert _sessions(above_zero(telemetry), CLIENT) == [{"mcp_protocol_version": "2025-11-25"}]
+
+
+async def test_a_server_that_raises_ends_its_session_with_the_exceptions_class() -> None:
+    """A handler's exception that ends ``run``: ``error.type`` is its class, without the task group around it."""
+
+    async def call(ctx: object, params: object) -> types.CallToolResult:
+        raise RuntimeError("bug")
+
+    telemetry = telemetry_of()
+    server = measure_server(telemetry, Server("bug", on_call_tool=call), transport="")
+    with pytest.raises(BaseExceptionGroup):
+        async with Client(server, mode="legacy", raise_exceptions=True) as client:
+            await client.session.call_tool("bug")
+    assert _sessions(above_zero(telemetry), SERVER) == [{"error_type": "RuntimeError", "mcp_protocol_version": "2025-11-25"}]
 
 
 def _key(**labels: str) -> tuple[tuple[str, str], ...]:

@@ -145,6 +145,8 @@ def is_tool_error(method: str, result: Any) -> bool:
 
 def name_of_failure(error: BaseException) -> str:
     """Returns ``error.type`` of an operation that ended without an answer: ``cancelled``, ``timeout`` or the class's name."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]  # a task group wraps what its task raised
     if not isinstance(error, Exception):
         return CANCELLED
     return "timeout" if isinstance(error, TimeoutError) else type(error).__qualname__

@@ -231,10 +231,13 @@ class _Middleware:
             return result
 
     def _prepare(self, ctx: ServerRequestContext[Any, Any]) -> Operation | None:
+        transport = self._transport if ctx.request is None else _HTTP
+        version = "" if ctx.method == "initialize" else ctx.protocol_version
         try:
-            transport = self._transport if ctx.request is None else _HTTP
-            version = "" if ctx.method == "initialize" else ctx.protocol_version
             self._watch_connection(ctx, transport, version)
+        except Exception as error:
+            self._recorder.record_failure(error)
+        try:
             message, metric = self._names.message(ctx), rows.MCP_SERVER_OPERATION_DURATION
             return Operation(self._recorder, metric, message, transport, version, remote_context(ctx.params))
         except Exception as error:
@@ -270,10 +273,10 @@ class _Middleware:
             outbound = inner
         outbound = getattr(outbound, "_dispatcher", outbound)
         if outbound is not None:
-            measured_sender(self._recorder, outbound, transport, version)
+            _measured_sender(self._recorder, outbound, transport, version)
 
 
-def measured_sender(recorder: MCPRecorder, outbound: Any, transport: Transport, version: str) -> None:
+def _measured_sender(recorder: MCPRecorder, outbound: Any, transport: Transport, version: str) -> None:
     """Measures what is sent by an object of the SDK, and tells it the version."""
     sender = getattr(outbound, "_agentos_sender", None)
     if sender is None:
