@@ -119,7 +119,7 @@ async def _act(measured: Client, is_legacy: bool) -> str:
             assert (await client.call_tool(name)).is_error
         for code in (-32602, -32050):
             assert await _code(client, "refuse", code=code) == code
-        assert await _code(client, "wait", seconds=0.5) == types.REQUEST_TIMEOUT
+        assert await _code(client, "wait", seconds=1.0) == types.REQUEST_TIMEOUT
         seen: asyncio.Queue[float] = asyncio.Queue()
 
         async def note(progress: float, total: float | None, message: str | None) -> None:

@@ -80,10 +80,11 @@ def test_a_name_that_is_no_tools_is_in_no_span_of_the_server(story: Story) -> No
 
 
 def test_the_resource_and_the_caller_are_on_the_span_only(story: Story) -> None:
-    """The URI of a resource at both ends; the client's address and the session's id at a server over HTTP."""
+    """The URI of a resource at both ends; address, HTTP version and session at a server over HTTP."""
     (sent,), (received,) = (_named(spans, "resources/read") for spans in (story.client_spans, story.server_spans))
     assert sent["attributes"]["mcp.resource.uri"] == received["attributes"]["mcp.resource.uri"] == "text://one"
     assert received["attributes"].get("client.address") == ("127.0.0.1" if story.transport == "http" else None)
+    assert received["attributes"].get("network.protocol.version") == ("1.1" if story.transport == "http" else None)
     assert ("mcp.session.id" in received["attributes"]) == (story.transport == "http" and story.is_legacy)
 
 

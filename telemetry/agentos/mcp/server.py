@@ -13,6 +13,7 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
 from mcp_types import methods
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from opentelemetry.semconv.attributes.network_attributes import NETWORK_PROTOCOL_VERSION
 
 from telemetry.agentos import catalogue_agents as rows
 from telemetry.agentos.mcp.incoming import failure_of_handler
@@ -304,4 +305,7 @@ def _details(ctx: ServerRequestContext[Any, Any]) -> dict[str, str | int]:
     client = getattr(ctx.request, "client", None)
     if client is not None:
         details |= {"client.address": client.host, "client.port": client.port}
+    http_version = getattr(ctx.request, "scope", {}).get("http_version")
+    if http_version:
+        details[NETWORK_PROTOCOL_VERSION] = http_version
     return details
