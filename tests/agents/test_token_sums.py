@@ -10,12 +10,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.services.providers.usage import Usage
 from agents.settings.prices import Prices
 from telemetry import AgentOSTelemetry
 from telemetry.agentos.catalogue_genai import LATEST
 from telemetry.agentos.catalogue_models import MODELS
 from telemetry.agentos.genai import Target
+from telemetry.agentos.usage import Usage
 from telemetry.metric import Catalogue
 from tests.helpers.samples import above_zero
 

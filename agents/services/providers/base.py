@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from telemetry._base.printable import printable
+from telemetry.agentos.errors import reason_of_status
 from telemetry.agentos.quota import Quota
 from telemetry.agentos.tokens import Tokens
 
@@ -38,15 +39,6 @@ class ProviderError(Exception):
         self.status = status
         self.retry_after = retry_after
         self.detail = printable(detail)
-
-
-def reason_of_status(status: int) -> str:
-    """Returns the reason that an HTTP status of 400 and above means."""
-    if status == 429:
-        return "rate_limit"
-    if status in (408, 504):
-        return "timeout"
-    return "server" if status >= 500 else "client"
 
 
 @dataclass(frozen=True, slots=True)

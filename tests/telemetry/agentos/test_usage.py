@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.services.providers.usage import Usage
 from telemetry.agentos.tokens import Modalities, Tokens
+from telemetry.agentos.usage import Usage
 
 SUM = {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}
 THINKING = {"completion_tokens_details": {"reasoning_tokens": 100}}
