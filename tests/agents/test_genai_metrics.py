@@ -224,6 +224,7 @@ async def test_built_in_model_is_a_server_too(version):
         "gen_ai.response.model": "builtin-1",
     }
     assert (duration.sum, first.sum, each.sum) == (3.0, 1.0, 2.0 / (written - 1))
+    assert counted(telemetry, "output_tokens") == ({"text": written} if version is LATEST else {})
     telemetry.shutdown()
 
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from agents.services.providers.base import ModelRequest, ProviderError
 from agents.settings import ProviderSettings
-from telemetry.agentos.tokens import Tokens
+from telemetry.agentos.tokens import Modalities, Tokens
 
 __all__ = ["BuiltinProvider", "tokens"]
 
@@ -58,9 +58,17 @@ class BuiltinProvider:
         for piece in pieces:
             await self._sleep(self._latency / len(pieces))
             written += len(tokens(piece))
-            yield Tokens(input_tokens=len(read), output_tokens=written, model=self.model)
+            yield self._usage(len(read), written)
             yield piece
-        yield Tokens(input_tokens=len(read), output_tokens=written, model=self.model)
+        yield self._usage(len(read), written)
+
+    def _usage(self, read: int, written: int) -> Tokens:
+        return Tokens(
+            *(read, written),
+            model=self.model,
+            input_modalities=Modalities(text=read),
+            output_modalities=Modalities(text=written),
+        )
 
     async def close(self) -> None:
         """Does nothing: there is no connection."""
