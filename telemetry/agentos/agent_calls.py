@@ -194,14 +194,14 @@ class AgentInvocation(_Operation):
     def pause(self) -> None:
         """See ``_Operation``."""
         if self._counts is not None:
-            self._counts.leave()
+            self._counts.pause()
         super().pause()
 
     def resume(self) -> None:
         """See ``_Operation``."""
         super().resume()
         if self._counts is not None:
-            self._counts.enter()
+            self._counts.resume()
 
     def _labels(self) -> Attributes:
         return {**self._attributes, **self._series.labels}

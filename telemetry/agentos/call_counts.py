@@ -17,7 +17,7 @@ class CallCounts:
     for none.
     """
 
-    __slots__ = ("_ended", "_inferences", "_outer", "_stale", "_token", "_tools", "agent")
+    __slots__ = ("_ended", "_inferences", "_outer", "_paused", "_stale", "_token", "_tools", "agent")
 
     def __init__(self, agent: str) -> None:
         self.agent = agent
@@ -27,8 +27,9 @@ class CallCounts:
         self._tools = count()
         self._ended = False
         self._stale = False
-        """Whether a context that cannot be changed any more still has this invocation as its current one."""
+        """Whether some context still has this invocation as its current one after its end."""
         self._outer: CallCounts | None = None
+        self._paused: CallCounts | None = None
         self._token: Token[CallCounts | None] | None = None
 
     def enter(self) -> None:
@@ -37,14 +38,29 @@ class CallCounts:
         self._token = _current.set(self)
 
     def leave(self) -> None:
-        """Makes the one current that was before."""
+        """Makes the one current that was before, unless an inner one that goes on is current."""
         token, self._token = self._token, None
         if token is None:
             return
+        if _current.get() is not self:  # generators whose steps alternate, or one that is closed in another context
+            self._stale = True
+            return
         try:
             _current.reset(token)
-        except ValueError:  # a generator that is closed in another context than it was started in
+        except ValueError:  # ended in a copy of the context that it began in
             self._stale = True
+            _current.set(self._outer)
+
+    def pause(self) -> None:
+        """Makes the one current that was before, until ``resume``."""
+        self._paused = _current.get()
+        _current.set(self._outer)
+
+    def resume(self) -> None:
+        """Goes on, in whatever context, with the invocation that was current in the pause: this one or an inner one."""
+        self._outer = _in_place(_current.get())
+        self._token = _current.set(self._paused)
+        self._paused = None
 
     def count_inference(self) -> None:
         """Counts a call of a model."""

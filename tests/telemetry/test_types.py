@@ -13,6 +13,8 @@ from typing import Any, get_overloads, get_type_hints
 import pytest
 
 from telemetry import Catalogue, Telemetry, metric
+from telemetry.agentos.agents import AgentDetails, ToolDetails, WorkflowDetails
+from telemetry.agentos.recorder import Recorder
 from telemetry.pipeline.telemetry import EnvironmentOptions, TelemetryOptions
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +67,19 @@ def test_from_environment_takes_what_it_does_not_build() -> None:
     """``EnvironmentOptions`` lacks the arguments that ``from_environment`` makes of the environment."""
     built = {"resource", "span_processors", "metric_readers"}
     assert set(TelemetryOptions.__annotations__) - set(EnvironmentOptions.__annotations__) == built
+
+
+@pytest.mark.parametrize(
+    ("method", "details"),
+    [(Recorder.agent_invocation, AgentDetails), (Recorder.workflow, WorkflowDetails), (Recorder.tool_call, ToolDetails)],
+    ids=["agent_invocation", "workflow", "tool_call"],
+)
+def test_functions_of_agents_take_what_the_recorders_methods_take(method: Any, details: Any) -> None:
+    """The keywords of ``telemetry.agentos.agent_invocation``, ``workflow`` and ``tool_call`` are those of the recorder's."""
+    arguments = inspect.signature(method).parameters.values()
+    assert get_type_hints(details) == {
+        each.name: get_type_hints(method)[each.name] for each in arguments if each.kind is each.KEYWORD_ONLY
+    }
 
 
 @pytest.mark.parametrize("checker", CHECKERS)

@@ -4,6 +4,7 @@ It is checked, never run.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any, assert_type
 
 from opentelemetry.sdk.metrics import MeterProvider
@@ -29,6 +30,7 @@ from telemetry import (
     start_http_server,
     up_down_counter,
 )
+from telemetry.agentos import agent_invocation, tool_call, workflow
 from telemetry.instruments.gauge import Gauge
 from telemetry.instruments.instrument import Counter, Histogram, UpDownCounter
 from telemetry.instruments.observable import Info, Observed
@@ -111,6 +113,31 @@ async def main() -> str:
 
 
 asyncio.run(main())
+
+
+@tool_call(type="datastore")
+def find(what: str) -> list[str]:
+    """Keeps its type when it is a measured tool."""
+    return [what]
+
+
+@agent_invocation("clerk", model="local-1")
+async def answer(question: str) -> AsyncIterator[str]:
+    """Keeps its type when it is a measured generator."""
+    yield find(question)[0]
+    yield find(1)[0]  # E
+
+
+async def report() -> None:
+    """Reads a measured generator in a measured workflow."""
+    async with workflow("report") as run, agent_invocation("far", remote=True) as call:
+        assert_type(call.agent, str)
+        run.fail("no_answer")
+        run.failed("no_answer")  # E
+        assert_type([piece async for piece in answer("q")], list[str])
+    with tool_call("find", content=True) as execution, tool_call("find", contents=True):  # E
+        execution.record_result([1])
+
 
 telemetry[OPEN].labels("north").inc()
 telemetry[OPEN].labels("north").dec()

@@ -384,6 +384,62 @@ async def test_generator_that_is_closed_in_another_context(recorder: Recorder, t
     assert own_calls(telemetry, "outer") == (1, 1, 1)
 
 
+def test_generators_whose_steps_alternate(recorder: Recorder, telemetry: AgentOSTelemetry) -> None:
+    """Of two generators with blocks that end in the order of their begin, neither loses a call, and the consumer none after."""
+
+    def steps(agent: str) -> Iterator[None]:
+        with recorder.agent_invocation(agent):
+            tool(recorder)
+            yield
+        yield
+
+    with recorder.agent_invocation("outer"):
+        first, second = steps("first"), steps("second")
+        next(first)
+        next(second)
+        next(first)
+        model(recorder)  # the second block's, which is still current here
+        next(second)
+        tool(recorder)
+        model(recorder)
+    with recorder.agent_invocation("later"):
+        model(recorder)
+    assert own_calls(telemetry, "first") == (1, 0, 1)
+    assert own_calls(telemetry, "second") == (1, 1, 1)
+    assert own_calls(telemetry, "outer") == (1, 1, 1)
+    assert own_calls(telemetry, "later") == (1, 1, 0)
+
+
+@pytest.mark.parametrize("tasks", [False, True], ids=["one task", "a task for each step"])
+async def test_block_inside_a_decorated_generator(tasks: bool, recorder: Recorder, telemetry: AgentOSTelemetry) -> None:
+    """A block that is open while the generator waits goes on with it, in whatever task its steps run."""
+
+    @recorder.agent_invocation("generator")
+    async def stream() -> AsyncIterator[int]:
+        tool(recorder)
+        with recorder.agent_invocation("inner"):
+            model(recorder)
+            yield 1
+            model(recorder)
+            yield 2
+            model(recorder)
+        tool(recorder)
+        yield 3
+
+    pieces: Any = stream()
+
+    async def step() -> int:
+        return int(await anext(pieces, 0))
+
+    async with recorder.agent_invocation("outer"):
+        for _ in range(4):
+            await (asyncio.create_task(step()) if tasks else step())
+            tool(recorder)
+    assert own_calls(telemetry, "inner") == (1, 3, 0)
+    assert own_calls(telemetry, "generator") == (1, 0, 2)
+    assert own_calls(telemetry, "outer") == (1, 0, 4)
+
+
 Tree = st.recursive(
     st.sampled_from(["model", "failing model", "tool", "failing tool"]).map(lambda kind: (kind, ())),
     lambda inner: st.tuples(
