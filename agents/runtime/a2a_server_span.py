@@ -12,7 +12,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from a2a.types.a2a_pb2 import AgentCard, Message, Task, TaskArtifactUpdateEvent, TaskState, TaskStatusUpdateEvent
-from a2a.utils.errors import JSON_RPC_ERROR_CODE_MAP, A2AError
+from a2a.utils.errors import JSON_RPC_ERROR_CODE_MAP, A2AError, InternalError
 from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
 from opentelemetry.trace import Span, StatusCode, get_current_span
@@ -52,6 +52,7 @@ class A2AServerSpan:
 
     def __init__(self, card: Mapping[str, str | int], method: str, message: Message | None = None, task_id: str = "") -> None:
         self._span: Span = get_current_span()
+        self._answers = False
         if not self._span.is_recording():
             return
         self._span.set_attributes({**card, names.A2A_METHOD_NAME: method})
@@ -63,6 +64,7 @@ class A2AServerSpan:
 
     def answer(self, event: Task | Message | TaskStatusUpdateEvent | TaskArtifactUpdateEvent | None) -> None:
         """Takes an event of the answer, or the whole answer."""
+        self._answers = True
         if event is None or not self._span.is_recording():
             return
         self._put(names.A2A_TASK_ID, event.id if isinstance(event, Task) else event.task_id)
@@ -82,5 +84,7 @@ class A2AServerSpan:
         if error is None or isinstance(error, GeneratorExit | asyncio.CancelledError):  # a caller that leaves
             return
         code = JSON_RPC_ERROR_CODE_MAP.get(type(error)) if isinstance(error, A2AError) else None
+        if code is None and not self._answers:
+            code = JSON_RPC_ERROR_CODE_MAP[InternalError]  # what the SDK answers in place of an exception of another class
         self._span.set_attribute(ERROR_TYPE, failure_of(error) if code is None else str(code))
         self._span.set_status(StatusCode.ERROR)

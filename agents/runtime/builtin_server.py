@@ -13,7 +13,16 @@ from a2a.server.events import Event
 from a2a.server.request_handlers import DefaultRequestHandler
 from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes
 from a2a.server.tasks import TaskStore
-from a2a.types.a2a_pb2 import AgentCard, CancelTaskRequest, GetTaskRequest, ListTasksRequest, Message, SendMessageRequest, Task
+from a2a.types.a2a_pb2 import (
+    AgentCard,
+    CancelTaskRequest,
+    GetTaskRequest,
+    ListTasksRequest,
+    Message,
+    SendMessageRequest,
+    SubscribeToTaskRequest,
+    Task,
+)
 from a2a.utils.errors import UnsupportedOperationError
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.metrics import NoOpMeterProvider
@@ -53,9 +62,16 @@ class _RequestHandler(DefaultRequestHandler):
 
     async def on_message_send_stream(self, params: SendMessageRequest, context: ServerCallContext) -> AsyncGenerator[Event]:
         """See the base class."""
-        events = super().on_message_send_stream(params, context)
         with self._span_of("SendStreamingMessage", params.message) as span:
-            async with aclosing(events):
+            async with aclosing(super().on_message_send_stream(params, context)) as events:
+                async for event in events:
+                    span.answer(event)
+                    yield event
+
+    async def on_subscribe_to_task(self, params: SubscribeToTaskRequest, context: ServerCallContext) -> AsyncGenerator[Event]:
+        """See the base class."""
+        with self._span_of("SubscribeToTask", task_id=params.id) as span:
+            async with aclosing(super().on_subscribe_to_task(params, context)) as events:
                 async for event in events:
                     span.answer(event)
                     yield event

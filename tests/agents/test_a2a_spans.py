@@ -11,7 +11,7 @@ from a2a.helpers.proto_helpers import new_text_part
 from a2a.server.agent_execution import AgentExecutor, RequestContext
 from a2a.server.events import EventQueue
 from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
-from a2a.types.a2a_pb2 import AgentCard, AgentInterface
+from a2a.types.a2a_pb2 import AgentCapabilities, AgentCard, AgentInterface
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import SpanKind, StatusCode
 from starlette.responses import JSONResponse, Response
@@ -153,7 +153,9 @@ class Quiet(AgentExecutor):
 
     def card(self, url: str) -> AgentCard:
         interface = AgentInterface(url=url, protocol_binding="JSONRPC", protocol_version="1.0")
-        return AgentCard(name=self.name, version="1", supported_interfaces=[interface])
+        return AgentCard(
+            name=self.name, version="1", capabilities=AgentCapabilities(streaming=True), supported_interfaces=[interface]
+        )
 
     async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
         raise NotImplementedError
@@ -164,7 +166,13 @@ class Quiet(AgentExecutor):
 
 @pytest.mark.parametrize(
     ("method", "params", "code"),
-    [("GetTask", {"id": "gone"}, -32001), ("CancelTask", {"id": "gone"}, -32001), ("ListTasks", {}, -32004)],
+    [
+        ("GetTask", {"id": "gone"}, -32001),
+        ("CancelTask", {"id": "gone"}, -32001),
+        ("SubscribeToTask", {"id": "gone"}, -32001),
+        ("ListTasks", {}, -32004),
+        ("SendMessage", {"message": {"messageId": "m-1", "role": "ROLE_USER", "parts": [{"text": "x"}]}}, -32603),
+    ],
 )
 async def test_refused_requests_of_built_in_agents(method, params, code):
     """A request that a built-in agent refuses has its method and the code of the answer on the span."""
@@ -181,5 +189,6 @@ async def test_refused_requests_of_built_in_agents(method, params, code):
     (span,) = spans.named("A2A agent")
     found = attributes_of(span)
     assert (found["a2a.method.name"], found["error.type"]) == (method, str(code))
-    assert found.get("a2a.task.id") == params.get("id")
+    assert found.get("a2a.message.id") == params.get("message", {}).get("messageId")
+    assert method == "SendMessage" or found.get("a2a.task.id") == params.get("id")
     assert span.status.status_code is StatusCode.ERROR
