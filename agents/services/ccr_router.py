@@ -16,7 +16,7 @@ from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.trace import StatusCode
 
 from agents.services.breaker import Breaker
-from agents.services.ccr_usage import measured
+from agents.services.ccr_usage import MeasuredAnswers
 from agents.services.provider_slot import Admission, ProviderSlot, QueueFull
 from agents.services.providers.base import ModelRequest, Provider, ProviderError
 from agents.services.retry import Retry
@@ -89,7 +89,7 @@ class Router:
         self._recorder = recorder
         self._tracer = recorder.tracer
         self._models = models
-        self._trace_content = trace_content
+        self._answers = MeasuredAnswers(settings.prices, trace_content=trace_content)
         self._clock = clock
         self._sleep = sleep
         self._retry = Retry(settings.retries, settings.retry_wait, settings.retry_longest_wait, chance)
@@ -214,9 +214,8 @@ class Router:
         state.attempts += 1
         attempt = self._recorder.model_attempt(slot.target, request.task_type, state.attempts, request.workspace)
         budget = (TimeBudget(slot.timeout, self._clock), state.budget)
-        answer, prices = slot.provider.answer(request), self._settings.prices
-        calls = measured(attempt, slot.target, answer, budget, prices, request.prompt, trace_content=self._trace_content)
-        async with aclosing(calls) as pieces:
+        answer = self._answers.read(attempt, slot.provider.answer(request), budget, request.prompt)
+        async with aclosing(answer) as pieces:
             async for piece in pieces:
                 yield piece
 

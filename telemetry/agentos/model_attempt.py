@@ -61,6 +61,11 @@ class ModelAttempt(ModelCall):
         self._cache.series(rows.IN_FLIGHT, self._target.provider).record_with_exemplar(1, None)
         self._workspaces.start(self._workspace)
 
+    @property
+    def target(self) -> Target:
+        """The provider and model that are asked."""
+        return self._target
+
     def chunk(self, text: str) -> None:
         """Takes the time of a chunk of the stream, with or without text; the intervals after the 10,000th are not recorded."""
         now = self._cache.clock()
