@@ -227,3 +227,21 @@ def test_caller_who_leaves_the_service(start):
         assert span.attributes is not None
         marked = {key: count for key, count in span.attributes.items() if "tokens" in key}
         assert marked == {"ccr.estimated.input_tokens": 1, "ccr.estimated.output_tokens": 2}
+
+
+async def test_many_callers_who_leave_at_once():
+    """Of fifty callers who leave at the same time each is estimated once, each call rounded up by itself."""
+    async with bench(main=ModelServer([says("fine, "), Gate()])) as one:
+        come = asyncio.Queue[str]()
+        asking = [asyncio.create_task(one.read_into(come)) for _ in range(50)]
+        for _ in asking:
+            await come.get()
+        for each in asking:
+            each.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+        assert one.recorded("ccr_estimated", "ccr_errors", "ccr_unpriced", "ccr_in_flight") == {
+            "ccr_estimated_tokens_total/input/m/main": 150,
+            "ccr_estimated_tokens_total/output/m/main": 100,
+            "ccr_errors_total/main/cancelled": 50,
+            "ccr_unpriced_total/m/main/usage": 50,
+        }
