@@ -34,8 +34,8 @@ _DECIMAL = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _WHOLE = re.compile(r"([0-9]+)(?:\.0+)?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]+(?:[Zz]|[+-][0-9]{2}:[0-9]{2})?")
 _NAMES = (
-    # OpenAI, Azure, Groq, LiteLLM; Mistral and Cerebras with the period at the end
-    re.compile(r"x-ratelimit-(?P<field>limit|remaining|reset)-(?P<what>requests|req|tokens)(?P<of>(?:-[a-z]+)?)"),
+    # OpenAI, Azure (which had a hyphen more), Groq, LiteLLM; Mistral and Cerebras with the period at the end
+    re.compile(r"x-rate-?limit-(?P<field>limit|remaining|reset)-(?P<what>requests|req|tokens)(?P<of>(?:-[a-z]+)?)"),
     # Anthropic
     re.compile(r"anthropic-ratelimit-(?P<of>(?:(?:input|output)-)?)(?P<what>requests|tokens)-(?P<field>limit|remaining|reset)"),
     # The IETF's draft until its version 07, which counts requests
@@ -85,8 +85,8 @@ def quotas_of(headers: Iterable[tuple[str, str]], now: Callable[[], float] = tim
     """
     found: dict[tuple[str, ...], dict[str, list[str]]] = {}
     for name, text in headers:
-        for pattern in _NAMES:
-            if match := pattern.fullmatch(name.lower()):
+        for pattern in _NAMES if "rate" in (name := name.lower()) else ():
+            if match := pattern.fullmatch(name):
                 resource = "tokens" if match["what"] == "tokens" else "requests"
                 fields = found.setdefault((resource, pattern.pattern, match["of"]), {})
                 fields.setdefault(match["field"], []).extend(part.strip() for part in text.split(","))

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telemetry import AgentOSTelemetry
@@ -36,6 +36,15 @@ def test_headers_of_openai() -> None:
         ("X-RateLimit-Remaining-Tokens", "149984"),
         ("X-RateLimit-Reset-Tokens", "6m0s"),
     ) == {"requests": Quota("requests", 60, 59, 1.0), "tokens": Quota("tokens", 150000, 149984, 360.0)}
+
+
+def test_headers_of_azure() -> None:
+    """Azure says what remains, without a limit, and had a spelling of its own for the reset of a refusal."""
+    assert said(
+        ("x-ratelimit-remaining-requests", "79"), ("x-ratelimit-remaining-tokens", "61353"), ("x-rate-limit-reset-tokens", "55")
+    ) == {"requests": Quota("requests", None, 79), "tokens": Quota("tokens", None, 61353, 55.0)}
+    unknown = [("x-ratelimit-limit-tokens", "-1"), ("x-ratelimit-remaining-tokens", "-1"), ("x-ratelimit-reset-tokens", "0")]
+    assert said(*unknown) == {}
 
 
 def test_headers_of_anthropic() -> None:
@@ -144,6 +153,7 @@ TEXTS = (
 )
 
 
+@settings(deadline=None)
 @given(headers=st.lists(st.tuples(NAMES | st.text(), TEXTS)))
 def test_no_header_raises(headers: list[tuple[str, str]]) -> None:
     """Whatever the headers hold: at most one quota a resource, numbers from 0 on, resets in the future."""
@@ -157,6 +167,7 @@ def test_no_header_raises(headers: list[tuple[str, str]]) -> None:
         assert quota.reset is None or quota.reset > 0
 
 
+@settings(deadline=None)
 @given(limit=st.integers(0, 10**15), remaining=st.integers(0, 10**15), seconds=st.integers(1, 86_400_000))
 def test_numbers_are_read_exactly(limit: int, remaining: int, seconds: int) -> None:
     """Numbers are those of the headers, and a duration in milliseconds is read to the millisecond."""

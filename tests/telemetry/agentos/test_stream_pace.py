@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telemetry.agentos.stream_pace import StreamPace
@@ -59,6 +59,7 @@ def test_some_unknown_time_is_allowed() -> None:
     assert read((0.0, 0.9375), (0.0625, 0.0), first=0.0).period == 1.0
 
 
+@settings(deadline=None)
 @given(
     provider=st.lists(st.floats(0.002, 1), min_size=1, max_size=50),
     reader=st.lists(st.floats(0, 1.5), min_size=50, max_size=50),
