@@ -7,7 +7,7 @@ RUN pip download --quiet --require-hashes -r requirements.lock -d /wheels
 COPY . .
 RUN pip wheel --quiet --no-deps --no-index --find-links /wheels -w /dist . ./agents \
  && python -m venv /venv \
- && /venv/bin/pip install --quiet --no-index --find-links /wheels /dist/agentos_telemetry-*.whl "$(ls /dist/agentos-*.whl)[openai]"
+ && /venv/bin/pip install --quiet --no-index --find-links /wheels /dist/agentos_telemetry-*.whl "$(ls /dist/agentos-*.whl)[openai,mcp]"
 
 FROM python:3.11-slim
 COPY --from=build /venv /venv

@@ -25,6 +25,10 @@ from stack.servers.service import Service
 
 BOUNDED_SECONDS = 20.0
 SCRAPE_SECONDS = 0.5
+IN_A_BROWSER = (
+    "In a browser: `docker compose up --build` draws the same as dashboards at http://localhost:3000 and as traces at "
+    "http://localhost:16686; without Docker, `make stack` runs Prometheus and Jaeger on this machine and says where."
+)
 
 
 def main() -> int:
@@ -72,6 +76,7 @@ async def _show(service: Service, console: Console, seconds: float | None) -> No
                 pass
     elapsed = history.last.at - history.scrapes[0].at
     console.print(board(history, f"AgentOS after {elapsed:.0f} s"))
+    console.print(IN_A_BROWSER, style="dim", highlight=False)
 
 
 async def _scrapes(url: str, history: History, stop: asyncio.Event) -> AsyncIterator[Scrape]:
