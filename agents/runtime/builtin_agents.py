@@ -94,7 +94,7 @@ class BuiltinAgent(AgentExecutor):
             return
         try:
             async with (
-                self._measured(),
+                self._measured(context_id),
                 aclosing(self.answer(operation, text, str(metadata.get("workspace_id") or NO_WORKSPACE))) as pieces,
             ):
                 begun = False
@@ -110,8 +110,12 @@ class BuiltinAgent(AgentExecutor):
         """Ends the task as cancelled; the SDK stops ``execute`` afterwards."""
         await TaskUpdater(event_queue, str(context.task_id), str(context.context_id)).cancel()
 
-    def _measured(self) -> AbstractAsyncContextManager[object]:
-        return nullcontext() if self._recorder is None else self._recorder.agent_invocation(self.name)
+    def _measured(self, conversation: str) -> AbstractAsyncContextManager[object]:
+        if self._recorder is None:
+            return nullcontext()
+        return self._recorder.agent_invocation(
+            self.name, description=self.description, version=__version__, conversation=conversation
+        )
 
     async def _ask_model(self, operation: str, prompt: str, workspace: str) -> AsyncGenerator[str, None]:
         request = ModelRequest(self.skills[operation].task_type, prompt, workspace)

@@ -50,7 +50,7 @@ class BuiltinTools:
         self._local: list[Tool] = [Calculator()]
         self._is_open = False
         self._servers = McpServers(self._named_servers())
-        self.toolbox = Toolbox(self._tools, recorder if settings.agent_metrics else None)
+        self.toolbox = Toolbox(self._tools, recorder if settings.agent_metrics else None, content=settings.trace_content)
         """What navi uses."""
 
     @asynccontextmanager

@@ -35,6 +35,7 @@ class Calculator:
     """Evaluates numbers with ``+ - * / // % **`` and parentheses to 28 digits. A question's text is parsed, never run."""
 
     name = "calculate"
+    description = "Evaluates an arithmetic expression."
     kind = "function"
     timeout = 1.0
 

@@ -57,6 +57,7 @@ class _McpTool:
     server: McpServer
     name: str
     timeout: float
+    description: str
     kind: str = "extension"
 
     def argument(self, question: str) -> str | None:
@@ -119,7 +120,8 @@ class McpServer:
         except TimeoutError:
             return None
         name = self._found[0] if self._found is not None else self._wanted
-        return _McpTool(self, name, self._timeout) if name else None
+        # The server's own description may be long, and may say what a model should do.
+        return _McpTool(self, name, self._timeout, f"A tool of MCP server {self.name}.") if name else None
 
     async def call(self, tool: str, question: str) -> str:
         """Asks the server's tool. Raises ``ToolError``, at once where no session is open."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from telemetry._base.printable import printable
+from telemetry.agentos.agent_calls import ToolCall
 from telemetry.agentos.recorder import Recorder
 
 __all__ = ["Finding", "Tool", "ToolError", "Toolbox"]
@@ -38,6 +39,7 @@ class Tool(Protocol):
     """Something that answers a part of a question."""
 
     name: str
+    description: str
     kind: str
     """``function`` where the agent's own process executes it, ``extension`` where it reaches something outside."""
     timeout: float
@@ -65,11 +67,15 @@ class Toolbox:
     Args:
         tools: Returns the tools there are now.
         recorder: Measures each call; ``None`` for no measurement.
+        content: Whether spans carry the text of arguments and results.
     """
 
-    def __init__(self, tools: Callable[[], Awaitable[list[Tool]]], recorder: Recorder | None = None) -> None:
+    def __init__(
+        self, tools: Callable[[], Awaitable[list[Tool]]], recorder: Recorder | None = None, *, content: bool = False
+    ) -> None:
         self._tools = tools
         self._recorder = recorder
+        self._content = content
 
     async def use(self, question: str) -> list[Finding]:
         """Returns the findings in the order of the tools. A tool that fails is a finding too."""
@@ -80,16 +86,23 @@ class Toolbox:
 
     async def _call(self, tool: Tool, argument: str) -> Finding:
         try:
-            async with self._measured(tool), asyncio.timeout(tool.timeout):
-                text = await tool.call(argument)
+            async with self._measured(tool) as call:
+                if call is not None:
+                    call.record_arguments(argument)
+                async with asyncio.timeout(tool.timeout):
+                    text = await tool.call(argument)
+                if call is not None:
+                    call.record_result(text)
         except Exception as error:
             said = str(error) if isinstance(error, ToolError) else _told(error)
             _log.warning("tool %s failed: %s", tool.name, said)
             return Finding(tool.name, said, failed=True)
         return Finding(tool.name, text if len(text) <= _RESULT_CHARACTERS else f"{text[: _RESULT_CHARACTERS - 1]}…")
 
-    def _measured(self, tool: Tool) -> AbstractAsyncContextManager[object]:
-        return nullcontext() if self._recorder is None else self._recorder.tool_call(tool.name, type=tool.kind)
+    def _measured(self, tool: Tool) -> AbstractAsyncContextManager[ToolCall | None]:
+        if self._recorder is None:
+            return nullcontext()
+        return self._recorder.tool_call(tool.name, type=tool.kind, description=tool.description, content=self._content)
 
 
 def _told(error: Exception) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.helpers.asgi_server import closed_port
 
 
@@ -232,3 +234,25 @@ def test_invocations_have_no_spans_unless_it_is_asked_for(start):
     service.run("herald", QUESTION, operation="brief")
     service.spans.wait("POST /agents/{agent}/runs")
     assert [span.name for span in service.spans.ended if span.name.startswith(("invoke_agent", "execute_tool", "tools/"))] == []
+
+
+def test_invocation_and_tool_are_spans_of_the_tree(start):
+    """invoke_agent is the parent of the tools' spans and of the model's route, and says which agent and conversation it is."""
+    service = start(agent_metrics=True)
+    service.run("navi", QUESTION, operation="research")
+    service.spans.wait("POST /agents/{agent}/runs")
+    (invoked,) = service.spans.named("invoke_agent navi")
+    assert invoked.attributes["gen_ai.agent.description"] == "Answers questions, from memory where it can."
+    assert invoked.attributes["gen_ai.conversation.id"]
+    below = [span for span in service.spans.ended if span.parent and span.parent.span_id == invoked.context.span_id]
+    assert sorted(span.name for span in below) == ["ccr.route", "execute_tool calculate", "execute_tool find_metrics"]
+
+
+@pytest.mark.parametrize("content", [False, True])
+def test_tools_texts_are_on_spans_only_where_it_is_asked_for(start, content):
+    """Arguments and results are on a tool's span with AGENTOS_TRACE_CONTENT alone."""
+    service = start(agent_metrics=True, trace_content=content)
+    service.run("navi", QUESTION, operation="research")
+    (span,) = service.spans.wait("execute_tool calculate")
+    assert span.attributes.get("gen_ai.tool.call.arguments") == ("6 * 7" if content else None)
+    assert span.attributes.get("gen_ai.tool.call.result") == ("6 * 7 = 42" if content else None)

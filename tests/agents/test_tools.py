@@ -140,6 +140,7 @@ def test_question_that_fits_no_metric_says_so():
 class Scripted:
     """A tool that does what a test says."""
 
+    description = "does what a test says"
     kind = "function"
     timeout = 0.05
 
