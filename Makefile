@@ -56,7 +56,7 @@ test: venv packages binaries ## run the whole suite, real servers included
 test-fast: venv ## run the tests that need no server
 	$(PY) -m pytest -m "not stack"
 
-demo: venv ## run the service under a small load and show its metrics in the terminal
+demo: venv ## run the service under a small load and show agents, tools, MCP and workspaces in the terminal
 	$(PY) -m demo
 
 stack: venv packages binaries ## run service, Collector, Prometheus and Jaeger, and check the pipeline end to end

@@ -8,6 +8,7 @@ import json
 import random
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,9 +64,19 @@ _QUESTIONS = tuple(
 
 async def run(url: str, stop: asyncio.Event) -> None:
     """Sends requests until ``stop`` is set and ignores the answers: the demo shows the service's measurements."""
-    async with httpx.AsyncClient(base_url=url, timeout=10) as client, asyncio.TaskGroup() as callers:
-        for workspace in WORKSPACES:
-            callers.create_task(_caller(client, workspace, stop))
+    async with httpx.AsyncClient(base_url=url, timeout=10) as client:
+        await _glossary_up(client)
+        async with asyncio.TaskGroup() as callers:
+            for workspace in WORKSPACES:
+                callers.create_task(_caller(client, workspace, stop))
+
+
+async def _glossary_up(client: httpx.AsyncClient) -> None:
+    """Waits for the MCP server's process, for two seconds at most, so that its start is not a part of the first answers."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(2):
+            while 'mcp_servers_up{mcp_server="glossary"} 1' not in (await client.get("/metrics")).text:  # noqa: ASYNC110 - as below
+                await asyncio.sleep(0.1)  # another process: there is no event to wait on
 
 
 async def _caller(client: httpx.AsyncClient, workspace: Workspace, stop: asyncio.Event) -> None:

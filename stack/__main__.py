@@ -25,7 +25,7 @@ from stack.servers.process import ServerError
 
 BOUNDED_SECONDS = 20.0
 CHECK_SECONDS = 2.0
-SETTINGS = {"AGENTOS_RATE_LIMIT": "off"}
+SETTINGS = {"AGENTOS_RATE_LIMIT": "off", "AGENTOS_AGENT_METRICS": "on"}
 
 
 def main() -> int:

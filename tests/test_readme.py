@@ -29,8 +29,20 @@ def test_a_service_with_its_own_catalogue_works_as_shown(monkeypatch: pytest.Mon
     assert "a2a_" not in text
 
 
+def test_an_agent_of_ones_own_works_as_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third example's agent has the one call of a tool that it made."""
+    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER"):
+        monkeypatch.delenv(name, raising=False)
+    names: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[2], names)
+    text = names["telemetry"].reader.expose().body.decode()
+    names["telemetry"].shutdown()
+    assert 'gen_ai_invoke_agent_tool_calls_sum{gen_ai_agent_name="clerk"} 1\n' in text
+    assert re.search(r'gen_ai_execute_tool_duration_seconds_count\{[^}]*gen_ai_tool_name="find_orders"[^}]*\} 1\n', text)
+
+
 def test_the_metrics_in_prometheus_clients_style_work_as_shown() -> None:
     """The last example, run as a program, prints the counter that it incremented."""
-    block = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[2]
+    block = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[3]
     shown = subprocess.run([sys.executable, "-c", block], cwd=README.parent, capture_output=True, text=True, check=True).stdout
     assert re.search(r'a2a_requests_total\{agent="navi",operation="query",status="success"\} 1\n', shown)
