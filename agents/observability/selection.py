@@ -47,12 +47,17 @@ class CatalogueSelection:
             self.known |= {"model": models, "from_provider": names, "to_provider": names, ERROR_CODE.key: PROTOCOL_CODES}
         if settings.agent_metrics and settings.budgets.budgets:
             self.known |= {WORKSPACE.key: tuple(settings.budgets.budgets)}
+        places: set[tuple[str, str]] = set()
+        if settings.agent_metrics and settings.mcp_servers:
+            places |= {server.address for server in settings.mcp_servers.values()}
+            self.known |= {catalogue_agents.MCP_SERVER.key: tuple(settings.mcp_servers)}
         if version is not None:
+            places |= {(target.address, target.port) for target in targets}
+            self.known |= {version.provider.key: tuple({target.vendor for target in targets}), genai.REQUEST_MODEL.key: models}
+        if places:
             self.known |= {
-                version.provider.key: tuple({target.vendor for target in targets}),
-                genai.REQUEST_MODEL.key: models,
-                genai.ADDRESS.key: tuple({target.address for target in targets} - {""}),
-                genai.PORT.key: tuple({target.port for target in targets} - {""}),
+                genai.ADDRESS.key: tuple({address for address, _ in places} - {""}),
+                genai.PORT.key: tuple({port for _, port in places} - {""}),
             }
 
 

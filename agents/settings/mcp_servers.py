@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
@@ -79,6 +80,13 @@ class McpServerSettings(BaseModel):
             if not is_text(self.url) or any(one in self.url for one in " #\\"):
                 raise ValueError("an http or https URL such as https://host/mcp is needed")
         return self
+
+    @property
+    def address(self) -> tuple[str, str]:
+        """Host and port of the URL; empty for a command."""
+        parts = urlsplit(self.url)
+        port = parts.port or {"https": 443}.get(parts.scheme, 80)
+        return (parts.hostname, str(port)) if parts.hostname else ("", "")
 
 
 def _servers(value: object) -> Mapping[str, McpServerSettings]:

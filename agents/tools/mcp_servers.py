@@ -126,8 +126,10 @@ class McpServer:
     async def call(self, tool: str, question: str) -> str:
         """Asks the server's tool. Raises ``ToolError``, at once where no session is open."""
         session, found = self._session, self._found
-        if session is None or found is None:
+        if session is None:
             raise ToolError(f"MCP server {self.name} cannot be reached", "unreachable")
+        if found is None:
+            raise ToolError(f"MCP server {self.name} has no such tool for a question", "unknown_tool")
         try:
             return await session.call(tool, {found[1]: question})
         except ToolError as error:

@@ -11,6 +11,7 @@ from mcp import Client, MCPError
 from mcp.client._transport import TransportStreams
 from mcp_types import (
     CONNECTION_CLOSED,
+    METHOD_NOT_FOUND,
     REQUEST_TIMEOUT,
     CallToolRequest,
     CallToolRequestParams,
@@ -62,7 +63,12 @@ class McpSession:
         cursor = None
         for _ in range(_PAGES):
             request = ListToolsRequest(params=PaginatedRequestParams(cursor=cursor))
-            page = await self._client.session.send_request(request, ListToolsResult)
+            try:
+                page = await self._client.session.send_request(request, ListToolsResult)
+            except MCPError as error:
+                if error.code == METHOD_NOT_FOUND:  # a server without tools
+                    return None
+                raise
             for tool in page.tools:
                 if (argument := _text_argument(tool)) is not None and _is_wanted(tool, wanted):
                     return tool.name, argument

@@ -256,3 +256,12 @@ def test_tools_texts_are_on_spans_only_where_it_is_asked_for(start, content):
     (span,) = service.spans.wait("execute_tool calculate")
     assert span.attributes.get("gen_ai.tool.call.arguments") == ("6 * 7" if content else None)
     assert span.attributes.get("gen_ai.tool.call.result") == ("6 * 7 = 42" if content else None)
+
+
+def test_a_brief_is_paid_by_the_callers_workspace(start):
+    """Both model calls of a brief, herald's and navi's, count for the workspace of the request."""
+    service = start(agent_metrics=True)
+    service.run("herald", QUESTION, operation="brief", workspace="acme")
+    tokens = service.samples("workspace_tokens_total")
+    assert {dict(labels)["workspace_id"] for labels, number in tokens.items() if number} == {"acme"}
+    assert sum(tokens.values()) == sum(service.samples("ccr_tokens_total").values())
