@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dashboards.alerting.rules import alerts_yaml, days_tests_yaml, hours_tests_yaml, recording_yaml, tests_yaml
 from dashboards.panels.agentos import AGENTOS
+from dashboards.panels.agents import AGENTS
 from dashboards.panels.lint import problems
 from dashboards.panels.models import MODELS
 from dashboards.provisioning import dashboards_yaml, datasources_yaml
@@ -20,6 +21,7 @@ FILES = {  # the reference first: it shows every row in full and is quick to bui
     "docs/metrics.md": metrics_markdown,
     "dashboards/agentos-dashboard.json": AGENTOS.json,
     "dashboards/agentos-models.json": MODELS.json,
+    "dashboards/agentos-agents.json": AGENTS.json,
     "dashboards/rules/agentos-recording.yml": recording_yaml,
     "dashboards/rules/agentos-alerts.yml": alerts_yaml,
     "dashboards/rules/tests/agentos-tests.yml": tests_yaml,
@@ -29,7 +31,7 @@ FILES = {  # the reference first: it shows every row in full and is quick to bui
     "dashboards/grafana/dashboards/agentos.yml": dashboards_yaml,
 }
 
-BOARDS = ("dashboards/agentos-dashboard.json", "dashboards/agentos-models.json")
+BOARDS = ("dashboards/agentos-dashboard.json", "dashboards/agentos-models.json", "dashboards/agentos-agents.json")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -48,6 +48,8 @@ class Board:
     """Panel title -> page in ``docs/runbooks`` that the panel links to."""
     details: Mapping[str, str]
     """Title of a number -> title of the panel over time that it links to."""
+    empty: str = "nothing in this time"
+    """What a panel says that has nothing to show, if it has no words of its own."""
 
     def panel_ids(self) -> dict[str, int]:
         """Returns the id of each panel by its title, for links to it."""
@@ -72,7 +74,7 @@ class Board:
         ids = self.panel_ids()
         for number, outline, row in self._numbered():
             heading = builders.Row(outline.title).id(number).collapsed(outline.collapsed)
-            linked = [panel.links(self._links(str(panel.build().title), ids)) for panel in row]
+            linked = [self._worded(panel).links(self._links(str(panel.build().title), ids)) for panel in row]
             if outline.collapsed:
                 for panel in linked:
                     heading = heading.with_panel(panel)
@@ -80,6 +82,10 @@ class Board:
             for panel in () if outline.collapsed else linked:
                 board = board.with_panel(panel)
         return json.dumps(board.build(), cls=JSONEncoder, indent=2, ensure_ascii=False) + "\n"
+
+    def _worded(self, panel: Panel) -> Panel:
+        config = panel.build().field_config
+        return panel if config and config.defaults.no_value else panel.no_value(self.empty)
 
     def _numbered(self) -> Iterator[tuple[int, Row, list[Panel]]]:
         number = 1

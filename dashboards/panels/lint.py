@@ -186,7 +186,7 @@ def target_number(board: JsonObject) -> Iterator[str]:
     """A division or quantile drops the NaN of zero traffic."""
     for panel, target in _targets(board):
         divides = re.search(r"\s/\s|histogram_quantile", target["expr"])
-        if divides and not target["expr"].endswith(">= 0"):
+        if divides and not target["expr"].rstrip(")").endswith(">= 0"):
             yield f"{panel['title']}: NaN where there is no traffic"
 
 
@@ -195,9 +195,19 @@ def target_legend(board: JsonObject) -> Iterator[str]:
     for panel, target in _targets(board):
         legend = target.get("legendFormat", "")
         kept = {key.strip() for by in re.findall(r"by \(([^)]*)\)", target["expr"]) for key in by.split(",")}
-        kept -= {"le", "job"}
+        kept = set() if _one_sum(target["expr"]) else kept - {"le", "job"}
         if not legend or set(LEGENDS.findall(legend)) != kept:
             yield f"{panel['title']}: the legend {legend!r} does not name the labels {sorted(kept)}"
+
+
+def _one_sum(expr: str) -> bool:
+    """Whether the whole query is one sum, which keeps no label."""
+    open_ones = 0
+    for place, character in enumerate(expr):
+        open_ones += (character == "(") - (character == ")")
+        if character == ")" and not open_ones:
+            return expr.startswith("sum(") and place == len(expr) - 1
+    return False
 
 
 def target_exemplars(board: JsonObject) -> Iterator[str]:

@@ -297,6 +297,7 @@ MODELS = Board(
     description="Model calls of AgentOS as their router sees them, and what A2A calls tell beside the contract; "
     "there are no data unless AGENTOS_MODEL_METRICS is on",
     variables=model_variables,
+    empty="nothing in this time, or AGENTOS_MODEL_METRICS is off",
     rows=(
         Row("Model Calls Now", _now, 8, 4),
         Row("Attempts", _attempts, 12, 9),

@@ -20,6 +20,7 @@ __all__ = [
     "DATE",
     "DOLLARS",
     "DOLLARS_AN_HOUR",
+    "EACH",
     "ERRORS_A_MINUTE",
     "EVENTS",
     "GREEN",
@@ -34,6 +35,7 @@ __all__ = [
     "TOKENS_A_SECOND",
     "Column",
     "bars",
+    "dashed",
     "levels",
     "number",
     "over_time",
@@ -68,10 +70,11 @@ TOKENS_A_SECOND = "suffix:tokens/s"
 CALLS = "suffix:calls"
 CALLS_A_SECOND = "suffix:calls/s"
 ERRORS_A_MINUTE = "suffix:errors/min"
+EACH = "none"
 DATE = "dateTimeAsIso"
 """Milliseconds since 1970, as date and time."""
 
-_DECIMALS = {EVENTS: 0, PERCENT: 1, DOLLARS: 2}
+_DECIMALS = {EVENTS: 0, PERCENT: 1, DOLLARS: 2, EACH: 1}
 """Decimals of the numbers in a table, by their unit."""
 
 GREEN, YELLOW, ORANGE, RED, GREY = "green", "yellow", "orange", "red", "#8e8e8e"
@@ -133,7 +136,13 @@ def round_gauge(expr: str, unit: str, *, green: float) -> gauge.Panel:
 
 
 def over_time(
-    exprs: Mapping[str, str], unit: str, *, fixed: Iterable[str] = (), exemplars: bool = False, stacked: bool = False
+    exprs: Mapping[str, str],
+    unit: str,
+    *,
+    fixed: Iterable[str] = (),
+    exemplars: bool = False,
+    stacked: bool = False,
+    from_zero: bool = True,
 ) -> timeseries.Panel:
     """Returns lines over time.
 
@@ -143,11 +152,13 @@ def over_time(
         fixed: Names of the series that may have a colour of their own.
         exemplars: Whether the queries ask for exemplars.
         stacked: Whether the lines are stacked.
+        from_zero: Whether the axis begins at 0, for values that are never negative.
     """
     legend = common.VizLegendOptions().show_legend(True).placement(kinds.LegendPlacement.BOTTOM)
     legend = legend.display_mode(kinds.LegendDisplayMode.LIST)
     tooltip = common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI).sort(kinds.SortOrder.DESCENDING)
-    panel = timeseries.Panel().legend(legend).tooltip(tooltip).line_width(1.5).fill_opacity(30 if stacked else 8).min(0)
+    panel = timeseries.Panel().legend(legend).tooltip(tooltip).line_width(1.5).fill_opacity(30 if stacked else 8)
+    panel = panel.min(0) if from_zero else panel
     if stacked:
         panel = panel.stacking(common.StackingConfig().mode(kinds.StackingMode.NORMAL))
     for ref, (name, expr) in zip("ABCDE", exprs.items(), strict=False):
@@ -159,7 +170,15 @@ def over_time(
         # Grafana takes a text between slashes as a pattern, any other text as the whole name.
         color_of = _property("color", {"mode": "fixed", "fixedColor": _MEANING[name]})
         panel = panel.override_by_regexp(f"/^{name}\\b/", [color_of])
-    return panel.override_by_regexp("/ mean$/", [_property("custom.lineStyle", {"fill": "dash", "dash": [6, 4]})])
+    return panel.override_by_regexp("/ mean$/", dashed())
+
+
+def dashed(color: str = "") -> list[models.DynamicConfigValue]:
+    """Returns the look of a line that is no measurement of its own: dashed, without a filled area."""
+    style = [_property("custom.lineStyle", {"fill": "dash", "dash": [6, 4]})]
+    if color:
+        style += [_property("color", {"mode": "fixed", "fixedColor": color}), _property("custom.fillOpacity", 0)]
+    return style
 
 
 def bars(expr: str, legend: str, unit: str) -> bargauge.Panel:
@@ -185,6 +204,7 @@ class Column:
         unit: Grafana's unit.
         orange: The value from which the numbers are orange.
         red: The value from which they are red.
+        labels: Template of the rows' names in the query's legend, where it is not the table's.
     """
 
     title: str
@@ -192,6 +212,7 @@ class Column:
     unit: str
     orange: float | None = None
     red: float | None = None
+    labels: str = ""
 
 
 def rows(key: str, heading: str, columns: Sequence[Column], *, labels: str) -> table.Panel:
@@ -203,10 +224,20 @@ def rows(key: str, heading: str, columns: Sequence[Column], *, labels: str) -> t
         columns: The columns of numbers.
         labels: Template of the rows' names in the queries' legends; a table does not show it.
     """
-    panel = table.Panel().show_header(True).cell_height(kinds.TableCellHeight.SM)
+    panel = (
+        table.Panel()
+        .show_header(True)
+        .cell_height(kinds.TableCellHeight.SM)
+        .align(kinds.FieldTextAlignment.AUTO)
+        .inspect(False)
+    )
     titles = {key: heading}
     for ref, column in zip("ABCDEFGH", columns, strict=False):
-        query = _query(ref, column.expr, f"{labels} {column.title}").instant().format(queries.PromQueryFormat.TABLE)
+        query = (
+            _query(ref, column.expr, f"{column.labels or labels} {column.title}")
+            .instant()
+            .format(queries.PromQueryFormat.TABLE)
+        )
         panel = panel.with_target(query)
         titles[f"Value #{ref}"] = column.title
     order = {name: index for index, name in enumerate(titles)}
@@ -215,7 +246,7 @@ def rows(key: str, heading: str, columns: Sequence[Column], *, labels: str) -> t
         _transformation("organize", {"excludeByName": {"Time": True}, "indexByName": order, "renameByName": titles})
     )
     panel = panel.with_transformation(_transformation("sortBy", {"fields": {}, "sort": [{"field": heading}]}))
-    panel = _common(panel, EVENTS, "text").no_value("-")
+    panel = _common(panel, EVENTS, "text")
     for column in columns:
         panel = panel.override_by_name(column.title, _cells(column))
     return panel.override_by_name(heading, [_property("custom.minWidth", 220)])
@@ -223,6 +254,7 @@ def rows(key: str, heading: str, columns: Sequence[Column], *, labels: str) -> t
 
 def _cells(column: Column) -> list[models.DynamicConfigValue]:
     properties = [_property("unit", column.unit)]
+    properties.append(_property("noValue", "-"))
     if column.unit in _DECIMALS:
         properties.append(_property("decimals", _DECIMALS[column.unit]))
     if column.orange is not None or column.red is not None:

@@ -33,14 +33,16 @@ def rate(query: Query, metric: Metric, key: str, unit: str = "") -> timeseries.P
     return panel.data_links([*narrowed(query, key), links.traces_of(key)])
 
 
-def per_minute(query: Query, metric: Metric, *keys: str, unit: str = "", **where: Value) -> timeseries.Panel:
-    """Returns events per minute by labels, for rare events."""
-    lines = events(query, metric, *keys, times=60, legend="", **where)
+def per_minute(query: Query, metric: Metric, *keys: str, unit: str = "", most: int = 0, **where: Value) -> timeseries.Panel:
+    """Returns events per minute by labels, for rare events; ``most`` as in ``events``."""
+    lines = events(query, metric, *keys, times=60, legend="", most=most, **where)
     panel = over_time(lines, unit or MINUTE_RATES[metric.unit], fixed=_fixed(metric, keys[0]))
     return panel.data_links([link for key in keys for link in narrowed(query, key)])
 
 
-def events(query: Query, metric: Metric, *keys: str, times: int = 1, legend: str = "", **where: Value) -> dict[str, str]:
+def events(
+    query: Query, metric: Metric, *keys: str, times: int = 1, legend: str = "", most: int = 0, **where: Value
+) -> dict[str, str]:
     """Returns the queries of events per second by labels, by their legends.
 
     A line that is 0 over the whole time range has no place in the legend. Where every line is, one line ``none`` stands for
@@ -52,10 +54,13 @@ def events(query: Query, metric: Metric, *keys: str, times: int = 1, legend: str
         *keys: Labels of the lines.
         times: Multiplies the rate, 60 for events per minute.
         legend: Template of the lines' names; without one the values of the labels.
+        most: So many lines at most, those with most events in the time range; 0 for all.
         **where: Conditions by label key.
     """
+    moved = query.moved(metric, *keys, **where)
+    shown = f"topk({most}, {moved})" if most else moved
     factor = f"{times} * " if times != 1 else ""
-    lines = f"{factor}{query.rate(metric, STEP, *keys, **where)}\nand\n{query.moved(metric, *keys, **where)}"
+    lines = f"{factor}{query.rate(metric, STEP, *keys, **where)}\nand\n{shown}"
     none = f"{query.rate(metric, STEP, **where)}\nunless\n{query.moved(metric, **where)}"
     return {legend or _legend(metric, *keys): lines, "none": none}
 

@@ -12,7 +12,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from telemetry.agentos.catalogue_models import ROWS
+from telemetry.agentos import catalogue_agents, catalogue_models, catalogue_workspaces
 from telemetry.metric import Metric
 
 ROOT = Path(__file__).parents[3]
@@ -66,6 +66,42 @@ MODEL_PANELS = {
 }
 
 
+AGENT_PANELS = {
+    "Agents Now": [
+        "Agent Invocations (5m)",
+        "Failed Invocations",
+        "Failed Tool Calls",
+        "MCP Servers Down",
+        "Workspaces' Cost (1h)",
+        "Overspent Budgets",
+    ],
+    "Agents and Tools": ["Agents and Their Tools (1h)"],
+    "Agents": ["Invocations by Agent", "Invocation Latency", "Failed Invocations by Error", "Calls per Invocation"],
+    "Tools": ["Tool Calls by Tool", "Tool Latency", "Tool Errors", "Slowest Tools (1h)"],
+    "Workspaces": [
+        "Cost by Workspace",
+        "Tokens by Workspace",
+        "Top Ten by Cost (24h)",
+        "Top Ten by Tokens (24h)",
+        "Estimated and Reported Tokens",
+        "Unpriced Calls by Workspace",
+    ],
+    "Budgets (${budgets} workspaces)": ["Spent of the Budget", "Remaining Share", "Budget Remaining", "Budgets"],
+    "MCP (${mcp_servers} servers)": [
+        "MCP Servers",
+        "MCP Client Operations",
+        "MCP Client Latency",
+        "MCP Client Errors",
+        "MCP Server Operations",
+        "MCP Server Latency",
+        "MCP Server Errors",
+        "MCP Sessions",
+        "MCP Sessions Ended",
+    ],
+    "Workflows (${workflows})": ["Workflow Duration", "Failed Workflows"],
+}
+
+
 def _loaded(name: str) -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads((ROOT / f"dashboards/{name}.json").read_text())
     return loaded
@@ -74,6 +110,12 @@ def _loaded(name: str) -> dict[str, Any]:
 def _all(board: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows and panels in their order, those of collapsed rows too."""
     return [one for panel in board["panels"] for one in (panel, *panel.get("panels", ()))]
+
+
+def _asks(board: dict[str, Any], row: Metric) -> bool:
+    """Whether a panel of the dashboard queries the metric."""
+    asked = " ".join(target["expr"] for panel in _all(board) for target in panel.get("targets", []))
+    return bool(re.search(rf"\b{row.prometheus_name}(_bucket|_sum|_count)?{{", asked))
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +128,12 @@ def models() -> dict[str, Any]:
     return _loaded("agentos-models")
 
 
-@pytest.fixture(params=["agentos-dashboard", "agentos-models"])
+@pytest.fixture(scope="module")
+def agents() -> dict[str, Any]:
+    return _loaded("agentos-agents")
+
+
+@pytest.fixture(params=["agentos-dashboard", "agentos-models", "agentos-agents"])
 def each(request: pytest.FixtureRequest) -> dict[str, Any]:
     return _loaded(request.param)
 
@@ -123,11 +170,10 @@ def test_the_second_dashboard_has_its_panels_in_their_order(models: dict[str, An
     }
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", catalogue_models.ROWS, ids=lambda row: row.name)
 def test_every_model_metric_is_on_the_second_dashboard(models: dict[str, Any], row: Metric) -> None:
     """A panel of the second dashboard queries each metric of the model catalogue."""
-    asked = " ".join(target["expr"] for panel in _all(models) for target in panel.get("targets", []))
-    assert re.search(rf"\b{row.prometheus_name}(_bucket|_sum|_count)?{{", asked)
+    assert _asks(models, row)
 
 
 def test_the_second_dashboards_variables(models: dict[str, Any]) -> None:
@@ -155,17 +201,79 @@ def test_levels_of_the_breaker_have_their_names(models: dict[str, Any]) -> None:
     assert panel["targets"][0]["expr"].startswith("max by (provider) (ccr_breaker_state{")
 
 
-def test_the_dashboards_lead_to_each_other(board: dict[str, Any], models: dict[str, Any]) -> None:
-    """The first link above the panels leads to the other dashboard, with the same job and time range."""
-    assert [one["links"][0]["url"] for one in (board, models)] == [
-        f"/d/{uid}?var-job=${{job}}&${{__url_time_range}}" for uid in ("agentos-models", "agentos")
+def test_the_dashboards_lead_to_each_other(board: dict[str, Any], models: dict[str, Any], agents: dict[str, Any]) -> None:
+    """The first links above the panels lead to the other dashboards, with the same job and time range."""
+    boards = {"agentos": board, "agentos-models": models, "agentos-agents": agents}
+    for uid, one in boards.items():
+        others = [f"/d/{other}?var-job=${{job}}&${{__url_time_range}}" for other in boards if other != uid]
+        assert [link["url"] for link in one["links"][:2]] == others
+
+
+def test_the_third_dashboard_has_its_panels_in_their_order(agents: dict[str, Any]) -> None:
+    """Eight rows and their panels have their titles in their order, and none has the title of another dashboard's panel."""
+    assert [panel["title"] for panel in _all(agents)] == [
+        title for row, titles in AGENT_PANELS.items() for title in (row, *titles)
     ]
+    assert not {title for titles in AGENT_PANELS.values() for title in titles} & {
+        title for rows in (PANELS, MODEL_PANELS) for titles in rows.values() for title in titles
+    }
+
+
+@pytest.mark.parametrize("row", [*catalogue_agents.ROWS, *catalogue_workspaces.ROWS], ids=lambda row: row.name)
+def test_every_metric_of_agents_and_workspaces_is_on_the_third_dashboard(agents: dict[str, Any], row: Metric) -> None:
+    """A panel of the third dashboard queries each metric of agents, tools, MCP and workspaces."""
+    assert _asks(agents, row)
+
+
+def test_the_third_dashboards_variables(agents: dict[str, Any]) -> None:
+    """The variables are both data sources, the job, four labels, which start with All, and the hidden ones of the titles."""
+    variables = {variable["name"]: variable for variable in agents["templating"]["list"]}
+    labels, counts = ["agent", "tool", "mcp_server", "workspace_id"], ["budgets", "mcp_servers", "workflows"]
+    assert list(variables) == ["datasource", "traces", "job", *labels, *counts]
+    assert [variables[name]["current"]["value"] for name in labels] == [["$__all"]] * 4
+    assert [variables[name]["hide"] for name in counts] == [2, 2, 2]
+
+
+def test_rows_that_many_sites_have_no_data_for_are_collapsed(each: dict[str, Any]) -> None:
+    """A row is collapsed exactly if a variable in its title says how much there is; Grafana then asks for none of it."""
+    rows = [panel for panel in each["panels"] if panel["type"] == "row"]
+    assert [row["title"] for row in rows if row["collapsed"]] == [row["title"] for row in rows if "${" in row["title"]]
+    assert all(bool(row.get("panels")) == row["collapsed"] for row in rows)
+
+
+def test_a_panel_without_data_says_a_word(each: dict[str, Any]) -> None:
+    """Each panel has words of its own for the time when it has nothing to show."""
+    assert [
+        panel["title"] for panel in _all(each) if panel["type"] != "row" and not panel["fieldConfig"]["defaults"].get("noValue")
+    ] == []
+
+
+def test_a_line_that_is_always_0_leaves_the_legend(board: dict[str, Any]) -> None:
+    """A counter's lines are those with events in the time range; where none has any, the line none stands for them."""
+    panel = next(panel for panel in board["panels"] if panel["title"] == "Requests by Task Type")
+    selector = 'ccr_requests_total{job="$job", provider=~`${provider:regex}`}'
+    assert [(target["legendFormat"], target["expr"]) for target in panel["targets"]] == [
+        (
+            "{{task_type}}",
+            f"sum by (task_type) (rate({selector}[$__rate_interval]))\nand\n"
+            f"sum by (task_type) (increase({selector}[$__range] @ end())) > 0",
+        ),
+        ("none", f"sum(rate({selector}[$__rate_interval]))\nunless\nsum(increase({selector}[$__range] @ end())) > 0"),
+    ]
+
+
+@pytest.mark.parametrize(("name", "title"), [("agentos-models", "Cost (1h)"), ("agentos-agents", "Workspaces' Cost (1h)")])
+def test_a_cost_without_prices_says_so(name: str, title: str) -> None:
+    """The number of the cost has no sample where it is 0 and calls have no price, and says then that there are no prices."""
+    panel = next(panel for panel in _loaded(name)["panels"] if panel["title"] == title)
+    assert panel["fieldConfig"]["defaults"]["noValue"] == "no prices"
+    assert "unless" in panel["targets"][0]["expr"]
 
 
 def test_a_dashboard_imports_into_any_grafana(each: dict[str, Any]) -> None:
     """It has no id of a Grafana instance, and its schema is not newer than Grafana 10.0's; later versions migrate it."""
     assert each.get("id") is None
-    assert each["uid"] in ("agentos", "agentos-models")
+    assert each["uid"] in ("agentos", "agentos-models", "agentos-agents")
     assert each["schemaVersion"] <= 38
 
 

@@ -14,6 +14,7 @@ from dashboards.panels.lint import RULES, problems
 ROOT = Path(__file__).parents[3]
 COMMITTED = (ROOT / "dashboards/agentos-dashboard.json").read_text()
 MODELS = (ROOT / "dashboards/agentos-models.json").read_text()
+AGENTS = (ROOT / "dashboards/agentos-agents.json").read_text()
 
 JsonObject = dict[str, Any]
 
@@ -80,7 +81,7 @@ BREAKS: list[tuple[str, str, Callable[[JsonObject], object]]] = [
 ]
 
 
-@pytest.mark.parametrize("committed", [COMMITTED, MODELS], ids=["dashboard", "models"])
+@pytest.mark.parametrize("committed", [COMMITTED, MODELS, AGENTS], ids=["dashboard", "models", "agents"])
 def test_a_committed_dashboard_keeps_every_rule(committed: str) -> None:
     """The lint finds no fault in the committed dashboards."""
     assert problems(committed) == []
