@@ -42,7 +42,6 @@ from telemetry.agentos.catalogue_agents import (
     FAILURE,
     INFERENCE_CALLS,
     INVOKE_AGENT_DURATION,
-    INVOKE_WORKFLOW_DURATION,
     MCP_CLIENT_OPERATION_DURATION,
     MCP_CLIENT_SESSION_DURATION,
     MCP_SERVER,
@@ -53,7 +52,6 @@ from telemetry.agentos.catalogue_agents import (
     TOOL_CALLS,
     TOOL_NAME,
     TRANSPORT,
-    WORKFLOW_NAME,
 )
 from telemetry.agentos.catalogue_workspaces import (
     WORKSPACE_BUDGET,
@@ -155,8 +153,8 @@ def _tree() -> list[Panel]:
         .title("Agents and Their Tools (1h)")
         .no_value("no agent was called in the last hour")
         .description(
-            "Calls of the last hour: a line for each agent, and under it one for each tool that it used. Model and tool calls "
-            "each: the mean number in one invocation of the agent, its own only. Prometheus extrapolates: close, not exact."
+            "Calls of the last hour: a line for each agent or workflow, and under it one for each tool that it used. Model "
+            "and tool calls each: the mean number in one invocation, its own only. Prometheus extrapolates: close, not exact."
         )
     ]
 
@@ -182,7 +180,7 @@ def _agents() -> list[Panel]:
     return [
         _rate(INVOKE_AGENT_DURATION, agent, CALLS_A_SECOND)
         .title("Invocations by Agent")
-        .description("Invocations of agents that ended, per second."),
+        .description("Invocations of agents and workflows that ended, per second."),
         _distribution(INVOKE_AGENT_DURATION, agent, "How long invocations take, failed ones too.").title("Invocation Latency"),
         _failures(INVOKE_AGENT_DURATION, AGENT_NAME.key)
         .title("Failed Invocations by Error")
@@ -354,17 +352,6 @@ def _budgets() -> list[Panel]:
     ]
 
 
-def _workflows() -> list[Panel]:
-    return [
-        _distribution(INVOKE_WORKFLOW_DURATION, WORKFLOW_NAME.key, "How long workflows take, failed ones too.").title(
-            "Workflow Duration"
-        ),
-        _failures(INVOKE_WORKFLOW_DURATION, WORKFLOW_NAME.key)
-        .title("Failed Workflows")
-        .description("Failed workflows per minute, by their error."),
-    ]
-
-
 AGENTS = Board(
     title="Agents & Tools & Tenants",
     uid=AGENTS_UID,
@@ -380,7 +367,6 @@ AGENTS = Board(
         Row("Workspaces", _workspaces, 8, 8),
         Row("Budgets (${budgets} workspaces)", _budgets, 12, 8, collapsed=True),
         Row("MCP (${mcp_servers} servers)", _mcp, 8, 8, collapsed=True),
-        Row("Workflows (${workflows})", _workflows, 12, 8, collapsed=True),
     ),
     runbooks={},
     details={

@@ -98,7 +98,6 @@ AGENT_PANELS = {
         "MCP Sessions",
         "MCP Sessions Ended",
     ],
-    "Workflows (${workflows})": ["Workflow Duration", "Failed Workflows"],
 }
 
 
@@ -210,7 +209,7 @@ def test_the_dashboards_lead_to_each_other(board: dict[str, Any], models: dict[s
 
 
 def test_the_third_dashboard_has_its_panels_in_their_order(agents: dict[str, Any]) -> None:
-    """Eight rows and their panels have their titles in their order, and none has the title of another dashboard's panel."""
+    """Seven rows and their panels have their titles in their order, and none has the title of another dashboard's panel."""
     assert [panel["title"] for panel in _all(agents)] == [
         title for row, titles in AGENT_PANELS.items() for title in (row, *titles)
     ]
@@ -228,10 +227,10 @@ def test_every_metric_of_agents_and_workspaces_is_on_the_third_dashboard(agents:
 def test_the_third_dashboards_variables(agents: dict[str, Any]) -> None:
     """The variables are both data sources, the job, four labels, which start with All, and the hidden ones of the titles."""
     variables = {variable["name"]: variable for variable in agents["templating"]["list"]}
-    labels, counts = ["agent", "tool", "mcp_server", "workspace_id"], ["budgets", "mcp_servers", "workflows"]
+    labels, counts = ["agent", "tool", "mcp_server", "workspace_id"], ["budgets", "mcp_servers"]
     assert list(variables) == ["datasource", "traces", "job", *labels, *counts]
     assert [variables[name]["current"]["value"] for name in labels] == [["$__all"]] * 4
-    assert [variables[name]["hide"] for name in counts] == [2, 2, 2]
+    assert [variables[name]["hide"] for name in counts] == [2, 2]
 
 
 def test_rows_that_many_sites_have_no_data_for_are_collapsed(each: dict[str, Any]) -> None:
