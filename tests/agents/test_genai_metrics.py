@@ -319,3 +319,24 @@ def test_pushed_and_not_scraped():
     assert b"gen_ai" not in body
     assert b"ccr_requests_total" in body
     telemetry.shutdown()
+
+
+@pytest.mark.parametrize(
+    "answer", [[says("fine"), says(", thanks"), used(11, 5), DONE], refusal(503)], ids=["answer", "failure"]
+)
+async def test_exemplars_name_the_span_that_carries_the_labels(answer):
+    """Each measurement of a call leaves an exemplar of its span, which carries each label but the modality."""
+    async with bench(main=ModelServer(answer)) as one:
+        with suppress(RouterError):
+            await one.text()
+        (span,) = one.attempts()
+        data = one.telemetry.reader.state()
+    assert data is not None
+    assert span.attributes is not None
+    metrics = [m for rm in data.resource_metrics for sm in rm.scope_metrics for m in sm.metrics if m.name.startswith("gen_ai.")]
+    found = [point for metric in metrics for point in metric.data.data_points]
+    assert len(found) == (10 if isinstance(answer, list) else 8)
+    for point in found:
+        labels = {key: value for key, value in (point.attributes or {}).items() if key != "gen_ai.token.modality"}
+        assert labels.items() <= span.attributes.items()
+        assert {exemplar.span_id for exemplar in point.exemplars} == {span.context.span_id}
