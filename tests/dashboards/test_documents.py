@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from agents.settings import Settings
-from telemetry.agentos import genai_names
+from telemetry.agentos import agent_names, genai_names
 from telemetry.agentos.recorder import Recorder
 from telemetry.agentos.tokens import Modalities
 from telemetry.metric import Kind
@@ -58,9 +58,10 @@ def test_a_document_names_no_instrument_that_does_not_exist(document: Path) -> N
     known = {name for metric in EVERY for name in (metric.name, *metric.keys)}
     spans = {"a2a.request", "ccr.request", "ccr.route", "cache.operation", "ccr.attempt"}
     spans |= {"ccr.estimated.input_tokens", "ccr.estimated.output_tokens"}
-    spans |= {name for name in vars(genai_names).values() if isinstance(name, str)}
+    spans |= {name for names in (genai_names, agent_names) for name in vars(names).values() if isinstance(name, str)}
     spans |= {name.format(kind) for name in genai_names.USAGE_OF_MODALITY.values() for kind in Modalities._fields}
-    assert set(INSTRUMENTS.findall(document.read_text())) - known - spans == set()
+    gone = {"gen_ai.invoke_workflow.duration"}  # of drafts of the conventions
+    assert set(INSTRUMENTS.findall(document.read_text())) - known - spans - gone == set()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
