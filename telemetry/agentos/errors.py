@@ -73,14 +73,15 @@ def _status_of(error: BaseException) -> int | None:
 def failure_of(error: BaseException) -> str:
     """Returns the ``error.type`` of an exception that leaves an agent or a tool.
 
-    It is the exception's ``error_type`` if that is an identifier, else its ``status`` if that is a number, else ``cancelled``
-    for a caller who leaves, ``timeout``, or the class: with its module, unless that is ``builtins``. Never its message.
+    It is the exception's ``error_type`` if that is an identifier, else the HTTP status that the exception or its ``response``
+    has, else ``cancelled`` for a caller who leaves, ``timeout``, or the class: with its module, unless that is ``builtins``.
+    Never its message.
     """
-    own, status = getattr(error, "error_type", None), getattr(error, "status", None)
+    own = getattr(error, "error_type", None)
     if isinstance(own, str) and _IDENTIFIER.fullmatch(own):
         return own
-    if isinstance(status, int) and not isinstance(status, bool):
-        return str(int(status))[:_CHARACTERS]
+    if (status := _status_of(error)) is not None:
+        return str(status)[:_CHARACTERS]
     if isinstance(error, _LEAVING):
         return "cancelled"
     if isinstance(error, TimeoutError):

@@ -215,6 +215,10 @@ class Refused(Exception):
     status = 429
 
 
+class Answered(Exception):
+    response = Refused
+
+
 class Named(Exception):
     error_type = "quota"
 
@@ -228,6 +232,7 @@ class Talkative(Exception):
     [
         (ValueError("text"), "ValueError"),
         (Refused(), "429"),
+        (Answered(), "429"),
         (Named(), "quota"),
         (Talkative(), f"{__name__}.Talkative"),
         (TimeoutError(), "timeout"),
@@ -443,7 +448,7 @@ async def test_block_inside_a_decorated_generator(tasks: bool, recorder: Recorde
 Tree = st.recursive(
     st.sampled_from(["model", "failing model", "tool", "failing tool"]).map(lambda kind: (kind, ())),
     lambda inner: st.tuples(
-        st.sampled_from(["agent a", "agent b", "workflow w", "tool", "failing tool", "task", "thread"]),
+        st.sampled_from(["agent a", "agent b", "workflow w", "stream s", "tool", "failing tool", "task", "thread"]),
         st.lists(inner, max_size=4).map(tuple),
     ),
     max_leaves=25,
@@ -453,7 +458,7 @@ Tree = st.recursive(
 @given(st.lists(Tree, max_size=5))
 @settings(max_examples=60, deadline=None)
 def test_random_trees(trees: list[Any]) -> None:
-    """In any tree of agents, workflows, tools, models, tasks and threads each call counts once, for its innermost agent."""
+    """In any tree of agents, workflows, generators, tools, tasks and threads a call counts once, for its innermost agent."""
     telemetry = AgentOSTelemetry(AGENTS, strict=True)
     expected: dict[str, list[int]] = {}
 
@@ -461,8 +466,8 @@ def test_random_trees(trees: list[Any]) -> None:
         kind, inner = node
         if owner is not None:
             expected[owner][1] += kind.endswith("model")
-            expected[owner][2] += kind.endswith("tool")
-        if kind.startswith(("agent", "workflow")):
+            expected[owner][2] += kind.endswith("tool") + len(inner) * kind.startswith("stream")
+        if kind.startswith(("agent", "workflow", "stream")):
             owner = kind.split()[1]
             expected.setdefault(owner, [0, 0, 0])[0] += 1
         for one in inner:
@@ -490,6 +495,16 @@ async def walk(recorder: Recorder, node: Any) -> None:
     elif kind.startswith("workflow"):
         async with recorder.workflow(kind.split()[1]):
             await go_on()
+    elif kind.startswith("stream"):
+
+        @recorder.agent_invocation(kind.split()[1])
+        async def stream() -> AsyncIterator[None]:
+            for one in inner:
+                await walk(recorder, one)
+                yield
+
+        async for _ in stream():
+            tool(recorder)  # the consumer's own
     elif kind == "task":
         await asyncio.gather(*(asyncio.create_task(walk(recorder, one)) for one in inner))
     elif kind == "thread":
