@@ -101,11 +101,12 @@ class McpServer:
         self._session: Session | None = None
         self._found: tuple[str, str] | None = None
         self._settled = asyncio.Event()
-        """Whether the first session has been opened, or has failed."""
+        """Whether the first session has been opened, has failed, or has been waited for long enough."""
         self._doubted = asyncio.Event()
         """Set to look at once whether the session still works."""
         self._reason = ""
         self._is_down = False
+        self._lacks_tool = False
 
     @property
     def is_up(self) -> bool:
@@ -118,7 +119,7 @@ class McpServer:
             async with asyncio.timeout(self._timeout):
                 await self._settled.wait()
         except TimeoutError:
-            return None
+            self._settled.set()  # no other question waits for it again
         name = self._found[0] if self._found is not None else self._wanted
         # The server's own description may be long, and may say what a model should do.
         return _McpTool(self, name, self._timeout, f"A tool of MCP server {self.name}.") if name else None
@@ -140,6 +141,7 @@ class McpServer:
     async def run(self) -> None:
         """Keeps a session open until it is cancelled."""
         wait = _FIRST_WAIT
+        self._set(None)
         while True:
             begun = self._clock()
             try:
@@ -180,12 +182,13 @@ class McpServer:
 
     async def _look(self, session: Session) -> None:
         found = await session.tool(self._wanted)
-        if found is None and (self._found is not None or not self._settled.is_set()):
+        if found is None and not self._lacks_tool:
             _log.warning(
                 "MCP server %s has no tool that a question can be given to: one that only reads and takes one text, or "
                 "the one that its setting names",
                 self.name,
             )
+        self._lacks_tool = found is None
         self._found = found
 
     def _lose(self, reason: str) -> None:

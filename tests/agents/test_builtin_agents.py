@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from opentelemetry.trace import SpanKind
 
 from tests.helpers.asgi_server import closed_port
 
@@ -265,3 +266,14 @@ def test_a_brief_is_paid_by_the_callers_workspace(start):
     tokens = service.samples("workspace_tokens_total")
     assert {dict(labels)["workspace_id"] for labels, number in tokens.items() if number} == {"acme"}
     assert sum(tokens.values()) == sum(service.samples("ccr_tokens_total").values())
+
+
+def test_the_mcp_server_continues_the_trace(start):
+    """The request to the MCP server is a span below the tool's, and the server's own span is below that one."""
+    service = start(agent_metrics=True)
+    service.run("navi", QUESTION, operation="research")
+    service.spans.wait("POST /agents/{agent}/runs")
+    (tool,) = service.spans.named("execute_tool find_metrics")
+    spans = {span.kind: span for span in service.spans.named("tools/call find_metrics")}
+    assert spans[SpanKind.CLIENT].parent.span_id == tool.context.span_id
+    assert spans[SpanKind.SERVER].parent.span_id == spans[SpanKind.CLIENT].context.span_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import re
@@ -14,11 +15,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
 
 from agents.settings import SettingsError
 from stack.servers.process import free_port, until
 from stack.servers.service import Service
-from tests.helpers.asgi_server import closed_port
+from tests.helpers.asgi_server import closed_port, serving
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "tests.helpers.tool_server", "stdio"]
@@ -127,6 +132,17 @@ def test_start_does_not_wait_for_a_server_that_is_down(start, caplog, place):
     assert "s3cret" not in caplog.text
 
 
+def test_server_that_never_answers_holds_up_the_first_question_alone(start):
+    """A process that opens no session is waited for by one question, for a call's time; it is down, and ended at the end."""
+    service = started(start, mcp_servers={"peer": {"command": ["sleep", "600"], "timeout": 1}}, agent_metrics=True)
+    assert found(service, "6 * 7", "calculate") == "[calculate] 6 * 7 = 42"
+    begun = time.monotonic()
+    for _ in range(10):
+        assert "look_up" not in found(service, "hello")
+    assert time.monotonic() - begun < 9
+    assert service.samples("mcp_servers_up") == {(("mcp_server", "peer"),): 0}
+
+
 def test_process_that_crashes_is_started_again(start, caplog):
     """A crash fails the call that it hit at once, and the next process answers after a bounded wait."""
     caplog.set_level(logging.INFO)
@@ -154,6 +170,34 @@ def test_http_server_that_comes_back_is_used_again(start):
         until("the end of the session", lambda: service.counted("mcp_servers_up") == {})
     with http_server(port):
         until("the second session", lambda: "[look_up] " in found(service, "hello"))
+
+
+async def answer_in_an_encoding(request: Request) -> Response:
+    return Response(gzip.compress(b"{}"), media_type="application/json", headers={"Content-Encoding": "gzip"})
+
+
+async def answer_elsewhere(request: Request) -> Response:
+    return RedirectResponse(f"{request.query_params['to']}/mcp", 307)
+
+
+@pytest.mark.parametrize("answer", [answer_in_an_encoding, answer_elsewhere])
+def test_http_server_that_does_not_keep_to_the_rules_is_down(start, answer):
+    """Content in an encoding that was not asked for is not decoded, and a redirect to another origin is not followed."""
+    asked = []
+
+    async def other(request: Request) -> Response:
+        asked.append(request.url.path)
+        return Response(status_code=500)
+
+    elsewhere = Starlette(routes=[Route("/{path:path}", other, methods=["GET", "POST", "DELETE"])])
+    with serving(elsewhere, lifespan="off") as to:
+        app = Starlette(routes=[Route("/mcp", answer, methods=["GET", "POST", "DELETE"])])
+        with serving(app, lifespan="off") as url:
+            peer = {"url": f"{url}/mcp?to={to}", "timeout": 2}
+            service = started(start, mcp_servers={"peer": peer}, agent_metrics=True)
+            assert "look_up" not in found(service, "hello")
+            assert service.samples("mcp_servers_up") == {(("mcp_server", "peer"),): 0}
+    assert asked == []
 
 
 @pytest.mark.parametrize("transport", ["stdio", "http"])
