@@ -58,6 +58,8 @@ _EXIT_PRIORITY = -10
 """Among the finalizers of ``multiprocessing``, after its own, which wait for this process's children."""
 
 
+_MOST_DIGITS = 18
+"""A spending of 10^18 USD and more is a mistake, and its sum may be beyond what a decimal holds."""
 _MOST_COMMANDS = 100
 """How many requests wait for a thread that hangs."""
 
@@ -168,6 +170,8 @@ class Ledger:
         try:
             if not amount.is_finite():
                 return self._dropped("not_finite", amount)
+            if amount.adjusted() >= _MOST_DIGITS:
+                return self._dropped("failed", amount)
             self._change(self._add, {(workspace, day_of(self._clock())): amount})
             if not self._is_woken:
                 self._is_woken = True

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import threading
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from agents.main import create_app
 from agents.observability.selection import CatalogueSelection
 from agents.services.providers.builtin import tokens
 from agents.settings import Settings, SettingsError
-from tests.helpers.service import RunningService, StartService
+from tests.helpers.service import RunningService, StartService, running_service
 
 ACME, ZEN = "acme-key-0123456789", "zen-key-0123456789ab"
 PRICES = {"per": 1, "models": {"builtin-1": {"input": "0.01", "output": "0.0001"}}}
@@ -120,6 +123,20 @@ def test_an_agent_that_is_called_by_another_counts_for_the_same_workspace(priced
     assert money(service).keys() == {"acme"}
     assert sum(service.samples("workspace_tokens_total").values()) == sum(service.samples("ccr_model_tokens_total").values())
     assert sum(money(service).values()) == sum(service.samples("ccr_cost_USD_total").values())
+
+
+def test_stopping_saves_what_was_spent_and_leaves_no_thread(tmp_path: Path) -> None:
+    """The ledger's thread has ended when the service has, and what was spent last is in the file."""
+    (tmp_path / "prices.json").write_text(json.dumps(PRICES))
+    ledger = tmp_path / "ledger"
+    settings = Settings(agent_metrics=True, prices=str(tmp_path / "prices.json"), budgets=BUDGETS, ledger=str(ledger))
+    with running_service(settings) as service:
+        spent = announced(service, "one two three", **{"X-Workspace-Id": "acme"})
+        assert "agentos-ledger" in [thread.name for thread in threading.enumerate()]
+    assert "agentos-ledger" not in [thread.name for thread in threading.enumerate()]
+    with closing(sqlite3.connect(ledger)) as program:
+        ((workspace, amount),) = program.execute("SELECT workspace, amount FROM spent").fetchall()
+    assert (workspace, Decimal(amount)) == ("acme", spent)
 
 
 def test_budgets_of_a_file_are_read_again(priced: StartService, tmp_path: Path) -> None:
