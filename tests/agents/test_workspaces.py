@@ -125,6 +125,17 @@ def test_an_agent_that_is_called_by_another_counts_for_the_same_workspace(priced
     assert sum(money(service).values()) == sum(service.samples("ccr_cost_USD_total").values())
 
 
+def test_a_broken_ledger_fails_no_request(priced: StartService, tmp_path: Path) -> None:
+    """Calls are answered and counted; what is left of the budgets is not shown, and the failure is counted."""
+    (tmp_path / "ledger").write_bytes(b"no database" * 1000)
+    service = priced(budgets=BUDGETS, ledger=str(tmp_path / "ledger"))
+    acme = announced(service, "one two three", **{"X-Workspace-Id": "acme"})
+    assert money(service) == {"acme": float(acme), "unknown": 0}
+    assert money(service, "workspace_budget_USD") == {"acme": 10.0, "unknown": 1.0}
+    assert money(service, "workspace_budget_remaining_USD") == {}
+    assert service.counted("agentos_telemetry_state_failures_total").keys() == {"torn"}
+
+
 def test_stopping_saves_what_was_spent_and_leaves_no_thread(tmp_path: Path) -> None:
     """The ledger's thread has ended when the service has, and what was spent last is in the file."""
     (tmp_path / "prices.json").write_text(json.dumps(PRICES))
