@@ -72,7 +72,7 @@ class ModelAttempt(ModelCall):
         if len(self._chunks) < _TIMED_CHUNKS:
             self._chunks.append(now)
         self._pace.come(now, has_text=bool(text))
-        if text and (self._used is None or not self._used.output_tokens):
+        if text:
             self._estimated["output"] += self._models.estimated(text)
 
     def ask(self) -> None:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from math import ceil
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from telemetry import AgentOSTelemetry
@@ -80,6 +80,7 @@ def by_direction(telemetry: AgentOSTelemetry, name: str) -> dict[str, float]:
 
 
 @settings(deadline=None, max_examples=60)
+@example([Scripted([Tokens(output_tokens=1), "text", Tokens(output_tokens=0)], "closed")])
 @given(calls=st.lists(CALLS, min_size=1, max_size=6))
 def test_reported_and_estimated_tokens_are_apart(calls: list[Scripted]) -> None:
     """Reported tokens are those of the last reports; estimates are of what cancelled calls did not report."""
