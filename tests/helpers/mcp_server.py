@@ -1,7 +1,7 @@
 """An MCP server as a process of its own, over stdio or HTTP, that leaves its metrics and spans in a folder when it ends.
 
 ``python -m tests.helpers.mcp_server FOLDER stdio`` or ``... FOLDER PORT``; with ``plain`` after it, the server is not measured,
-and with ``http-spans`` a span is open around each HTTP request.
+with ``http-spans`` a span is open around each HTTP request, and with ``old`` the server does not know ``server/discover``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.shared.exceptions import MCPError
+from mcp_types import METHOD_NOT_FOUND, RequestParams
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from pydantic import BaseModel
 
@@ -124,6 +125,10 @@ def telemetry_of(*processors: SpanProcessor) -> Telemetry:
     return Telemetry(Catalogue(catalogue_agents.ROWS), span_processors=processors, workers=False, strict=True)
 
 
+async def _unknown(ctx: object, params: object) -> None:
+    raise MCPError(METHOD_NOT_FOUND, "Method not found")
+
+
 def _traced(app: Any, telemetry: Telemetry) -> Any:
     """Opens a span around each request, as an instrumentation of HTTP does."""
 
@@ -142,6 +147,8 @@ def main(folder: Path, where: str, *how: str) -> None:
     telemetry = telemetry_of(_Spans(folder / "spans"))
     telemetry.offer_globally()  # the SDK's spans would be in the file as well
     server = build_server()
+    if "old" in how:
+        server._lowlevel_server.add_request_handler("server/discover", RequestParams, _unknown)
     if "plain" not in how:
         measure_server(telemetry, server)
     try:

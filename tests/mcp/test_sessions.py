@@ -19,7 +19,7 @@ from telemetry.agentos import catalogue_agents
 from telemetry.agentos.mcp import measure_client, measure_server
 from tests.helpers.clock import Clock
 from tests.helpers.mcp_server import build_server, telemetry_of
-from tests.helpers.mcp_story import Story, served
+from tests.helpers.mcp_story import Story, counts, served
 from tests.helpers.samples import Samples, above_zero
 
 CLIENT, SERVER = "mcp_client_session_duration_seconds", "mcp_server_session_duration_seconds"
@@ -90,6 +90,19 @@ async def test_a_session_that_is_not_opened_has_the_error_of_its_handshake(mode:
         "server_address": "127.0.0.1",
         "server_port": str(port),
     }
+
+
+async def test_a_session_that_is_opened_the_older_way_has_no_error(tmp_path: Path) -> None:
+    """A server that does not know ``server/discover``: that request fails, ``initialize`` and the session do not."""
+    telemetry = telemetry_of()
+    with served("http", tmp_path, "old") as peer:
+        async with measure_client(telemetry, Client(peer.server)) as client:
+            assert client.protocol_version == "2025-11-25"
+    operations = counts(above_zero(telemetry), "mcp_client_operation_duration_seconds")
+    assert operations == {"server/discover error=-32601 code=-32601": 1, "initialize": 1, "notifications/initialized": 1}
+    (session,) = _sessions(above_zero(telemetry), CLIENT)
+    assert session["mcp_protocol_version"] == "2025-11-25"
+    assert "error_type" not in session
 
 
 async def test_a_process_that_is_no_server_fails_the_handshake() -> None:
