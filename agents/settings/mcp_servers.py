@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Self
@@ -36,6 +37,13 @@ def _variables(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+def _headers(value: dict[str, str]) -> dict[str, str]:
+    names = all(re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", name) for name in value)  # RFC 9110, section 5.6.2
+    if len(value) > 100 or not names or not all(re.fullmatch(r"[ -~]{0,8000}", text) for text in value.values()):
+        raise ValueError("no headers")
+    return value
+
+
 def _is_word(text: str) -> bool:
     """Whether a process can be given this text."""
     return len(text) <= 10_000 and "\0" not in text and is_encodable(text)
@@ -62,6 +70,10 @@ class McpServerSettings(BaseModel):
     """Variables of the process, beside those that every process needs. None of the service's own are passed on."""
     url: Annotated[str, Field(repr=False)] = ""
     """Where the server's endpoint is; its query may hold a secret."""
+    headers: Annotated[
+        dict[str, str], Field(repr=False), AfterValidator(_headers), Allowed("an object of header names and ASCII texts")
+    ] = {}
+    """Headers of each request to the URL, such as ``Authorization``."""
     tool: Annotated[str, AfterValidator(_tool), Allowed("the name of a tool, at most 128 characters")] = ""
     """The tool that is called. Empty: the first one that says it only reads, and needs one argument, a text."""
     timeout: Annotated[float, Field(gt=0, le=LONGEST, allow_inf_nan=False), Allowed("a number of seconds above 0")] = 10.0
@@ -75,6 +87,8 @@ class McpServerSettings(BaseModel):
             raise ValueError("either a command or a url is needed")
         if self.env and self.url:
             raise ValueError("env belongs to a command, and it has a url")
+        if self.headers and self.command:
+            raise ValueError("headers belong to a url, and it has a command")
         if self.url:
             url(self.url.partition("?")[0])
             if not is_text(self.url) or any(one in self.url for one in " #\\"):

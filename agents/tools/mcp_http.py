@@ -30,6 +30,7 @@ async def http_streams(settings: McpServerSettings) -> AsyncIterator[TransportSt
     """Yields the SDK's streams to the server at the URL. Each answer, and each event of a stream, is bounded in bytes."""
     client = httpx2.AsyncClient(
         transport=_Bounded(settings.response_limit),
+        headers=settings.headers,
         timeout=httpx2.Timeout(_IDLE_SECONDS, connect=_CONNECT_SECONDS),
         follow_redirects=False,
         trust_env=False,

@@ -232,7 +232,9 @@ class McpServers:
             for task in self._tasks:
                 task.cancel()
             if self._tasks:
-                await asyncio.wait(self._tasks, timeout=_CLOSE_SECONDS)
+                _, late = await asyncio.wait(self._tasks, timeout=_CLOSE_SECONDS)
+                for task in late:  # an HTTP server may take any time for the end of its session
+                    task.cancel()
 
     def start(self) -> None:
         """Opens the sessions in the background, within the lifespan."""

@@ -37,6 +37,8 @@ __all__ = ["McpSession", "in_process_session", "open_session"]
 
 _PAGES = 10
 """Pages of a server's list of tools that are read."""
+_NAME_CHARACTERS = 128
+"""Characters of a tool's name, which becomes a label."""
 _RESULT_CHARACTERS = 100_000
 """Characters of a result that are kept."""
 for _name in ("mcp", "httpx2"):  # their lines quote addresses and what servers send; ours say what matters
@@ -114,6 +116,8 @@ def _text_argument(tool: Tool) -> str | None:
 def _is_wanted(tool: Tool, wanted: str) -> bool:
     if wanted:
         return tool.name == wanted
+    if not 0 < len(tool.name) <= _NAME_CHARACTERS or not tool.name.isprintable():
+        return False
     return tool.annotations is not None and tool.annotations.read_only_hint is True
 
 

@@ -59,19 +59,23 @@ def tools_failed(service) -> dict[tuple[str, str], float]:
     return {(one["gen_ai_tool_name"], one["error_type"]): number for one, number in named if "error_type" in one}
 
 
-def pids(parent: int | str = "self") -> list[int]:
-    """Processes below this one, zombies included, that run the tool server or its child."""
-    listed = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
+def pids(marker: Path) -> list[int]:
+    """Processes with this path among their arguments, but for the service, which has it in its settings alone."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            state = path.read_text().rpartition(")")[2].split()
-            command = path.with_name("cmdline").read_bytes()
+            if str(marker).encode() in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
         except OSError:
             continue
-        if state[0] == "Z" or b"tool_server" in command or b"SIG_IGN" in command:
-            listed.append((int(path.parent.name), int(state[1]), state[0]))
-    own = Path(f"/proc/{parent}").resolve().name
-    return [pid for pid, above, state in listed if state != "Z" or str(above) == own]
+    return found
+
+
+def zombies() -> list[str]:
+    """Children of this process that have ended and were not waited for."""
+    children = " ".join(path.read_text() for path in Path("/proc/self/task").glob("*/children")).split()
+    stats = [Path(f"/proc/{pid}/stat") for pid in children]
+    return [path.parent.name for path in stats if path.exists() and path.read_text().rpartition(")")[2].split()[0] == "Z"]
 
 
 def test_tool_of_a_command_is_used(start):
@@ -151,6 +155,7 @@ def test_process_that_crashes_is_started_again(start, caplog):
     assert found(service, "crash").startswith("[look_up failed] MCP server peer ")
     until("the second process", lambda: "[look_up] " in found(service, "hello"))
     assert found(service, "hello") != first
+    assert zombies() == []
     assert service.counted("mcp_servers_up") == {"peer": 1}
     assert [one for one in caplog.messages if one.startswith("MCP server peer")] == [
         "MCP server peer cannot be used: its process has ended; it is tried again with growing pauses",
@@ -200,6 +205,22 @@ def test_http_server_that_does_not_keep_to_the_rules_is_down(start, answer):
     assert asked == []
 
 
+def test_headers_of_the_settings_are_sent(start, caplog):
+    """Each request has the headers that its server is set with, and no line of the log has them."""
+    keys = []
+
+    async def refuse(request: Request) -> Response:
+        keys.append(request.headers.get("authorization"))
+        return Response(status_code=401)
+
+    app = Starlette(routes=[Route("/mcp", refuse, methods=["GET", "POST", "DELETE"])])
+    with serving(app, lifespan="off") as url:
+        peer = {"url": f"{url}/mcp", "headers": {"Authorization": "Bearer s3cret"}, "timeout": 2}
+        assert "look_up" not in found(started(start, mcp_servers={"peer": peer}), "hello")
+    assert set(keys) == {"Bearer s3cret"}
+    assert "s3cret" not in caplog.text
+
+
 @pytest.mark.parametrize("transport", ["stdio", "http"])
 def test_answer_over_the_limit_fails_and_is_not_kept(start, transport):
     """An answer that is larger than the setting allows fails its call, and the server is used again afterwards."""
@@ -243,13 +264,13 @@ def test_process_gets_no_variable_of_the_service(start, monkeypatch):
 @pytest.mark.parametrize("how", [(), ("stubborn",)])
 def test_shutdown_leaves_no_process(tmp_path, how):
     """At SIGTERM the service ends the processes of its servers, children and those that ignore it included, within seconds."""
-    with Service(tmp_path / "service", {"AGENTOS_MCP_SERVERS": json.dumps({"peer": stdio(*how)})}) as service:
+    with Service(tmp_path / "service", {"AGENTOS_MCP_SERVERS": json.dumps({"peer": stdio(str(tmp_path), *how)})}) as service:
         until("the session", lambda: "[look_up] " in research(service))
-        assert len(pids(service.pid)) == 1 + len(how)
+        assert len(pids(tmp_path)) == 1 + len(how)
         begun = time.monotonic()
         assert service.stop() in (0, -signal.SIGTERM)
         assert time.monotonic() - begun < 10
-    assert pids() == []
+    assert pids(tmp_path) == []
 
 
 def research(service: Service) -> str:
@@ -258,11 +279,11 @@ def research(service: Service) -> str:
 
 def test_workers_have_a_process_each(tmp_path):
     """Each of two workers has its own session; no process is left after both."""
-    environment = {"AGENTOS_MCP_SERVERS": json.dumps({"peer": stdio()}), "AGENTOS_AGENT_METRICS": "on"}
+    environment = {"AGENTOS_MCP_SERVERS": json.dumps({"peer": stdio(str(tmp_path))}), "AGENTOS_AGENT_METRICS": "on"}
     with Service(tmp_path / "service", environment, workers=2) as service:
-        until("both sessions", lambda: len(pids()) == 2)
+        until("both sessions", lambda: len(pids(tmp_path)) == 2)
         until("the gauge", lambda: 'mcp_servers_up{mcp_server="peer"} 1\n' in service.metrics())
-    assert pids() == []
+    assert pids(tmp_path) == []
 
 
 def test_settings_need_the_extra(start, monkeypatch):

@@ -1,6 +1,7 @@
 """An MCP server with tools that do what their question says: ``python -m tests.helpers.tool_server stdio`` or ``... PORT``.
 
-With ``stubborn`` after it, the process ignores SIGTERM and the end of its input, and has a child that does so too.
+Further arguments only mark the process. With ``stubborn`` among them, the process ignores SIGTERM and the end of its input,
+and has a child that does so too.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def main(where: str, *how: str) -> None:
     if "stubborn" in how:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         forever = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
-        child = subprocess.Popen([sys.executable, "-c", forever], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        child = subprocess.Popen([sys.executable, "-c", forever, *how], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         print(f"stubborn child {child.pid}", flush=True)  # a line that is no message, too
     if where == "stdio":
         build().run()
