@@ -10,12 +10,16 @@ from dataclasses import dataclass
 __all__ = [
     "AGENTS_UID",
     "AVAILABILITY",
+    "BUDGET_LOW",
+    "BUDGET_PACE",
     "BURNS",
     "FIRST_TOKEN",
     "GRAFANA",
+    "INVOCATION",
     "JOB",
     "LATENCY",
     "MODELS_UID",
+    "QUOTA_LOW",
     "RUNBOOKS",
     "SLO_DAYS",
     "SPENDING",
@@ -66,6 +70,16 @@ AVAILABILITY = Objective("availability", 0.995)
 LATENCY = Objective("latency", 0.95, under=2.5)
 FIRST_TOKEN = Objective("first_token", 0.9, under=5)
 """Streams of a model provider whose first text comes within 5 s. It has an alert per provider and no error budget."""
+
+INVOCATION = Objective("invocation", 0.9, under=25.6)
+"""Invocations of an agent that take at most 25.6 s. It has an alert per agent and no error budget."""
+
+QUOTA_LOW = 0.1
+"""The share of a provider's quota below which the alert fires."""
+BUDGET_LOW = 0.1
+"""The share of a workspace's budget below which the alert fires."""
+BUDGET_PACE = 1.5
+"""The alert fires when a workspace spends this many times too fast for its budget to last until the period ends."""
 
 
 @dataclass(frozen=True, slots=True)

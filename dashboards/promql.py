@@ -108,13 +108,13 @@ class Query:
         native, classic = (f"{function}({self.series(metric, form, **where)}{window})" for form in ("native", part))
         return f"histogram_{part}({native}) or {classic}"
 
-    def observations(self, metric: Metric, window: str, *by: str) -> str:
+    def observations(self, metric: Metric, window: str, *by: str, **where: Value) -> str:
         """Returns the number of a histogram's observations in the window, by label keys, for comparison with another metric's.
 
         It reads one counter that goes on over a change of form within the window, where ``increase`` sees only the part of the
         window since the change. It steps by a minute: steps shorter than the scrape interval would add to the number.
         """
-        native, classic = (self.series(metric, part) for part in ("native", "count"))
+        native, classic = (self.series(metric, part, **where) for part in ("native", "count"))
         return _sum(metric, by, f"increase((histogram_count({native}) or 1 * {classic})[{window}:1m])")
 
     def quantile(self, q: float, metric: Metric, window: str, *by: str) -> str:

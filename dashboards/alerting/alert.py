@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from dashboards.alerting.slo import QUERY
 from dashboards.config import JOB, UID
 from dashboards.panels.agentos import AGENTOS
+from dashboards.panels.agents import AGENTS
 from dashboards.panels.links import dashboard_url, runbook_url
 from dashboards.panels.models import MODELS
+from dashboards.promql import Value
 from telemetry.metric import Metric
 
 __all__ = ["Alert", "Case", "error_ratio", "series"]
 
-_PLACES = {title: (board.uid, number) for board in (AGENTOS, MODELS) for title, number in board.panel_ids().items()}
+_PLACES = {title: (board.uid, number) for board in (AGENTOS, MODELS, AGENTS) for title, number in board.panel_ids().items()}
 """Dashboard and id of each panel by its title."""
 
 
@@ -46,7 +48,7 @@ class Alert:
     panel: str = ""
     """Title of the panel that the alert's dashboard link opens; empty for the whole dashboard."""
     narrow: tuple[str, ...] = ()
-    """Label keys whose values the dashboard link puts into the variables of the same name."""
+    """Label keys whose values the dashboard link puts into the variables of the same name, or ``variable=label key``."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Labels of the rule beside the severity."""
     cases: tuple[Case, ...] = ()
@@ -54,7 +56,8 @@ class Alert:
     @property
     def annotations(self) -> dict[str, str]:
         """The texts and links that Prometheus sends with the alert; ``$labels`` and ``$value`` are filled in by Prometheus."""
-        variables = {"job": JOB} | {key: f"{{{{ $labels.{key} }}}}" for key in self.narrow}
+        narrowed = ((key.partition("=")[0], key.rpartition("=")[2]) for key in self.narrow)
+        variables = {"job": JOB} | {variable: f"{{{{ $labels.{key} }}}}" for variable, key in narrowed}
         uid, panel = _PLACES[self.panel] if self.panel else (UID, None)
         return {
             "summary": self.summary,
@@ -64,19 +67,20 @@ class Alert:
         }
 
 
-def error_ratio(metric: Metric, window: str, *by: str, **bad: str) -> str:
-    """Returns the share of a counter's events whose labels have the values ``bad``."""
+def error_ratio(metric: Metric, window: str, *by: str, **bad: Value) -> str:
+    """Returns the share of a counter's or histogram's events whose labels have the values ``bad``."""
     return f"{QUERY.rate(metric, window, *by, **bad)}\n/\n{QUERY.rate(metric, window, *by)}"
 
 
-def series(metric: Metric, part: str = "", /, *, le: str = "", **labels: str) -> str:
-    """Returns the name of a scraped series for a test.
+def series(metric: Metric, part: str = "", /, *, le: str = "", instance: str = "agentos:8000", **labels: str) -> str:
+    """Returns the name of a scraped series for a test. An empty value stands for a label that the series lacks.
 
     Raises:
         ValueError: If ``labels`` are not exactly the metric's labels.
     """
     if set(labels) != set(metric.keys):
         raise ValueError(f"{metric.name} has the labels {', '.join(metric.keys)}, not {', '.join(labels)}")
-    scraped = {"job": JOB, "instance": "agentos:8000", **labels} | ({"le": le} if le else {})
+    own = {metric.label(key).prometheus_key: value for key, value in labels.items() if value}
+    scraped = {"job": JOB, "instance": instance, **own} | ({"le": le} if le else {})
     inside = ", ".join(f'{key}="{value}"' for key, value in scraped.items())
     return f"{metric.prometheus_name}{'_' + part if part else ''}{{{inside}}}"

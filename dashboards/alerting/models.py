@@ -9,7 +9,7 @@ from dashboards.alerting.alert import Alert, Case, series
 from dashboards.alerting.observed import Form, Stretch, in_each_form, observed
 from dashboards.alerting.slo import QUERY
 from dashboards.config import FIRST_TOKEN as OBJECTIVE
-from dashboards.config import SLO_DAYS, SPENDING
+from dashboards.config import QUOTA_LOW, SLO_DAYS, SPENDING
 from telemetry.agentos.catalogue import CCR_REQUESTS
 from telemetry.agentos.catalogue_models import (
     BREAKER,
@@ -18,6 +18,8 @@ from telemetry.agentos.catalogue_models import (
     FALLBACKS,
     FIRST_TOKEN,
     QUEUED,
+    QUOTA_LIMIT,
+    QUOTA_REMAINING,
     RETRIES,
     ROUTED_ATTEMPTS,
     UNPRICED_CALLS,
@@ -26,6 +28,7 @@ from telemetry.agentos.catalogue_models import (
 __all__ = ["MODEL_ALERTS"]
 
 _BY = ("job", "provider")
+_QUOTA = (*_BY, "resource")
 _UNPRICED = QUERY.increase(UNPRICED_CALLS, "1h", *_BY, "model", "reason")
 
 _BREAKER = series(BREAKER, provider="main")
@@ -37,6 +40,8 @@ _FAILS = series(CCR_REQUESTS, provider="main", task_type="question", status="err
 _QUEUED = series(QUEUED, provider="main")
 _SPENT = series(COST, provider="main", model="m")
 _OTHER_SPENT = series(COST, provider="backup", model="n")
+_TOKENS = {"provider": "main", "resource": "tokens"}
+_ALLOWED, _ALLOWED_STILL = series(QUOTA_LIMIT, **_TOKENS), series(QUOTA_REMAINING, **_TOKENS)
 _UNKNOWN = series(UNPRICED_CALLS, provider="main", model="m", reason="model")
 
 
@@ -226,6 +231,24 @@ MODEL_ALERTS = (
             ),
             Case("is silent over five calls", {_UNKNOWN: "0+1x5 5x60", _OTHER_SPENT: "0.5x70"}, 30),
             Case("is silent where nobody gave prices", {_UNKNOWN: "0+1x90", _OTHER_SPENT: "0x90"}, 60),
+        ),
+    ),
+    Alert(
+        "CCRQuotaLow",
+        severity="ticket",
+        wait="2m",
+        expr=f"{QUERY.lowest(QUOTA_REMAINING, *_QUOTA)}\n/\n{QUERY.top(QUOTA_LIMIT, *_QUOTA)}\n< {QUOTA_LOW:g}",
+        summary="The quota of model provider {{ $labels.provider }} is nearly used up",
+        description=(
+            "{{ $value | humanizePercentage }} of the {{ $labels.resource }} that {{ $labels.provider }} allows in its period "
+            "are left. At 0 it refuses calls with 429."
+        ),
+        panel="Quota Remaining",
+        narrow=("provider",),
+        cases=(
+            Case("fires when a twentieth is left", {_ALLOWED: "1000x20", _ALLOWED_STILL: "500x5 50x15"}, 8, _TOKENS, "5%"),
+            Case("is silent when a fifth is left", {_ALLOWED: "1000x20", _ALLOWED_STILL: "200x20"}, 15),
+            Case("is silent when the period begins anew", {_ALLOWED: "1000x20", _ALLOWED_STILL: "50x1 1000x1 50x1 1000x1"}, 6),
         ),
     ),
 )

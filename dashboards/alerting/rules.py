@@ -9,18 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from dashboards.alerting.agentos import AGENTOS_ALERTS
+from dashboards.alerting.agents import AGENT_ALERTS
 from dashboards.alerting.alert import Alert, Case, series
 from dashboards.alerting.models import MODEL_ALERTS
 from dashboards.alerting.observed import Form, Stretch, observed, written
 from dashboards.alerting.slo import FAILED, SHARES, SLOW, WINDOWS, Share, minutes, record
 from dashboards.alerting.telemetry import TELEMETRY_ALERTS
+from dashboards.alerting.workspaces import RECORDS, WORKSPACE_ALERTS
 from dashboards.config import BURNS, JOB, LATENCY, Burn
 from dashboards.yaml_text import to_yaml
 from telemetry.agentos.catalogue import A2A_ERRORS, A2A_REQUEST_DURATION, A2A_REQUESTS
 
 __all__ = ["alerts_yaml", "days_tests_yaml", "hours_tests_yaml", "recording_yaml", "tests_yaml"]
 
-_ALERTS = (*AGENTOS_ALERTS, *MODEL_ALERTS, *TELEMETRY_ALERTS)
+_ALERTS = (*AGENTOS_ALERTS, *MODEL_ALERTS, *AGENT_ALERTS, *WORKSPACE_ALERTS, *TELEMETRY_ALERTS)
+
+_MONEY = "agentos_workspaces"
+"""The group of the records about money."""
 
 _CALLS = 80_000
 """A2A calls per step in the cases of the objectives: every share that they need is a whole number of calls."""
@@ -33,7 +38,7 @@ _FORMS = {"minutes": tuple(Form), "hours": tuple(Form), "days": (Form.CLASSIC, F
 
 
 def recording_yaml() -> str:
-    """Returns the recording rules: the share of bad A2A calls over each window that an alert looks at."""
+    """Returns the recording rules: the share of bad A2A calls over each window that an alert looks at, and money."""
     groups = [
         {
             "name": f"agentos_{share.objective.name}",
@@ -41,7 +46,8 @@ def recording_yaml() -> str:
         }
         for share in SHARES
     ]
-    return to_yaml({"groups": groups})
+    money = {"name": _MONEY, "rules": [{"record": one.name, "expr": one.expr} for one in RECORDS]}
+    return to_yaml({"groups": [*groups, money]})
 
 
 def alerts_yaml() -> str:
@@ -61,9 +67,9 @@ def alerts_yaml() -> str:
 
 def tests_yaml() -> str:
     """Returns the cases in steps of one minute: all but those whose windows are hours or days."""
-    alerts = (*AGENTOS_ALERTS, *TELEMETRY_ALERTS, *MODEL_ALERTS)
+    alerts = (*AGENTOS_ALERTS, *TELEMETRY_ALERTS, *MODEL_ALERTS, *AGENT_ALERTS, *WORKSPACE_ALERTS)
     cases = [_test(alert, case) for alert in alerts for case in alert.cases]
-    return _file([*cases, *_objectives("minutes"), _cancelled(), _slow_before_the_change()], "minutes")
+    return _file([*cases, *_objectives("minutes"), *_money(), _cancelled(), _slow_before_the_change()], "minutes")
 
 
 def hours_tests_yaml() -> str:
@@ -81,7 +87,7 @@ def _file(tests: list[dict[str, object]], file: str) -> str:
         {
             "rule_files": ["../agentos-recording.yml", "../agentos-alerts.yml"],
             "evaluation_interval": f"{_STEPS[file]}m",
-            "group_eval_order": [*(f"agentos_{share.objective.name}" for share in SHARES), "agentos_alerts"],
+            "group_eval_order": [*(f"agentos_{share.objective.name}" for share in SHARES), _MONEY, "agentos_alerts"],
             "tests": tests,
         }
     )
@@ -232,6 +238,22 @@ def _record(share: Share, form: Form, window: str, step: int) -> Iterator[dict[s
             "input_series": given,
             "promql_expr_test": [{"expr": f"round({name} * 1e6)", "eval_time": f"{at}m", "exp_samples": samples}],
         }
+
+
+def _money() -> Iterator[dict[str, object]]:
+    """A record about money has the right value, and no sample without workspaces."""
+    for record_of in RECORDS:
+        sample = {"labels": '{job="agentos", workspace_id="acme"}', "value": record_of.value}
+        for what, given, samples in (
+            ("its value", record_of.given, [sample]),
+            ("no sample without workspaces", {"up": "1x60"}, []),
+        ):
+            yield {
+                "name": f"{record_of.name}: {what}",
+                "interval": "1m",
+                "input_series": [{"series": name, "values": values} for name, values in given.items()],
+                "promql_expr_test": [{"expr": f"round({record_of.name}, 0.01)", "eval_time": "60m", "exp_samples": samples}],
+            }
 
 
 def _in(form: Form) -> str:

@@ -323,6 +323,8 @@ MODELS = Board(
         "Calls Waiting": "CCRQueueBuilding",
         "Cost by Model": "CCRCostBudgetBurn",
         "Unpriced Calls": "CCRCallsUnpriced",
+        "Quota Remaining": "CCRQuotaLow",
+        "Quota": "CCRQuotaLow",
     },
     details={
         "Unanswered Requests": "Attempts per Request",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dashboards.config import FIRST_TOKEN, SLO_DAYS, SPENDING
+from dashboards.config import BUDGET_LOW, BUDGET_PACE, FIRST_TOKEN, INVOCATION, QUOTA_LOW, SLO_DAYS, SPENDING
 
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "dashboards/rules"
@@ -51,7 +51,19 @@ def test_an_alert_has_a_case_where_it_fires_and_one_where_not(alert: dict[str, A
         assert any(case["expr"] == silent for test in TESTS for case in test.get("promql_expr_test", []))
 
 
-@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record["record"])
+SHARES = [record for record in RECORDS if "ratio_rate" in record["record"]]
+MONEY = [record for record in RECORDS if record not in SHARES]
+
+
+@pytest.mark.parametrize("record", MONEY, ids=lambda record: record["record"])
+def test_a_record_about_money_has_a_case_with_its_value_and_one_without(record: dict[str, Any]) -> None:
+    """Each recording rule about money has a unit test with its value, and one without workspaces and without a sample."""
+    names = [test["name"] for test in TESTS]
+    assert f"{record['record']}: its value" in names
+    assert f"{record['record']}: no sample without workspaces" in names
+
+
+@pytest.mark.parametrize("record", SHARES, ids=lambda record: record["record"])
 def test_a_record_has_a_case_with_its_value_and_one_without_calls(record: dict[str, Any]) -> None:
     """Each recording rule has a unit test with its value, and one without traffic and without a sample."""
     names = [test["name"] for test in TESTS]
@@ -85,8 +97,14 @@ def test_pages_are_for_what_users_feel() -> None:
 
 
 def test_runbooks_name_the_numbers_that_are_set() -> None:
-    """The runbooks' numbers for the budget and the first token are those of ``config.py``."""
-    page = {name: (ROOT / f"docs/runbooks/{name}.md").read_text() for name in ("CCRCostBudgetBurn", "CCRFirstTokenSlow")}
+    """The runbooks' numbers for budgets, quotas and time limits are those of ``config.py``."""
+    page = {path.stem: path.read_text() for path in (ROOT / "docs/runbooks").glob("*.md")}
+    assert f"{BUDGET_PACE:g} times too fast" in page["WorkspaceBudgetBurn"]
+    assert f"less than {BUDGET_LOW:.0%}".replace("%", " %") in page["WorkspaceBudgetLow"]
+    assert f"less than {QUOTA_LOW:.0%}".replace("%", " %") in page["CCRQuotaLow"]
+    many, long = f"more than {INVOCATION.budget:.0%} of this agent's", f"took longer than {INVOCATION.under:g} s"
+    slow = f"{many} invocations in the last 10 minutes {long}"
+    assert slow.replace("%", " %") in page["AgentInvocationsSlow"]
     assert (
         f"more than {SPENDING.rate:g} times what the budget ({SPENDING.usd:g} USD for {SLO_DAYS} days)"
         in (page["CCRCostBudgetBurn"])
