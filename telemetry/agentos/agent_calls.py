@@ -82,6 +82,12 @@ class AgentMetrics:
             self._invocations[key] = new
         return new
 
+    def remote(self, agent: str, model: str) -> _InvocationSeries:
+        """Returns what stands for the series of a remote agent, which has none."""
+        labels, values = _plain(rows.INVOKE_AGENT_DURATION, (INVOKE_AGENT, agent, model, ""))
+        nothing = NullInstrument()
+        return _InvocationSeries(labels, values[1], values[:-1], nothing, nothing, nothing)
+
     def tool(self, agent: str, tool: str, type: str) -> _ToolSeries:
         """Returns the series of a tool's executions for an agent. Raises ``LabelError`` for wrong names in strict mode."""
         key = (agent, tool, type)
@@ -107,8 +113,13 @@ class AgentMetrics:
         series = self.cache.series(metric, *given)
         if isinstance(series, BoundInstrument):
             return series, series.attributes, series.values
-        values = tuple([INVALID if (text := text_of(value)) is None else text for value in given])
-        return series, metric.attributes(values), values
+        return series, *_plain(metric, given)
+
+
+def _plain(metric: Metric, given: tuple[str, ...]) -> tuple[Attributes, tuple[str, ...]]:
+    """Returns attributes and values as they are given, only each a text."""
+    values = tuple([INVALID if (text := text_of(value)) is None else text for value in given])
+    return metric.attributes(values), values
 
 
 def _is_bounded(series: Series, key: tuple[str, ...]) -> bool:
@@ -180,7 +191,7 @@ class AgentInvocation(_Operation):
         remote: bool = False,
     ) -> None:
         super().__init__(metrics)
-        self._series = series = metrics.invocation(operation, agent, model)
+        self._series = series = metrics.remote(agent, model) if remote else metrics.invocation(operation, agent, model)
         self._kind = SpanKind.CLIENT if remote else SpanKind.INTERNAL
         self._name = f"{operation} {series.agent}" if series.agent else operation
         self._attributes = attributes
@@ -215,8 +226,9 @@ class AgentInvocation(_Operation):
         duration = series.duration
         if counts is not None:
             counts.leave()
-        if failure:
+        if failure and counts is not None:
             duration, failure = self._metrics.failed(rows.INVOKE_AGENT_DURATION, series.values, failure)
+        if failure:
             self._scope.label({rows.FAILURE.key: failure}, failure)
         if counts is None:
             return

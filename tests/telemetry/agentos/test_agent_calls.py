@@ -113,6 +113,16 @@ def test_remote_invocation(recorder: Recorder, telemetry: AgentOSTelemetry, span
     }
     assert counts_of(read(telemetry), DURATION) == {("navi", "invoke_agent"): 1}
     assert own_calls(telemetry, "navi") == (1, 0, 1)
+    assert [labels for _, labels in read(telemetry) if ("gen_ai_agent_name", "far") in labels] == []
+
+
+def test_failed_remote_invocation(recorder: Recorder, telemetry: AgentOSTelemetry, spans: InMemorySpanExporter) -> None:
+    """A remote agent that fails has the failure on its span, and still no series."""
+    with pytest.raises(Refused), recorder.agent_invocation("far", remote=True):
+        raise Refused
+    (span,) = spans.get_finished_spans()
+    assert ((span.attributes or {})["error.type"], span.status.status_code) == ("429", StatusCode.ERROR)
+    assert [labels for _, labels in read(telemetry) if ("gen_ai_agent_name", "far") in labels] == []
 
 
 def test_workflow(recorder: Recorder, telemetry: AgentOSTelemetry, spans: InMemorySpanExporter, clock: Clock) -> None:
