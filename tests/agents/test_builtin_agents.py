@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from opentelemetry.trace import SpanKind
 
+from stack.servers.service import Service
 from tests.helpers.asgi_server import closed_port
 
 
@@ -277,3 +278,11 @@ def test_the_mcp_server_continues_the_trace(start):
     spans = {span.kind: span for span in service.spans.named("tools/call find_metrics")}
     assert spans[SpanKind.CLIENT].parent.span_id == tool.context.span_id
     assert spans[SpanKind.SERVER].parent.span_id == spans[SpanKind.CLIENT].context.span_id
+
+
+def test_the_mcp_server_inside_leaves_the_log_as_it_is(tmp_path):
+    """The SDK's server installs no handler of its own: libraries' lines stay out of the service's log."""
+    with Service(tmp_path / "service", {}) as service:
+        for _ in range(2):
+            assert "[find_metrics] a2a_requests_total" in service.run("navi", QUESTION, operation="research").text
+    assert "builtin.internal" not in service.log.read_text()
