@@ -85,8 +85,19 @@ class Query:
         return _sum(metric, by, self.series(metric, "", **where), "max")
 
     def moved(self, metric: Metric, *by: str, **where: Value) -> str:
-        """Returns the label sets that had events in the time range of a panel. It has one value for the whole range."""
-        return f"{_sum(metric, by, self._events('increase', metric, '[$__range] @ end()', where))} > 0"
+        """Returns the label sets that had events in the time range of a panel. It has one value for the whole range.
+
+        A series that first appears above 0 has no increase, but had events.
+        """
+        grew = self._events("increase", metric, "[$__range] @ end()", where)
+        now, before = (self._total(metric, f" @ end(){past}", where) for past in ("", " offset $__range"))
+        return _sum(metric, by, f"({grew}) > 0 or ({now}) > 0 unless ({before})")
+
+    def _total(self, metric: Metric, at: str, where: Mapping[str, Value]) -> str:
+        """The value of each series of a counter, or the count of each of a histogram."""
+        if metric.kind is not Kind.HISTOGRAM:
+            return f"{self.series(metric, '', **where)}{at}"
+        return f"histogram_count({self.series(metric, 'native', **where)}{at}) or {self.series(metric, 'count', **where)}{at}"
 
     def highest(self, metric: Metric, window: str, *by: str) -> str:
         """Returns a gauge's maximum over the window, by label keys."""

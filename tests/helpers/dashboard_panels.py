@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from stack.servers.prometheus import Prometheus
 
 __all__ = [
+    "AGENT_PANELS",
     "FORMS",
     "HISTOGRAM_PANELS",
     "MODEL_PANELS",
@@ -31,6 +32,7 @@ __all__ = [
     "drawn",
     "every",
     "grew",
+    "histogram_rates",
     "interpolated",
     "now",
     "quantile",
@@ -57,8 +59,11 @@ def _panels(name: str) -> dict[str, dict[str, Any]]:
 
 PANELS = _panels("agentos-dashboard")
 MODEL_PANELS = _panels("agentos-models")
+AGENT_PANELS = _panels("agentos-agents")
 
-HISTOGRAM_PANELS = [title for title, panel in (PANELS | MODEL_PANELS).items() if "histogram_" in json.dumps(panel["targets"])]
+EVERY_PANEL = PANELS | MODEL_PANELS | AGENT_PANELS
+
+HISTOGRAM_PANELS = [title for title, panel in EVERY_PANEL.items() if "histogram_" in json.dumps(panel["targets"])]
 
 FORMS: Mapping[str, Mapping[str, Any]] = {
     "agentos": {},
@@ -97,7 +102,7 @@ class Selection:
 def interpolated(expr: str, selection: Selection) -> str:
     """Returns the query with the variables filled in as Grafana does: All as ``.*``, else the values as a pattern."""
     filled = expr.replace("$__rate_interval", RATE_INTERVAL).replace("$__range", TIME_RANGE).replace("$job", selection.job)
-    for name in ("workspace_id", "operation", "provider", "agent", "model"):
+    for name in ("workspace_id", "operation", "provider", "agent", "model", "tool", "mcp_server"):
         values = [re.sub(r"([\\^$*+?.()|\[\]{}/])", r"\\\1", value) for value in selection.chosen.get(name, ())]
         pattern = ".*" if not values else values[0] if len(values) == 1 else f"({'|'.join(values)})"
         filled = filled.replace(f"${{{name}:regex}}", pattern)
@@ -108,11 +113,12 @@ def interpolated(expr: str, selection: Selection) -> str:
 def asked(store: Prometheus, title: str, selection: Selection, at: float) -> dict[str, float]:
     """Returns what a panel shows at a time, over all of its queries: legend -> value."""
     found: dict[str, float] = {}
-    for target in (PANELS | MODEL_PANELS)[title]["targets"]:
+    for target in EVERY_PANEL[title]["targets"]:
         for series in store.get("query", query=interpolated(target["expr"], selection), time=str(at))["result"]:
             legend = target["legendFormat"]
             for key, value in series["metric"].items():
                 legend = legend.replace(f"{{{{{key}}}}}", value)
+            legend = re.sub(r" ?\{\{\w+\}\}", "", legend)  # a label that the series lacks
             assert legend not in found, f"{title} has two series called {legend}"
             found[legend] = float(series["value"][1])
     return found
@@ -180,6 +186,15 @@ class Raw:
         for series in self._series(f"rate({metric}[{window}])", where):
             rates[tuple(series["metric"][key] for key in keys)] += float(series["histogram"][1][part])
         return dict(rates)
+
+    def counts(self, metric: str, *keys: str, where: Where = every) -> dict[tuple[str, ...], float]:
+        """Returns the number of a histogram's observations by label values."""
+        if self.classic:
+            return self.by(f"{metric}_count", "", *keys, where=where)
+        counts: dict[tuple[str, ...], float] = defaultdict(float)
+        for series in self._series(metric, where):
+            counts[tuple(series["metric"][key] for key in keys)] += float(series["histogram"][1]["count"])
+        return dict(counts)
 
     def native(self, metric: str, window: str, *keys: str) -> dict[tuple[str, ...], list[Bucket]]:
         """Returns the buckets of each group's native histogram, at the coarsest resolution among its series."""
@@ -257,8 +272,16 @@ def distribution(raw: Raw, metric: str, key: str) -> dict[str, float]:
 def rates(raw: Raw, metric: str, *keys: str, where: Where = every, times: float = 1, between: str = " ") -> dict[str, float]:
     """Returns events per second by labels, multiplied by ``times``; ``none`` where there was none in the time range."""
     found = raw.by(metric, f"rate[{RATE_INTERVAL}]", *keys, where=where)
-    moved = {group for group, more in raw.by(metric, f"increase[{TIME_RANGE}]", *keys, where=where).items() if more}
+    moved = {group for group, value in raw.by(metric, "", *keys, where=where).items() if value}
     shown = {between.join(group): times * rate for group, rate in found.items() if group in moved}
+    return shown or ({"none": 0} if found else {})
+
+
+def histogram_rates(raw: Raw, metric: str, *keys: str, where: Where = every, times: float = 1) -> dict[str, float]:
+    """Returns a histogram's observations per second by labels, as ``rates``."""
+    found = raw.part(metric, "count", RATE_INTERVAL, *keys, where=where)
+    moved = {group for group, value in raw.counts(metric, *keys, where=where).items() if value}
+    shown = {" ".join(group): times * rate for group, rate in found.items() if group in moved}
     return shown or ({"none": 0} if found else {})
 
 
