@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from dashboards.alerting.slo import SHARES, WINDOWS, record
+from dashboards.alerting.workspaces import RECORDS
 from dashboards.config import JOB
 from dashboards.promql import Query, aggregation
 from telemetry.agentos import catalogue_agents, catalogue_workspaces
@@ -170,4 +171,6 @@ def _records() -> str:
         for share in SHARES
     )
     windows = ", ".join(f"`{window}`" for window in WINDOWS)
-    return f"## Recorded by Prometheus\n\n`dashboards/rules/agentos-recording.yml`, for the windows {windows}:\n\n{names}"
+    money = "".join(f"- `{one.name}`: {one.help}\n" for one in RECORDS)
+    shares = f"`dashboards/rules/agentos-recording.yml`, for the windows {windows}:\n\n{names}"
+    return f"## Recorded by Prometheus\n\n{shares}\nAnd for each workspace:\n\n{money}"

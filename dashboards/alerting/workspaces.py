@@ -31,6 +31,8 @@ class Record:
     """A recording rule of the workspaces, with what it has for series after 60 minutes."""
 
     name: str
+    help: str
+    """What it tells, for the reference."""
     expr: str
     given: Mapping[str, str]
     """The scraped values of each series, minute by minute, as promtool writes them."""
@@ -57,11 +59,17 @@ BUDGET, LEFT = _record(WORKSPACE_BUDGET, "max"), _record(WORKSPACE_BUDGET_REMAIN
 END = _record(WORKSPACE_PERIOD_END, "min")
 
 RECORDS = (
-    Record(HOUR, QUERY.increase(WORKSPACE_COST, "1h", *_BY), {_COST: "0+0.5x60"}, 30),
-    Record(SIX_HOURS, QUERY.increase(WORKSPACE_COST, "6h", *_BY), {_COST: "0+0.5x60"}, 30),
-    Record(BUDGET, QUERY.top(WORKSPACE_BUDGET, *_BY), {_BUDGET: "100x60"} | _OTHER, 100),
-    Record(LEFT, remaining(QUERY, "job"), {_BUDGET: "100x60", _LEFT: "90x60"} | _OTHER, 60),
-    Record(END, QUERY.lowest(WORKSPACE_PERIOD_END, *_BY), {_END: "7200x60"}, 7200),
+    Record(HOUR, "cost in USD in the last hour", QUERY.increase(WORKSPACE_COST, "1h", *_BY), {_COST: "0+0.5x60"}, 30),
+    Record(SIX_HOURS, "cost in USD in the last 6 hours", QUERY.increase(WORKSPACE_COST, "6h", *_BY), {_COST: "0+0.5x60"}, 30),
+    Record(BUDGET, "the budget in USD", QUERY.top(WORKSPACE_BUDGET, *_BY), {_BUDGET: "100x60"} | _OTHER, 100),
+    Record(
+        LEFT,
+        "what is left of it in USD over all instances; negative where more is spent",
+        remaining(QUERY, "job"),
+        {_BUDGET: "100x60", _LEFT: "90x60"} | _OTHER,
+        60,
+    ),
+    Record(END, "when its period ends, as Unix time", QUERY.lowest(WORKSPACE_PERIOD_END, *_BY), {_END: "7200x60"}, 7200),
 )
 """The cost per hour, and the budgets over all instances."""
 

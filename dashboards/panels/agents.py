@@ -149,7 +149,7 @@ def _tree() -> list[Panel]:
     ]
     labels = f"{_AGENT} {{{{{TOOL_NAME.prometheus_key}}}}}"
     return [
-        rows("path", "Agent / tool", columns, labels=labels)
+        rows("path", "Agent / tool", columns, labels=labels, hidden=[AGENT_NAME.prometheus_key, TOOL_NAME.prometheus_key])
         .title("Agents and Their Tools (1h)")
         .no_value("no agent was called in the last hour")
         .description(
@@ -327,7 +327,7 @@ def _budgets() -> list[Panel]:
         Column("Spent", spent(QUERY), DOLLARS),
         Column("Remaining", remaining(QUERY), DOLLARS),
         Column("Spent of it", only_numbers(f"{spent(QUERY)} / {budget}"), PERCENT, orange=0.8, red=1),
-        Column("Cost (1h)", QUERY.increase(WORKSPACE_COST, "1h", "workspace_id"), DOLLARS),
+        Column("Cost (1h)", f"{QUERY.increase(WORKSPACE_COST, '1h', 'workspace_id')}\nand\n{budget}", DOLLARS),
         Column("Period ends", f"1000 * {QUERY.lowest(WORKSPACE_PERIOD_END, 'workspace_id')}", DATE),
     ]
     return [
@@ -361,12 +361,12 @@ AGENTS = Board(
     empty="nothing in this time, or AGENTOS_AGENT_METRICS is off",
     rows=(
         Row("Agents Now", _now, 4, 4),
-        Row("Agents and Tools", _tree, 24, 9),
+        Row("Agents and Tools", _tree, 24, 10),
         Row("Agents", _agents, 12, 8),
         Row("Tools", _tools, 12, 8),
         Row("Workspaces", _workspaces, 8, 8),
-        Row("Budgets (${budgets} workspaces)", _budgets, 12, 8, collapsed=True),
-        Row("MCP (${mcp_servers} servers)", _mcp, 8, 8, collapsed=True),
+        Row("Budgets (workspaces: ${budgets})", _budgets, 12, 8, collapsed=True),
+        Row("MCP (servers: ${mcp_servers})", _mcp, 8, 8, collapsed=True),
     ),
     runbooks={
         "Failed Invocations": "AgentInvocationsFailing",

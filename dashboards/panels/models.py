@@ -224,7 +224,7 @@ def _spending() -> dict[str, str]:
     """The lines of the cost. What is 0 because nothing has a price is called so."""
     lines = events(QUERY, COST, "model", "provider", times=3600)
     unpriced = QUERY.moved(UNPRICED_CALLS, reason="model")
-    free = QUERY.rate(COST, STEP)
+    free = f"({QUERY.rate(COST, STEP)}\nor\n0 * {QUERY.rate(UNPRICED_CALLS, STEP, reason='model')})"
     lines["none"] += f"\nunless\n{unpriced}"
     lines["no prices"] = f"({free}\nunless\n{QUERY.moved(COST)})\nand\n{unpriced}"
     return lines
@@ -304,8 +304,8 @@ MODELS = Board(
         Row("Provider Health", _health, 8, 8),
         Row("Tokens & Cost", _cost, 12, 9),
         Row("A2A Details", _a2a, 12, 9),
-        Row("Streams (${streaming} providers)", _streams, 8, 9, collapsed=True),
-        Row("Provider Quota (${quotas} providers)", _quota, 12, 9, collapsed=True),
+        Row("Streams (providers: ${streaming})", _streams, 8, 9, collapsed=True),
+        Row("Provider Quota (providers: ${quotas})", _quota, 12, 9, collapsed=True),
     ),
     runbooks={
         "Unanswered Requests": "A2AErrorBudgetBurn",

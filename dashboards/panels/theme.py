@@ -190,7 +190,8 @@ def bars(expr: str, legend: str, unit: str) -> bargauge.Panel:
         unit: Grafana's unit.
     """
     panel = bargauge.Panel().orientation(kinds.VizOrientation.HORIZONTAL).display_mode(kinds.BarGaugeDisplayMode.BASIC)
-    panel = panel.value_mode(kinds.BarGaugeValueMode.TEXT).name_placement(kinds.BarGaugeNamePlacement.LEFT).min(0)
+    panel = panel.value_mode(kinds.BarGaugeValueMode.TEXT).name_placement(kinds.BarGaugeNamePlacement.TOP).min(0)
+    panel = panel.text(common.VizTextDisplayOptions().title_size(12).value_size(14))  # else a long name shrinks the bars
     return _now(panel, f"sort_desc({expr})", unit, "blue", legend=legend)
 
 
@@ -215,7 +216,7 @@ class Column:
     labels: str = ""
 
 
-def rows(key: str, heading: str, columns: Sequence[Column], *, labels: str) -> table.Panel:
+def rows(key: str, heading: str, columns: Sequence[Column], *, labels: str, hidden: Sequence[str] = ()) -> table.Panel:
     """Returns a table as of the end of the time range: a row for each value of a label, in the order of the values.
 
     Args:
@@ -223,6 +224,7 @@ def rows(key: str, heading: str, columns: Sequence[Column], *, labels: str) -> t
         heading: The heading of its column.
         columns: The columns of numbers.
         labels: Template of the rows' names in the queries' legends; a table does not show it.
+        hidden: Prometheus' keys of further labels of the queries, which have no column.
     """
     panel = (
         table.Panel()
@@ -243,7 +245,9 @@ def rows(key: str, heading: str, columns: Sequence[Column], *, labels: str) -> t
     order = {name: index for index, name in enumerate(titles)}
     panel = panel.with_transformation(_transformation("merge", {}))
     panel = panel.with_transformation(
-        _transformation("organize", {"excludeByName": {"Time": True}, "indexByName": order, "renameByName": titles})
+        _transformation(
+            "organize", {"excludeByName": dict.fromkeys(("Time", *hidden), True), "indexByName": order, "renameByName": titles}
+        )
     )
     panel = panel.with_transformation(_transformation("sortBy", {"fields": {}, "sort": [{"field": heading}]}))
     panel = _common(panel, EVENTS, "text")

@@ -61,8 +61,8 @@ MODEL_PANELS = {
     ],
     "Tokens & Cost": ["Tokens by Kind", "Tokens by Model", "Cost by Model", "Unpriced Calls"],
     "A2A Details": ["Task States", "A2A Error Codes", "Time to First Event", "Request Size"],
-    "Streams (${streaming} providers)": ["Inter-token Latency", "Tokens per Second", "Estimated Tokens"],
-    "Provider Quota (${quotas} providers)": ["Quota Remaining", "Quota"],
+    "Streams (providers: ${streaming})": ["Inter-token Latency", "Tokens per Second", "Estimated Tokens"],
+    "Provider Quota (providers: ${quotas})": ["Quota Remaining", "Quota"],
 }
 
 
@@ -86,8 +86,8 @@ AGENT_PANELS = {
         "Estimated and Reported Tokens",
         "Unpriced Calls by Workspace",
     ],
-    "Budgets (${budgets} workspaces)": ["Spent of the Budget", "Remaining Share", "Budget Remaining", "Budgets"],
-    "MCP (${mcp_servers} servers)": [
+    "Budgets (workspaces: ${budgets})": ["Spent of the Budget", "Remaining Share", "Budget Remaining", "Budgets"],
+    "MCP (servers: ${mcp_servers})": [
         "MCP Servers",
         "MCP Client Operations",
         "MCP Client Latency",
