@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -154,13 +154,14 @@ def traffic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traffic]:
 
 
 def samples(traffic: Traffic) -> list[Sample]:
-    families = text_string_to_metric_families(traffic.service.metrics(OPENMETRICS))
+    body = traffic.service.metrics(OPENMETRICS)
+    families = text_string_to_metric_families(body)  # type: ignore[no-untyped-call]  # prometheus_client's parser has no types
     return [sample for family in families for sample in family.samples if sample.name.startswith(FAMILIES)]
 
 
 def test_series_count_what_the_scripts_did(traffic: Traffic) -> None:
     """Every sample of these families above or below 0 has the value that the scripted runs caused, and there is no other."""
-    found: Counter[str] = Counter()
+    found: defaultdict[str, float] = defaultdict(float)
     for sample in samples(traffic):
         if not sample.name.endswith(NOT_EXACT):
             labels = [value for key, value in sorted(sample.labels.items()) if value and key not in ALWAYS_THE_SAME]
