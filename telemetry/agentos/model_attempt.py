@@ -27,7 +27,7 @@ class ModelAttempt(ModelCall):
     """See ``Recorder.model_attempt``."""
 
     __slots__ = (
-        *("_chunks", "_cost", "_estimated", "_genai", "_models", "_number", "_pace"),
+        *("_chunks", "_cost", "_estimated", "_genai", "_is_detailed", "_models", "_number", "_pace"),
         *("_target", "_used", "_workspace", "_workspaces"),
     )
 
@@ -53,6 +53,7 @@ class ModelAttempt(ModelCall):
         self._cost: Decimal | None = None
         self._chunks: list[float] = []
         self._pace = StreamPace()
+        self._is_detailed = models.is_recorded or workspaces.is_recorded
         self._estimated = {"input": 0.0, "output": 0.0}
 
     def _begin(self) -> None:
@@ -71,13 +72,18 @@ class ModelAttempt(ModelCall):
         now = self._cache.clock()
         if len(self._chunks) < _TIMED_CHUNKS:
             self._chunks.append(now)
+        if not self._is_detailed:  # of the pace only the first text counts, and nothing is estimated
+            if text and self._pace.first is None:
+                self._pace.come(now, has_text=True)
+            return
         self._pace.come(now, has_text=bool(text))
         if text:
             self._estimated["output"] += self._models.estimated(text)
 
     def ask(self) -> None:
         """Takes the time at which the reader, done with a chunk, asks for the next one."""
-        self._pace.ask(self._cache.clock())
+        if self._is_detailed:
+            self._pace.ask(self._cache.clock())
 
     def quota(self, quota: Quota) -> None:
         """Takes what the provider says that it still allows."""
@@ -85,7 +91,8 @@ class ModelAttempt(ModelCall):
 
     def estimate_input(self, prompt: str) -> None:
         """Estimates the input tokens of a call that its caller cancels; recorded where the provider has not reported them."""
-        self._estimated["input"] = self._models.estimated(prompt)
+        if self._is_detailed:
+            self._estimated["input"] = self._models.estimated(prompt)
 
     def used(self, tokens: Tokens, cost: Decimal | None) -> None:
         """Takes the tokens used so far and their cost by the operator's prices; a later report replaces an earlier one."""
@@ -99,12 +106,13 @@ class ModelAttempt(ModelCall):
         series(rows.IN_FLIGHT, provider).record_with_exemplar(-1, None)
         super()._finish(seconds, error)
         timing = self._timing
-        self.span.set_attributes(self._genai.span.response(self._target, timing))
+        if answered := self._genai.span.response(self._target, timing):
+            self.span.set_attributes(answered)
         if error is not None:
             reason = reason_of(error)
             self._scope.label({"reason": reason}, status_or_reason_of(error))
             series(rows.CALL_ERRORS, provider, reason).record_with_exemplar(1, self._span_reference())
-        if self._target.streams:
+        if self._target.streams and self._models.is_recorded:
             self._record_stream(timing.first_text, error)
         self._account(error, estimated=self._record_estimates(error))
         self._genai.record(self._target, Outcome(seconds, timing, self._used, error), self._span_reference())

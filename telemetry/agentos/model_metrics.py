@@ -28,11 +28,13 @@ class ModelMetrics:
     Attributes:
         estimate: Estimates the tokens of a text where the provider reports none. It is called for each chunk of each stream;
             put a tokenizer here to have better estimates.
+        is_recorded: Whether the telemetry's catalogue has the rows.
     """
 
     def __init__(self, cache: SeriesCache) -> None:
         self._cache = cache
         self.estimate: Estimate = quarter_of_bytes
+        self.is_recorded = cache.has(rows.ESTIMATED_TOKENS)
         self._quotas = QuotaMetrics(cache)
         self._breakers = self._observable_values(rows.BREAKER)
         self._costs = self._observable_values(rows.COST)

@@ -38,7 +38,8 @@ class WorkspaceMetrics:
 
     def __init__(self, cache: SeriesCache) -> None:
         self._cache = cache
-        self._is_recorded = cache.has(rows.WORKSPACE_TOKENS)
+        self.is_recorded = cache.has(rows.WORKSPACE_TOKENS)
+        """Whether the telemetry's catalogue has the rows."""
         self._costs = ObservableValues(cache.telemetry[rows.WORKSPACE_COST]) if cache.has(rows.WORKSPACE_COST) else None
         self._domain = cache.telemetry.domains.of(WORKSPACE)
         self._series: dict[object, _Series] = {}
@@ -65,7 +66,7 @@ class WorkspaceMetrics:
             workspace: Id of the workspace.
             has_price: Whether its cost starts, too: a cost of 0 says that there are prices.
         """
-        if self._is_recorded:
+        if self.is_recorded:
             self._of(workspace)
         if has_price and self._costs is not None:
             self._costs.add(0, workspace)
@@ -81,7 +82,7 @@ class WorkspaceMetrics:
         """
         if cost is not None and self._budgets is not None:
             self._budgets.spend(workspace, cost)
-        if not self._is_recorded:
+        if not self.is_recorded:
             return
         series = self._of(workspace)
         for kind, count in kinds.items():
@@ -93,7 +94,7 @@ class WorkspaceMetrics:
 
     def record_estimate(self, workspace: str, input_tokens: int, output_tokens: int) -> None:
         """Adds the estimated tokens of a call that was cancelled before its provider reported them."""
-        if self._is_recorded:
+        if self.is_recorded:
             estimated = self._of(workspace).estimated
             estimated["input"].record_with_exemplar(input_tokens, None)
             estimated["output"].record_with_exemplar(output_tokens, None)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from telemetry import AgentOSTelemetry
 from telemetry.agentos import catalogue_workspaces
+from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_models import MODELS
 from telemetry.agentos.estimate import quarter_of_bytes
 from telemetry.agentos.genai import Target
@@ -22,6 +23,7 @@ from telemetry.agentos.tokens import Tokens
 from telemetry.metric import Catalogue
 from tests.helpers.samples import above_zero
 
+TARGET = Target("p", "openai", "m")
 PROMPT = "wie spät ist es?"
 ENDS: Mapping[str, BaseException | None] = {
     "complete": None,
@@ -114,3 +116,16 @@ def test_estimate_does_not_depend_on_the_pieces(text: str, cuts: list[int]) -> N
 def test_estimate_is_a_quarter_of_the_bytes(text: str, tokens: float) -> None:
     """A quarter of the bytes in UTF-8, halves of surrogate pairs included."""
     assert quarter_of_bytes(text) == tokens
+
+
+def test_nothing_is_estimated_where_no_estimate_is_recorded() -> None:
+    """With the contract's catalogue alone, the estimate, which may be a tokenizer, is never called."""
+    telemetry = AgentOSTelemetry(AGENTOS, strict=True)
+    asked: list[str] = []
+    telemetry.recorder.models.estimate = lambda text: float(asked.append(text) is None)
+    with pytest.raises(asyncio.CancelledError), telemetry.recorder.model_attempt(TARGET, "question", 1) as attempt:
+        attempt.chunk("Hello")
+        attempt.estimate_input(PROMPT)
+        raise asyncio.CancelledError
+    telemetry.shutdown()
+    assert asked == []
