@@ -156,6 +156,11 @@ class McpServer:
             await self._sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
 
+    def forget(self) -> None:
+        """Ends the server's series."""
+        if self._up is not None:
+            self._up.remove(self.name)
+
     async def _hold_session(self) -> None:
         """Opens a session and returns when it is lost. Raises what opening it or looking after it raises."""
         self._reason = ""
@@ -235,6 +240,8 @@ class McpServers:
                 _, late = await asyncio.wait(self._tasks, timeout=_CLOSE_SECONDS)
                 for task in late:  # an HTTP server may take any time for the end of its session
                     task.cancel()
+            for server in self._servers:
+                server.forget()
 
     def start(self) -> None:
         """Opens the sessions in the background, within the lifespan."""

@@ -20,9 +20,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from agents.settings import SettingsError
+from agents.main import create_app
+from agents.observability.selection import CatalogueSelection
+from agents.settings import Settings, SettingsError
 from stack.servers.process import free_port, until
 from stack.servers.service import Service
+from telemetry import AgentOSTelemetry
 from tests.helpers.asgi_server import closed_port, serving
 
 ROOT = Path(__file__).parents[2]
@@ -244,6 +247,17 @@ def test_tool_that_hangs_is_left_in_time(start):
     until("an answer", lambda: "[look_up] " in found(service, "hello"))
 
 
+def test_caller_who_leaves_ends_the_call_of_the_tool(start):
+    """A run that its caller leaves cancels the tool that is asked; the session is used again."""
+    service = started(start, mcp_servers={"peer": stdio(timeout=60)}, agent_metrics=True)
+    until("the session", lambda: "[look_up] " in found(service, "hello"))
+    body = {"input": "hang", "operation": "research"}
+    with service.client.stream("POST", "/agents/navi/runs", json=body, headers={"Accept": "text/event-stream"}) as answer:
+        next(answer.iter_lines())
+    until("the end of the call", lambda: tools_failed(service) == {("look_up", "cancelled"): 1})
+    assert "[look_up] " in found(service, "hello")
+
+
 def test_error_of_a_tool_is_a_finding_and_counted(start):
     """A result that says isError fails the call of the tool with error.type tool_error, and not the research."""
     service = started(start, mcp_servers={"peer": stdio()}, agent_metrics=True)
@@ -259,6 +273,21 @@ def test_process_gets_no_variable_of_the_service(start, monkeypatch):
     peer = stdio()
     service = started(start, mcp_servers={"peer": {**peer, "env": {**peer["env"], "TOOL_KEY": "k"}}})
     assert found(service, "variables") == "[look_up] TOOL_KEY"
+
+
+def test_series_of_a_server_end_with_the_service():
+    """A telemetry that outlives the service shows no server of it."""
+    settings = Settings(mcp_servers={"peer": stdio()}, agent_metrics=True)
+    telemetry = AgentOSTelemetry(CatalogueSelection(settings, {}).catalogue)
+
+    def shown() -> list[str]:
+        text = telemetry.reader.expose().body.decode()
+        return [line for line in text.splitlines() if line.startswith("mcp_servers_up{")]
+
+    with serving(create_app(settings, telemetry)):
+        until("the session", lambda: shown() == ['mcp_servers_up{mcp_server="peer"} 1'])
+    assert shown() == []
+    telemetry.shutdown()
 
 
 @pytest.mark.parametrize("how", [(), ("stubborn",)])
