@@ -35,6 +35,9 @@ _log = logging.getLogger(__name__)
 class RouterError(Exception):
     """No provider of the task type could answer, or one failed in the middle of its answer."""
 
+    error_type = "model"
+    """The ``error.type`` of an agent that it fails."""
+
 
 class _ProviderUnavailable(Exception):
     """A provider failed before its first text: the next one may answer."""

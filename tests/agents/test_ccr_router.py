@@ -13,7 +13,7 @@ from agents.services.ccr_router import ModelRequest, ProviderError, Router, Rout
 from agents.services.providers.builtin import BuiltinProvider
 from agents.settings import ProviderSettings
 from telemetry import AgentOSTelemetry, Telemetry
-from telemetry.agentos.tokens import Tokens
+from telemetry.agentos.tokens import Modalities, Tokens
 
 ASKED = ModelRequest("question", "hello")
 
@@ -151,4 +151,5 @@ async def test_builtin_provider_takes_the_latency_that_is_set():
     waits.clear()
     pieces = [piece async for piece in provider.answer(ASKED)]
     assert waits == pytest.approx([0.2, 0.2, 0.2])
-    assert pieces[-1] == Tokens(input_tokens=1, output_tokens=16, model="builtin-1")
+    text = (Modalities(text=1), Modalities(text=16))
+    assert pieces[-1] == Tokens(1, 16, model="builtin-1", input_modalities=text[0], output_modalities=text[1])
