@@ -85,6 +85,10 @@ class Instance:
         """Lets an MCP server stop answering."""
         self._servers.set(server, False)
 
+    def find(self, server: str) -> None:
+        """Lets an MCP server answer again."""
+        self._servers.set(server, True)
+
     def spend(self, workspace: str, usd: str | None, **tokens: int) -> None:
         """Records what a model call used; None for a call without a price."""
         cost = None if usd is None else Decimal(usd)

@@ -18,6 +18,7 @@ from stack.servers.alertmanager import Alertmanager
 from stack.servers.process import until
 from stack.servers.prometheus import Prometheus, scrape_job
 from stack.servers.service import Service
+from tests.helpers.agent_instances import Instance, running
 from tests.helpers.required_servers import built_server, packaged_server
 
 ROOT = Path(__file__).parents[2]
@@ -62,11 +63,11 @@ class Webhook:
             thread.join()
             self._server.server_close()
 
-    def said(self, name: str, status: str, **labels: str) -> dict[str, Any] | None:
-        """Returns the first alert to the pager with this name, status and labels."""
+    def said(self, name: str, status: str, to: str = "pager", **labels: str) -> dict[str, Any] | None:
+        """Returns the first alert to this receiver with this name, status and labels."""
         for receiver, alert in list(self.alerts):
             wanted = {"alertname": name, **labels}.items()
-            if receiver == "pager" and alert["status"] == status and wanted <= alert["labels"].items():
+            if receiver == to and alert["status"] == status and wanted <= alert["labels"].items():
                 return alert
         return None
 
@@ -81,26 +82,43 @@ def shortened(rules: str) -> str:
     return re.sub(r"(\[|:(?=\d)|offset |for: )(\d+)([mhd])\b", seconds, rules)
 
 
+def _alerting(stack: ExitStack, folder: Path, address: str) -> tuple[Prometheus, Webhook]:
+    """Runs Prometheus with the shortened rules on one target, and Alertmanager behind it."""
+    for file in (ROOT / "dashboards/rules").glob("*.yml"):
+        (folder / file.name).write_text(shortened(file.read_text()))
+    webhook = stack.enter_context(Webhook().listening())
+    program = packaged_server("prometheus-alertmanager", "prometheus-alertmanager")
+    alertmanager = stack.enter_context(Alertmanager(program, folder / "alertmanager", webhook.url))
+    extra = {
+        "global": {"evaluation_interval": "250ms"},
+        "rule_files": [str(folder / "*.yml")],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager.address]}]}]},
+    }
+    jobs = [scrape_job("agentos", address)]
+    return stack.enter_context(Prometheus(built_server("prometheus"), folder / "prometheus", jobs, extra=extra)), webhook
+
+
 @pytest.fixture(scope="module")
 def pager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, Prometheus, Webhook]]:
     """All servers run; no call has failed yet."""
     folder = tmp_path_factory.mktemp("alerting")
-    for file in (ROOT / "dashboards/rules").glob("*.yml"):
-        (folder / file.name).write_text(shortened(file.read_text()))
     with ExitStack() as stack:
-        webhook = stack.enter_context(Webhook().listening())
-        program = packaged_server("prometheus-alertmanager", "prometheus-alertmanager")
-        alertmanager = stack.enter_context(Alertmanager(program, folder / "alertmanager", webhook.url))
         service = stack.enter_context(Service(folder / "service", SETTINGS))
-        extra = {
-            "global": {"evaluation_interval": "250ms"},
-            "rule_files": [str(folder / "*.yml")],
-            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager.address]}]}]},
-        }
-        jobs = [scrape_job("agentos", service.address)]
-        prometheus = stack.enter_context(Prometheus(built_server("prometheus"), folder / "prometheus", jobs, extra=extra))
+        prometheus, webhook = _alerting(stack, folder, service.address)
         until("the zeros", lambda: prometheus.value('count(a2a_requests_total{job="agentos"})'))
         yield service, prometheus, webhook
+
+
+@pytest.fixture(scope="module")
+def tickets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Instance, Webhook]]:
+    """An instance with agents and workspaces has been scraped; nothing is wrong yet."""
+    folder = tmp_path_factory.mktemp("tickets")
+    with ExitStack() as stack:
+        instance = running(stack, folder / "instance")
+        instance.start()
+        prometheus, webhook = _alerting(stack, folder, instance.address)
+        until("the budgets", lambda: prometheus.value('count(workspace_budget_USD{job="agentos"})') == 2)
+        yield instance, webhook
 
 
 def test_errors_page_and_their_end_resolves(pager: tuple[Service, Prometheus, Webhook]) -> None:
@@ -138,3 +156,29 @@ def test_a_stopped_service_pages(pager: tuple[Service, Prometheus, Webhook]) -> 
     assert alert["labels"] == {"alertname": "AgentOSDown", "job": "agentos", "severity": "page"}
     service.start()
     until("the all-clear", lambda: webhook.said("AgentOSDown", "resolved"), timeout=60)
+
+
+def test_an_overspent_workspace_makes_a_ticket(tickets: tuple[Instance, Webhook]) -> None:
+    """When a workspace spends more than its budget, the ticket arrives with what is left, and nobody is paged."""
+    instance, webhook = tickets
+    assert webhook.said("WorkspaceOverspent", "firing", "tickets") is None
+    instance.spend("zen", "12.34", output=7)
+    alert = until("the ticket", lambda: webhook.said("WorkspaceOverspent", "firing", "tickets"), timeout=60)
+    own = {"workspace_id": "zen", "severity": "ticket"}
+    assert alert["labels"] == {"alertname": "WorkspaceOverspent", "job": "agentos", **own}
+    said = alert["annotations"]
+    assert said["description"] == "zen has -2.34 USD left of its budget in this period."
+    assert said["dashboard_url"].startswith(
+        "http://localhost:3000/d/agentos-agents?var-job=agentos&var-workspace_id=zen&viewPanel="
+    )
+    assert webhook.said("WorkspaceOverspent", "firing", "pager") is None
+
+
+def test_a_lost_mcp_server_makes_a_ticket_until_it_answers(tickets: tuple[Instance, Webhook]) -> None:
+    """When an MCP server stays away, the ticket names it; when it answers again, the ticket is resolved."""
+    instance, webhook = tickets
+    instance.lose("files")
+    alert = until("the ticket", lambda: webhook.said("MCPServerDown", "firing", "tickets"), timeout=60)
+    assert alert["labels"]["mcp_server"] == "files"
+    instance.find("files")
+    until("the all-clear", lambda: webhook.said("MCPServerDown", "resolved", "tickets", mcp_server="files"), timeout=60)
