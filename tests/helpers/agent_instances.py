@@ -9,9 +9,10 @@ from pathlib import Path
 
 from telemetry import AgentOSTelemetry
 from telemetry.agentos import catalogue_agents as rows
-from telemetry.agentos.catalogue_models import ROWS as MODELS
+from telemetry.agentos import catalogue_models as models
 from telemetry.agentos.catalogue_workspaces import ROWS as WORKSPACES
 from telemetry.agentos.mcp.servers_up import ServersUp
+from telemetry.agentos.quota import Quota
 from telemetry.agentos.workspace_budgets import WorkspaceBudgets
 from telemetry.exposition import metrics_app
 from telemetry.metric import Catalogue
@@ -20,7 +21,7 @@ from tests.helpers.asgi_server import serving
 __all__ = ["BUDGETS", "Instance", "running"]
 
 BUDGETS = {"acme": {"USD": "100", "period": "month"}, "zen": {"USD": "10", "period": "month"}}
-_CATALOGUE = Catalogue([*rows.AGENTS, *MODELS, *WORKSPACES])
+_CATALOGUE = Catalogue([*rows.AGENTS, *models.ROWS, *WORKSPACES])
 
 
 class Instance:
@@ -47,6 +48,7 @@ class Instance:
         self._servers.set("files", True)
         self.mcp("tools/call", 0.02, tool="search")
         self.session(1)
+        self.stream("main", 0.02)
 
     def invoke(self, agent: str, *, tools: dict[str, int], error: BaseException | None = None, fails: str = "") -> None:
         """Invokes an agent that calls each tool so many times; the tool ``fails`` fails each time, and the agent goes on."""
@@ -80,6 +82,20 @@ class Instance:
         for row in (rows.MCP_CLIENT_SESSION_DURATION, rows.MCP_SERVER_SESSION_DURATION):
             labels = dict.fromkeys(row.keys, "") | {rows.TRANSPORT.key: "pipe"}
             self._telemetry[row].labels(**labels).observe(seconds)
+
+    def stream(self, provider: str, seconds: float, *, tokens: int = 1) -> None:
+        """Records a stream with this time between two tokens."""
+        self._telemetry[models.INTER_TOKEN_LATENCY].labels(provider).observe(seconds)
+        self._telemetry[models.OUTPUT_RATE].labels(provider).observe(1 / seconds)
+        self._telemetry[models.MODEL_TOKENS].labels(provider, "m", "output").inc(tokens)
+
+    def cancel(self, provider: str, tokens: int) -> None:
+        """Records a stream that its caller cancelled after so many tokens."""
+        self._telemetry[models.ESTIMATED_TOKENS].labels(provider, "m", "output").inc(tokens)
+
+    def allow(self, provider: str, resource: str, limit: int, remaining: int) -> None:
+        """Records what the last answer of a provider said of its quota."""
+        self._recorder.models.record_quota(provider, Quota(resource, limit, remaining, 3600))
 
     def lose(self, server: str) -> None:
         """Lets an MCP server stop answering."""

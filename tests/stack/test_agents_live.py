@@ -1,4 +1,4 @@
-"""Every panel of the agents' dashboard against a real Prometheus that scraped two instances under known traffic."""
+"""Every panel of agents, tools, workspaces, streams and quotas against a real Prometheus that scraped two known instances."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tests.helpers.dashboard_panels import (
     AGENT_PANELS,
     FORMS,
     HISTOGRAM_PANELS,
+    MODEL_PANELS,
     RATE_INTERVAL,
     Measured,
     Raw,
@@ -97,6 +98,12 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
         two.spend("zen", "12", output=7)
         for _ in range(4):
             two.spend("free", None, output=50)
+        for seconds in (0.02, 0.02, 0.2):
+            one.stream("main", seconds, tokens=50)
+        one.cancel("main", 12)
+        one.allow("main", "tokens", 1000, 400)
+        two.allow("main", "tokens", 1000, 50)
+        two.allow("main", "requests", 60, 30)
         two.estimate("free", 30, 10)
         until("the last event", lambda: store.value("sum(workspace_estimated_tokens_total)") == 40 * len(jobs))
         # A series that begins with its first event has a rate after its second sample.
@@ -204,6 +211,28 @@ EXPECTED: dict[str, Callable[[Raw], dict[str, float]]] = {
     "MCP Sessions": _sessions,
     "MCP Sessions Ended": _ended,
 }
+PACE, SPEED = "ccr_inter_token_latency_seconds", "ccr_output_tokens_per_second"
+
+
+def _estimated(raw: Raw) -> dict[str, float]:
+    names = (("ccr_model_tokens_total", "kind", "reported"), ("ccr_estimated_tokens_total", "direction", "estimated"))
+    return {f"{name} {what}": rate for metric, key, what in names for name, rate in rates(raw, metric, key).items()}
+
+
+EXPECTED |= {
+    "Inter-token Latency": lambda raw: distribution(raw, PACE, "provider"),
+    "Tokens per Second": lambda raw: distribution(raw, SPEED, "provider"),
+    "Estimated Tokens": _estimated,
+    "Quota Remaining": lambda raw: {"main tokens": 0.05, "main requests": 0.5},
+    "Quota": lambda raw: {
+        "main tokens left": 50,
+        "main requests left": 30,
+        "main tokens limit": 1000,
+        "main requests limit": 60,
+    },
+}
+"""The second dashboard's panels of streams and quotas stand here too, and its other ones in ``test_models_live``."""
+
 TABLES = ("Agents and Their Tools (1h)", "Budgets")
 
 ALL = Selection("all", {})
@@ -215,8 +244,10 @@ CASES = [(title, "agentos") for title in EXPECTED] + [
 
 
 def test_each_panel_is_tested() -> None:
-    """Each panel of the third dashboard has a test of its numbers here."""
-    assert {*EXPECTED, *TABLES} == AGENT_PANELS.keys()
+    """Each panel of the third dashboard has a test of its numbers here, and each of the second one's collapsed rows."""
+    board = json.loads((ROOT / "dashboards/agentos-models.json").read_text())
+    collapsed = {panel["title"] for row in board["panels"] for panel in row.get("panels", ())}
+    assert {*EXPECTED, *TABLES} == AGENT_PANELS.keys() | collapsed
 
 
 @pytest.mark.parametrize("selection", [ALL, ONE], ids=lambda selection: selection.name)
@@ -232,7 +263,7 @@ def test_a_panel_shows_the_values_of_the_single_series(measured: Measured, title
 @pytest.mark.parametrize(("title", "job"), [*CASES, *((title, "agentos") for title in TABLES)])
 def test_a_panel_draws_over_time_without_nan(measured: Measured, title: str, job: str) -> None:
     """Each query returns samples over the time of the traffic, and each is a number."""
-    for target in drawn(AGENT_PANELS[title]):
+    for target in drawn((AGENT_PANELS | MODEL_PANELS)[title]):
         times = {"start": str(measured.at - 5), "end": str(measured.at), "step": "1"}
         series = measured.store.get("query_range", query=interpolated(target["expr"], replace(ALL, job=job)), **times)["result"]
         assert series, target["refId"]
@@ -308,5 +339,6 @@ def test_alerts_find_these_series(measured: Measured, job: str) -> None:
     assert found("ToolFailing", TOOL_NAME) == ["weather"]
     assert found("AgentInvocationsFailing", AGENT) == []
     assert found("MCPServerDown", "mcp_server") == ["files"]
+    assert found("CCRQuotaLow", "resource") == ["tokens"]
     assert found("WorkspaceOverspent", "workspace_id") == ["zen"]
     assert found("WorkspaceBudgetLow", "workspace_id") == ["acme"]
