@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from stack.servers.binaries import BinaryMissingError
+from stack.servers.grafana import judge
 from stack.servers.process import until
 from stack.servers.prometheus import Prometheus, scrape_job
 from tests.helpers.agent_instances import running
@@ -317,6 +323,41 @@ def test_the_rows_titles_count_what_is_in_them(measured: Measured) -> None:
         ("mcp_servers", "agentos"): 2,
         ("mcp_servers", "nothing"): 0,
     }
+
+
+def _grafana(measured: Measured, name: str, start: float, end: float) -> dict[str, Any]:
+    """What Grafana's own code shows of a dashboard with All everywhere."""
+    sources = yaml.safe_load((ROOT / "dashboards/grafana/datasources/agentos.yml").read_text().replace("$$", "$"))
+    board = json.loads((ROOT / f"dashboards/{name}.json").read_text())
+    try:
+        return judge(board, sources["datasources"], measured.store.url, start, end, {"job": ["agentos"]})
+    except BinaryMissingError as reason:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(reason), pytrace=False)
+        pytest.skip(str(reason))
+
+
+def test_grafana_shows_the_same(measured: Measured) -> None:
+    """In Grafana's own code each panel over time has the lines and values of Prometheus, and the titles' variables count."""
+    end = math.ceil(measured.at / 15) * 15  # Grafana queries whole steps
+    until(
+        "samples behind a whole step",
+        lambda: measured.store.value(f'min(timestamp(up{{job="agentos"}})) > bool {end}'),
+        timeout=30,
+    )
+    shown = _grafana(measured, "agentos-agents", end - 300, end)
+    checked = 0
+    for title, panel in AGENT_PANELS.items():
+        if panel["type"] == "timeseries":
+            series = {name: points[-1] for name, points in shown["panels"][title]["series"].items()}
+            # A line of which a step has no sample ends before.
+            found = {name: value for name, (at, value) in series.items() if at == end * 1000 and value is not None}
+            assert found == pytest.approx(asked(measured.store, title, ALL, end), rel=1e-9), title
+            checked += 1
+    assert checked == 23
+    counted = {name: re.search(r"} ([0-9]+) ", shown["variables"][name][0]) for name in ("budgets", "mcp_servers")}
+    assert {name: found[1] for name, found in counted.items() if found} == {"budgets": "2", "mcp_servers": "2"}
+    assert sorted(shown["variables"]["tool"]) == ["search", "weather"]
 
 
 @pytest.mark.parametrize("job", FORMS)
