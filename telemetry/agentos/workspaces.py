@@ -86,7 +86,9 @@ class WorkspaceMetrics:
             return
         series = self._of(workspace)
         for kind, count in kinds.items():
-            series.tokens[kind].record_with_exemplar(count, None)
+            known = series.tokens.get(kind)
+            one = self._cache.series(rows.WORKSPACE_TOKENS, workspace, kind) if known is None else known
+            one.record_with_exemplar(count, None)
         if cost is not None and self._costs is not None:
             self._costs.add(cost, workspace)
         if cost is None or not complete:
@@ -101,7 +103,10 @@ class WorkspaceMetrics:
 
     def _of(self, workspace: str) -> _Series:
         key: object = OVERFLOW if self._domain.overflows(workspace) else workspace
-        found = self._series.get(key)
+        try:
+            found = self._series.get(key)
+        except TypeError:  # an id that cannot be hashed is invalid, and nothing is kept for it
+            found = None
         if found is not None:
             return found
         cache = self._cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from math import isfinite
 from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, Observation
@@ -194,6 +195,7 @@ class ObservableValues:
     def __init__(self, instrument: Observed) -> None:
         self._domains = instrument.runtime.domains
         self._metric = instrument.metric
+        self._instrument = instrument
         self._values: dict[tuple[str, ...], Decimal] = {}
         self._change = Serial(self._apply)
         instrument.watch(self._read)
@@ -210,8 +212,26 @@ class ObservableValues:
         self._change(self._domains.admit_values(self._metric, label_values), lambda _: Decimal(value))
 
     def add(self, value: Decimal | int, *label_values: str) -> None:
-        """Adds ``value`` to the series of these label values, in key order."""
+        """Adds ``value`` to the series of these label values, in key order.
+
+        A value that is no exact number, not finite, or negative in a counter is counted as dropped: it would stay in the sum.
+        """
+        if refused := self._refusal_of(value):
+            return self._instrument.refuse(refused, value)
         self._change(self._domains.admit_values(self._metric, label_values), lambda before: _EXACT.add(before, value))
+        return None
+
+    def _refusal_of(self, value: object) -> str:
+        """Returns why a value is not added; empty if it is."""
+        if not isinstance(value, Decimal | int):
+            return "failed"
+        try:
+            finite = isfinite(value)  # as the float that is shown
+        except (OverflowError, ValueError):  # a large integer, a signalling NaN
+            finite = False
+        if not finite:
+            return "not_finite"
+        return "negative" if value < 0 and self._metric.is_counter else ""
 
     def _apply(self, series: tuple[str, ...], change: Callable[[Decimal], Decimal]) -> None:
         self._values[series] = change(self._values.get(series, Decimal(0)))

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,6 +92,38 @@ def test_nothing_is_recorded_where_the_catalogue_has_no_rows() -> None:
     telemetry.recorder.workspaces.record_estimate("acme", 1, 1)
     assert above_zero(telemetry, "workspace_") == {}
     telemetry.shutdown()
+
+
+@pytest.mark.parametrize(
+    "cost",
+    [Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"), Decimal("1e5000"), Decimal(-1), 0.1, 10**400],
+    ids=["nan", "signalling", "infinity", "too large", "negative", "float", "integer too large"],
+)
+def test_a_cost_that_is_none_leaves_the_sum_as_it_is(cost: Any) -> None:
+    """What is no finite, exact cost is dropped and counted: one such call does not end the workspace's series."""
+    telemetry = AgentOSTelemetry(CATALOGUE)
+    for each in (Decimal("0.25"), cost, Decimal("0.5")):
+        telemetry.recorder.workspaces.record_usage("acme", {"input": 1}, each, complete=True)
+    samples = read(telemetry)
+    telemetry.shutdown()
+    assert of(samples, "workspace_cost_USD_total") == {"acme": 0.75}
+    assert samples[labelled("workspace_tokens_total", workspace_id="acme", kind="input")] == 3.0
+    dropped = [value for (name, labels), value in samples.items() if name == "agentos_telemetry_dropped_total"]
+    assert sum(dropped) == 1.0
+
+
+@pytest.mark.parametrize("workspace", [["acme"], {"id": "acme"}, None, "a\nb", "x" * 10_000])
+def test_an_id_of_a_wrong_kind_does_not_reach_the_call(workspace: Any) -> None:
+    """A call with an id that is none is measured under ``invalid``, and a kind of tokens that is none as well."""
+    telemetry = AgentOSTelemetry(CATALOGUE)
+    with telemetry.recorder.model_attempt(TARGET, "question", 1, workspace) as attempt:
+        attempt.used(Tokens(1, 1, 2), Decimal(1))
+    telemetry.recorder.workspaces.record_usage(workspace, {"audio": 3}, None, complete=True)
+    telemetry.recorder.workspaces.record_estimate(workspace, 1, 1)
+    tokens = {dict(labels)["kind"]: value for (name, labels), value in above_zero(telemetry, "workspace_tokens").items()}
+    costs = of(read(telemetry), "workspace_cost_USD_total")
+    telemetry.shutdown()
+    assert (tokens, costs) == ({"input": 1.0, "output": 1.0, "invalid": 3.0}, {"invalid": 1.0})
 
 
 def test_a_hundred_thousand_usages_are_exact(workspaces: WorkspaceMetrics, telemetry: AgentOSTelemetry) -> None:
