@@ -137,6 +137,8 @@ class Ledger:
         """What the thread last read."""
         self._commands: SimpleQueue[_Request | None] = SimpleQueue()
         self._is_woken = False
+        self._late: SimpleQueue[bool] | None = None
+        """Where the thread puts the answer to the last request that was not waited for any longer."""
         self._starting = Lock()
         self._thread: Thread | None = None
         self._cleared: date | None = None
@@ -185,9 +187,11 @@ class Ledger:
         """Saves what waits, and returns what all processes have spent on the days that are kept.
 
         What cannot be read within ``timeout`` seconds is what was read last, with all that this process has added since; None
-        where nothing was ever read. Call it from no event loop.
+        where nothing was ever read. While the thread is late with an earlier look, none waits for it again. Call it from no
+        event loop.
         """
-        self._ask(_Request(), timeout)
+        if self._late is None or not self._late.empty():  # else the thread hangs: each further look would wait as long
+            self._ask(_Request(), timeout)
         with self._lock:
             if self._saved is None:
                 return None
@@ -230,6 +234,7 @@ class Ledger:
         try:
             return request.done.get(timeout=timeout)
         except Empty:
+            self._late = request.done
             self._failed("hung", f"no answer within {timeout:g} s")
             return False
 

@@ -279,6 +279,33 @@ def test_a_locked_file_delays_what_is_spent(make: Make, tmp_path: Path) -> None:
     assert set(failures(ledger)) == {"unwritable"}
 
 
+def test_one_look_waits_for_a_thread_that_hangs(now: Clock, tmp_path: Path) -> None:
+    """The first look waits for its time; further ones answer at once with what is known, until the thread has answered."""
+    hangs, goes_on = threading.Event(), threading.Event()
+    goes_on.set()
+
+    def wake() -> None:
+        hangs.set()
+        goes_on.wait()
+
+    ledger = Ledger(tmp_path / "ledger", clock=now, delay=0.0, on_wake=wake)
+    ledger.add("acme", Decimal(1))
+    assert total(ledger) == 1
+    hangs.clear()
+    goes_on.clear()
+    assert hangs.wait(60)
+    ledger.add("acme", Decimal(2))
+    looks = [ledger.spent(seconds) for seconds in (0.01, 600, 600)]
+    assert [sum(look.values()) for look in looks if look is not None] == [3, 3, 3]
+    assert failures(ledger) == {"hung": 1}
+    goes_on.set()
+    assert ledger.flush(60)
+    other = Ledger(tmp_path / "ledger", clock=now)
+    assert total(other) == 3
+    for each in (ledger, other):
+        each.close()
+
+
 def test_a_file_of_another_program_is_left_alone(make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A database with tables that are not ours is refused, and nothing is shown; once it is moved away, nothing is lost."""
     path = tmp_path / "ledger"
