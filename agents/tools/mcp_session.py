@@ -90,13 +90,18 @@ class McpSession:
         try:
             result = await self._client.session.send_request(request, CallToolResult)
         except MCPError as error:
-            raise ToolError(f"MCP server {self._server} answered with error {error.code}", _reason(error.code)) from None
+            raise ToolError(f"MCP server {self._server} {_told(error.code)}", _reason(error.code)) from None
         except ValidationError:
             raise ToolError(f"the answer of MCP server {self._server} is no result of a tool", "protocol") from None
         text = "\n".join(part.text for part in result.content if isinstance(part, TextContent))[:_RESULT_CHARACTERS]
         if result.is_error:
             raise ToolError(f"tool {tool} of MCP server {self._server} reports an error", "tool_error")
         return text
+
+
+def _told(code: int) -> str:
+    told = {CONNECTION_CLOSED: "has closed the connection", REQUEST_TIMEOUT: "did not answer in time"}
+    return told.get(code, f"answered with error {code}")
 
 
 def _reason(code: int) -> str:

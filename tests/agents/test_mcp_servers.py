@@ -155,7 +155,7 @@ def test_process_that_crashes_is_started_again(start, caplog):
     caplog.set_level(logging.INFO)
     service = started(start, mcp_servers={"peer": stdio()}, agent_metrics=True)
     first = found(service, "hello")
-    assert found(service, "crash").startswith("[look_up failed] MCP server peer ")
+    assert found(service, "crash") == "[look_up failed] MCP server peer has closed the connection"
     until("the second process", lambda: "[look_up] " in found(service, "hello"))
     assert found(service, "hello") != first
     assert zombies() == []
