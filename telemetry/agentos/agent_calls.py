@@ -33,6 +33,8 @@ __all__ = ["AgentInvocation", "AgentMetrics", "ToolCall", "count_inference", "in
 INVOKE_AGENT, INVOKE_WORKFLOW, EXECUTE_TOOL = "invoke_agent", "invoke_workflow", "execute_tool"
 _CONTENT_CHARACTERS = 64 * 1024
 """Characters of a tool's arguments, and of its result, on a span that carries them."""
+_DETAIL_CHARACTERS = 1024
+"""Characters of any other text that a span is given, such as an id or a description."""
 
 Attributes = Mapping[str, str | int]
 Series = BoundInstrument | NullInstrument
@@ -269,8 +271,7 @@ class ToolCall(_Operation):
         self._counts = counts = current_counts()
         self._series = series = metrics.tool("" if counts is None else counts.agent, tool, type)
         self._name = f"{EXECUTE_TOOL} {series.tool}"
-        given = {names.GEN_AI_TOOL_CALL_ID: id, names.GEN_AI_TOOL_DESCRIPTION: description}
-        self._attributes = {key: value for key, value in given.items() if value}
+        self._attributes = _details({names.GEN_AI_TOOL_CALL_ID: id, names.GEN_AI_TOOL_DESCRIPTION: description})
         self._content = content
 
     def record_arguments(self, arguments: object) -> None:
@@ -286,7 +287,7 @@ class ToolCall(_Operation):
             return
         try:
             text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
-            self.span.set_attribute(key, text[:_CONTENT_CHARACTERS])
+            self.span.set_attribute(key, _text(text, _CONTENT_CHARACTERS))
         except Exception as error:  # a value that is no JSON, or whose str() fails
             self._cache.record_failure(error)
 
@@ -327,4 +328,15 @@ def invocation_attributes(
         SERVER_ADDRESS: address,
         SERVER_PORT: port if address else None,
     }
-    return {key: value for key, value in given.items() if value}
+    return _details(given)
+
+
+def _details(given: Mapping[str, str | int | None]) -> Attributes:
+    """Returns the attributes that are known, in bounds."""
+    return {key: _text(value, _DETAIL_CHARACTERS) if isinstance(value, str) else value for key, value in given.items() if value}
+
+
+def _text(text: str, characters: int) -> str:
+    """Returns the begin of a text, with ``?`` for what UTF-8 cannot carry: exporters drop such attributes, and log each."""
+    begin = text[:characters]
+    return begin if begin.isascii() else begin.encode("utf-8", "replace").decode("utf-8")

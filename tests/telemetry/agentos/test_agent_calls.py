@@ -700,6 +700,22 @@ def test_content_is_only_on_spans_that_ask_for_it(recorder: Recorder, spans: InM
     assert full["gen_ai.tool.call.result"] == "found"
 
 
+def test_texts_on_spans_are_bounded_and_can_be_exported(recorder: Recorder, spans: InMemorySpanExporter) -> None:
+    """Ids, descriptions and content keep their begin; half a surrogate pair, which UTF-8 cannot carry, is a ``?``."""
+    half, long = "caf\u00e9 \ud800", "x" * 100_000
+    with (
+        recorder.agent_invocation("a", description=long, conversation=half),
+        recorder.tool_call("t", id=half, description=long, content=True) as call,
+    ):
+        call.record_arguments({"question": half})
+        call.record_result(half)
+    tool, agent = ({**(span.attributes or {})} for span in spans.get_finished_spans())
+    assert (agent["gen_ai.agent.description"], agent["gen_ai.conversation.id"]) == ("x" * 1024, "caf\u00e9 ?")
+    assert (tool["gen_ai.tool.description"], tool["gen_ai.tool.call.id"]) == ("x" * 1024, "caf\u00e9 ?")
+    assert tool["gen_ai.tool.call.arguments"] == '{"question": "caf\u00e9 ?"}'
+    assert tool["gen_ai.tool.call.result"] == "caf\u00e9 ?"
+
+
 def test_content_is_bounded_and_never_raises(recorder: Recorder, spans: InMemorySpanExporter) -> None:
     """A result is cut at 65,536 characters; one that cannot be written is left out."""
 
