@@ -28,13 +28,14 @@ class ModelMetrics:
     Attributes:
         estimate: Estimates the tokens of a text where the provider reports none. It is called for each chunk of each stream;
             put a tokenizer here to have better estimates.
-        is_recorded: Whether the telemetry's catalogue has the rows.
+        is_recorded: Whether the telemetry's catalogue has a row of streams.
     """
 
     def __init__(self, cache: SeriesCache) -> None:
         self._cache = cache
         self.estimate: Estimate = quarter_of_bytes
-        self.is_recorded = cache.has(rows.ESTIMATED_TOKENS)
+        streams = (rows.FIRST_TOKEN, rows.INTER_TOKEN_LATENCY, rows.OUTPUT_RATE, rows.ESTIMATED_TOKENS)
+        self.is_recorded = any(cache.has(row) for row in streams)
         self._quotas = QuotaMetrics(cache)
         self._breakers = self._observable_values(rows.BREAKER)
         self._costs = self._observable_values(rows.COST)

@@ -14,14 +14,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from telemetry import AgentOSTelemetry
-from telemetry.agentos import catalogue_workspaces
+from telemetry.agentos import catalogue_models, catalogue_workspaces
 from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_models import MODELS
 from telemetry.agentos.estimate import quarter_of_bytes
 from telemetry.agentos.genai import Target
 from telemetry.agentos.tokens import Tokens
 from telemetry.metric import Catalogue
-from tests.helpers.samples import above_zero
+from tests.helpers.clock import Clock
+from tests.helpers.samples import above_zero, labelled
 
 TARGET = Target("p", "openai", "m")
 PROMPT = "wie spät ist es?"
@@ -129,3 +130,19 @@ def test_nothing_is_estimated_where_no_estimate_is_recorded() -> None:
         raise asyncio.CancelledError
     telemetry.shutdown()
     assert asked == []
+
+
+@pytest.mark.parametrize("row", ["FIRST_TOKEN", "INTER_TOKEN_LATENCY", "OUTPUT_RATE"])
+def test_a_row_of_streams_needs_none_of_the_others(row: str, clock: Clock) -> None:
+    """A catalogue of one's own with a single row of streams records it."""
+    metric = getattr(catalogue_models, row)
+    telemetry = AgentOSTelemetry(Catalogue([*AGENTOS, metric]), strict=True, clock=clock)
+    with telemetry.recorder.model_attempt(TARGET, "question", 1) as attempt:
+        for _ in range(3):
+            clock.now += 0.5
+            attempt.chunk("Hello")
+            attempt.ask()
+        attempt.used(Tokens(3, 3), None)
+    recorded = above_zero(telemetry, metric.prometheus_name)
+    telemetry.shutdown()
+    assert recorded[labelled(f"{metric.prometheus_name}_count", provider="p")] == 1.0
