@@ -265,7 +265,8 @@ class Ledger:
             ends = any(request.ends for request in requests)
             with suppress(Exception):
                 self._on_wake()
-            self._change(self._forget)
+            with suppress(Exception):  # a clock that fails ends no thread
+                self._change(self._forget)
             if requests or self._unsaved:
                 with self._using:
                     succeeded = self._use(read=bool(requests))

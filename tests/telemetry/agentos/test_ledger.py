@@ -279,6 +279,21 @@ def test_a_locked_file_delays_what_is_spent(make: Make, tmp_path: Path) -> None:
     assert set(failures(ledger)) == {"unwritable"}
 
 
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), 1e20, -1e12])
+def test_a_clock_that_fails_does_so_for_its_time_alone(make: Make, now: Clock, wrong: float) -> None:
+    """What is spent at a time that is none is dropped; when the clock is right again, so is the ledger."""
+    ledger, right = make(), now.now
+    ledger.add("acme", Decimal(1))
+    assert total(ledger) == 1
+    now.now = wrong
+    ledger.add("acme", Decimal(2))
+    ledger.flush(10)
+    now.now = right
+    ledger.add("acme", Decimal(4))
+    assert total(ledger) == 5
+    assert total(make()) == 5
+
+
 def test_one_look_waits_for_a_thread_that_hangs(now: Clock, tmp_path: Path) -> None:
     """The first look waits for its time; further ones answer at once with what is known, until the thread has answered."""
     hangs, goes_on = threading.Event(), threading.Event()
