@@ -21,6 +21,7 @@ __all__ = [
     "MODELS_UID",
     "QUOTA_LOW",
     "RUNBOOKS",
+    "SHARED_LEDGER",
     "SLO_DAYS",
     "SPENDING",
     "UID",
@@ -73,6 +74,12 @@ FIRST_TOKEN = Objective("first_token", 0.9, under=5)
 
 INVOCATION = Objective("invocation", 0.9, under=25.6)
 """Invocations of an agent that take at most 25.6 s. It has an alert per agent and no error budget."""
+
+SHARED_LEDGER = False
+"""Whether all instances have one ledger (``AGENTOS_LEDGER``), so that each shows what all have spent of a budget.
+
+Otherwise each shows what it has spent itself, and the sums of the instances count.
+"""
 
 QUOTA_LOW = 0.1
 """The share of a provider's quota below which the alert fires."""

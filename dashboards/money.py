@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dashboards.config import SHARED_LEDGER
 from dashboards.promql import Query, Value
 from telemetry.agentos.catalogue_workspaces import WORKSPACE_BUDGET, WORKSPACE_BUDGET_REMAINING
 from telemetry.metric import Metric
@@ -27,10 +28,17 @@ def known_cost(query: Query, cost: Metric, unpriced: Metric, window: str, *by: s
     return f"{spent} > 0\nor\n({spent}\nunless\n{without} > 0)"
 
 
-def spent(query: Query, *by: str) -> str:
-    """Returns what is spent of the budgets in their period; instances that share no ledger spend beside each other."""
+def spent(query: Query, *by: str, shared: bool = SHARED_LEDGER) -> str:
+    """Returns what is spent of the budgets in their period, over all instances.
+
+    Args:
+        query: Builds the queries.
+        *by: Label keys of the result beside the workspace.
+        shared: Whether the instances share a ledger; then the newest of them, which has most, counts.
+    """
     keys = ", ".join((*by, _BY))
-    return f"sum by ({keys}) ({query.series(WORKSPACE_BUDGET)} - {query.series(WORKSPACE_BUDGET_REMAINING)})"
+    each = f"{query.series(WORKSPACE_BUDGET)} - {query.series(WORKSPACE_BUDGET_REMAINING)}"
+    return f"{'max' if shared else 'sum'} by ({keys}) ({each})"
 
 
 def remaining(query: Query, *by: str) -> str:
