@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dashboards.promql import Not, Query, le, ratio
@@ -23,6 +25,8 @@ WORST = observable_gauge("worst", "", "Worst", open_label("agent", "agent", limi
 LEFT = observable_gauge("left", "", "Left", open_label("agent", "agent", limit=5), multiprocess_mode=MultiprocessMode.MIN)
 DOTTED = counter("dotted", "", "Dotted", closed_label("a.state", "state", "on", "off"))
 
+FAILED = counter("failed", "", "Failed", replace(open_label("error", "error", limit=5), optional=True))
+
 ONE = Query(job="one", variables={})
 BOARD = Query(job="$job", variables={"agent": "${agent:regex}", "status": "${status:regex}"})
 
@@ -41,6 +45,30 @@ def test_several_values_and_exceptions_are_matched() -> None:
     """Several values become a pattern, and an exception becomes an inequality."""
     assert ONE.series(CALLS, status=("good", "bad")) == 'calls_total{job="one", status=~"good|bad"}'
     assert ONE.series(CALLS, status=Not("bad")) == 'calls_total{job="one", status!="bad"}'
+
+
+def test_several_exceptions_and_missing_labels_are_matched() -> None:
+    """Several exceptions become a pattern; the empty value stands for an optional label that is missing."""
+    assert ONE.series(FAILED, error=Not("")) == 'failed_total{job="one", error!=""}'
+    assert ONE.series(FAILED, error=Not(("", "cancelled"))) == 'failed_total{job="one", error!~"|cancelled"}'
+    with pytest.raises(ValueError, match="agent is never ''"):
+        ONE.series(CALLS, agent=Not(""))
+
+
+def test_lowest_and_top_of_a_gauge() -> None:
+    """Of several series of a gauge the lowest or the highest is taken, whatever the catalogue says."""
+    assert ONE.lowest(LEVEL, "agent") == 'min by (agent) (level{job="one"})'
+    assert ONE.top(LEVEL) == 'max(level{job="one"})'
+
+
+def test_what_moved_in_the_time_range() -> None:
+    """A series had events in the range if it grew, or is above 0 and was not there before; a histogram's are its count."""
+    assert ONE.moved(CALLS, "agent") == (
+        'sum by (agent) ((increase(calls_total{job="one"}[$__range] @ end())) > 0 '
+        'or (calls_total{job="one"} @ end()) > 0 unless (calls_total{job="one"} @ end() offset $__range))'
+    )
+    total = 'histogram_count(time_seconds{{job="one"}} @ end(){0}) or time_seconds_count{{job="one"}} @ end(){0}'
+    assert ONE.moved(TIME).endswith(f"or ({total.format('')}) > 0 unless ({total.format(' offset $__range')}))")
 
 
 def test_a_value_outside_the_domain_raises() -> None:
