@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -42,6 +43,8 @@ def _budgets(value: object) -> GivenBudgets:
 def _ledger(value: str) -> str:
     if value and not _may_be_file(value):
         raise ValueError("the path of a file in a directory that exists is needed")
+    if value and not os.access(Path(value) if Path(value).exists() else Path(value).parent, os.W_OK):
+        raise ValueError("the path of a file that can be written is needed")
     return value
 
 

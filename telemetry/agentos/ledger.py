@@ -48,6 +48,8 @@ EXACT = Context(prec=200, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
 """For sums, whatever the caller's own context rounds to."""
 _APPLICATION = 0x41674C64
 """Marks the file as ours: https://www.sqlite.org/pragma.html#pragma_application_id."""
+_DAYS_IN_FILE = 400
+"""Days that the file keeps, more than any period has: a clock that is set a year ahead and back takes nothing away."""
 _TICK_SECONDS = 1.0
 _BUSY_SECONDS = 0.01
 _BUSY, _LOCKED, _CORRUPT, _NOT_A_DATABASE = 5, 6, 11, 26
@@ -86,7 +88,8 @@ class _Request:
 class Ledger:
     """Adds up what workspaces spend, by day, over all processes that have the same file.
 
-    Days that no budget's period of today reaches back to are removed. A forked child counts for itself, to the same file.
+    Days that no budget's period of today reaches back to are not read, and leave the file later. A forked child counts for
+    itself, to the same file.
 
     Args:
         path: The file, which is made with mode 0600; None: SQLite's own temporary file, which is this process's alone.
@@ -360,7 +363,7 @@ class Ledger:
         connection.execute("BEGIN IMMEDIATE")
         try:
             if self._cleared != today:
-                connection.execute("DELETE FROM spent WHERE day < ?", (first_kept(today).toordinal(),))
+                connection.execute("DELETE FROM spent WHERE day < ?", (today.toordinal() - _DAYS_IN_FILE,))
             for (workspace, day), amount in amounts.items():
                 key = (workspace, day.toordinal())
                 found = connection.execute("SELECT amount FROM spent WHERE workspace = ? AND day = ?", key).fetchone()

@@ -128,6 +128,15 @@ def test_only_from_environment_reads_the_environment(monkeypatch, tmp_path):
     assert (settings.agent_timeout, settings.cache_size) == (7.0, 10_000)
 
 
+def test_a_ledger_that_cannot_be_written_is_refused(monkeypatch, tmp_path):
+    """Root may write everywhere but on a read-only disk, so the system's answer is scripted."""
+    monkeypatch.setattr("agents.settings.budgets.os.access", lambda path, mode: path != tmp_path)
+    with pytest.raises(
+        SettingsError, match=r"^AGENTOS_LEDGER is '.*/ledger': the path of a file that can be written is needed\.$"
+    ):
+        Settings.from_environment({"AGENTOS_LEDGER": str(tmp_path / "ledger")})
+
+
 def test_unknown_argument_is_refused():
     """A misspelt argument is an error of the caller's program."""
     with pytest.raises(TypeError, match="there is no setting 'agent_timout'"):

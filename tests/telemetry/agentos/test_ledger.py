@@ -111,13 +111,38 @@ def test_a_new_file_is_made_by_several_at_once(make: Make, tmp_path: Path) -> No
 
 
 def test_a_spending_belongs_to_its_day(make: Make, now: Clock) -> None:
-    """What is spent after midnight UTC is another day's; days that no period of today reaches back to are removed."""
+    """What is spent after midnight UTC is another day's; days that no period of today reaches back to are not read."""
     ledger = make()
     for moment in (datetime(2026, 11, 1), datetime(2026, 11, 30, 23, 59, 59), datetime(2026, 12, 1)):
         now.now = moment.replace(tzinfo=UTC).timestamp()
         ledger.add("acme", Decimal(1))
         spent = ledger.spent(10)
     assert spent == {("acme", date(2026, 11, 30)): Decimal(1), ("acme", date(2026, 12, 1)): Decimal(1)}
+
+
+def test_a_clock_that_leaps_ahead_and_back_takes_nothing_away(make: Make, now: Clock, tmp_path: Path) -> None:
+    """The file keeps 400 days: a service whose clock is a year ahead leaves those of the others alone."""
+    ledger = make()
+    ledger.add("acme", Decimal(1))
+    assert ledger.flush(10)
+    now.now += 366 * 86_400
+    ledger.add("acme", Decimal(2))
+    assert ledger.flush(10)
+    now.now -= 366 * 86_400
+    ledger.add("acme", Decimal(4))
+    assert (ledger.spent(10) or {})["acme", TODAY] == Decimal(5)
+
+
+def test_days_older_than_any_period_leave_the_file(make: Make, now: Clock, tmp_path: Path) -> None:
+    """The first spending of a day removes what is more than 400 days old."""
+    ledger = make()
+    ledger.add("acme", Decimal(1))
+    assert ledger.flush(10)
+    now.now += 401 * 86_400
+    ledger.add("acme", Decimal(2))
+    assert ledger.flush(10)
+    with closing(sqlite3.connect(tmp_path / "ledger")) as connection:
+        assert connection.execute("SELECT amount FROM spent").fetchall() == [("2",)]
 
 
 def test_spendings_outlive_the_process(make: Make) -> None:
