@@ -12,8 +12,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, PlainValidator
 
-from agents.settings.reading import parse_json
 from agents.settings.values import GUARD
+from telemetry._base.json_text import parse_json
 from telemetry._base.printable import is_text
 from telemetry.exposition import Token, TokenError
 from telemetry.exposition.access import read_tokens

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, PlainValidator
 
-from agents.settings.reading import parse_json
+from telemetry._base.json_text import parse_json
 from telemetry._base.printable import is_text
 from telemetry.agentos.budgets import Budget, BudgetFile, parse_budgets
 

@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from agents.settings.reading import parse_json, read_text
+from agents.settings.reading import read_text
+from telemetry._base.json_text import parse_json
 from telemetry._base.printable import printable, shown
 from telemetry.agentos.tokens import Tokens
 

@@ -31,7 +31,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from agents.settings.prices import Prices
-from agents.settings.reading import LARGEST, parse_json, read_text
+from agents.settings.reading import LARGEST, read_text
+from telemetry._base.json_text import parse_json
 from telemetry._base.printable import is_text, printable, shown
 from telemetry.agentos.genai import Target
 

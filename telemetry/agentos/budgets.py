@@ -8,7 +8,6 @@ given as data, or as a JSON file that is read again when it changes:
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from telemetry._base.json_text import parse_json
 from telemetry._base.printable import shown
 from telemetry._base.regular_file import read_regular_file
 from telemetry.metric.label import INVALID, OTHER
@@ -182,7 +182,7 @@ class BudgetFile:
             data = read_regular_file(self._path, _FILE_BYTES)
         except OSError as error:
             raise ValueError(f"it cannot be read ({error.strerror})") from None
-        return parse_budgets(_json(data))
+        return parse_budgets(parse_json(_text(data), Decimal))
 
     def _tell(self, trouble: str | None) -> None:
         if trouble == self._trouble:
@@ -192,26 +192,8 @@ class BudgetFile:
         self._report(kept if trouble else f"it can be used again (budgets: {len(self._budgets)})", bool(trouble))
 
 
-def _json(data: bytes) -> object:
-    """Parses JSON without rounding its numbers. Raises ``ValueError``, without the text."""
+def _text(data: bytes) -> str:
     try:
-        return json.loads(
-            data.decode("utf-8"), parse_int=Decimal, parse_float=Decimal, parse_constant=_constant, object_pairs_hook=_object
-        )
+        return data.decode("utf-8")
     except UnicodeDecodeError:
         raise ValueError("it is no UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"it is no JSON, see line {error.lineno}, column {error.colno}") from None
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-
-
-def _constant(name: str) -> object:
-    raise ValueError(f"{name} is no number")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name is there twice")
-    return found
