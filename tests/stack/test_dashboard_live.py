@@ -86,7 +86,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
         jobs = [scrape_job(job, service.address, **FORMS[job]) for job in FORMS]
         store = stack.enter_context(Prometheus(built_server("prometheus"), tmp_path_factory.mktemp("prometheus"), jobs))
         zeros = "count(a2a_requests_total == 0)"
-        until("the zeros of both agents", lambda: store.value(zeros) == len(jobs) * 8)
+        until("the zeros of both agents", lambda: store.value(zeros) == len(jobs) * 12)
         for calls in (ASKED, AGAIN + FAILS + DENIED_LAST):
             traffic.make(service.url, calls, at_once=8)
         # All jobs have scraped the end of all calls, so that the one task seen below is the slow call's.
