@@ -157,7 +157,9 @@ def _measured_handler(handler: Callable[..., Awaitable[Any]], sender: Sender, is
         message = Message.of(method if method in _RECEIVED else OTHER, params)
         parent = remote_context(params)
         metric = rows.MCP_SERVER_OPERATION_DURATION
-        with Operation(sender.recorder, metric, message, sender.transport, sender.version, parent) as operation:
+        with Operation(
+            sender.recorder, metric, message, sender.transport, sender.version, parent, is_limited=True
+        ) as operation:
             if context.request_id is not None:
                 operation.annotate({"jsonrpc.request.id": str(context.request_id)})
             try:

@@ -7,7 +7,7 @@ https://github.com/open-telemetry/semantic-conventions-genai/blob/0e5e6a8d59d38c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import Token
 from dataclasses import dataclass
 from types import TracebackType
@@ -39,6 +39,10 @@ _TOOL_CALL = "tools/call"
 _TEXT = 500
 """Characters of a peer's text that a span keeps."""
 _EXECUTE_TOOL = "execute_tool"
+_SPANS_AT_ONCE = 100
+_SPANS_PER_SECOND = 10
+"""Spans of limited messages, of one measured client or server: at most 150 in the 5 s between two exports of the SDK's queue,
+which holds 2048."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,26 @@ def _values(metric: Metric, labels: Mapping[str, str]) -> tuple[str, ...]:
     return tuple([_allowed(label, labels.get(label.key, "")) for label in metric.labels])
 
 
+class _SpanAllowance:
+    """A token bucket: how many more spans of limited messages may be opened now."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._read = clock()
+        self._left = float(_SPANS_AT_ONCE)
+
+    def has_room(self) -> bool:
+        """Returns whether one more span may be opened."""
+        now = self._clock()
+        self._left = min(_SPANS_AT_ONCE, self._left + (now - self._read) * _SPANS_PER_SECOND)
+        self._read = now
+        return self._left >= 1
+
+    def take(self) -> None:
+        """Takes the room of a span that is recorded."""
+        self._left -= 1
+
+
 class MCPRecorder:
     """Records MCP's rows where the telemetry's catalogue has them; the spans are opened in any case.
 
@@ -150,6 +174,8 @@ class MCPRecorder:
         self.joins_tool_spans = joins_tool_spans
         self.clock = telemetry.runtime.clock
         self.tracer = telemetry.tracer
+        self.allowance = _SpanAllowance(self.clock)
+        """Room for spans of limited messages."""
 
     def record_failure(self, error: Exception) -> None:
         """Counts, and logs once, a failure of the telemetry itself, which the measured code must not see."""
@@ -209,10 +235,13 @@ class Operation:
         transport: How the message travels.
         version: The protocol's version; empty before it is negotiated.
         parent: Context of the sender's span, where the message carried one.
+        is_limited: Whether the peer or the program may send any number of such messages, as of notifications. Of these at most
+            100 at once, and 10 a second, have spans; all have durations.
     """
 
     __slots__ = (
         "_failure",
+        "_is_limited",
         "_metric",
         "_parent",
         "_recorder",
@@ -232,8 +261,11 @@ class Operation:
         transport: Transport,
         version: str,
         parent: Context | None = None,
+        *,
+        is_limited: bool = False,
     ) -> None:
         self._recorder = recorder
+        self._is_limited = is_limited
         self._metric = metric
         self._transport = transport
         self._parent = parent
@@ -293,9 +325,13 @@ class Operation:
             return
         if self._parent is not None:
             self._token = attach_context(self._parent)
+        if self._is_limited and not recorder.allowance.has_room():
+            return
         is_client = self._metric is rows.MCP_CLIENT_OPERATION_DURATION
         kind = SpanKind.CLIENT if is_client else SpanKind.SERVER
         self._scope = scope = SpanScope(recorder.tracer, self.message.span_name, attributes, recorder.record_failure, kind)
+        if self._is_limited and scope.span.is_recording():
+            recorder.allowance.take()
         around = current.get_span_context()
         if self._parent is not None and around.is_valid:
             if around.span_id != trace.get_current_span(self._parent).get_span_context().span_id:

@@ -85,7 +85,7 @@ class Sender:
         async def notify(method: str, params: Any = None, *args: Any, **options: Any) -> Any:
             if self._is_not_sent(method):
                 return await send(method, params, *args, **options)
-            with self._operation(method, params) as operation:
+            with self._operation(method, params, is_limited=True) as operation:
                 try:
                     return await send(method, self._with_trace(params), *args, **options)
                 except BaseException as error:
@@ -94,10 +94,11 @@ class Sender:
 
         return notify
 
-    def _operation(self, method: str, params: Any) -> Operation:
+    def _operation(self, method: str, params: Any, *, is_limited: bool = False) -> Operation:
         message = Message.of(method, params)
         version = _version_in(params) or ("" if method == "initialize" else self.version)
-        return Operation(self.recorder, rows.MCP_CLIENT_OPERATION_DURATION, message, self.transport, version)
+        metric = rows.MCP_CLIENT_OPERATION_DURATION
+        return Operation(self.recorder, metric, message, self.transport, version, is_limited=is_limited)
 
     def _learn(self, method: str, operation: Operation) -> None:
         """Takes from a request that has ended whether the session is open, and which version it speaks."""

@@ -240,7 +240,8 @@ class _Middleware:
             self._recorder.record_failure(error)
         try:
             message, metric = self._names.message(ctx), rows.MCP_SERVER_OPERATION_DURATION
-            return Operation(self._recorder, metric, message, transport, version, remote_context(ctx.params))
+            parent, is_limited = remote_context(ctx.params), ctx.request_id is None
+            return Operation(self._recorder, metric, message, transport, version, parent, is_limited=is_limited)
         except Exception as error:
             self._recorder.record_failure(error)
             return None
