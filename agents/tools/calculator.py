@@ -14,14 +14,31 @@ __all__ = ["Calculator"]
 
 _QUESTION_CHARACTERS = 10_000
 """Characters of a question that are looked through."""
-_EXPRESSION = re.compile(r"[(-]{0,20}\d[\d\s.()+*/%-]{0,200}")
+_EXPRESSION_CHARACTERS = 220
+_EXPRESSION = re.compile(r"(?<![\w.])(?<!\d,)[(-]{0,20}\d[\d\s.()+*/%-]*")
+_GOES_ON = re.compile(r"\w|,\d")
+"""After a digit: the number is written in a way that is not read, such as 1,000 or 1e3."""
+
+
+def _floor_divide(dividend: Decimal, divisor: Decimal) -> Decimal:
+    """Rounds down, as ``//`` does; that of decimals rounds towards 0."""
+    quotient, rest = dividend // divisor, dividend % divisor
+    return quotient - 1 if rest and (rest < 0) != (divisor < 0) else quotient
+
+
+def _modulo(dividend: Decimal, divisor: Decimal) -> Decimal:
+    """Has the divisor's sign, as ``%`` does; that of decimals has the dividend's."""
+    rest = dividend % divisor
+    return rest + divisor if rest and (rest < 0) != (divisor < 0) else rest
+
+
 _BINARY: Mapping[type[ast.operator], Callable[[Decimal, Decimal], Decimal]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
+    ast.FloorDiv: _floor_divide,
+    ast.Mod: _modulo,
     ast.Pow: operator.pow,
 }
 _UNARY: Mapping[type[ast.unaryop], Callable[[Decimal], Decimal]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
@@ -42,7 +59,10 @@ class Calculator:
     def argument(self, question: str) -> str | None:
         """Returns the first expression with an operator; a date or a range such as 3-4 is none."""
         for found in _EXPRESSION.finditer(question[:_QUESTION_CHARACTERS]):
-            text = _closed(found[0])
+            run = found[0]
+            if len(run) > _EXPRESSION_CHARACTERS or (run[-1].isdigit() and _GOES_ON.match(question, found.end())):
+                continue
+            text = _closed(run)
             if re.search(r"\d[\s)]*(?:[+*/%]|\s-\s)", text) and not re.search(r"\d-\d", text) and _parsed(text) is not None:
                 return text
         return None
@@ -54,7 +74,7 @@ class Calculator:
             raise ToolError("this is no arithmetic expression")
         try:
             with localcontext(_ARITHMETIC):
-                result = _evaluated(tree.body)
+                result = _evaluated(tree.body, argument)
         except DivisionByZero:
             raise ToolError("it divides by zero") from None
         except ArithmeticError:
@@ -88,13 +108,12 @@ def _is_arithmetic(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and type(node.value) in (int, float)
 
 
-def _evaluated(node: ast.expr) -> Decimal:
+def _evaluated(node: ast.expr, text: str) -> Decimal:
     if isinstance(node, ast.BinOp):
-        return _BINARY[type(node.op)](_evaluated(node.left), _evaluated(node.right))
+        return _BINARY[type(node.op)](_evaluated(node.left, text), _evaluated(node.right, text))
     if isinstance(node, ast.UnaryOp):
-        return _UNARY[type(node.op)](_evaluated(node.operand))
-    assert isinstance(node, ast.Constant)  # noqa: S101 - _is_arithmetic has seen it
-    return Decimal(repr(node.value))
+        return _UNARY[type(node.op)](_evaluated(node.operand, text))
+    return Decimal(ast.get_source_segment(text, node) or "")  # as it is written: the parser's float has 17 digits
 
 
 def _shown(number: Decimal) -> str:

@@ -33,6 +33,12 @@ async def calculator():
         ("2**10", "2**10 = 1024"),
         ("(see 2 * 3))", "2 * 3 = 6"),
         ("0 * 5", "0 * 5 = 0"),
+        ("0.12345678901234567890 * 1", "0.12345678901234567890 * 1 = 0.1234567890123456789"),
+        ("-7 // 2", "-7 // 2 = -4"),
+        ("-7 % 3", "-7 % 3 = 2"),
+        ("7 % -3", "7 % -3 = -2"),
+        ("-6 // 3", "-6 // 3 = -2"),
+        ("1.5e3, or 2 + 3, if you like", "2 + 3 = 5"),
         ("2 ** 200", "2 ** 200 = 1.606938044258990275541962092E+60"),
     ],
 )
@@ -57,10 +63,18 @@ async def test_first_expression_of_a_question_is_calculated(question, result):
         "()",
         "1 +",
         "__import__('os')",
+        "1,000 * 2",
+        "2 * 1,000",
+        "1.5e3 * 2",
+        "1 + 2 * 1e3",
+        "1_000 * 2",
+        "0x10 * 2",
+        ".5 + 1",
+        "+".join(["1"] * 150),
     ],
 )
 def test_question_without_arithmetic_has_nothing_for_the_calculator(question):
-    """Dates, ranges, rates and single numbers are no arithmetic."""
+    """Dates, ranges, rates and single numbers are no arithmetic, and no part of a number or expression stands for the whole."""
     assert CALCULATOR.argument(question) is None
 
 
