@@ -32,7 +32,7 @@ def ask_model(prompt: str) -> str:
 
 @agent_invocation("calculator", description="Multiplies.", model="local-1")
 def answer(question: str) -> Iterator[str]:
-    """An invocation lasts until the generator has given the last piece, whoever reads it."""
+    """An invocation lasts until the generator has given the last piece, however slowly it is read."""
     numbers = re.findall(r"\d+", question)
     if ask_model(question) == "call multiply" and len(numbers) == 2:
         product = multiply(*numbers)

@@ -76,6 +76,7 @@ _OUTPUT_CHUNK = (
     "Time per output chunk, recorded for each chunk received after the first one, measured as the time elapsed from the "
     "end of the previous chunk to the end of the current chunk."
 )
+_OPERATION_TOKENS = "The number of {} tokens used per inference operation."
 _SERVER_DURATION = "Generative AI server request duration such as time-to-last byte or last output token."
 _SERVER_FIRST = "Time to generate first token for successful responses."
 _SERVER_LATER = "Time per output token generated after the first token for successful responses."
@@ -156,14 +157,10 @@ def _inference() -> GenAI:
             "The number of output tokens used for reasoning (e.g. chain-of-thought, extended thinking).",
         ),
         operation_input=new.tokens(
-            names.CLIENT_INFERENCE_OPERATION_INPUT_TOKENS,
-            "The number of input (prompt) tokens used per inference operation.",
-            FAILURE,
+            names.CLIENT_INFERENCE_OPERATION_INPUT_TOKENS, _OPERATION_TOKENS.format("input (prompt)"), FAILURE
         ),
         operation_output=new.tokens(
-            names.CLIENT_INFERENCE_OPERATION_OUTPUT_TOKENS,
-            "The number of output (completion) tokens used per inference operation.",
-            FAILURE,
+            names.CLIENT_INFERENCE_OPERATION_OUTPUT_TOKENS, _OPERATION_TOKENS.format("output (completion)"), FAILURE
         ),
         server_duration=new.server_duration(),
         server_first_token=new.server_first_token(),

@@ -58,10 +58,7 @@ def measure_client(
     """
     recorder = MCPRecorder(telemetry, joins_tool_spans=join_tool_spans)
     if isinstance(client, Client):
-        way = _transport(url or (client.server if isinstance(client.server, str) else ""), transport)
-        if not way.network and isinstance(client.server, StdioServerParameters):
-            way = Transport("pipe")
-        attach: Callable[[], None] = partial(_measure_connections, client, recorder, way)
+        attach: Callable[[], None] = partial(_measure_connections, client, recorder, _client_transport(client, url, transport))
     elif isinstance(client, ClientSession):
         attach = partial(_measure_session, client, recorder, _transport(url, transport))
     else:
@@ -71,6 +68,12 @@ def measure_client(
     except Exception as error:  # a later version of the SDK may have changed; its client works all the same
         recorder.record_failure(error)
     return client
+
+
+def _client_transport(client: Client, url: str, network: str) -> Transport:
+    transport = _transport(url or (client.server if isinstance(client.server, str) else ""), network)
+    is_stdio = not transport.network and isinstance(client.server, StdioServerParameters)
+    return Transport("pipe") if is_stdio else transport
 
 
 def _transport(url: str, network: str) -> Transport:
