@@ -70,7 +70,13 @@ class Call:
         # The two clocks are read together, so that no inner span ends after this one.
         begun, start_time = (cache.clock(), time.time_ns()) if self._is_exact else (None, None)
         self._scope = SpanScope(cache.tracer, self._name, self._labels(), cache.record_failure, self._kind, start_time)
-        self._begin()
+        try:
+            self._begin()
+        except Exception as failure:
+            if isinstance(failure, LabelError):  # strict mode only
+                self._scope.close()
+                raise
+            cache.record_failure(failure)
         self._start = cache.clock() if begun is None else begun
         return self
 

@@ -25,8 +25,11 @@ class Target:
     """Whose protocol the provider speaks, in the words of the GenAI conventions."""
     model: str
     address: str = ""
+    """Host of the provider; empty where it is not known."""
     port: str = ""
+    """Its port, in digits; empty where it is not known."""
     streams: bool = True
+    """Whether the answer comes in chunks, whose times are recorded."""
     serves: bool = False
     """Whether the model runs in this process, which then records its server's metrics too."""
 
@@ -62,7 +65,9 @@ class GenAISpan:
             rows.REQUEST_MODEL.key: target.model,
         }
         if target.address:
-            found |= {rows.ADDRESS.key: target.address, rows.PORT.key: int(target.port)}
+            found[rows.ADDRESS.key] = target.address
+            if str(target.port).isdecimal():
+                found[rows.PORT.key] = int(target.port)
         if self._is_latest and target.streams:
             found[names.REQUEST_STREAM] = True
         return found

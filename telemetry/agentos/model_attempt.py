@@ -58,9 +58,9 @@ class ModelAttempt(ModelCall):
 
     def _begin(self) -> None:
         super()._begin()
-        self.span.set_attributes({**self._genai.span.request(self._target), "ccr.attempt": self._number})
-        self._cache.series(rows.IN_FLIGHT, self._target.provider).record_with_exemplar(1, None)
         self._workspaces.start(self._workspace)
+        self._cache.series(rows.IN_FLIGHT, self._target.provider).record_with_exemplar(1, None)
+        self.span.set_attributes({**self._genai.span.request(self._target), "ccr.attempt": self._number})
 
     @property
     def target(self) -> Target:

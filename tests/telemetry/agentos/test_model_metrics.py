@@ -126,6 +126,19 @@ def test_intervals_of_a_very_long_stream_have_a_limit() -> None:
     telemetry.shutdown()
 
 
+@pytest.mark.parametrize(("port", "shown"), [("", None), ("https", None), ("443", 443)])
+def test_address_needs_no_port(port: str, shown: int | None) -> None:
+    """A target's address without a port, or with a word for it, is on the span without one: the call is not disturbed."""
+    spans = InMemorySpanExporter()
+    telemetry = AgentOSTelemetry(MODELS, strict=True, span_processors=[SimpleSpanProcessor(spans)])
+    with telemetry.recorder.model_attempt(Target("p", "openai", "m", "host", port), "question", 1):
+        pass
+    (span,) = spans.get_finished_spans()
+    attributes = span.attributes or {}
+    assert (attributes["server.address"], attributes.get("server.port")) == ("host", shown)
+    telemetry.shutdown()
+
+
 def test_spans_are_of_the_telemetrys_version() -> None:
     """Without metrics of the GenAI conventions the telemetry's version says how the span of a model call is written."""
     spans = InMemorySpanExporter()

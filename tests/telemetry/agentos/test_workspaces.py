@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.trace import INVALID_SPAN, get_current_span
 
-from telemetry import AgentOSTelemetry
+from telemetry import AgentOSTelemetry, LabelError
 from telemetry.agentos import catalogue_workspaces
 from telemetry.agentos.catalogue import AGENTOS
 from telemetry.agentos.catalogue_models import MODELS
@@ -40,6 +41,14 @@ def workspaces(telemetry: AgentOSTelemetry) -> WorkspaceMetrics:
 def of(samples: Samples, name: str) -> dict[str, float]:
     """Returns the values of a metric whose only label is the workspace."""
     return {dict(labels)["workspace_id"]: value for (each, labels), value in samples.items() if each == name}
+
+
+def test_a_wrong_workspace_leaves_nothing_under_way(telemetry: AgentOSTelemetry) -> None:
+    """In strict mode an id that is no label stops the attempt before it begins: its span is not current, nothing in flight."""
+    with pytest.raises(LabelError), telemetry.recorder.model_attempt(TARGET, "question", 1, workspace="no label"):
+        pass
+    assert get_current_span() is INVALID_SPAN
+    assert above_zero(telemetry, "ccr_in_flight") == {}
 
 
 def test_an_attempt_counts_for_its_workspace(telemetry: AgentOSTelemetry) -> None:
