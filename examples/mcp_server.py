@@ -6,6 +6,7 @@
 import os
 
 from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
 
 from telemetry import Catalogue, Telemetry
 from telemetry.agentos.catalogue_agents import MCP_CLIENT_OPERATION_DURATION as SENT
@@ -22,6 +23,8 @@ STOCK = {"apples": 3, "pears": 0}
 @server.tool()
 def stock(article: str) -> int:
     """Returns how many pieces of an article are left."""
+    if article not in STOCK:
+        raise ToolError(f"there is no article {article}")  # answered with isError; another exception is logged as a bug
     return STOCK[article]
 
 
