@@ -6,13 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http.client import HTTPResponse
 from http.cookiejar import Cookie, CookieJar
+from typing import TYPE_CHECKING
 from urllib.request import Request
 
 import httpx2
-from mcp.client._transport import TransportStreams
 from mcp.client.streamable_http import streamable_http_client
 
 from agents.settings import McpServerSettings
+
+if TYPE_CHECKING:
+    from mcp.client._transport import TransportStreams
 
 __all__ = ["AnswerTooLarge", "http_streams"]
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcp import Client, MCPError
-from mcp.client._transport import TransportStreams
 from mcp_types import (
     CONNECTION_CLOSED,
     METHOD_NOT_FOUND,
@@ -32,6 +31,9 @@ from agents.tools.mcp_stdio import stdio_streams
 from agents.tools.toolbox import ToolError
 from telemetry.agentos.mcp import measure_client
 from telemetry.pipeline.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from mcp.client._transport import TransportStreams
 
 __all__ = ["McpSession", "in_process_session", "open_session"]
 

@@ -10,15 +10,18 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from mcp.client._transport import TransportStreams
 from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
 from mcp_types import jsonrpc_message_adapter
 
 from agents.settings import McpServerSettings
+
+if TYPE_CHECKING:
+    from mcp.client._transport import TransportStreams
 
 __all__ = ["stdio_streams"]
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from mcp import Client
 
-from telemetry.agentos.mcp import measure_client
-from tests.helpers.mcp_server import described, telemetry_of
+from telemetry.agentos.mcp import measure_client, measure_server
+from tests.helpers.mcp_server import build_server, described, telemetry_of
 from tests.helpers.mcp_story import served
 from tests.helpers.span_log import SpanLog
 
@@ -63,6 +63,17 @@ def test_a_servers_span_links_to_the_span_of_its_http_request(mode: str, tmp_pat
     (sent,) = (described(span) for span in log.named("tools/call add"))
     (received,) = (span for span in peer.spans() if span["name"] == "tools/call add")
     assert (received["parent"], received["links"]) == (sent["span"], 1)
+
+
+@pytest.mark.parametrize("missing", ["mcp.server._otel", "mcp.shared._otel"])
+async def test_an_sdk_without_its_private_modules_of_spans_is_measured(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    """As a later version of the SDK may be: each call is one span at each end."""
+    monkeypatch.setitem(sys.modules, missing, None)
+    log = SpanLog()
+    telemetry = telemetry_of(log)
+    async with measure_client(telemetry, Client(measure_server(telemetry, build_server()), mode="legacy")) as client:
+        await client.session.call_tool("add", {"a": 1, "b": 2})
+    assert sorted(span.kind.name for span in log.named("tools/call add")) == ["CLIENT", "SERVER"]
 
 
 def _client(folder: Path, *how: str) -> list[dict[str, Any]]:

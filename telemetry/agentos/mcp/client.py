@@ -7,13 +7,13 @@ from functools import partial
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-import anyio
 from mcp.client.client import Client
 from mcp.client.session import ClientSession
 from mcp.client.stdio import StdioServerParameters
 from mcp_types import methods
 
 from telemetry.agentos import catalogue_agents as rows
+from telemetry.agentos.mcp import sdk_private
 from telemetry.agentos.mcp.incoming import failure_of_handler
 from telemetry.agentos.mcp.operation import MCPRecorder, Message, Operation, Transport, remote_context
 from telemetry.agentos.mcp.outgoing import CANCELLED, CLOSED, Sender
@@ -89,32 +89,25 @@ def _transport(url: str, network: str) -> Transport:
 
 def _measure_connections(client: Client, recorder: MCPRecorder, way: Transport) -> None:
     """Measures each dispatcher that the client makes when it is entered."""
-    connect: Callable[..., Awaitable[Any]] = client._connect
 
-    async def measured(*args: Any) -> Any:
-        outside = _cancel_scopes()
-        dispatcher = await connect(*args)
-        try:
-            _measure(dispatcher, recorder, way, [scope for scope in _cancel_scopes() if scope not in outside])
-        except Exception as error:
-            recorder.record_failure(error)
-        return dispatcher
+    def measured(connect: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def connected(*args: Any) -> Any:
+            outside = sdk_private.cancel_scopes()
+            dispatcher = await connect(*args)
+            try:
+                inside = [scope for scope in sdk_private.cancel_scopes() if scope not in outside]
+                _measure(dispatcher, recorder, way, inside)
+            except Exception as error:
+                recorder.record_failure(error)
+            return dispatcher
 
-    client._connect = measured
+        return connected
+
+    sdk_private.replace_connect(client, measured)
 
 
 def _measure_session(session: ClientSession, recorder: MCPRecorder, way: Transport) -> None:
-    _measure(session._dispatcher, recorder, way)
-
-
-def _cancel_scopes() -> list[Any]:
-    """Returns the cancel scopes that the caller runs in, the innermost first; none where anyio does not tell."""
-    found: list[Any] = []
-    with anyio.CancelScope() as innermost:  # noqa: ASYNC100  # nothing is cancelled by it
-        scope: Any = innermost
-        while (scope := getattr(scope, "_parent_scope", None)) is not None:
-            found.append(scope)
-    return found
+    _measure(sdk_private.dispatcher_of(session), recorder, way)
 
 
 def _measure(dispatcher: Any, recorder: MCPRecorder, way: Transport, scopes: Sequence[Any] = ()) -> None:

@@ -12,12 +12,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
-from mcp.shared import _otel
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanKind
 
-__all__ = ["SDKSpan", "measured_request", "replace_sdk_tracer"]
+from telemetry.agentos.mcp import sdk_private
 
-_TRACER = "_tracer"
+__all__ = ["SDKSpan", "measured_request", "replace_sdk_tracer"]
 
 
 class SDKSpan(NonRecordingSpan):
@@ -69,9 +68,7 @@ class _Tracer:
 
 def replace_sdk_tracer() -> None:
     """Replaces the SDK's tracer, once a process. Does nothing where a later SDK has none at this place."""
-    tracer = getattr(_otel, _TRACER, None)
-    if tracer is not None and not isinstance(tracer, _Tracer):
-        setattr(_otel, _TRACER, _Tracer(tracer))
+    sdk_private.replace_tracer(lambda tracer: tracer if isinstance(tracer, _Tracer) else _Tracer(tracer))
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from contextvars import ContextVar, copy_context
 from typing import Any, Literal, Self, TypeVar
 
 from mcp.server import Server
-from mcp.server._otel import OpenTelemetryMiddleware
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
 from mcp_types import methods
@@ -16,6 +15,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from opentelemetry.semconv.attributes.network_attributes import NETWORK_PROTOCOL_VERSION
 
 from telemetry.agentos import catalogue_agents as rows
+from telemetry.agentos.mcp import sdk_private
 from telemetry.agentos.mcp.incoming import failure_of_handler
 from telemetry.agentos.mcp.operation import Failure, MCPRecorder, Message, Operation, Transport, remote_context
 from telemetry.agentos.mcp.outgoing import TOOL_ERROR, Sender, is_tool_error, name_of_failure
@@ -70,12 +70,12 @@ def measure_server(
 
 
 def _measure(server: MCPServer | Server[Any], recorder: MCPRecorder, tools: Collection[str], transport: Transport) -> None:
-    lowlevel: Server[Any] = server._lowlevel_server if isinstance(server, MCPServer) else server
+    lowlevel = sdk_private.lowlevel_of(server)
     if any(isinstance(middleware, _Middleware) for middleware in lowlevel.middleware):
         return
     names = _Names(lowlevel, tools, learns=not isinstance(server, MCPServer))
     run: Any = _measured_run(lowlevel.run, recorder)
-    others: list[Any] = [each for each in lowlevel.middleware if not isinstance(each, OpenTelemetryMiddleware)]
+    others: list[Any] = [each for each in lowlevel.middleware if not sdk_private.is_span_middleware(each)]
     ours: Any = _Middleware(recorder, names, transport)
     lowlevel.middleware[:] = [ours, *others]
     lowlevel.run = run  # type: ignore[method-assign]
@@ -261,7 +261,7 @@ class _Middleware:
 
     def _watch_connection(self, ctx: ServerRequestContext[Any, Any], transport: Transport, version: str) -> None:
         """Measures what the server sends by the message's connection, and the session where it has one."""
-        connection: Any = getattr(ctx.session, "_connection", None)
+        connection = sdk_private.connection_of(ctx.session)
         session = _session.get()
         if session is None and getattr(connection, "session_id", None) is not None:
             session = connection.state.get(_SESSION)
@@ -270,10 +270,7 @@ class _Middleware:
                 connection.exit_stack.callback(session.end)
         if session is not None:
             session.see(transport, version)
-        outbound: Any = getattr(ctx.session, "_request_outbound", None)
-        while (inner := getattr(outbound, "_inner", None)) is not None:
-            outbound = inner
-        outbound = getattr(outbound, "_dispatcher", outbound)
+        outbound = sdk_private.outbound_of(ctx.session)
         if outbound is not None:
             _measured_sender(self._recorder, outbound, transport, version)
 
@@ -300,7 +297,7 @@ def _details(ctx: ServerRequestContext[Any, Any]) -> dict[str, str | int]:
     details: dict[str, str | int] = {}
     if ctx.request_id is not None:
         details["jsonrpc.request.id"] = str(ctx.request_id)
-    session_id = getattr(getattr(ctx.session, "_connection", None), "session_id", None)
+    session_id = getattr(sdk_private.connection_of(ctx.session), "session_id", None)
     if session_id is not None:
         details["mcp.session.id"] = session_id
     client = getattr(ctx.request, "client", None)
