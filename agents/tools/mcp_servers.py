@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -245,7 +246,9 @@ class McpServers:
 
     def start(self) -> None:
         """Opens the sessions in the background, within the lifespan."""
-        self._tasks = [asyncio.create_task(server.run(), name=f"MCP server {server.name}") for server in self._servers]
+        self._tasks = [  # in a context of their own: the first question may start them, and its trace ends with it
+            asyncio.create_task(server.run(), name=f"MCP server {server.name}", context=Context()) for server in self._servers
+        ]
 
     async def tools(self) -> list[Tool]:
         """Returns the tools of the servers, after ``start``."""

@@ -95,7 +95,12 @@ class ModelAttempt(ModelCall):
             self._estimated["input"] = self._models.estimated(prompt)
 
     def used(self, tokens: Tokens, cost: Decimal | None) -> None:
-        """Takes the tokens used so far and their cost by the operator's prices; a later report replaces an earlier one."""
+        """Takes the tokens used so far and their cost; a later report replaces an earlier one.
+
+        Args:
+            tokens: As the provider reports them.
+            cost: US dollars by the operator's prices; None where no price is known.
+        """
         self.usage(input_tokens=tokens.input_tokens, output_tokens=tokens.output_tokens, total_tokens=tokens.total_tokens)
         self._used = tokens
         self._cost = cost

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agents.tools.calculator import Calculator
+from agents.tools.mcp_servers import McpServer, McpServers
 from agents.tools.metric_reference import MetricReference
 from agents.tools.toolbox import Finding, Toolbox, ToolError
 from telemetry.agentos.catalogue import AGENTOS
 from telemetry.metric import Catalogue, closed_label, counter, histogram
 
 CALCULATOR = Calculator()
+ASKED = ContextVar("asked")
 
 
 async def calculator():
@@ -193,3 +197,19 @@ async def test_toolbox_uses_its_tools_at_once_and_keeps_their_order(caplog):
         Finding("other", "ValueError", failed=True),
     ]
     assert "s3cret" not in caplog.text
+
+
+async def test_sessions_outlive_the_question_that_opens_them():
+    """Servers that the first question starts do not run in its context: its trace would go on with each of their requests."""
+    found = asyncio.get_running_loop().create_future()
+
+    @asynccontextmanager
+    async def opened(lost):
+        found.set_result(ASKED.get(None))
+        yield None
+
+    servers = McpServers([McpServer("wiki", opened)])
+    async with servers.lifespan():
+        ASKED.set("a question")
+        servers.start()
+        assert await found is None
