@@ -93,6 +93,8 @@ async def _read(process: asyncio.subprocess.Process, received: MemoryObjectSendS
             return "its process has ended"
         if line.strip():
             await received.send(_message(line))
+        else:
+            await asyncio.sleep(0)  # a line that has come already is read without a wait
 
 
 def _message(line: bytes) -> SessionMessage | Exception:
