@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from decimal import Decimal
 from multiprocessing import util
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -34,18 +34,17 @@ from telemetry._base.fork import register_after_fork, register_around_fork
 from telemetry._base.printable import printable
 from telemetry._base.reentry import Serial
 from telemetry.agentos.budgets import day_of, first_kept
+from telemetry.instruments.number import EXACT
 from telemetry.metric import telemetry_metrics
 
 if TYPE_CHECKING:
     import sqlite3
 
-__all__ = ["EXACT", "Ledger", "Spendings"]
+__all__ = ["Ledger", "Spendings"]
 
 Spendings: TypeAlias = Mapping[tuple[str, date], Decimal]
 """USD by workspace and day."""
 
-EXACT = Context(prec=200, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
-"""For sums, whatever the caller's own context rounds to."""
 _APPLICATION = 0x41674C64
 """Marks the file as ours: https://www.sqlite.org/pragma.html#pragma_application_id."""
 _DAYS_IN_FILE = 400

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from decimal import Decimal
 from math import isfinite
 from typing import Any
 
@@ -13,7 +13,7 @@ from telemetry._base.fork import register_after_fork
 from telemetry._base.reentry import Serial
 from telemetry.instruments.bound import BoundInstrument
 from telemetry.instruments.instrument import Instrument, Runtime, refuse
-from telemetry.instruments.number import INT64, finite_number
+from telemetry.instruments.number import EXACT, INT64, finite_number
 from telemetry.metric.definition import Metric, MultiprocessMode
 from telemetry.metric.label import INVALID
 from telemetry.metric.label_values import text_of
@@ -24,8 +24,6 @@ ObservableCallback = Callable[[], float | Mapping[Any, float]]
 """Called at each collect. Returns a number for a metric without labels; otherwise numbers by tuples of label values in key
 order, or by plain label values where the metric has one label."""
 
-_EXACT = Context(prec=200, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
-"""For sums, whatever the caller's own context rounds to."""
 _NO_COUNTS: Callable[[], Mapping[tuple[str, ...], int]] = dict
 
 
@@ -218,7 +216,7 @@ class ObservableValues:
         """
         if refused := self._refusal_of(value):
             return self._instrument.refuse(refused, value)
-        self._change(self._domains.admit_values(self._metric, label_values), lambda before: _EXACT.add(before, value))
+        self._change(self._domains.admit_values(self._metric, label_values), lambda before: EXACT.add(before, value))
         return None
 
     def _refusal_of(self, value: object) -> str:
