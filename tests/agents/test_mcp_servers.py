@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import logging
@@ -10,11 +11,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
+from opentelemetry import trace
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -23,6 +25,8 @@ from starlette.routing import Route
 from agents.main import create_app
 from agents.observability.selection import CatalogueSelection
 from agents.settings import Settings, SettingsError
+from agents.tools.mcp_servers import McpServer
+from agents.tools.toolbox import ToolError
 from stack.servers.process import free_port, until
 from stack.servers.service import Service
 from telemetry import AgentOSTelemetry
@@ -313,6 +317,37 @@ def test_workers_have_a_process_each(tmp_path):
         until("both sessions", lambda: len(pids(tmp_path)) == 2)
         until("the gauge", lambda: 'mcp_servers_up{mcp_server="peer"} 1\n' in service.metrics())
     assert pids(tmp_path) == []
+
+
+async def test_a_look_at_an_open_session_is_no_trace_of_its_own():
+    """Only the first look, at a new session, may be sampled: the later ones come every half minute."""
+    sampled: list[bool] = []
+    looked_again = asyncio.Event()
+
+    class Lost:
+        async def tool(self, wanted: str) -> tuple[str, str]:
+            here = trace.get_current_span().get_span_context()
+            sampled.append(here.trace_flags.sampled or not here.is_valid)
+            if len(sampled) == 2:
+                looked_again.set()
+            return "look_up", "text"
+
+        async def call(self, tool: str, arguments: dict[str, object]) -> str:
+            raise ToolError("no answer", "timeout")
+
+    @asynccontextmanager
+    async def opener(lose: object) -> AsyncIterator[Lost]:
+        yield Lost()
+
+    server = McpServer("peer", opener)
+    looking = asyncio.create_task(server.run())
+    assert await server.tool() is not None
+    with pytest.raises(ToolError):
+        await server.call("look_up", "what?")
+    async with asyncio.timeout(10):
+        await looked_again.wait()
+    looking.cancel()
+    assert sampled == [True, False]
 
 
 def test_settings_need_the_extra(start, monkeypatch):
