@@ -28,7 +28,7 @@ from agents.gateway.failure import RunFailure, failure_of
 from agents.gateway.json_rpc import JsonReader, JsonRpc
 from agents.gateway.transport import AgentTransport
 from agents.outgoing import UntracedPool, outgoing_client
-from telemetry._base.printable import printable
+from telemetry._base.printable import is_id, printable
 from telemetry.agentos.agent_names import (
     A2A_METHOD_NAME,
     A2A_PROTOCOL_VERSION,
@@ -180,7 +180,7 @@ def operation_label(operation: str) -> str:
 
 def _operations(card: AgentCard) -> Mapping[str, str]:
     """The operations of a card: bounded in number, with ids that a request can name and a log line can show."""
-    usable = (skill for skill in card.skills if skill.id.isprintable() and 0 < len(skill.id) <= _ID_CHARACTERS)
+    usable = (skill for skill in card.skills if is_id(skill.id, _ID_CHARACTERS))
     return {skill.id: printable(skill.description) for skill in islice(usable, _OPERATIONS)}
 
 

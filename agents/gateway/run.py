@@ -8,7 +8,7 @@ from a2a.types.a2a_pb2 import StreamResponse, TaskState, TaskStatus
 
 from agents.gateway.answer import Answer, text_of
 from agents.gateway.failure import RunFailure
-from telemetry._base.printable import printable
+from telemetry._base.printable import is_id, printable
 
 __all__ = ["Run", "ids_of", "state_of"]
 
@@ -78,7 +78,7 @@ class Run:
         raise RunFailure("protocol", "the agent sent an event without content")
 
     def _is_task(self, task_id: str) -> None:
-        if len(task_id) > _ID_CHARACTERS or not task_id.isprintable():
+        if task_id and not is_id(task_id, _ID_CHARACTERS):
             raise RunFailure("protocol", f"the agent's task has an id that is no printable text of {_ID_CHARACTERS} characters")
         self.task_id = task_id or self.task_id
 

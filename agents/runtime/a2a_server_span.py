@@ -17,13 +17,11 @@ from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
 from opentelemetry.trace import Span, StatusCode, get_current_span
 
+from telemetry._base.printable import is_id
 from telemetry.agentos import agent_names as names
 from telemetry.agentos.errors import failure_of
 
 __all__ = ["A2AServerSpan", "card_attributes"]
-
-_ID_CHARACTERS = 256
-"""Characters of an id that a caller gave."""
 
 
 def card_attributes(card: AgentCard) -> Mapping[str, str | int]:
@@ -74,7 +72,7 @@ class A2AServerSpan:
             self._put(names.A2A_TASK_STATE, "" if known is None else known.name)
 
     def _put(self, key: str, text: str) -> None:
-        if 0 < len(text) <= _ID_CHARACTERS and text.isprintable():
+        if is_id(text):
             self._span.set_attribute(key, text)
 
     def __enter__(self) -> Self:

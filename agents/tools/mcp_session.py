@@ -29,6 +29,7 @@ from agents.settings import McpServerSettings
 from agents.tools.mcp_http import http_streams
 from agents.tools.mcp_stdio import stdio_streams
 from agents.tools.toolbox import ToolError
+from telemetry._base.printable import is_id
 from telemetry.agentos.mcp import measure_client
 from telemetry.pipeline.telemetry import Telemetry
 
@@ -123,7 +124,7 @@ def _text_argument(tool: Tool) -> str | None:
 def _is_wanted(tool: Tool, wanted: str) -> bool:
     if wanted:
         return tool.name == wanted
-    if not 0 < len(tool.name) <= _NAME_CHARACTERS or not tool.name.isprintable():
+    if not is_id(tool.name, _NAME_CHARACTERS):
         return False
     return tool.annotations is not None and tool.annotations.read_only_hint is True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["is_encodable", "is_text", "printable", "shown"]
+__all__ = ["is_encodable", "is_id", "is_text", "printable", "shown"]
 
 
 def printable(text: object, limit: int = 500) -> str:
@@ -29,6 +29,11 @@ def shown(value: object, limit: int = 200) -> str:
 def is_text(value: str) -> bool:
     """Returns whether the text can be encoded and has no control characters."""
     return is_encodable(value) and not any(character < " " for character in value)
+
+
+def is_id(value: str, longest: int = 256) -> bool:
+    """Returns whether the text is an id that a span or a log line can show: printable, of 1 to ``longest`` characters."""
+    return 0 < len(value) <= longest and value.isprintable()
 
 
 def is_encodable(value: str) -> bool:

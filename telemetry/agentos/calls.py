@@ -13,6 +13,7 @@ from typing import Self
 
 from opentelemetry.trace import Span, SpanKind, format_trace_id
 
+from telemetry._base.printable import is_id
 from telemetry.agentos import catalogue_models as rows
 from telemetry.agentos.agent_names import A2A_TASK_ID, GEN_AI_CONVERSATION_ID
 from telemetry.agentos.call_counts import count_inference
@@ -27,10 +28,6 @@ __all__ = ["A2ACall", "CacheCall", "Call", "ModelCall"]
 
 # The direction of a token counter is on the span as a count: https://opentelemetry.io/docs/specs/semconv/gen-ai/
 _TOKENS_ON_SPAN = {"input": GEN_AI_USAGE_INPUT_TOKENS, "output": GEN_AI_USAGE_OUTPUT_TOKENS, "unknown": "ccr.tokens.unknown"}
-
-
-_ID_CHARACTERS = 256
-"""Characters of an id that an agent gave."""
 
 
 class Call:
@@ -178,7 +175,7 @@ class A2ACall(Call):
             return
         self._task = (task_id, context_id)
         ids = {A2A_TASK_ID: task_id, GEN_AI_CONVERSATION_ID: context_id}
-        self.span.set_attributes({key: one for key, one in ids.items() if 0 < len(one) <= _ID_CHARACTERS and one.isprintable()})
+        self.span.set_attributes({key: one for key, one in ids.items() if is_id(one)})
 
     def record_http_status(self, status: int) -> None:
         """Takes the HTTP status that the call failed with as the span's ``error.type``."""

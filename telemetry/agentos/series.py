@@ -127,7 +127,7 @@ class SeriesCache:
 
     def has(self, metric: Metric | None) -> bool:
         """Returns whether the catalogue has this row."""
-        return metric is not None and self.telemetry.catalogue.by_name.get(metric.name.lower()) is metric
+        return metric is not None and self.telemetry.catalogue.has(metric)
 
     def series(self, metric: Metric | None, *values: object, **labels: object) -> BoundInstrument | NullInstrument:
         """Returns a series of a row that a catalogue may lack; then, and for None, one that records nothing."""

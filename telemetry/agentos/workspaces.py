@@ -12,6 +12,7 @@ from telemetry.agentos.catalogue import WORKSPACE
 from telemetry.agentos.catalogue_models import TOKEN_DIRECTION, TOKEN_KIND
 from telemetry.agentos.series import OVERFLOW, NullInstrument, SeriesCache
 from telemetry.instruments.bound import BoundInstrument
+from telemetry.instruments.number import EXACT
 from telemetry.instruments.observable import ObservableValues
 from telemetry.metric import Metric, ObservableKind
 
@@ -55,8 +56,8 @@ class WorkspaceMetrics:
         is_first = self._budgets is None
         self._budgets = budgets
         if is_first:
-            self._watch(rows.WORKSPACE_BUDGET, lambda of: {name: one.amount for name, one in of.budgets.items()}, _add)
-            self._watch(rows.WORKSPACE_BUDGET_REMAINING, lambda of: of.remaining(), _add)
+            self._watch(rows.WORKSPACE_BUDGET, lambda of: {name: one.amount for name, one in of.budgets.items()}, EXACT.add)
+            self._watch(rows.WORKSPACE_BUDGET_REMAINING, lambda of: of.remaining(), EXACT.add)
             self._watch(rows.WORKSPACE_PERIOD_END, lambda of: of.period_ends(), min)
 
     def start(self, workspace: str, *, has_price: bool = False) -> None:
@@ -141,7 +142,3 @@ class WorkspaceMetrics:
             return {series: float(value) for series, value in shown.items()}
 
         self._cache.telemetry[metric].watch(read)
-
-
-def _add(one: Decimal, other: Decimal) -> Decimal:
-    return one + other

@@ -359,6 +359,10 @@ class Catalogue(Sequence[Metric]):
                     raise CatalogueError(f"{metric.name} and {samples[sample].name} both become {sample} in Prometheus")
         return by_name
 
+    def has(self, metric: Metric) -> bool:
+        """Returns whether this very row is in the catalogue, not another one of its name."""
+        return self.by_name.get(metric.name.lower()) is metric
+
     def __iter__(self) -> Iterator[Metric]:
         return iter(self._metrics)
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from telemetry._base.printable import printable
-from telemetry.agentos.errors import reason_of_status
 from telemetry.agentos.quota import Quota
 from telemetry.agentos.tokens import Tokens
 
-__all__ = ["ModelRequest", "Provider", "ProviderError", "reason_of_status"]
+__all__ = ["ModelRequest", "Provider", "ProviderError"]
 
 
 class ProviderError(Exception):

@@ -18,8 +18,9 @@ from typing import Any
 
 from agents.outgoing import event_lines
 from agents.outgoing.json_values import MOST_VALUES, count_values
-from agents.services.providers.base import ProviderError, reason_of_status
+from agents.services.providers.base import ProviderError
 from telemetry._base.printable import printable
+from telemetry.agentos.errors import reason_of_status
 from telemetry.agentos.tokens import Tokens
 from telemetry.agentos.usage import Usage
 

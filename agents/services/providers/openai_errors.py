@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 import httpx
 import openai
 
-from agents.services.providers.base import ProviderError, reason_of_status
+from agents.services.providers.base import ProviderError
 from agents.services.providers.chat_answer import error_of
 from agents.services.retry import number_of, seconds_until
+from telemetry.agentos.errors import reason_of_status
 
 __all__ = ["failure_of", "headers_of"]
 

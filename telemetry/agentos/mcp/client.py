@@ -77,8 +77,6 @@ def _client_transport(client: Client, url: str, network: str) -> Transport:
 
 
 def _transport(url: str, network: str) -> Transport:
-    if network not in ("", *rows.TRANSPORT.values):
-        raise ValueError(f"transport must be one of {', '.join(rows.TRANSPORT.values)}; it is {network!r}")
     if not url:
         return Transport(network)
     parts = urlsplit(url)

@@ -54,12 +54,19 @@ class Transport:
         protocol: ``http`` where it is HTTP.
         address: Host of the server, for its clients.
         port: Port of the server, for its clients.
+
+    Raises:
+        ValueError: ``network`` is none of the label's values.
     """
 
     network: str = ""
     protocol: str = ""
     address: str = ""
     port: str = ""
+
+    def __post_init__(self) -> None:
+        if self.network not in ("", *rows.TRANSPORT.values):
+            raise ValueError(f"transport must be one of {', '.join(rows.TRANSPORT.values)}; it is {self.network!r}")
 
     def labels(self) -> dict[str, str]:
         """Returns the labels of the transport."""
@@ -186,7 +193,7 @@ class MCPRecorder:
     def attributes(self, metric: Metric[HistogramKind], labels: Mapping[str, str]) -> Mapping[str, str]:
         """Returns the attributes of a row's series: bounded where the catalogue has the row."""
         values = _values(metric, labels)
-        if self._has(metric):
+        if self._telemetry.catalogue.has(metric):
             values, _ = self._telemetry.domains.resolve_values(metric, values)
         return metric.attributes(values)
 
@@ -194,7 +201,7 @@ class MCPRecorder:
         self, metric: Metric[HistogramKind], labels: Mapping[str, str], seconds: float, scope: SpanScope | None = None
     ) -> None:
         """Records a duration in seconds, with the span as its exemplar."""
-        if not self._has(metric):
+        if not self._telemetry.catalogue.has(metric):
             return
         series = self._telemetry[metric].labels(*_values(metric, labels))
         reference = scope.span_reference(series.source.takes_sampled) if scope is not None else None
@@ -204,9 +211,6 @@ class MCPRecorder:
         """Returns whether spans are opened at all; otherwise only a parent's context may be passed on."""
         provider = self._telemetry.tracer_provider
         return not (isinstance(provider, GlobalTracerProvider) and isinstance(trace.get_tracer_provider(), ProxyTracerProvider))
-
-    def _has(self, metric: Metric) -> bool:
-        return self._telemetry.catalogue.by_name.get(metric.name) is metric
 
 
 class _ToolSpan(SpanScope):

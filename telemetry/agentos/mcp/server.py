@@ -59,11 +59,10 @@ def measure_server(
     """
     if not isinstance(server, MCPServer | Server):
         raise TypeError(f"measure_server() takes an MCPServer or a Server of the mcp SDK, not {server!r:.100}")
-    if transport not in ("", *rows.TRANSPORT.values):
-        raise ValueError(f"transport must be one of {', '.join(rows.TRANSPORT.values)}; it is {transport!r}")
+    way = Transport(transport)
     recorder = MCPRecorder(telemetry)
     try:
-        _measure(server, recorder, frozenset(tools), Transport(transport))
+        _measure(server, recorder, frozenset(tools), way)
     except Exception as error:  # a later version of the SDK may have changed; its server works all the same
         recorder.record_failure(error)
     return server

@@ -19,7 +19,7 @@ class ServersUp:
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._levels: dict[str, int] = {}
-        if telemetry.catalogue.by_name.get(MCP_SERVERS_UP.name) is MCP_SERVERS_UP:
+        if telemetry.catalogue.has(MCP_SERVERS_UP):
             telemetry[MCP_SERVERS_UP].watch(self._read)
 
     def set(self, server: str, up: bool) -> None:
