@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
+
+from tests.helpers.command_process import CommandProcess
 
 __all__ = ["BUDGETS", "SpendingWorker", "usages"]
 
-ROOT = Path(__file__).parents[2]
 BUDGETS = {f"w{number}": {"USD": "100000.00", "period": "month"} for number in range(20)}
 """Of the 40 workspaces that are used half have a budget."""
 
@@ -29,42 +29,19 @@ def usages(seed: int, count: int) -> Iterator[tuple[str, dict[str, int], Decimal
         yield f"w{chance.randrange(40)}", kinds, Decimal(chance.randrange(10**10)).scaleb(-chance.randrange(9, 16))
 
 
-class SpendingWorker:
+class SpendingWorker(CommandProcess):
     """Starts a worker of the run whose supervisor is this process."""
 
     def __init__(self, folder: Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, str(folder), str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
-        self.answer()
+        super().__init__(__file__, folder, os.getpid())
 
     def ask(self, *words: object) -> None:
         """Sends a command."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(" ".join(map(str, words)) + "\n")
-        self._process.stdin.flush()
+        self._send(*words)
 
     def answer(self) -> Any:
         """Waits for the answer."""
-        assert self._process.stdout is not None
-        return json.loads(self._process.stdout.readline())
-
-    def kill(self) -> None:
-        """Kills the process and waits for its end."""
-        self._process.kill()
-        self._process.wait()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
+        return json.loads(self._line())
 
 
 def main(folder: Path, supervisor: int) -> None:

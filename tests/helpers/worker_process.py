@@ -4,37 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
-from typing import Self
+
+from tests.helpers.command_process import CommandProcess
 
 __all__ = ["WorkerProcess"]
 
-ROOT = Path(__file__).parents[2]
 
-
-class WorkerProcess:
+class WorkerProcess(CommandProcess):
     """Starts a worker whose supervisor is this process; sends it commands."""
 
     def __init__(self, folder: Path, *, save_every: float = 3600.0, timeout: float = 5.0) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, str(folder), str(save_every), str(timeout), str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
-        self.pid = self._process.pid
-        self._answer()
+        super().__init__(__file__, folder, save_every, timeout, os.getpid())
 
     def tell(self, *words: object) -> str:
         """Sends a command and returns the answer."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(" ".join(map(str, words)) + "\n")
-        self._process.stdin.flush()
-        return self._answer()
+        self._send(*words)
+        return self._line()
 
     def hits(self) -> dict[str, float]:
         """Scrapes the worker and returns ``hits_total`` by ``who``."""
@@ -44,22 +31,6 @@ class WorkerProcess:
     def signal(self, number: signal.Signals) -> None:
         """Sends the process a signal."""
         self._process.send_signal(number)
-
-    def kill(self) -> None:
-        """Kills the process and waits for its end."""
-        self._process.kill()
-        self._process.wait()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def _answer(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
 
 
 def main() -> None:
