@@ -7,7 +7,7 @@ SECONDS ?= 600
 # Debian packages that the stack tests use. Tests whose package is missing are skipped; with CI=true they fail.
 PACKAGES := redis-server prometheus-alertmanager wrk
 # Rooms of the library in the API reference.
-ROOMS := metric instruments tracing exposition prefork pipeline agentos
+ROOMS := metric instruments tracing exposition prefork pipeline runtime agentos
 # Not for callers; pdoc cannot resolve some of their annotations.
 NOT_IN_REFERENCE := '!telemetry.agentos.genai' '!telemetry.tracing.provider'
 

@@ -14,6 +14,7 @@ from telemetry.agentos.catalogue_models import ERROR_CODE, PROTOCOL_CODES, ROWS
 from telemetry.metric import Catalogue, CatalogueError
 from telemetry.metric.label_values import Domains
 from telemetry.metric.telemetry_metrics import DESCRIPTIVE
+from telemetry.runtime import RUNTIME
 
 __all__ = ["CatalogueSelection", "limits_error"]
 
@@ -37,7 +38,9 @@ class CatalogueSelection:
         described = DESCRIPTIVE if settings.telemetry_metrics else ()
         models_part = ROWS if settings.model_metrics else ()
         agents_part = (*catalogue_agents.ROWS, *catalogue_workspaces.ROWS) if settings.agent_metrics else ()
-        self.catalogue = Catalogue([*AGENTOS, *described, *models_part, *agents_part, *(version.rows if version else ())])
+        runtime_part = RUNTIME if settings.runtime_metrics else ()
+        genai_part = version.rows if version else ()
+        self.catalogue = Catalogue([*AGENTOS, *described, *models_part, *agents_part, *runtime_part, *genai_part])
         self.select: Callable[[str, str], bool] | None = genai.exclude_genai if wanted == "otlp" else None
         self.known: dict[str, tuple[str, ...]] = {}
         targets = [provider.target(name) for name, provider in settings.providers.items()]

@@ -99,6 +99,8 @@ class Settings(BaseSettings):
     """Whether the second part of the catalogue is recorded: retries, fall-backs, first tokens, cost, A2A task states."""
     agent_metrics: values.Switch = False
     """Whether agents, tools, MCP sessions and workspaces are recorded: the fourth and the fifth part of the catalogue."""
+    runtime_metrics: values.Switch = False
+    """Whether the process is observed: CPU, memory, file descriptors, garbage collection, workers and event loops."""
     budgets: Budgets = GivenBudgets()
     """Workspace -> what it may spend in a period, as JSON, or the path of a file with it that is read again when it changes."""
     ledger: LedgerPath = ""
