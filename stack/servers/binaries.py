@@ -66,6 +66,8 @@ BINARIES = {
         Binary("otelcol", "collector", ".", 7, tags="remove_all_sd,grpcnotrace", generated_by="builder"),
         Binary("jaeger", "jaeger", "github.com/jaegertracing/jaeger/cmd/jaeger", 6),
         Binary("victoria-metrics", "victoria", "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics", 0.6),
+        Binary("helm", "helm", "helm.sh/helm/v3/cmd/helm", 1.5),
+        Binary("kubeconform", "kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform", 0.3),
     )
 }
 
