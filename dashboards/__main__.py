@@ -12,7 +12,7 @@ from dashboards.panels.agentos import AGENTOS
 from dashboards.panels.agents import AGENTS
 from dashboards.panels.lint import problems
 from dashboards.panels.models import MODELS
-from dashboards.provisioning import dashboards_yaml, datasources_yaml
+from dashboards.provisioning import dashboards_yaml, datasources_with_tempo_yaml, datasources_yaml
 from dashboards.reference import metrics_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +28,7 @@ FILES = {  # the reference first: it shows every row in full and is quick to bui
     "dashboards/rules/tests/agentos-tests-hours.yml": hours_tests_yaml,
     "dashboards/rules/tests/agentos-tests-days.yml": days_tests_yaml,
     "dashboards/grafana/datasources/agentos.yml": datasources_yaml,
+    "dashboards/grafana/datasources-tempo/agentos.yml": datasources_with_tempo_yaml,
     "dashboards/grafana/dashboards/agentos.yml": dashboards_yaml,
 }
 

@@ -7,7 +7,7 @@ from dashboards.promql import Query
 from dashboards.yaml_text import to_yaml
 from telemetry.agentos.catalogue import A2A_REQUEST_DURATION, A2A_REQUESTS, CACHE_OPERATIONS, CCR_REQUESTS, RATE_LIMIT_HITS
 
-__all__ = ["dashboards_yaml", "datasources_yaml"]
+__all__ = ["dashboards_yaml", "datasources_with_tempo_yaml", "datasources_yaml"]
 
 PROMETHEUS, JAEGER, TEMPO = "agentos-prometheus", "agentos-jaeger", "agentos-tempo"
 
@@ -18,8 +18,17 @@ SCRAPE_INTERVAL = "15s"
 
 
 def datasources_yaml() -> str:
-    """Returns the data sources: Prometheus with exemplar links to Jaeger, Jaeger and Tempo with links from spans to metrics."""
-    return to_yaml({"apiVersion": 1, "datasources": [_prometheus(), _traces("Jaeger", JAEGER), _traces("Tempo", TEMPO)]})
+    """Returns the data sources: Prometheus with exemplar links to Jaeger, and Jaeger with links from spans to metrics."""
+    return _datasources(_prometheus(_exemplar_link(JAEGER, "Trace")), _traces("Jaeger", JAEGER))
+
+
+def datasources_with_tempo_yaml() -> str:
+    """Returns the data sources where Tempo stores the traces too: exemplars lead to Tempo and to Jaeger.
+
+    Jaeger stays, because the dashboards' links from lines to traces search in it.
+    """
+    links = _exemplar_link(TEMPO, "Trace"), _exemplar_link(JAEGER, "Trace in Jaeger")
+    return _datasources(_prometheus(*links), _traces("Jaeger", JAEGER), _traces("Tempo", TEMPO))
 
 
 def dashboards_yaml() -> str:
@@ -28,7 +37,15 @@ def dashboards_yaml() -> str:
     return to_yaml({"apiVersion": 1, "providers": [provider]})
 
 
-def _prometheus() -> dict[str, object]:
+def _datasources(*sources: dict[str, object]) -> str:
+    return to_yaml({"apiVersion": 1, "datasources": list(sources)})
+
+
+def _exemplar_link(uid: str, label: str) -> dict[str, str]:
+    return {"name": "trace_id", "datasourceUid": uid, "urlDisplayLabel": label}
+
+
+def _prometheus(*exemplar_links: dict[str, str]) -> dict[str, object]:
     return {
         "name": "Prometheus",
         "uid": PROMETHEUS,
@@ -41,7 +58,7 @@ def _prometheus() -> dict[str, object]:
             "timeInterval": SCRAPE_INTERVAL,
             "prometheusType": "Prometheus",
             "prometheusVersion": "3.0.0",
-            "exemplarTraceIdDestinations": [{"name": "trace_id", "datasourceUid": JAEGER, "urlDisplayLabel": "Trace"}],
+            "exemplarTraceIdDestinations": list(exemplar_links),
         },
     }
 

@@ -27,10 +27,16 @@ from tests.helpers.required_servers import built_server
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = json.loads((ROOT / "dashboards/agentos-dashboard.json").read_text())
-# Grafana writes $ for $$ when it reads its provisioning.
-DATASOURCES = yaml.safe_load((ROOT / "dashboards/grafana/datasources/agentos.yml").read_text().replace("$$", "$"))[
-    "datasources"
-]
+
+
+def _datasources(folder: str) -> list[dict[str, Any]]:
+    """Returns the provisioned data sources as Grafana reads them: it writes $ for $$."""
+    text = (ROOT / "dashboards/grafana" / folder / "agentos.yml").read_text()
+    sources: list[dict[str, Any]] = yaml.safe_load(text.replace("$$", "$"))["datasources"]
+    return sources
+
+
+DATASOURCES = _datasources("datasources")
 
 ALL = Selection("all", {})
 ONE = Selection("one", {"agent": ["navi"], "operation": ["query"], "provider": ["swift"], "workspace_id": ["acme"]})
@@ -156,7 +162,8 @@ def test_a_series_leads_to_its_traces(shown: Shown, title: str) -> None:
 @pytest.mark.parametrize("store", ["Jaeger", "Tempo"])
 def test_a_span_leads_to_its_series(shown: Shown, store: str) -> None:
     """The links of every measured span, filled with its labels as Grafana does, count the events of exactly its series."""
-    options = next(source for source in DATASOURCES if source["name"] == store)["jsonData"]["tracesToMetrics"]
+    sources = _datasources("datasources-tempo")
+    options = next(source for source in sources if source["name"] == store)["jsonData"]["tracesToMetrics"]
     queries = {query["name"]: query["query"] for query in options["queries"]}
     keys = [tag["key"] for tag in options["tags"]]
     # Only the tags that the span has: https://grafana.com/docs/grafana/latest/datasources/jaeger/#trace-to-metrics
