@@ -24,6 +24,7 @@ __all__ = ["BINARIES", "Binary", "BinaryMissingError", "binary"]
 
 _PINS = Path(__file__).parents[2] / "tests" / "stack" / "binaries"
 _LINE_EVERY_SECONDS = 20.0
+_CHECKED_SD = "remove_all_sd,enable_kubernetes_sd"  # promtool reads configurations that discover pods
 _GET_GO = "install Go 1.26.7 or newer (https://go.dev/doc/install)"
 
 
@@ -60,7 +61,7 @@ BINARIES = {
     wanted.name: wanted
     for wanted in (
         Binary("prometheus", "prometheus", "github.com/prometheus/prometheus/cmd/prometheus", 2.5, tags="remove_all_sd"),
-        Binary("promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool", 1.5, tags="remove_all_sd"),
+        Binary("promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool", 1.5, tags=_CHECKED_SD),
         Binary("parser", "parser", ".", 0.5),
         Binary("builder", "ocb", "go.opentelemetry.io/collector/cmd/builder", 0.5),
         Binary("otelcol", "collector", ".", 7, tags="remove_all_sd,grpcnotrace", generated_by="builder"),
