@@ -5,7 +5,9 @@ WORKDIR /src
 COPY requirements.lock ./
 RUN pip download --quiet --require-hashes -r requirements.lock -d /wheels
 COPY . .
-RUN pip wheel --quiet --no-deps --no-index --find-links /wheels -w /dist . ./agents \
+# The context has no git, whose tag is the version: docker build --build-arg VERSION=1.2.3; a release's context has its own here.
+ARG VERSION=0.0.0.dev0
+RUN SETUPTOOLS_SCM_PRETEND_VERSION="$VERSION" pip wheel --quiet --no-deps --no-index --find-links /wheels -w /dist . ./agents \
  && python -m venv /venv \
  && /venv/bin/pip install --quiet --no-index --find-links /wheels /dist/agentos_telemetry-*.whl "$(ls /dist/agentos-*.whl)[openai,mcp]"
 

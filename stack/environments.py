@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from importlib.metadata import distributions
 from pathlib import Path
 
-__all__ = ["Environment", "build"]
+__all__ = ["SCRAPED", "Environment", "build", "version_of"]
 
 ROOT = Path(__file__).parents[1]
 SCRAPED = """
@@ -34,6 +34,11 @@ def build(folder: Path) -> tuple[Path, Path]:
     (library,) = folder.glob("agentos_telemetry-*.whl")
     (service,) = folder.glob("agentos-*.whl")
     return library, service
+
+
+def version_of(wheel: Path) -> str:
+    """Returns the version that a wheel's name has."""
+    return wheel.name.split("-")[1]
 
 
 class Environment:

@@ -70,8 +70,8 @@ _MODULES = {
     "start_http_server": "telemetry.exposition",
     "up_down_counter": "telemetry.metric",
 }
-_SOURCE_VERSION = "0.1.0"
-"""The version of a source tree that is not installed, that of pyproject.toml."""
+_SOURCE_VERSION = "0.0.0.dev0"
+"""The version of a source tree that is not installed: the git tag, which names a release, is not known there."""
 
 __all__ = ["__version__", *_MODULES]
 

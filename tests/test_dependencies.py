@@ -19,6 +19,7 @@ BY_COMMAND = {
     "build": ("Makefile", "-m build"),
     "flask": ("examples/flask_app.py", "from flask import"),
     "gunicorn": ("stack/servers/service.py", '"gunicorn"'),
+    "hatch-vcs": ("pyproject.toml", 'source = "vcs"'),
     "hatchling": ("pyproject.toml", "hatchling.build"),
     "import-linter": ("Makefile", "lint-imports"),
     "mypy": ("Makefile", "mypy"),

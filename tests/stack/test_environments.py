@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from agents import __version__
-from stack.environments import SCRAPED, Environment, build
+from stack.environments import SCRAPED, Environment, build, version_of
 from stack.servers.service import Service
 
 
@@ -79,7 +78,7 @@ def test_the_service_runs_in_an_environment_of_its_own(wheels: Wheels, environme
     with Service(tmp_path / "elsewhere", python=environment.python) as service:
         assert service.run("navi", "hello").json()["status"] == "success"
         assert 'a2a_requests_total{agent="navi",operation="query",status="success"} 1' in service.metrics()
-        assert f'version="{__version__}"' in service.metrics()
+        assert f'version="{version_of(wheels.service)}"' in service.metrics()
 
 
 def test_the_command_starts_the_service_beside_a_folder_of_its_name(wheels: Wheels, environment: Environment) -> None:
