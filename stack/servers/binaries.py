@@ -20,12 +20,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["BINARIES", "Binary", "BinaryMissingError", "binary"]
+__all__ = ["BINARIES", "GET_GO", "PINS", "Binary", "BinaryMissingError", "binary", "cache_folder"]
 
-_PINS = Path(__file__).parents[2] / "tests" / "stack" / "binaries"
+PINS = Path(__file__).parents[2] / "tests" / "stack" / "binaries"
 _LINE_EVERY_SECONDS = 20.0
 _CHECKED_SD = "remove_all_sd,enable_kubernetes_sd"  # promtool reads configurations that discover pods
-_GET_GO = "install Go 1.26.7 or newer (https://go.dev/doc/install)"
+GET_GO = "install Go 1.26.7 or newer (https://go.dev/doc/install)"
 
 
 class BinaryMissingError(Exception):
@@ -47,14 +47,13 @@ class Binary:
 
     @property
     def pins(self) -> Path:
-        return _PINS / self.folder
+        return PINS / self.folder
 
     def kept_in(self) -> Path:
         digest = hashlib.sha256(f"{self.package} {self.tags}".encode())
         for path in sorted(self.pins.iterdir()):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        return cache / "agentos-telemetry" / f"{self.name}-{digest.hexdigest()[:16]}"
+        return cache_folder() / f"{self.name}-{digest.hexdigest()[:16]}"
 
 
 BINARIES = {
@@ -69,8 +68,14 @@ BINARIES = {
         Binary("victoria-metrics", "victoria", "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics", 0.6),
         Binary("helm", "helm", "helm.sh/helm/v3/cmd/helm", 1.5),
         Binary("kubeconform", "kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform", 0.3),
+        Binary("controller-gen", "crds", "sigs.k8s.io/controller-tools/cmd/controller-gen", 0.5),
     )
 }
+
+
+def cache_folder() -> Path:
+    """Returns the user's cache folder of this project, which all its clones share."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agentos-telemetry"
 
 
 def binary(name: str) -> Path:
@@ -85,7 +90,7 @@ def binary(name: str) -> Path:
         return program
     go = shutil.which("go")
     if go is None:
-        raise BinaryMissingError(f"{name} is built with Go, which is not installed: {_GET_GO}, then `make binaries`")
+        raise BinaryMissingError(f"{name} is built with Go, which is not installed: {GET_GO}, then `make binaries`")
     generator = binary(wanted.generated_by) if wanted.generated_by else None
     with _locked(program.parent):
         if not program.exists():  # another run may have built it while this one waited for the lock

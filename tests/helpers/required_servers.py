@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,7 +12,7 @@ import pytest
 
 from stack.servers.binaries import BinaryMissingError, binary
 
-__all__ = ["built_server", "packaged_server"]
+__all__ = ["built_server", "packaged_server", "pinned"]
 
 
 def _missing(reason: str) -> NoReturn:
@@ -21,12 +22,17 @@ def _missing(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-def built_server(name: str) -> Path:
-    """Returns the path of a server that is built from its pins."""
+def pinned(get: Callable[..., Path], *wanted: str) -> Path:
+    """Returns what ``get`` builds or downloads from its pins."""
     try:
-        return binary(name)
+        return get(*wanted)
     except BinaryMissingError as reason:
         _missing(str(reason))
+
+
+def built_server(name: str) -> Path:
+    """Returns the path of a server that is built from its pins."""
+    return pinned(binary, name)
 
 
 def packaged_server(program: str, package: str) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from stack import schemas
 from stack.servers.collector import Collector
 from stack.servers.jaeger import Jaeger
 from stack.servers.process import Server
@@ -16,8 +17,9 @@ from stack.servers.prometheus import Prometheus
 from stack.servers.redis import Redis
 from stack.servers.service import Service
 from stack.servers.victoria import VictoriaMetrics
+from tests.helpers.kubeconform import Kubeconform
 from tests.helpers.prometheus_parser import PrometheusParser
-from tests.helpers.required_servers import built_server, packaged_server
+from tests.helpers.required_servers import built_server, packaged_server, pinned
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,6 +39,23 @@ def started(tmp_path: Path) -> Iterator[Callable[[Server], Server]]:
 @pytest.fixture(scope="session")
 def promtool() -> Path:
     return built_server("promtool")
+
+
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    return built_server("helm")
+
+
+@pytest.fixture(scope="session")
+def kubernetes_schemas() -> Path:
+    """The folder with the schemas of Kubernetes and of the operators."""
+    return pinned(schemas.kubernetes_schemas)
+
+
+@pytest.fixture(scope="session")
+def kubeconform(kubernetes_schemas: Path) -> Kubeconform:
+    """kubeconform with the real schemas."""
+    return Kubeconform(built_server("kubeconform"), kubernetes_schemas)
 
 
 @pytest.fixture(scope="session")

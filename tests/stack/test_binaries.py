@@ -56,7 +56,7 @@ def test_a_built_server_is_reused(no_go: None) -> None:
 def test_another_pin_is_another_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A changed go.sum changes the path in the cache."""
     (tmp_path / "jaeger").mkdir()
-    monkeypatch.setattr(binaries, "_PINS", tmp_path)
+    monkeypatch.setattr(binaries, "PINS", tmp_path)
     places = set()
     for text in ("one", "two"):
         (tmp_path / "jaeger" / "go.sum").write_text(text)
@@ -68,7 +68,7 @@ def test_a_changed_source_is_another_program(monkeypatch: pytest.MonkeyPatch, tm
     """A changed Go file of a program of our own changes the path in the cache."""
     shutil.copytree(BINARIES["parser"].pins, tmp_path / "parser")
     before = BINARIES["parser"].kept_in()
-    monkeypatch.setattr(binaries, "_PINS", tmp_path)
+    monkeypatch.setattr(binaries, "PINS", tmp_path)
     assert BINARIES["parser"].kept_in() == before
     (tmp_path / "parser" / "main.go").write_text("package main\n")
     assert BINARIES["parser"].kept_in() != before
