@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from dashboards.adapter import adapter_yaml
 from dashboards.alerting.rules import alerts_yaml, days_tests_yaml, hours_tests_yaml, recording_yaml, tests_yaml
 from dashboards.panels.agentos import AGENTOS
 from dashboards.panels.agents import AGENTS
@@ -30,6 +31,7 @@ FILES = {  # the reference first: it shows every row in full and is quick to bui
     "dashboards/grafana/datasources/agentos.yml": datasources_yaml,
     "dashboards/grafana/datasources-tempo/agentos.yml": datasources_with_tempo_yaml,
     "dashboards/grafana/dashboards/agentos.yml": dashboards_yaml,
+    "deploy/kubernetes/prometheus-adapter-values.yaml": adapter_yaml,
 }
 
 BOARDS = ("dashboards/agentos-dashboard.json", "dashboards/agentos-models.json", "dashboards/agentos-agents.json")
