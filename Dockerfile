@@ -17,7 +17,7 @@ RUN useradd --system --no-create-home --shell /usr/sbin/nologin agentos
 USER agentos
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=3s \
+HEALTHCHECK --start-period=1m --interval=5s --timeout=3s --retries=3 \
   CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/ready', timeout=2)"]
 # X-Forwarded-For of clients is ignored: behind your own proxy start with --proxy-headers and FORWARDED_ALLOW_IPS instead.
 CMD ["uvicorn", "agents.main:app", "--host", "0.0.0.0", "--port", "8000", "--no-proxy-headers", "--http", "h11"]

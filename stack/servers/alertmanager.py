@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -36,5 +37,6 @@ def _shortened(webhook: str) -> object:
     for route in (content["route"], *content["route"]["routes"]):
         route |= {"group_wait": "100ms", "group_interval": "200ms"}
     for receiver in content["receivers"]:
-        receiver["webhook_configs"] = [{"url": f"{webhook}/{receiver['name']}", "send_resolved": True}]
+        for config in receiver["webhook_configs"]:
+            config["url"] = webhook + urlsplit(config["url"]).path
     return content

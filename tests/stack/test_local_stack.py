@@ -1,4 +1,4 @@
-"""`make stack`, the Prometheus configuration and the compose file, as an operator uses them."""
+"""`make stack` and the Prometheus configuration, as an operator uses them."""
 
 from __future__ import annotations
 
@@ -68,12 +68,3 @@ def test_the_scrape_job_is_the_contracts() -> None:
     job = next(job for job in config["scrape_configs"] if job["job_name"] == "agentos")
     assert job["static_configs"] == [{"targets": ["agentos:8000"]}]
     assert (job["metrics_path"], config["global"]["scrape_interval"]) == ("/metrics", "15s")
-
-
-def test_compose_mounts_files_that_exist() -> None:
-    """Each file that compose.yaml mounts from the project exists."""
-    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
-    mounts = [mount.split(":")[0] for service in compose["services"].values() for mount in service.get("volumes", [])]
-    files = [mount for mount in mounts if mount.startswith("./")]
-    assert files
-    assert [mount for mount in files if not (ROOT / mount).exists()] == []
