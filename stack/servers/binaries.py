@@ -69,6 +69,7 @@ BINARIES = {
         Binary("helm", "helm", "helm.sh/helm/v3/cmd/helm", 1.5),
         Binary("kubeconform", "kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform", 0.3),
         Binary("controller-gen", "crds", "sigs.k8s.io/controller-tools/cmd/controller-gen", 0.5),
+        Binary("cortex", "cortex", "github.com/cortexproject/cortex/cmd/cortex", 2, tags="netgo,slicelabels"),
     )
 }
 
