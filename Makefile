@@ -11,7 +11,7 @@ ROOMS := metric instruments tracing exposition prefork pipeline runtime agentos
 # Not for callers; pdoc cannot resolve some of their annotations.
 NOT_IN_REFERENCE := '!telemetry.agentos.genai' '!telemetry.tracing.provider'
 
-.PHONY: help venv lock check dashboards packages binaries test test-fast demo stack bench bench-outage bench-redis malformed soak wheel environments test-matrix docs clean
+.PHONY: help venv lock check dashboards packages binaries test test-fast demo stack bench bench-outage bench-redis malformed scale soak wheel environments test-matrix docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -73,6 +73,9 @@ bench-redis: venv packages ## measure what a slow, hung, killed or stopped Redis
 
 malformed: venv ## send 100,000 malformed requests: no 5xx, no new series, no memory growth (about 10 min)
 	$(PY) -m benchmarks.malformed
+
+scale: venv binaries ## feed 200 instances through one agent into three Cortex nodes and one Prometheus (about 8 min)
+	$(PY) -m benchmarks.scale
 
 soak: venv ## run the service under load for SECONDS; print memory, scrapes, tasks, threads, files, sockets
 	$(PY) -m benchmarks.soak --seconds $(SECONDS)
