@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dashboards.adapter import adapter_yaml
+from dashboards.alerting.federation import federation_yaml, global_yaml
 from dashboards.alerting.rules import alerts_yaml, days_tests_yaml, hours_tests_yaml, recording_yaml, tests_yaml
 from dashboards.panels.agentos import AGENTOS
 from dashboards.panels.agents import AGENTS
@@ -28,6 +29,8 @@ FILES = {  # the reference first: it shows every row in full and is quick to bui
     "dashboards/rules/tests/agentos-tests.yml": tests_yaml,
     "dashboards/rules/tests/agentos-tests-hours.yml": hours_tests_yaml,
     "dashboards/rules/tests/agentos-tests-days.yml": days_tests_yaml,
+    "deploy/scale/rules/agentos-federation.yml": federation_yaml,
+    "deploy/scale/rules/agentos-global.yml": global_yaml,
     "dashboards/grafana/datasources/agentos.yml": datasources_yaml,
     "dashboards/grafana/datasources-tempo/agentos.yml": datasources_with_tempo_yaml,
     "dashboards/grafana/dashboards/agentos.yml": dashboards_yaml,
