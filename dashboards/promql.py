@@ -15,6 +15,8 @@ from telemetry.metric import Kind, Label, Metric, MultiprocessMode
 
 __all__ = ["Not", "Query", "Value", "aggregation", "le", "only_numbers", "ratio"]
 
+_INSTANCE = "instance"
+
 
 @dataclass(frozen=True, slots=True)
 class Not:
@@ -35,8 +37,9 @@ class Query:
 
     Args:
         job: The scrape job.
-        variables: Label key -> regular expression; it narrows every metric that has this open label. The query has the
-            expression between backticks, where PromQL takes any quotes in a value as they are.
+        variables: Label key -> regular expression; it narrows every metric that has this open label, and every metric if the
+            key is ``instance``, which Prometheus adds to each. The query has the expression between backticks, where PromQL
+            takes any quotes in a value as they are.
     """
 
     job: str
@@ -62,7 +65,8 @@ class Query:
         return f"{metric.prometheus_name}{suffix}{{{', '.join(matchers)}}}"
 
     def _narrowed(self, metric: Metric, where: Mapping[str, Value]) -> list[str]:
-        return [
+        scraped = [f"{key}=~`{self.variables[key]}`" for key in (_INSTANCE,) if key in self.variables]
+        return scraped + [
             f"{label.prometheus_key}=~`{self.variables[label.key]}`"
             for label in metric.labels
             if label.is_open and label.key in self.variables and label.key not in where
@@ -75,10 +79,6 @@ class Query:
     def count_at(self, metric: Metric, value: int) -> str:
         """Returns the number of a gauge's series that have this value."""
         return f"sum({self.series(metric)} == bool {value})"
-
-    def lowest(self, metric: Metric, *by: str, **where: Value) -> str:
-        """Returns the lowest value of a gauge's series now, by label keys."""
-        return _sum(metric, by, self.series(metric, "", **where), "min")
 
     def top(self, metric: Metric, *by: str, **where: Value) -> str:
         """Returns the highest value of a gauge's series now, by label keys."""
@@ -102,6 +102,16 @@ class Query:
     def highest(self, metric: Metric, window: str, *by: str) -> str:
         """Returns a gauge's maximum over the window, by label keys."""
         return _sum(metric, by, f"max_over_time({self.series(metric)}[{window}])", "max")
+
+    def leading(self, most: int, metric: Metric, *by: str) -> str:
+        """Returns the ``most`` highest label sets of a panel's time range, for lines that are too many to be read.
+
+        It has one value for the whole range: a gauge's maximum, a counter's increase, the increase of a histogram's sum.
+        """
+        range_ = "[$__range] @ end()"
+        if metric.kind in (Kind.OBSERVABLE_GAUGE, Kind.UP_DOWN_COUNTER):
+            return f"topk({most}, {_sum(metric, by, f'max_over_time({self.series(metric)}{range_})', 'max')})"
+        return f"topk({most}, {_sum(metric, by, self._events('increase', metric, range_, {}, 'sum'))})"
 
     def rate(self, metric: Metric, window: str, *by: str, **where: Value) -> str:
         """Returns events per second over the window, by label keys; those of a histogram are its observations."""
@@ -195,7 +205,7 @@ def le(metric: Metric, bound: float) -> str:
 
 
 def _sum(metric: Metric, by: Sequence[str], expr: str, function: str = "sum") -> str:
-    keys = [key if key in ("job", "le") else metric.label(key).prometheus_key for key in by]
+    keys = [key if key in ("job", "le", _INSTANCE) else metric.label(key).prometheus_key for key in by]
     return f"{function} by ({', '.join(keys)}) ({expr})" if keys else f"{function}({expr})"
 
 

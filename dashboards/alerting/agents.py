@@ -128,7 +128,7 @@ AGENT_ALERTS = (
         "MCPServerDown",
         severity="ticket",
         wait="5m",
-        expr=f"{QUERY.lowest(MCP_SERVERS_UP, 'job', MCP_SERVER.key)} == 0",
+        expr=f"{QUERY.level(MCP_SERVERS_UP, 'job', MCP_SERVER.key)} == 0",
         summary="MCP server {{ $labels.mcp_server }} does not answer",
         description=(
             "For 5 minutes {{ $labels.mcp_server }} has not answered one of the instances or more ({{ $value }}: down). Tools "

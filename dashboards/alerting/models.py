@@ -237,7 +237,7 @@ MODEL_ALERTS = (
         "CCRQuotaLow",
         severity="ticket",
         wait="2m",
-        expr=f"{QUERY.lowest(QUOTA_REMAINING, *_QUOTA)}\n/\n{QUERY.top(QUOTA_LIMIT, *_QUOTA)}\n< {QUOTA_LOW:g}",
+        expr=f"{QUERY.level(QUOTA_REMAINING, *_QUOTA)}\n/\n{QUERY.top(QUOTA_LIMIT, *_QUOTA)}\n< {QUOTA_LOW:g}",
         summary="The quota of model provider {{ $labels.provider }} is nearly used up",
         description=(
             "{{ $value | humanizePercentage }} of the {{ $labels.resource }} that {{ $labels.provider }} allows in its period "

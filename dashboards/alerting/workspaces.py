@@ -69,7 +69,7 @@ RECORDS = (
         {_BUDGET: "100x60", _LEFT: "90x60"} | _OTHER,
         60,
     ),
-    Record(END, "when its period ends, as Unix time", QUERY.lowest(WORKSPACE_PERIOD_END, *_BY), {_END: "7200x60"}, 7200),
+    Record(END, "when its period ends, as Unix time", QUERY.level(WORKSPACE_PERIOD_END, *_BY), {_END: "7200x60"}, 7200),
 )
 """The cost per hour, and the budgets over all instances."""
 

@@ -266,38 +266,19 @@ def _ended() -> dict[str, str]:
 
 def _workspaces() -> list[Panel]:
     """What the workspaces use."""
-    by = "{{workspace_id}}"
-    cost = events(QUERY, WORKSPACE_COST, "workspace_id", times=3600, most=_SEVERAL)
-    unpriced = QUERY.moved(WORKSPACE_UNPRICED)
-    cost["none"] += f"\nunless\n{unpriced}"
-    cost["no prices"] = (
-        f"({QUERY.rate(WORKSPACE_COST, STEP)}\nor\n0 * {QUERY.rate(WORKSPACE_UNPRICED, STEP)})\nand\n{unpriced}\n"
-        f"unless\n{QUERY.moved(WORKSPACE_COST)}"
-    )
-    tokens = events(QUERY, WORKSPACE_TOKENS, "workspace_id", most=_SEVERAL)
-    most_cost, most_tokens = (
-        f"topk({_SEVERAL}, {QUERY.increase(metric, _DAY, 'workspace_id')} > 0)" for metric in (WORKSPACE_COST, WORKSPACE_TOKENS)
-    )
     return [
-        over_time(cost, DOLLARS_AN_HOUR, stacked=True)
+        over_time(_cost(), DOLLARS_AN_HOUR, stacked=True)
         .title("Cost by Workspace")
         .description(
             "US dollars an hour by your price file, of the ten workspaces that cost most in the time range. no prices: none of "
             "the calls has one. What is left of their budgets: the row Budgets."
         )
         .data_links(narrowed(QUERY, "workspace_id")),
-        over_time(tokens, RATES[WORKSPACE_TOKENS.unit], stacked=True)
+        over_time(events(QUERY, WORKSPACE_TOKENS, "workspace_id", most=_SEVERAL), RATES[WORKSPACE_TOKENS.unit], stacked=True)
         .title("Tokens by Workspace")
         .description("Tokens per second of all kinds as the providers report them, of the ten workspaces that used most.")
         .data_links(narrowed(QUERY, "workspace_id")),
-        bars(most_cost, by, DOLLARS)
-        .title("Top Ten by Cost (24h)")
-        .no_value("no cost: no prices, or no calls")
-        .description("The ten workspaces whose model calls cost most in the last 24 hours, by your price file."),
-        bars(most_tokens, by, EVENTS)
-        .title("Top Ten by Tokens (24h)")
-        .no_value("no tokens in the last 24 hours")
-        .description("The ten workspaces that used most tokens in the last 24 hours, as the providers report them."),
+        *_top_ten(),
         over_time(_both_tokens(), RATES[WORKSPACE_TOKENS.unit])
         .title("Estimated and Reported Tokens")
         .description(
@@ -307,6 +288,33 @@ def _workspaces() -> list[Panel]:
         _per_minute(WORKSPACE_UNPRICED, "workspace_id", most=_SEVERAL)
         .title("Unpriced Calls by Workspace")
         .description("Calls per minute whose cost is not, or not fully, known, of the ten workspaces with most of them."),
+    ]
+
+
+def _cost() -> dict[str, str]:
+    lines = events(QUERY, WORKSPACE_COST, "workspace_id", times=3600, most=_SEVERAL)
+    unpriced = QUERY.moved(WORKSPACE_UNPRICED)
+    lines["none"] += f"\nunless\n{unpriced}"
+    lines["no prices"] = (
+        f"({QUERY.rate(WORKSPACE_COST, STEP)}\nor\n0 * {QUERY.rate(WORKSPACE_UNPRICED, STEP)})\nand\n{unpriced}\n"
+        f"unless\n{QUERY.moved(WORKSPACE_COST)}"
+    )
+    return lines
+
+
+def _top_ten() -> list[Panel]:
+    most_cost, most_tokens = (
+        f"topk({_SEVERAL}, {QUERY.increase(metric, _DAY, 'workspace_id')} > 0)" for metric in (WORKSPACE_COST, WORKSPACE_TOKENS)
+    )
+    return [
+        bars(most_cost, "{{workspace_id}}", DOLLARS)
+        .title("Top Ten by Cost (24h)")
+        .no_value("no cost: no prices, or no calls")
+        .description("The ten workspaces whose model calls cost most in the last 24 hours, by your price file."),
+        bars(most_tokens, "{{workspace_id}}", EVENTS)
+        .title("Top Ten by Tokens (24h)")
+        .no_value("no tokens in the last 24 hours")
+        .description("The ten workspaces that used most tokens in the last 24 hours, as the providers report them."),
     ]
 
 
@@ -328,7 +336,7 @@ def _budgets() -> list[Panel]:
         Column("Remaining", remaining(QUERY), DOLLARS),
         Column("Spent of it", only_numbers(f"{spent(QUERY)} / {budget}"), PERCENT, orange=0.8, red=1),
         Column("Cost (1h)", f"{QUERY.increase(WORKSPACE_COST, '1h', 'workspace_id')}\nand\n{budget}", DOLLARS),
-        Column("Period ends", f"1000 * {QUERY.lowest(WORKSPACE_PERIOD_END, 'workspace_id')}", DATE),
+        Column("Period ends", f"1000 * {QUERY.level(WORKSPACE_PERIOD_END, 'workspace_id')}", DATE),
     ]
     return [
         over_time({f"{by} spent": spent(QUERY), f"{by} budget": budget}, DOLLARS)

@@ -252,7 +252,7 @@ def _streams() -> list[Panel]:
 
 def _quota() -> list[Panel]:
     """What the providers still allow, as they last said."""
-    limit, left = QUERY.top(QUOTA_LIMIT, *_QUOTA), QUERY.lowest(QUOTA_REMAINING, *_QUOTA)
+    limit, left = QUERY.top(QUOTA_LIMIT, *_QUOTA), QUERY.level(QUOTA_REMAINING, *_QUOTA)
     share = {"{{provider}} {{resource}}": only_numbers(f"{left}\n/\n{limit}")}
     return [
         over_time(share, PERCENT)

@@ -8,6 +8,7 @@ import pytest
 
 from dashboards.promql import Not, Query, le, ratio
 from telemetry.metric import (
+    Metric,
     MultiprocessMode,
     Native,
     closed_label,
@@ -55,10 +56,34 @@ def test_several_exceptions_and_missing_labels_are_matched() -> None:
         ONE.series(CALLS, agent=Not(""))
 
 
-def test_lowest_and_top_of_a_gauge() -> None:
-    """Of several series of a gauge the lowest or the highest is taken, whatever the catalogue says."""
-    assert ONE.lowest(LEVEL, "agent") == 'min by (agent) (level{job="one"})'
+def test_the_top_of_a_gauge() -> None:
+    """Of several series of a gauge the highest is taken, whatever the catalogue says."""
     assert ONE.top(LEVEL) == 'max(level{job="one"})'
+
+
+def test_instance_narrows_every_metric() -> None:
+    """A variable for Prometheus' own label ``instance`` narrows every metric, and every metric can be grouped by it."""
+    query = Query(job="$job", variables={"instance": "${instance:regex}"})
+    assert query.level(WORST, "instance") == 'max by (instance) (worst{job="$job", instance=~`${instance:regex}`})'
+
+
+@pytest.mark.parametrize(
+    ("metric", "expr"),
+    [
+        (LEVEL, 'topk(3, max by (agent) (max_over_time(level{job="one"}[$__range] @ end())))'),
+        (LEFT, 'topk(3, max by (agent) (max_over_time(left{job="one"}[$__range] @ end())))'),
+        (CALLS, 'topk(3, sum by (agent) (increase(calls_total{job="one"}[$__range] @ end())))'),
+        (
+            TIME,
+            'topk(3, sum by (agent) (histogram_sum(increase(time_seconds{job="one"}[$__range] @ end())) '
+            'or increase(time_seconds_sum{job="one"}[$__range] @ end())))',
+        ),
+    ],
+    ids=["sum", "minimum", "counter", "histogram"],
+)
+def test_the_leading_label_sets_of_the_time_range(metric: Metric, expr: str) -> None:
+    """Label sets lead by a gauge's maximum, a counter's increase, or the increase of a histogram's sum, in the whole range."""
+    assert ONE.leading(3, metric, "agent") == expr
 
 
 def test_what_moved_in_the_time_range() -> None:
