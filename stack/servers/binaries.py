@@ -1,8 +1,8 @@
 """Builds the real servers from their pins, once per pin: ``python -m stack.servers.binaries [name ...]``.
 
-Each folder in ``tests/stack/binaries`` pins one program by ``go.mod`` and ``go.sum``; ``parser``, which wraps Prometheus'
-parsers for the tests, has its source there too. The program is kept in the user's cache folder under the hash of those files,
-so that every clone finds it.
+Each folder in ``tests/stack/binaries`` pins one program by ``go.mod`` and ``go.sum``; ``parser`` and ``adapter``, which wrap
+Prometheus' parsers and prometheus-adapter for the tests, have their sources there too. The program is kept in the user's cache
+folder under the hash of those files, so that every clone finds it.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ BINARIES = {
         Binary("kubeconform", "kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform", 0.3),
         Binary("controller-gen", "crds", "sigs.k8s.io/controller-tools/cmd/controller-gen", 0.5),
         Binary("cortex", "cortex", "github.com/cortexproject/cortex/cmd/cortex", 2, tags="netgo,slicelabels"),
+        Binary("adapter", "adapter", ".", 1),
     )
 }
 
