@@ -19,7 +19,7 @@ POD = "<<.GroupBy>>"
 def adapter_yaml() -> str:
     """Returns values for the chart of prometheus-adapter.
 
-    The rule is found by ``up``, so that the metric exists before the first task does.
+    The rule is found by ``up``, so that the metric exists before the first agent does.
     """
     rule = {
         "seriesQuery": f'up{{job="{JOB}", namespace!="", pod!=""}}',
@@ -33,8 +33,8 @@ def adapter_yaml() -> str:
 def tasks_of_pods(pods: str = PODS, pod: str = POD) -> str:
     """Returns the query of active tasks by pod.
 
-    A pod without a task since its start has no series. It counts as 0 while its scrapes succeed, and is unknown otherwise:
-    the autoscaler neither removes pods because of an unknown one, nor takes it for idle.
+    A pod that has read no agent's card yet has no series. It counts as 0 while its scrapes succeed, and is unknown otherwise:
+    the autoscaler does not take an unknown pod for an idle one when it removes pods.
 
     Args:
         pods: Matchers of the pods.
