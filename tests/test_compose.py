@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from fnmatch import fnmatch
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -257,10 +256,8 @@ def test_prometheus_finds_what_its_configuration_names() -> None:
     assert config["rule_files"] == ["rules/*.yml"]
     assert mounted["/etc/prometheus/rules"] == "dashboards/rules"
     assert list((ROOT / "dashboards/rules").glob("*.yml"))
-    (pattern,) = config["alerting"]["alertmanagers"][0]["file_sd_configs"][0]["files"]
-    assert [path for path in mounted if fnmatch(path, f"/etc/prometheus/{pattern}")] == [
-        "/etc/prometheus/alertmanagers/compose.yml"
-    ]
+    (alertmanagers,) = config["alerting"]["alertmanagers"][0]["file_sd_configs"][0]["files"]
+    assert mounted[f"/etc/prometheus/{alertmanagers}"] == "deploy/compose/alertmanagers.yml"
 
 
 def test_alertmanager_and_the_receiver_find_their_files() -> None:

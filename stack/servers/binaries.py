@@ -1,8 +1,8 @@
 """Builds the real servers from their pins, once per pin: ``python -m stack.servers.binaries [name ...]``.
 
-Each folder in ``tests/stack/binaries`` pins one program by ``go.mod`` and ``go.sum``; ``parser`` and ``adapter``, which wrap
-Prometheus' parsers and prometheus-adapter for the tests, have their sources there too. The program is kept in the user's cache
-folder under the hash of those files, so that every clone finds it.
+Each folder in ``tests/stack/binaries`` pins one program by ``go.mod`` and ``go.sum``; ``parser``, ``adapter`` and ``compose``, which
+wrap Prometheus' parsers, prometheus-adapter and Compose's loader for the tests, have their sources there too. The program is kept in
+the user's cache folder under the hash of those files, so that every clone finds it.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ BINARIES = {
         Binary("prometheus", "prometheus", "github.com/prometheus/prometheus/cmd/prometheus", 2.5, tags="remove_all_sd"),
         Binary("promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool", 1.5, tags=_CHECKED_SD),
         Binary("parser", "parser", ".", 0.5),
+        Binary("compose-model", "compose", ".", 0.5),
         Binary("builder", "ocb", "go.opentelemetry.io/collector/cmd/builder", 0.5),
         Binary("otelcol", "collector", ".", 7, tags="remove_all_sd,grpcnotrace", generated_by="builder"),
         Binary("jaeger", "jaeger", "github.com/jaegertracing/jaeger/cmd/jaeger", 6),
