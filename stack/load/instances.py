@@ -130,13 +130,10 @@ class Instance:
             return answer
 
     def listed(self) -> bool:
-        """Whether discovery names the instance: as long as it has something left to show."""
-        with self._lock:
-            if self.life is Life.RUNNING:
-                return True
-            if self.life is Life.CRASHED:
-                return self.failed == 0
-            return self.scrapes == 0 or self.seen < len(self.events)
+        """Whether discovery names the instance: as long as it has something left to show. Does not wait for a scrape."""
+        if self.life is Life.CRASHED:
+            return self.failed == 0
+        return self.life is Life.RUNNING or self.scrapes == 0 or self.seen < len(self.events)
 
     def stored_samples(self) -> int:
         """Returns how many samples a store has of this instance if none was lost."""
@@ -223,6 +220,7 @@ class Fleet:
 
     def __init__(self, seed: int = 18) -> None:
         self.instances: list[Instance] = []
+        self.by_path: dict[str, Instance] = {}
         self.address = f"127.0.0.1:{free_port()}"
         self._seeds = random.Random(seed)
         self._numbers = itertools.count()
@@ -242,6 +240,7 @@ class Fleet:
     def launch(self, count: int) -> list[Instance]:
         """Starts instances, whose names have not been used before, and returns them."""
         made = [Instance(f"agentos-{next(self._numbers):04}", self._seeds.getrandbits(64)) for _ in range(count)]
+        self.by_path = self.by_path | {f"{_INSTANCES}{each.name}": each for each in made}
         self.instances = [*self.instances, *made]  # a new list: other threads may read the old one
         return made
 
@@ -266,6 +265,11 @@ class Fleet:
         """Returns the number of events that no scrape has shown, because their instance crashed before."""
         return sum(len(each.events) - each.seen for each in self.instances)
 
+    @property
+    def broken(self) -> int:
+        """The number of connections that the scraper has left before it had the answer: a scrape took too long."""
+        return self._server.broken
+
     def job(self, interval: str) -> dict[str, object]:
         """Returns the scrape configuration that finds the instances."""
         discovery = {"url": f"http://{self.address}{_TARGETS}", "refresh_interval": "1s"}
@@ -276,8 +280,8 @@ class Fleet:
         if self._retracted:
             return []
         return [
-            {"targets": [self.address], "labels": {"instance": each.name, "__metrics_path__": f"{_INSTANCES}{each.name}"}}
-            for each in self.instances
+            {"targets": [self.address], "labels": {"instance": each.name, "__metrics_path__": path}}
+            for path, each in self.by_path.items()
             if each.listed()
         ]
 
@@ -288,8 +292,13 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
+        self.broken = 0
         host, _, port = fleet.address.partition(":")
         super().__init__((host, int(port)), _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Counts a connection that the scraper has left before it had the answer."""
+        self.broken += 1
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -302,8 +311,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == _TARGETS:
             self._answer(200, "application/json", json.dumps(fleet.targets()).encode())
             return
-        name = self.path.removeprefix(_INSTANCES)
-        instance = next((each for each in fleet.instances if each.name == name), None)
+        instance = fleet.by_path.get(self.path)
         answer = instance.scrape(self.headers["Accept"]) if instance is not None else None
         if answer is None:
             self._answer(503, "text/plain", b"no such instance runs\n")

@@ -246,7 +246,7 @@ class PrometheusAgent(Server):
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         folder.mkdir(parents=True, exist_ok=True)
-        queue = {"retry_on_http_429": True, "min_backoff": "50ms", "max_backoff": "1s"}
+        queue = {"retry_on_http_429": True, "min_backoff": "50ms", "max_backoff": "1s", "batch_send_deadline": "1s"}
         stores = [{"name": name, "url": url, "queue_config": queue} for name, url in remotes.items()]
         config = folder / "agent.yml"
         config.write_text(yaml.safe_dump({"scrape_configs": list(jobs), "remote_write": stores}))

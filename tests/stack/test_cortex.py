@@ -29,7 +29,7 @@ class Survived:
 def survived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Survived]:
     """Ten instances with churn, and two outages of one node each."""
     began = time.time()
-    with running_scale(tmp_path_factory.mktemp("scale"), 10, "1s", program=built_server) as scale:
+    with running_scale(tmp_path_factory.mktemp("scale"), 10, "2s", program=built_server) as scale:
         scale.await_scrapes()
         scale.beside.kill()
         stored = _scraped_events(scale)
