@@ -165,7 +165,7 @@ def _configuration(folder: Path, name: str, ports: _Ports, nodes: Sequence[_Port
         "blocks_storage": {
             "backend": "filesystem",
             "filesystem": {"dir": str(folder / "blocks")},
-            "tsdb": {"dir": str(own / "tsdb")},
+            "tsdb": {"dir": str(own / "tsdb"), "wal_compression_type": "snappy"},  # as Prometheus does by default
             "bucket_store": {"sync_dir": str(own / "sync")},
         },
     }

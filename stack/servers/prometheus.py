@@ -257,6 +257,7 @@ class PrometheusAgent(Server):
             f"--storage.agent.path={folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{port}",
             "--scrape.discovery-reload-interval=100ms",
+            "--storage.remote.flush-deadline=5s",  # what a store that is away has not taken by the end stays in the WAL
         ]
         super().__init__("agent", command, folder=folder, ready=f"{self.url}/-/ready")
 
