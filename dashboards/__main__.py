@@ -14,6 +14,7 @@ from dashboards.panels.agentos import AGENTOS
 from dashboards.panels.agents import AGENTS
 from dashboards.panels.lint import problems
 from dashboards.panels.models import MODELS
+from dashboards.panels.runtime import RUNTIME
 from dashboards.provisioning import dashboards_yaml, datasources_with_tempo_yaml, datasources_yaml
 from dashboards.reference import metrics_markdown
 
@@ -24,6 +25,7 @@ FILES = {  # the reference first: it shows every row in full and is quick to bui
     "dashboards/agentos-dashboard.json": AGENTOS.json,
     "dashboards/agentos-models.json": MODELS.json,
     "dashboards/agentos-agents.json": AGENTS.json,
+    "dashboards/agentos-runtime.json": RUNTIME.json,
     "dashboards/rules/agentos-recording.yml": recording_yaml,
     "dashboards/rules/agentos-alerts.yml": alerts_yaml,
     "dashboards/rules/tests/agentos-tests.yml": tests_yaml,
@@ -37,7 +39,7 @@ FILES = {  # the reference first: it shows every row in full and is quick to bui
     "deploy/kubernetes/prometheus-adapter-values.yaml": adapter_yaml,
 }
 
-BOARDS = ("dashboards/agentos-dashboard.json", "dashboards/agentos-models.json", "dashboards/agentos-agents.json")
+BOARDS = tuple(name for name in FILES if name.endswith(".json"))
 
 
 def main(arguments: Sequence[str]) -> int:

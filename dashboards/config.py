@@ -13,14 +13,19 @@ __all__ = [
     "BUDGET_LOW",
     "BUDGET_PACE",
     "BURNS",
+    "DESCRIPTORS_HIGH",
     "FIRST_TOKEN",
     "GRAFANA",
     "INVOCATION",
     "JOB",
     "LATENCY",
+    "LOOP_BLOCKED",
+    "LOOP_LAG",
+    "LOOP_STUCK",
     "MODELS_UID",
     "QUOTA_LOW",
     "RUNBOOKS",
+    "RUNTIME_UID",
     "SHARED_LEDGER",
     "SLO_DAYS",
     "SPENDING",
@@ -47,6 +52,9 @@ MODELS_UID = "agentos-models"
 
 AGENTS_UID = "agentos-agents"
 """The uid in Grafana of the third dashboard, about agents, tools and workspaces."""
+
+RUNTIME_UID = "agentos-runtime"
+"""The uid in Grafana of the fourth dashboard, about the process and its runtime."""
 
 SLO_DAYS = 30
 """The period of the objectives, in days."""
@@ -87,6 +95,16 @@ BUDGET_LOW = 0.1
 """The share of a workspace's budget below which the alert fires."""
 BUDGET_PACE = 1.5
 """The alert fires when a workspace spends this many times too fast for its budget to last until the period ends."""
+
+LOOP_BLOCKED = 5
+"""The seconds for which an event loop may be blocked before the ticket is made."""
+LOOP_LAG = 0.5
+"""The p99 of the lag of an instance's event loops over 5 minutes, in seconds, from which the ticket is made: a bucket bound."""
+LOOP_STUCK = 30
+"""The seconds for which an event loop may be blocked before the page is sent."""
+DESCRIPTORS_HIGH = 0.5
+"""The share of open file descriptors above which the alert fires. It is the mean of an instance's workers: a single one may be
+near its limit while the mean is at half of it."""
 
 
 @dataclass(frozen=True, slots=True)

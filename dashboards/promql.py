@@ -113,6 +113,11 @@ class Query:
             return f"topk({most}, {_sum(metric, by, f'max_over_time({self.series(metric)}{range_})', 'max')})"
         return f"topk({most}, {_sum(metric, by, self._events('increase', metric, range_, {}, 'sum'))})"
 
+    def trailing(self, most: int, metric: Metric, *by: str) -> str:
+        """Returns the ``most`` label sets whose gauge was lowest in a panel's time range; one value for the range."""
+        minimum = _sum(metric, by, f"min_over_time({self.series(metric)}[$__range] @ end())", "min")
+        return f"bottomk({most}, {minimum})"
+
     def rate(self, metric: Metric, window: str, *by: str, **where: Value) -> str:
         """Returns events per second over the window, by label keys; those of a histogram are its observations."""
         return _sum(metric, by, self._events("rate", metric, f"[{window}]", where))

@@ -16,6 +16,7 @@ from telemetry.agentos.catalogue_models import ROWS
 from telemetry.metric import Kind, Label, Metric, MultiprocessMode
 from telemetry.metric.label import INVALID, OTHER
 from telemetry.metric.telemetry_metrics import DESCRIPTIVE
+from telemetry.runtime import RUNTIME
 
 __all__ = ["metrics_markdown"]
 
@@ -28,11 +29,12 @@ _TYPES = {
     Kind.INFO: "info",
 }
 
-_HEAD = f"""<!-- Written by `python -m dashboards`; change telemetry/agentos/catalogue*.py, not this file. -->
+_HEAD = f"""<!-- Written by `python -m dashboards`; change the catalogues, not this file. -->
 
 # Metrics
 
-What `/metrics` shows, and how to ask for it. All of it comes from `telemetry/agentos/catalogue.py` and the two parts beside it.
+What `/metrics` shows, and how to ask for it. All of it comes from the catalogues: `telemetry/agentos/catalogue.py` and
+`catalogue_*.py` beside it, `telemetry/runtime/catalogue.py` and `telemetry/metric/telemetry_metrics.py`.
 
 - Every query names the scrape job, `job="{JOB}"`: the same numbers can arrive by another way under another job.
 - Counters start at 0 for the closed values of their labels as soon as the open ones are known.
@@ -46,6 +48,10 @@ What `/metrics` shows, and how to ask for it. All of it comes from `telemetry/ag
 _DESCRIPTIVE = "# Shown with AGENTOS_TELEMETRY_METRICS\n"
 _MODELS = "# Shown with AGENTOS_MODEL_METRICS\n\nWhich names come from where, and what they are for: [models.md](models.md).\n"
 _AGENTS = "# Shown with AGENTOS_AGENT_METRICS\n"
+_RUNTIME = """# Shown with AGENTOS_RUNTIME_METRICS
+
+The names are those of `prometheus_client`'s own collectors where it has them.
+"""
 _GENAI = """# OpenTelemetry's GenAI metrics
 
 `AGENTOS_GENAI_METRICS` switches them on, pushed over OTLP or on `/metrics` as well. These are the latest ones, for
@@ -61,13 +67,14 @@ _TABLE = """| label | values |
 def metrics_markdown() -> str:
     """Returns the whole reference as Markdown."""
     agents = (*catalogue_agents.ROWS, *catalogue_workspaces.ROWS)
-    every = (*AGENTOS, *DESCRIPTIVE, *ROWS, *agents, *LATEST.rows)
+    every = (*AGENTOS, *DESCRIPTIVE, *ROWS, *agents, *RUNTIME, *LATEST.rows)
     contents = "".join(f"- [`{m.prometheus_name}`](#{m.prometheus_name.lower()}): {m.help.rstrip('.')}\n" for m in every)
     parts = [
         *_sections(AGENTOS),
         *_sections(DESCRIPTIVE, _DESCRIPTIVE),
         *_sections(ROWS, _MODELS),
         *_sections(agents, _AGENTS),
+        *_sections(RUNTIME, _RUNTIME),
         *_sections(LATEST.rows, _GENAI),
         *_before(),
         _records(),

@@ -11,12 +11,14 @@ from dashboards.panels.agentos import AGENTOS
 from dashboards.panels.agents import AGENTS
 from dashboards.panels.links import dashboard_url, runbook_url
 from dashboards.panels.models import MODELS
+from dashboards.panels.runtime import RUNTIME
 from dashboards.promql import Value
 from telemetry.metric import Metric
 
 __all__ = ["Alert", "Case", "error_ratio", "series"]
 
-_PLACES = {title: (board.uid, number) for board in (AGENTOS, MODELS, AGENTS) for title, number in board.panel_ids().items()}
+_BOARDS = (AGENTOS, MODELS, AGENTS, RUNTIME)
+_PLACES = {title: (board.uid, number) for board in _BOARDS for title, number in board.panel_ids().items()}
 """Dashboard and id of each panel by its title."""
 
 

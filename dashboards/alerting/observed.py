@@ -35,24 +35,33 @@ Write: TypeAlias = Callable[[int, int], str]
 
 
 def observed(
-    form: Form, metric: Metric, bound: float, *stretches: Stretch, start: tuple[int, int] = (0, 0), **labels: str
+    form: Form,
+    metric: Metric,
+    bound: float | tuple[float, float],
+    *stretches: Stretch,
+    start: tuple[int, int] = (0, 0),
+    **labels: str,
 ) -> dict[str, str]:
     """Returns the values of a histogram's series, as promtool writes them, by the series' names.
 
     Args:
         form: How Prometheus stores the histogram.
         metric: The row of the catalogue.
-        bound: The bucket bound below and above which the observations lie, none in the exponential bucket that holds it.
+        bound: The bucket bound below and above which the observations lie, none in the exponential bucket that holds it. With
+            twice the bound as a second one, those above lie in the bucket between; else in the last one, above all quantiles.
         stretches: What is observed after the first sample, one stretch after the other.
         start: The observations before the first sample, of at most the bound and above it.
         labels: The metric's labels.
     """
+    bound, top = bound if isinstance(bound, tuple) else (bound, math.inf)
     classic: dict[str, Write] = {
         series(metric, "bucket", le=str(float(bound)), **labels): lambda below, _: str(below),
         series(metric, "bucket", le="+Inf", **labels): lambda below, above: str(below + above),
         series(metric, "count", **labels): lambda below, above: str(below + above),
     }
-    native = {series(metric, **labels): _custom(bound) if form is Form.CUSTOM else _exponential(bound)}
+    if top < math.inf:
+        classic[series(metric, "bucket", le=str(float(top)), **labels)] = lambda below, above: str(below + above)
+    native = {series(metric, **labels): _custom(bound, top) if form is Form.CUSTOM else _exponential(bound)}
     match form:
         case Form.CLASSIC:
             return written(classic, start, stretches)
@@ -82,8 +91,9 @@ def _exponential(bound: float) -> Write:
     return lambda below, above: f"{{{{schema:0 count:{below + above} offset:{first} buckets:[{below} 0 {above}]}}}}"
 
 
-def _custom(bound: float) -> Write:
-    return lambda below, above: f"{{{{schema:-53 count:{below + above} custom_values:[{bound:g}] buckets:[{below} {above}]}}}}"
+def _custom(bound: float, top: float) -> Write:
+    bounds = f"{bound:g}" if top == math.inf else f"{bound:g} {top:g}"
+    return lambda below, above: f"{{{{schema:-53 count:{below + above} custom_values:[{bounds}] buckets:[{below} {above}]}}}}"
 
 
 def _changed(

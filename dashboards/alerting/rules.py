@@ -13,6 +13,7 @@ from dashboards.alerting.agents import AGENT_ALERTS
 from dashboards.alerting.alert import Alert, Case, series
 from dashboards.alerting.models import MODEL_ALERTS
 from dashboards.alerting.observed import Form, Stretch, observed, written
+from dashboards.alerting.runtime import RUNTIME_ALERTS
 from dashboards.alerting.slo import FAILED, SHARES, SLOW, WINDOWS, Share, minutes, record
 from dashboards.alerting.telemetry import TELEMETRY_ALERTS
 from dashboards.alerting.workspaces import RECORDS, WORKSPACE_ALERTS
@@ -22,7 +23,7 @@ from telemetry.agentos.catalogue import A2A_ERRORS, A2A_REQUEST_DURATION, A2A_RE
 
 __all__ = ["alerts_yaml", "days_tests_yaml", "hours_tests_yaml", "recording_yaml", "tests_yaml"]
 
-_ALERTS = (*AGENTOS_ALERTS, *MODEL_ALERTS, *AGENT_ALERTS, *WORKSPACE_ALERTS, *TELEMETRY_ALERTS)
+_ALERTS = (*AGENTOS_ALERTS, *MODEL_ALERTS, *AGENT_ALERTS, *WORKSPACE_ALERTS, *RUNTIME_ALERTS, *TELEMETRY_ALERTS)
 
 _MONEY = "agentos_workspaces"
 """The group of the records about money."""
@@ -67,7 +68,7 @@ def alerts_yaml() -> str:
 
 def tests_yaml() -> str:
     """Returns the cases in steps of one minute: all but those whose windows are hours or days."""
-    alerts = (*AGENTOS_ALERTS, *TELEMETRY_ALERTS, *MODEL_ALERTS, *AGENT_ALERTS, *WORKSPACE_ALERTS)
+    alerts = (*AGENTOS_ALERTS, *TELEMETRY_ALERTS, *MODEL_ALERTS, *AGENT_ALERTS, *WORKSPACE_ALERTS, *RUNTIME_ALERTS)
     cases = [_test(alert, case) for alert in alerts for case in alert.cases]
     return _file([*cases, *_objectives("minutes"), *_money(), _cancelled(), _slow_before_the_change()], "minutes")
 

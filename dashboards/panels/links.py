@@ -9,7 +9,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog import builder as cogbuilder
 from grafana_foundation_sdk.models import dashboard as models
 
-from dashboards.config import AGENTS_UID, GRAFANA, MODELS_UID, RUNBOOKS, UID
+from dashboards.config import AGENTS_UID, GRAFANA, MODELS_UID, RUNBOOKS, RUNTIME_UID, UID
 
 __all__ = ["Link", "dashboard_url", "only", "panel", "runbook", "runbook_url", "top", "traces_of"]
 
@@ -63,7 +63,7 @@ def traces_of(*keys: str) -> Link:
     return _link("Traces of this series", _explore(tags), new_tab=True)
 
 
-_BOARDS = {UID: "AgentOS", MODELS_UID: "AgentOS models", AGENTS_UID: "Agents & Tools & Tenants"}
+_BOARDS = {UID: "AgentOS", MODELS_UID: "AgentOS models", AGENTS_UID: "Agents & Tools & Tenants", RUNTIME_UID: "AgentOS runtime"}
 
 
 def top(uid: str) -> list[Link]:

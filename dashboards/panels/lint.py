@@ -10,12 +10,17 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from telemetry.runtime.catalogue import EVENT_LOOP_LAG
+
 __all__ = ["RULES", "problems"]
 
 UNITS = {"s", "reqps", "ops", "percentunit", "locale", "none", "decbytes", "currencyUSD", "dateTimeAsIso"}
 WINDOW = re.compile(r"\[([^\]]+)\]")
 SELECTOR = re.compile(r"\b[a-zA-Z_:][a-zA-Z0-9_:]*\{[^}]*\}")
 LEGENDS = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+
+WITHOUT_SPANS = (EVENT_LOOP_LAG.prometheus_name,)
+"""Histograms that are recorded outside of any span."""
 
 HIDDEN = 2
 """Grafana's number for a variable that is not on the screen."""
@@ -183,10 +188,10 @@ def target_le(board: JsonObject) -> Iterator[str]:
 
 
 def target_number(board: JsonObject) -> Iterator[str]:
-    """A division or quantile drops the NaN of zero traffic."""
+    """A division or quantile drops the NaN of zero traffic. What follows an ``and`` gives no values."""
     for panel, target in _targets(board):
-        divides = re.search(r"\s/\s|histogram_quantile", target["expr"])
-        if divides and not target["expr"].rstrip(")").endswith(">= 0"):
+        values = target["expr"].split("\nand\n")[0]
+        if re.search(r"\s/\s|histogram_quantile", values) and not values.rstrip(")").endswith(">= 0"):
             yield f"{panel['title']}: NaN where there is no traffic"
 
 
@@ -195,25 +200,26 @@ def target_legend(board: JsonObject) -> Iterator[str]:
     for panel, target in _targets(board):
         legend = target.get("legendFormat", "")
         kept = {key.strip() for by in re.findall(r"by \(([^)]*)\)", target["expr"]) for key in by.split(",")}
-        kept = set() if _one_sum(target["expr"]) else kept - {"le", "job"}
+        kept = set() if _one_value(target["expr"]) else kept - {"le", "job"}
         if not legend or set(LEGENDS.findall(legend)) != kept:
             yield f"{panel['title']}: the legend {legend!r} does not name the labels {sorted(kept)}"
 
 
-def _one_sum(expr: str) -> bool:
-    """Whether the whole query is one sum, which keeps no label."""
+def _one_value(expr: str) -> bool:
+    """Whether the whole query is one sum or one maximum, which keeps no label."""
     open_ones = 0
     for place, character in enumerate(expr):
         open_ones += (character == "(") - (character == ")")
         if character == ")" and not open_ones:
-            return expr.startswith("sum(") and place == len(expr) - 1
+            return expr.startswith(("sum(", "max(")) and place == len(expr) - 1
     return False
 
 
 def target_exemplars(board: JsonObject) -> Iterator[str]:
-    """Percentiles over time show exemplars."""
+    """Percentiles over time show exemplars, but of what no span measures, which has none."""
     for panel, target in _targets(board):
-        if "histogram_quantile" in target["expr"] and target.get("range") and not target.get("exemplar"):
+        measured = "histogram_quantile" in target["expr"] and not any(name in target["expr"] for name in WITHOUT_SPANS)
+        if measured and target.get("range") and not target.get("exemplar"):
             yield f"{panel['title']}: {target['refId']} shows no exemplars"
 
 

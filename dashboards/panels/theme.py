@@ -16,6 +16,7 @@ __all__ = [
     "BYTES",
     "CALLS",
     "CALLS_A_SECOND",
+    "CORES",
     "DATASOURCE",
     "DATE",
     "DOLLARS",
@@ -50,7 +51,13 @@ PERCENT = "percentunit"
 TASKS = "none"
 EVENTS = "locale"
 """Whole numbers in full, 1,612 rather than 2 K."""
-RATES = {"{request}": "reqps", "{hit}": "suffix:decisions/s", "{operation}": "ops", "{token}": "suffix:tokens/s"}
+RATES = {
+    "{request}": "reqps",
+    "{hit}": "suffix:decisions/s",
+    "{operation}": "ops",
+    "{token}": "suffix:tokens/s",
+    "{collection}": "suffix:collections/s",
+}
 """Grafana's unit of a rate, by the counter's unit."""
 MINUTE_RATES = {
     "{error}": "suffix:errors/min",
@@ -67,6 +74,7 @@ DOLLARS = "currencyUSD"
 DOLLARS_AN_HOUR = "suffix:USD/h"
 TIMES = "suffix:times"
 TOKENS_A_SECOND = "suffix:tokens/s"
+CORES = "suffix:cores"
 CALLS = "suffix:calls"
 CALLS_A_SECOND = "suffix:calls/s"
 ERRORS_A_MINUTE = "suffix:errors/min"

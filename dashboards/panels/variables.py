@@ -23,9 +23,19 @@ from telemetry.agentos.catalogue_agents import (
 )
 from telemetry.agentos.catalogue_models import FALLBACKS, FROM, INTER_TOKEN_LATENCY, MODEL_TOKENS, QUOTA_LIMIT
 from telemetry.agentos.catalogue_workspaces import WORKSPACE_BUDGET, WORKSPACE_TOKENS
-from telemetry.metric import Kind, Label, Metric
+from telemetry.metric import Kind, Label, Metric, open_label
+from telemetry.runtime.catalogue import WORKER, WORKER_AGE, WORKERS
 
-__all__ = ["AGENTS_QUERY", "MODELS_QUERY", "QUERY", "agent_variables", "model_variables", "variables"]
+__all__ = [
+    "AGENTS_QUERY",
+    "MODELS_QUERY",
+    "QUERY",
+    "RUNTIME_QUERY",
+    "agent_variables",
+    "model_variables",
+    "runtime_variables",
+    "variables",
+]
 
 _LABELS = {
     "agent": (A2A_REQUESTS, "Agent"),
@@ -58,6 +68,15 @@ _AGENTS_LABELS = {
 
 AGENTS_QUERY = Query(job="$job", variables={label.key: f"${{{name}:regex}}" for name, (_, label, _) in _AGENTS_LABELS.items()})
 """Queries of the third dashboard."""
+
+_RUNTIME_LABELS = {
+    "instance": (WORKERS, open_label("instance", "Address that Prometheus scrapes", limit=1), "Instance"),
+    "worker": (WORKER_AGE, WORKER, "Worker"),
+}
+"""The same for the fourth dashboard. The label ``instance`` is Prometheus' own."""
+
+RUNTIME_QUERY = Query(job="$job", variables={key: f"${{{key}:regex}}" for key in _RUNTIME_LABELS})
+"""Queries of the fourth dashboard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +113,11 @@ def agent_variables() -> list[cogbuilder.Builder[models.VariableModel]]:
     """Returns the third dashboard's variables in the order of the screen, and the hidden ones of its rows' titles."""
     labels = (_label(name, *of) for name, of in _AGENTS_LABELS.items())
     return [*_sources(), *labels, *_counts(_AGENTS_COUNTS)]
+
+
+def runtime_variables() -> list[cogbuilder.Builder[models.VariableModel]]:
+    """Returns the fourth dashboard's variables in the order of the screen."""
+    return [*_sources(), *(_label(name, *of) for name, of in _RUNTIME_LABELS.items())]
 
 
 def _sources() -> list[cogbuilder.Builder[models.VariableModel]]:

@@ -86,6 +86,11 @@ def test_the_leading_label_sets_of_the_time_range(metric: Metric, expr: str) -> 
     assert ONE.leading(3, metric, "agent") == expr
 
 
+def test_the_trailing_label_sets_of_the_time_range() -> None:
+    """Label sets trail by a gauge's minimum in the whole range."""
+    assert ONE.trailing(3, LEVEL, "agent") == ('bottomk(3, min by (agent) (min_over_time(level{job="one"}[$__range] @ end())))')
+
+
 def test_what_moved_in_the_time_range() -> None:
     """A series had events in the range if it grew, or is above 0 and was not there before; a histogram's are its count."""
     assert ONE.moved(CALLS, "agent") == (

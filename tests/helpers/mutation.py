@@ -14,17 +14,23 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
+import telemetry.runtime
 from telemetry.agentos import catalogue, catalogue_agents, catalogue_genai, catalogue_models, catalogue_workspaces
 from telemetry.agentos.catalogue_genai import LATEST, V1_36, V1_41, GenAI
 from telemetry.metric import Catalogue, Label, Metric, MultiprocessMode, telemetry_metrics
+from telemetry.runtime import catalogue as catalogue_runtime
 
 __all__ = ["EVERY", "mutants", "noticed"]
 
-MODULES = (catalogue, catalogue_models, catalogue_agents, catalogue_workspaces, catalogue_genai, telemetry_metrics)
+MODULES = (
+    *(catalogue, catalogue_models, catalogue_agents, catalogue_workspaces, catalogue_genai),
+    *(catalogue_runtime, telemetry.runtime, telemetry_metrics),
+)
 
 EVERY = (
     *(*catalogue.AGENTOS, *telemetry_metrics.DESCRIPTIVE, *catalogue_models.ROWS),
-    *(*catalogue_agents.ROWS, *catalogue_workspaces.ROWS, *LATEST.rows, *V1_41.rows, *V1_36.rows),
+    *(*catalogue_agents.ROWS, *catalogue_workspaces.ROWS, *catalogue_runtime.RUNTIME),
+    *(*LATEST.rows, *V1_41.rows, *V1_36.rows),
 )
 """Every row of every catalogue."""
 

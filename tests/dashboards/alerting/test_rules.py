@@ -8,7 +8,19 @@ from typing import Any
 import pytest
 import yaml
 
-from dashboards.config import BUDGET_LOW, BUDGET_PACE, FIRST_TOKEN, INVOCATION, QUOTA_LOW, SLO_DAYS, SPENDING
+from dashboards.config import (
+    BUDGET_LOW,
+    BUDGET_PACE,
+    DESCRIPTORS_HIGH,
+    FIRST_TOKEN,
+    INVOCATION,
+    LOOP_BLOCKED,
+    LOOP_LAG,
+    LOOP_STUCK,
+    QUOTA_LOW,
+    SLO_DAYS,
+    SPENDING,
+)
 
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "dashboards/rules"
@@ -88,11 +100,12 @@ def test_descriptions_carry_the_values() -> None:
 
 
 def test_pages_are_for_what_users_feel() -> None:
-    """Only an absent service and a fast burning objective page the person on call."""
+    """Only an absent service, a fast burning objective and a worker that hangs page the person on call."""
     assert {alert["alert"] for alert in ALERTS if alert["labels"]["severity"] == "page"} == {
         "AgentOSDown",
         "A2AErrorBudgetBurn",
         "A2ALatencyBudgetBurn",
+        "EventLoopStuck",
     }
 
 
@@ -110,6 +123,11 @@ def test_runbooks_name_the_numbers_that_are_set() -> None:
         in (page["CCRCostBudgetBurn"])
     )
     assert f"gone in {SLO_DAYS / SPENDING.rate:g} days" in page["CCRCostBudgetBurn"]
+    assert f"blocked for more than {LOOP_STUCK:g} seconds" in page["EventLoopStuck"]
+    assert f"blocked for more than {LOOP_BLOCKED:g} seconds" in page["EventLoopBlocked"]
+    words = {0.5: "half"}
+    assert f"more than\n{words[LOOP_LAG]} a second late" in page["EventLoopBlocked"]
+    assert f"more than {words[DESCRIPTORS_HIGH]} of the file descriptors" in page["FileDescriptorsLow"]
     late = f"more than {FIRST_TOKEN.budget:.0%} of this provider's streams took longer than {FIRST_TOKEN.under:g} s"
     assert late.replace("%", " %") in page["CCRFirstTokenSlow"]
 

@@ -14,6 +14,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from telemetry.agentos import catalogue_agents, catalogue_models, catalogue_workspaces
 from telemetry.metric import Metric
+from telemetry.runtime import RUNTIME
 
 ROOT = Path(__file__).parents[3]
 
@@ -100,6 +101,20 @@ AGENT_PANELS = {
     ],
 }
 
+RUNTIME_PANELS = {
+    "Process and Runtime Now": [
+        "Blocked Now",
+        "Event Loop Lag p99",
+        "Workers",
+        "Since Last Start",
+        "Memory",
+        "File Descriptors",
+    ],
+    "Event Loops": ["Event Loop Lag (p50, p99)", "Event Loop Lag p99 by Instance", "Event Loop Blocked"],
+    "Worker Processes": ["Workers by Instance", "Worker Age", "Memory by Worker"],
+    "Process": ["CPU by Instance", "Memory by Instance", "File Descriptors by Instance", "Garbage Collections"],
+}
+
 
 def _loaded(name: str) -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads((ROOT / f"dashboards/{name}.json").read_text())
@@ -132,7 +147,12 @@ def agents() -> dict[str, Any]:
     return _loaded("agentos-agents")
 
 
-@pytest.fixture(params=["agentos-dashboard", "agentos-models", "agentos-agents"])
+@pytest.fixture(scope="module")
+def runtime() -> dict[str, Any]:
+    return _loaded("agentos-runtime")
+
+
+@pytest.fixture(params=["agentos-dashboard", "agentos-models", "agentos-agents", "agentos-runtime"])
 def each(request: pytest.FixtureRequest) -> dict[str, Any]:
     return _loaded(request.param)
 
@@ -200,12 +220,14 @@ def test_levels_of_the_breaker_have_their_names(models: dict[str, Any]) -> None:
     assert panel["targets"][0]["expr"].startswith("max by (provider) (ccr_breaker_state{")
 
 
-def test_the_dashboards_lead_to_each_other(board: dict[str, Any], models: dict[str, Any], agents: dict[str, Any]) -> None:
+def test_the_dashboards_lead_to_each_other(
+    board: dict[str, Any], models: dict[str, Any], agents: dict[str, Any], runtime: dict[str, Any]
+) -> None:
     """The first links above the panels lead to the other dashboards, with the same job and time range."""
-    boards = {"agentos": board, "agentos-models": models, "agentos-agents": agents}
+    boards = {"agentos": board, "agentos-models": models, "agentos-agents": agents, "agentos-runtime": runtime}
     for uid, one in boards.items():
         others = [f"/d/{other}?var-job=${{job}}&${{__url_time_range}}" for other in boards if other != uid]
-        assert [link["url"] for link in one["links"][:2]] == others
+        assert [link["url"] for link in one["links"][:3]] == others
 
 
 def test_the_third_dashboard_has_its_panels_in_their_order(agents: dict[str, Any]) -> None:
@@ -231,6 +253,41 @@ def test_the_third_dashboards_variables(agents: dict[str, Any]) -> None:
     assert list(variables) == ["datasource", "traces", "job", *labels, *counts]
     assert [variables[name]["current"]["value"] for name in labels] == [["$__all"]] * 4
     assert [variables[name]["hide"] for name in counts] == [2, 2]
+
+
+def test_the_fourth_dashboard_has_its_panels_in_their_order(runtime: dict[str, Any]) -> None:
+    """Four rows and their panels have their titles in their order, and none has the title of another dashboard's panel."""
+    assert [panel["title"] for panel in _all(runtime)] == [
+        title for row, titles in RUNTIME_PANELS.items() for title in (row, *titles)
+    ]
+    assert not {title for titles in RUNTIME_PANELS.values() for title in titles} & {
+        title for rows in (PANELS, MODEL_PANELS, AGENT_PANELS) for titles in rows.values() for title in titles
+    }
+
+
+@pytest.mark.parametrize("row", RUNTIME, ids=lambda row: row.name)
+def test_every_metric_of_the_runtime_is_on_the_fourth_dashboard(runtime: dict[str, Any], row: Metric) -> None:
+    """A panel of the fourth dashboard queries each metric of the process and its runtime."""
+    assert _asks(runtime, row)
+
+
+def test_the_fourth_dashboards_variables(runtime: dict[str, Any]) -> None:
+    """The variables are both data sources, the job, and instance and worker, which start with All."""
+    variables = {variable["name"]: variable for variable in runtime["templating"]["list"]}
+    assert list(variables) == ["datasource", "traces", "job", "instance", "worker"]
+    assert [variables[name]["current"]["value"] for name in ("instance", "worker")] == [["$__all"]] * 2
+
+
+def test_every_panel_of_the_runtime_is_narrowed_by_the_instance(runtime: dict[str, Any]) -> None:
+    """Each selector of the fourth dashboard names the chosen instances."""
+    text = " ".join(target["expr"] for panel in _all(runtime) for target in panel.get("targets", []))
+    assert text.count('{job="$job", instance=~`${instance:regex}`') == text.count('job="$job"') > len(RUNTIME)
+
+
+def test_a_panel_of_the_runtime_names_the_setting_that_it_needs(runtime: dict[str, Any]) -> None:
+    """Without data each panel of the fourth dashboard says that the metrics may be off."""
+    words = {panel["fieldConfig"]["defaults"]["noValue"] for panel in _all(runtime) if panel["type"] != "row"}
+    assert words == {"nothing in this time, or AGENTOS_RUNTIME_METRICS is off"}
 
 
 def test_rows_that_many_sites_have_no_data_for_are_collapsed(each: dict[str, Any]) -> None:
@@ -271,7 +328,7 @@ def test_a_cost_without_prices_says_so(name: str, title: str) -> None:
 def test_a_dashboard_imports_into_any_grafana(each: dict[str, Any]) -> None:
     """It has no id of a Grafana instance, and its schema is not newer than Grafana 10.0's; later versions migrate it."""
     assert each.get("id") is None
-    assert each["uid"] in ("agentos", "agentos-models", "agentos-agents")
+    assert each["uid"] in ("agentos", "agentos-models", "agentos-agents", "agentos-runtime")
     assert each["schemaVersion"] <= 38
 
 

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[3]
 COMMITTED = (ROOT / "dashboards/agentos-dashboard.json").read_text()
 MODELS = (ROOT / "dashboards/agentos-models.json").read_text()
 AGENTS = (ROOT / "dashboards/agentos-agents.json").read_text()
+RUNTIME = (ROOT / "dashboards/agentos-runtime.json").read_text()
 
 JsonObject = dict[str, Any]
 
@@ -75,13 +76,14 @@ BREAKS: list[tuple[str, str, Callable[[JsonObject], object]]] = [
     ("target-rate-interval", "is instant", lambda b: _replace(b, P95, "5m", "$__rate_interval")),
     ("target-le", "compared as text", lambda b: _replace(b, RATE, 'job="$job"', 'job="$job", le="1.0"')),
     ("target-number", "NaN", lambda b: _replace(b, P95, " >= 0", "")),
+    ("target-number", "NaN", lambda b: _replace(b, P95, " >= 0", '\nand\nsum(x{job="$job"}) >= 0')),
     ("target-legend", "does not name", lambda b: _target(b).update(legendFormat="{{provider}}")),
     ("target-legend", "does not name", lambda b: _target(b).pop("legendFormat")),
     ("target-exemplars", "shows no exemplars", lambda b: _target(b, "Request Latency by Provider").update(exemplar=False)),
 ]
 
 
-@pytest.mark.parametrize("committed", [COMMITTED, MODELS, AGENTS], ids=["dashboard", "models", "agents"])
+@pytest.mark.parametrize("committed", [COMMITTED, MODELS, AGENTS, RUNTIME], ids=["dashboard", "models", "agents", "runtime"])
 def test_a_committed_dashboard_keeps_every_rule(committed: str) -> None:
     """The lint finds no fault in the committed dashboards."""
     assert problems(committed) == []
