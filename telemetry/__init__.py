@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from telemetry.metric import up_down_counter as up_down_counter
     from telemetry.metric.label_values import LabelError as LabelError
     from telemetry.pipeline import Telemetry as Telemetry
+    from telemetry.runtime import RUNTIME as RUNTIME
+    from telemetry.runtime import runtime_metrics as runtime_metrics
     from telemetry.tracing.timer import RequestTimer as RequestTimer
 
     __version__: str
@@ -52,6 +54,7 @@ _MODULES = {
     "Metric": "telemetry.metric",
     "Native": "telemetry.metric",
     "PrometheusReader": "telemetry.exposition",
+    "RUNTIME": "telemetry.runtime",
     "Recorder": "telemetry.agentos.recorder",
     "RequestTimer": "telemetry.tracing.timer",
     "Telemetry": "telemetry.pipeline",
@@ -67,6 +70,7 @@ _MODULES = {
     "observable_counter": "telemetry.metric",
     "observable_gauge": "telemetry.metric",
     "open_label": "telemetry.metric",
+    "runtime_metrics": "telemetry.runtime",
     "start_http_server": "telemetry.exposition",
     "up_down_counter": "telemetry.metric",
 }

@@ -26,6 +26,10 @@ class FileLock:
         """Releases the lock. In a forked child this closes the child's descriptor only: the parent keeps its lock."""
         os.close(self._descriptor)
 
+    def touch(self) -> None:
+        """Makes now the time at which the file was changed, also where it has lost its name. Raises ``OSError``."""
+        os.utime(self._descriptor)
+
 
 def has_file_locks() -> bool:
     """Whether this platform has such locks."""

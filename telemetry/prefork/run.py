@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Self
 
-__all__ = ["StateDirectoryError", "Supervisor", "ended_parent", "forebears", "is_worker", "place"]
+__all__ = ["StateDirectoryError", "Supervisor", "ended_parent", "forebears", "is_forked", "is_worker", "place"]
 
 _RUN = re.compile(r"([0-9]+)-([0-9]+-(?:[0-9a-f]{8}-[0-9]+|0-0))")
 _SPAWNED = b"--multiprocessing-fork"
@@ -74,6 +74,11 @@ def is_worker() -> bool:
     same command line.
     """
     return multiprocessing.parent_process() is not None or _is_made_by(os.getpid(), _parent_id())
+
+
+def is_forked() -> bool:
+    """Whether this worker is a copy of the process that made it; one that was spawned has begun as a new program."""
+    return is_worker() and _SPAWNED not in _command(os.getpid()).split(b"\0")
 
 
 def forebears() -> Iterator[int]:

@@ -31,7 +31,7 @@ _WORKER = r"[0-9]+(?:-[0-9a-f]+){1,2}"
 _LOCK = re.compile(rf"({_WORKER})\.lock")
 _TEMPORARY = re.compile(rf"(?:{_WORKER}|{FOLDED})\.([0-9]+)\.tmp")
 _OWN = re.compile(
-    rf"{_WORKER}\.(?:lock|sock)|(?:{_WORKER}|{FOLDED})\.(?:state|state\.[0-9a-f]{{8}}\.corrupt|[0-9]+\.tmp)"
+    rf"{_WORKER}\.(?:lock|sock)|slot-[0-9]{{1,4}}\.lock|(?:{_WORKER}|{FOLDED})\.(?:state|state\.[0-9a-f]{{8}}\.corrupt|[0-9]+\.tmp)"
     rf"|fold\.lock|{LEDGER}(?:-wal|-shm|-journal)?|{LABELS}|{LABELS}\.[0-9a-f]{{8}}\.corrupt|probe-[0-9a-f]{{8}}"
 )
 

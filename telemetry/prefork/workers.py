@@ -33,6 +33,7 @@ from telemetry.prefork.shared_labels import SharedLabelValues
 from telemetry.prefork.snapshot import Encoder, StateError, WorkerSnapshot, decode
 from telemetry.prefork.state_directory import FOLDED, LABELS, StateDirectory, birth
 from telemetry.prefork.state_server import StateServer, request_states
+from telemetry.prefork.worker_slot import WorkerSlot
 
 __all__ = ["Workers"]
 
@@ -92,6 +93,7 @@ class Workers:
         self._shown: tuple[WorkerSnapshot | None, Sequence[Contribution]] = (None, ())
         self._own_resource: Resource | None = None
         self._shown_resource: tuple[Resource, Resource] | None = None
+        self._slot = WorkerSlot(self.folder)
 
     @classmethod
     def detect(cls, directory: Path | None = None, **options: Any) -> Self | None:
@@ -164,6 +166,26 @@ class Workers:
         ended = [] if folded is None else [Contribution(folded, alive=False)]
         return self._merger.merge(self._resource(), [*ended, *others, Contribution(own, alive=True)])
 
+    def slot(self) -> int | None:
+        """Returns this worker's slot: the lowest number that no other living worker of the run has.
+
+        It is taken at the first call, and freed by ``close`` or with the process. A forked child takes one of its own. None
+        after ``close``, and where none can be taken.
+        """
+        if not self._joined:
+            return None
+        try:
+            return self._slot.take()
+        except OSError as error:
+            self._files.failed("unwritable", f"this worker cannot take a slot: {error.strerror}")
+            return None
+
+    @property
+    def supervisor(self) -> Supervisor | None:
+        """The process whose life is the run's; None once it has ended, or where it cannot be seen from here."""
+        supervisor = Supervisor.of_run(self.folder.name)
+        return supervisor if supervisor is not None and Supervisor.of(supervisor.pid) == supervisor else None
+
     def close(self) -> None:
         """Saves the last state, which the other workers count on with, and leaves. A second call does nothing."""
         if not self._joined:
@@ -174,6 +196,7 @@ class Workers:
         self._server.stop()
         with suppress(Exception):  # the reader may be shut down: then the last save is the state
             self._save()
+        self._slot.release()
         self._shared_labels.leave()
         self._lock.release()
         with suppress(OSError):
@@ -204,6 +227,7 @@ class Workers:
         self._joined = False
         self._server.close_inherited()
         self._lock.release()
+        self._slot.reset_after_fork()
         self._shared_labels.leave()
         self.worker = f"{os.getpid()}-alone"  # a child that cannot join must not save under its parent's name
         try:
@@ -244,6 +268,7 @@ class Workers:
     def _touch(self) -> None:
         """Shows a cleaner of temporary files, and a worker in another container, that the run is in use."""
         os.utime(self.folder / f"{self.worker}.lock")
+        self._slot.touch()
 
     def _gather(self) -> tuple[WorkerSnapshot | None, Sequence[Contribution]]:
         """Returns the folded state and the other workers' states, none of which is in both. Raises ``OSError``."""

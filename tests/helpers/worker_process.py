@@ -60,6 +60,12 @@ def main() -> None:
                     os._exit(0)
                 os.waitpid(child, 0)
                 print("done", flush=True)
+            case ["slot"]:
+                print(workers.slot(), flush=True)
+            case ["slot_of_fork"]:
+                if (child := os.fork()) == 0:
+                    os._exit(workers.slot() or 0)
+                print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
 if __name__ == "__main__":
