@@ -1,8 +1,8 @@
 """Builds the real servers from their pins, once per pin: ``python -m stack.servers.binaries [name ...]``.
 
-Each folder in ``tests/stack/binaries`` pins one program by ``go.mod`` and ``go.sum``; ``parser``, ``adapter`` and ``compose``, which
-wrap Prometheus' parsers, prometheus-adapter and Compose's loader for the tests, have their sources there too. The program is kept in
-the user's cache folder under the hash of those files, so that every clone finds it.
+Each folder in ``tests/stack/binaries`` pins one program by ``go.mod`` and ``go.sum``; ``parser``, ``adapter`` and ``compose``,
+which wrap Prometheus' parsers, prometheus-adapter and Compose's loader for the tests, have their sources there too. The program
+is kept in the user's cache folder under the hash of those files, so that every clone finds it.
 """
 
 from __future__ import annotations
