@@ -11,7 +11,7 @@ ROOMS := metric instruments tracing exposition prefork pipeline runtime agentos
 # Not for callers; pdoc cannot resolve some of their annotations.
 NOT_IN_REFERENCE := '!telemetry.agentos.genai' '!telemetry.tracing.provider'
 
-.PHONY: help venv lock check dashboards packages binaries test test-fast demo stack bench bench-outage bench-redis malformed scale soak wheel environments test-matrix docs clean
+.PHONY: help venv lock check dashboards manifests packages binaries test test-fast demo stack bench bench-outage bench-redis malformed scale soak wheel environments test-matrix docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -38,6 +38,9 @@ check: venv ## lint, check types and import contracts, fail if a generated file 
 
 dashboards: venv ## write the files generated from the catalogue: dashboards, rules, rule tests, data sources, docs/metrics.md
 	$(PY) -m dashboards
+
+manifests: venv ## write deploy/kubernetes and the table of values from the Helm chart; builds Helm the first time
+	$(PY) -m stack.manifests
 
 packages: ## install missing Debian packages of the stack tests (only as root)
 	@missing=""; for p in $(PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
