@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -24,7 +25,8 @@ from stack.servers.redis import Redis
 from tests.helpers.compose_files import PLAIN, ROOT, merged, read
 from tests.helpers.required_servers import built_server, packaged_server
 
-ALERTING = read("dashboards/prometheus.yml")["alerting"]
+SECTIONS = {"alerting": read("dashboards/prometheus.yml")["alerting"], "rule_files": ["sample*.yml"]}
+"""The operator's ``alerting`` section, and rules that are not there yet."""
 OVERLAY = ROOT / "deploy/compose/otel-collector.tempo.yaml"
 RULES = {
     "groups": [
@@ -48,16 +50,17 @@ def _receiver(folder: Path) -> tuple[Server, str]:
     return Server("alert-receiver", command, folder=folder, ready=f"{url}/-/healthy"), url
 
 
-def _sections(folder: Path) -> dict[str, Any]:
-    """Returns the operator's ``alerting`` section with rules that fire at once."""
-    folder.mkdir()
-    (folder / "sample.yml").write_text(yaml.safe_dump(RULES))
-    return {"alerting": ALERTING, "rule_files": ["sample.yml"]}
+def _fire(prometheus: Prometheus) -> None:
+    """Gives Prometheus rules that fire at once."""
+    (prometheus.config.parent / "sample.yml").write_text(yaml.safe_dump(RULES))
+    os.kill(prometheus.pid, signal.SIGHUP)
+    until("the alerts", lambda: len(prometheus.get("alerts")["alerts"]) == 2)
 
 
-def _name(address: str, folder: Path) -> None:
-    """Names an Alertmanager in the file that the ``alerting`` section looks for."""
-    (folder / "alertmanagers.yml").write_text(yaml.safe_dump([{"targets": [address]}]))
+def _name(address: str, prometheus: Prometheus) -> list[dict[str, str]]:
+    """Names an Alertmanager in the file that the ``alerting`` section looks for, and returns those that Prometheus then has."""
+    (prometheus.config.parent / "alertmanagers.yml").write_text(yaml.safe_dump([{"targets": [address]}]))
+    return until("the Alertmanager", lambda: prometheus.get("alertmanagers")["activeAlertmanagers"])
 
 
 def _check(service: str, *replaced: tuple[str, str]) -> list[str]:
@@ -75,9 +78,9 @@ def test_an_alert_goes_through_alertmanager_to_the_receiver(
     started(receiver)
     alertmanager = Alertmanager(program, tmp_path / "alertmanager", url)
     started(alertmanager)
-    sections = _sections(tmp_path / "prometheus")
-    _name(alertmanager.address, tmp_path / "prometheus")
-    prometheus(extra=sections)
+    running = prometheus(extra=SECTIONS)
+    _name(alertmanager.address, running)
+    _fire(running)
 
     def told() -> list[str]:
         lines = [line.partition(" ")[2] for line in receiver.log.read_text().splitlines()]
@@ -87,20 +90,17 @@ def test_an_alert_goes_through_alertmanager_to_the_receiver(
     assert told() == ["pager FIRING Pages severity=page - Wake up", "tickets FIRING Waits job=agentos severity=ticket"]
 
 
-def test_without_an_alertmanager_prometheus_is_silent(tmp_path: Path, prometheus: Callable[..., Prometheus]) -> None:
+def test_without_an_alertmanager_prometheus_is_silent(prometheus: Callable[..., Prometheus]) -> None:
     """With no file that names an Alertmanager, alerts fire and are sent nowhere, and the log has no error."""
-    running = prometheus(extra=_sections(tmp_path / "prometheus"))
-    until("the alerts", lambda: len(running.get("alerts")["alerts"]) == 2)
+    running = prometheus(extra=SECTIONS)
+    _fire(running)
     assert running.get("alertmanagers") == {"activeAlertmanagers": [], "droppedAlertmanagers": []}
     assert [line for line in running.log.read_text().splitlines() if "level=ERROR" in line] == []
 
 
-def test_an_alertmanager_that_is_named_later_is_found_at_once(tmp_path: Path, prometheus: Callable[..., Prometheus]) -> None:
+def test_an_alertmanager_that_is_named_later_is_found(prometheus: Callable[..., Prometheus]) -> None:
     """A file that appears while Prometheus runs is read without a reload."""
-    running = prometheus(extra={"alerting": ALERTING})
-    _name("127.0.0.1:9093", tmp_path / "prometheus")
-    (found,) = until("the Alertmanager", lambda: running.get("alertmanagers")["activeAlertmanagers"])
-    assert found == {"url": "http://127.0.0.1:9093/api/v2/alerts"}
+    assert _name("127.0.0.1:9093", prometheus(extra=SECTIONS)) == [{"url": "http://127.0.0.1:9093/api/v2/alerts"}]
 
 
 def test_the_health_check_of_prometheus(promtool: Path, prometheus: Callable[..., Prometheus]) -> None:
