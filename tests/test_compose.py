@@ -218,6 +218,15 @@ def test_the_settings_of_the_service_are_accepted() -> None:
     assert Settings.from_environment(environment).redis_url is not None
 
 
+def test_what_the_dashboards_need_is_switched_on() -> None:
+    """Each setting that docs/dashboard.md says a dashboard needs has the value that it says."""
+    table = (ROOT / "docs/dashboard.md").read_text().partition("| dashboard |")[2].partition("\n\n")[0]
+    needed = dict(re.findall(r"`(AGENTOS_\w+)=(\w+)`", table))
+    assert len(needed) == len(BOARDS) - 1, "the first needs nothing"
+    environment = _services(PLAIN)["agentos"]["environment"]
+    assert {name: environment.get(name) for name in needed} == needed
+
+
 def test_the_service_has_the_time_that_its_shutdown_may_take() -> None:
     """Runs and then the telemetry have AGENTOS_SHUTDOWN_TIMEOUT each before the container is killed."""
     grace = _services(PLAIN)["agentos"]["stop_grace_period"]

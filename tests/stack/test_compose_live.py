@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from dashboards.__main__ import BOARDS
 from stack.load import traffic
 from stack.servers.process import until
 from tests.helpers.compose_files import PLAIN, ROOT, WITH_TEMPO, merged
@@ -107,9 +108,9 @@ def test_a_call_is_scraped_pushed_and_traced(compose: Compose) -> None:
 
 
 def test_grafana_has_the_dashboards_and_reaches_its_data_sources(compose: Compose) -> None:
-    """A visitor finds the three dashboards; each data source reaches its server, and Tempo is there only with its file."""
+    """A visitor finds all dashboards; each data source reaches its server, and Tempo is there only with its file."""
     found = httpx.get(f"{GRAFANA}/api/search", params={"type": "dash-db"}, timeout=30).raise_for_status().json()
-    assert {board["uid"] for board in found} == {"agentos", "agentos-models", "agentos-agents"}
+    assert {board["uid"] for board in found} == {json.loads((ROOT / name).read_text())["uid"] for name in BOARDS}
     sources = {source["uid"] for source in _grafana("/api/datasources")}
     tempo = {"agentos-tempo"} if compose.files == WITH_TEMPO else set()
     assert sources == {"agentos-prometheus", "agentos-jaeger", *tempo}
