@@ -278,7 +278,7 @@ class PrometheusAgent(Server):
         return own_metric(self.url, f"prometheus_remote_storage_{counter}", remote_name=store)
 
     def delivered(self, store: str) -> int:
-        """Returns how many samples a remote store has taken, and those on their way: all sent, without the attempts that failed."""
+        """Returns how many samples a remote store has taken, those on their way included: all but failed attempts."""
         sent = own_metrics(self.url)
         total, retried, failed = (
             _total(sent, f"prometheus_remote_storage_samples_{kind}total", {"remote_name": store})
