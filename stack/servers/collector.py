@@ -15,7 +15,16 @@ GATES = ("--feature-gates=ottl.set.allowNil",)
 
 
 class Collector(Server):
-    """A Collector that sends traces and metrics to the addresses in ``environment``, such as ``TRACES_ENDPOINT``."""
+    """A Collector that sends traces and metrics to the addresses in ``environment``, such as ``TRACES_ENDPOINT``.
+
+    Args:
+        program: Path of the Collector.
+        folder: Holds its queues and its log.
+        environment: Variables beside those of the ports.
+        config: The configuration.
+        overlays: Further configurations, each of which goes over those before it; files, or ``yaml:`` and one key.
+        gates: Feature gates.
+    """
 
     def __init__(
         self,
@@ -24,6 +33,7 @@ class Collector(Server):
         environment: Mapping[str, str] | None = None,
         *,
         config: Path = CONFIG,
+        overlays: Sequence[str | Path] = (),
         gates: Sequence[str] = GATES,
     ) -> None:
         self.grpc, self.http, self.statsd = free_port(), free_port(), free_port()
@@ -41,7 +51,7 @@ class Collector(Server):
         }
         super().__init__(
             "otelcol",
-            [program, "--config", config, *gates],
+            [program, *(word for each in (config, *overlays) for word in ("--config", each)), *gates],
             folder=folder,
             ready=f"http://127.0.0.1:{health}/",
             environment={**ports, **(environment or {})},

@@ -1,0 +1,141 @@
+"""The configurations of ``deploy/scale`` on real servers: addresses, intervals and waits alone differ from the files."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import yaml
+
+from stack.servers.process import Server, free_port, until
+from stack.servers.prometheus import Prometheus
+from stack.servers.victoria import VictoriaMetrics
+from telemetry.exposition import metrics_app
+from tests.helpers.asgi_server import serving
+from tests.helpers.recorded import BOTHS, LABEL, WAITS, Recorded, buckets
+from tests.helpers.required_servers import built_server
+
+ROOT = Path(__file__).parents[2]
+SCALE = ROOT / "deploy/scale"
+RULES = sorted((SCALE / "rules").glob("*.yml"))
+
+Start = Callable[[Server], Server]
+Stores = Callable[..., Prometheus]
+
+
+def _run(*command: str | Path, folder: Path | None = None) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("targets", ["scrape-machines.yml", "scrape-pods.yml"])
+def test_the_agents_configuration_is_valid(promtool: Path, tmp_path: Path, targets: str) -> None:
+    """``promtool check config --agent`` accepts the agent's configuration with either file of targets."""
+    shutil.copytree(SCALE, tmp_path / "scale")
+    config = tmp_path / "scale/prometheus-agent.yml"
+    config.write_text(config.read_text().replace("scrape-machines.yml", targets))
+    (tmp_path / "scale/targets").mkdir()
+    (tmp_path / "scale/targets/agentos.yml").write_text('- targets: ["agentos-1:8000"]\n')
+    assert "SUCCESS" in _run(promtool, "check", "config", "--agent", "--lint=all", "--lint-fatal", config)
+
+
+def test_the_rules_are_valid(promtool: Path) -> None:
+    """``promtool check rules`` reports no problem."""
+    said = _run(promtool, "check", "rules", "--lint=all", "--lint-fatal", *RULES)
+    assert said.count("SUCCESS") == len(RULES) == 2
+
+
+def test_the_rules_do_what_their_cases_say(promtool: Path) -> None:
+    """Quantiles, burn rates and levels over two clusters' records are those of the instances' own series."""
+    _run(promtool, "test", "rules", SCALE / "rules/tests/agentos-federation-tests.yml")
+
+
+def _agent(started: Start, folder: Path, remotes: Mapping[str, str], target: str, environment: Mapping[str, str]) -> str:
+    """Starts a Prometheus in agent mode with the committed configuration, for these stores and this target; returns its URL."""
+    folder.mkdir(parents=True)
+    config = yaml.safe_load((SCALE / "prometheus-agent.yml").read_text())
+    config["global"]["scrape_interval"] = "200ms"
+    (store,) = config["remote_write"]
+    store["queue_config"]["batch_send_deadline"] = "100ms"
+    config["remote_write"] = [{**store, "name": name, "url": url} for name, url in remotes.items()]
+    (folder / "prometheus-agent.yml").write_text(yaml.safe_dump(config))
+    shutil.copy(SCALE / "scrape-machines.yml", folder)
+    (folder / "targets").mkdir()
+    (folder / "targets/agentos.yml").write_text(yaml.safe_dump([{"targets": [target]}]))
+    port = free_port()
+    command: list[str | Path] = [
+        built_server("prometheus"),
+        "--agent",
+        "--config.file=prometheus-agent.yml",
+        f"--storage.agent.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--enable-feature=exemplar-storage,metadata-wal-records",
+        "--scrape.discovery-reload-interval=100ms",
+    ]
+    url = f"http://127.0.0.1:{port}"
+    started(Server("prometheus-agent", command, folder=folder, ready=f"{url}/-/ready", environment=environment))
+    return url
+
+
+def test_an_agent_passes_everything_on(started: Start, prometheus: Stores, victoria: VictoriaMetrics, tmp_path: Path) -> None:
+    """Counters, exemplars, native histograms and the label of the cluster arrive; in VictoriaMetrics the counters do."""
+    recorded = Recorded()
+    store = prometheus(flags=["--web.enable-remote-write-receiver"])
+    remotes = {"store": f"{store.url}/api/v1/write", "victoria": victoria.write_url}
+    with serving(metrics_app(recorded.reader), lifespan="off") as url:
+        environment = {"CLUSTER": "eu", "REPLICA": ""}
+        _agent(started, tmp_path / "agent", remotes, urlsplit(url).netloc, environment)
+        before = time.time() - 600
+        until("the counter", lambda: store.query('work_done_bytes_total{job="agentos"}'))
+        until("the counter in VictoriaMetrics", lambda: victoria.query('work_done_bytes_total{job="agentos"}'))
+        until("the exemplars", lambda: store.exemplars("wait_seconds_bucket", before, time.time() + 600))
+        (work,) = store.query("work_done_bytes_total")
+        both = store.histogram('both_seconds{how="first"}')
+        ends = store.query('wait_seconds_bucket{le="+Inf"}')
+        named = store.exemplars("wait_seconds_bucket", before, time.time() + 600)
+        ((kept, value),) = victoria.query("work_done_bytes_total")
+    instance = urlsplit(url).netloc
+    assert work.labels == {
+        "__name__": "work_done_bytes_total", "cluster": "eu", "instance": instance, "job": "agentos", "k": LABEL,
+    }  # fmt: skip
+    assert (work.value, kept, value) == (5.0, work.labels, 5.0)
+    assert [sample.value for sample in ends] == [len(WAITS)]
+    assert (both.count, both.sum, len(both.buckets)) == (len(BOTHS[1]), sum(BOTHS[1]), len(buckets(*BOTHS)))
+    traces = {f"{one.trace_id:032x}" for one in recorded.point("wait").exemplars}
+    assert {one["labels"]["trace_id"] for row in named for one in row["exemplars"]} == traces
+
+
+def _own(url: str, name: str) -> float:
+    """Returns the sum of a server's own samples of this name."""
+    text = httpx.get(f"{url}/metrics", timeout=10).text
+    return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith((name + "{", name + " ")))
+
+
+def test_an_outage_of_the_store_costs_no_sample(started: Start, prometheus: Stores, tmp_path: Path) -> None:
+    """Every sample that the agent scraped while its store was away is in the store afterwards."""
+    store = prometheus(flags=["--web.enable-remote-write-receiver"])
+    with serving(metrics_app(Recorded().reader), lifespan="off") as target:
+        remotes = {"store": f"{store.url}/api/v1/write"}
+        url = _agent(started, tmp_path / "agent", remotes, urlsplit(target).netloc, {"CLUSTER": "eu", "REPLICA": ""})
+        until("a sample", lambda: store.query('up{job="agentos"}'))
+        store.kill()
+        scraped = _own(url, "prometheus_agent_samples_appended_total")
+        until("ten more scrapes", lambda: _own(url, "prometheus_agent_samples_appended_total") > 10 * scraped)
+        store.start()
+        (tmp_path / "agent/targets/agentos.yml").write_text("[]")
+        until("the end of the target", lambda: not httpx.get(f"{url}/api/v1/targets").json()["data"]["activeTargets"])
+    appended = _own(url, "prometheus_agent_samples_appended_total")
+
+    def stored() -> int:
+        """The samples, and one marker for the end of each series, which no query returns."""
+        rows = store.get("query", query='{job="agentos"}[1h]')["result"]
+        return sum(len(row.get("values", ())) + len(row.get("histograms", ())) + 1 for row in rows)
+
+    until("every sample", lambda: stored() == appended)
