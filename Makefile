@@ -11,7 +11,7 @@ ROOMS := metric instruments tracing exposition prefork pipeline runtime agentos
 # Not for callers; pdoc cannot resolve some of their annotations.
 NOT_IN_REFERENCE := '!telemetry.agentos.genai' '!telemetry.tracing.provider'
 
-.PHONY: help venv lock check dashboards manifests packages binaries test test-fast demo stack bench bench-outage bench-redis malformed scale soak wheel environments test-matrix docs clean
+.PHONY: help venv lock check dashboards manifests packages binaries test test-fast demo stack bench bench-outage bench-redis malformed scale soak wheel release snapshot environments test-matrix docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -86,6 +86,12 @@ soak: venv ## run the service under load for SECONDS; print memory, scrapes, tas
 wheel: venv ## build library and service, each as a wheel and a source distribution, into dist/
 	$(PY) -m build --outdir dist .
 	$(PY) -m build --outdir dist agents
+
+release: venv ## build what the tag of HEAD releases into dist/, SBOMs and checksums included, and check it (about 3 min)
+	$(PY) -m stack.release
+
+snapshot: venv ## the same of the working tree, without a tag, at its development version
+	$(PY) -m stack.release --snapshot
 
 environments: venv ## install the wheels into fresh environments: packages, MB, a scrape, openai-agents beside
 	$(PY) -m stack.environments

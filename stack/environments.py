@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -26,11 +27,17 @@ print(next(line for line in telemetry.reader.expose().body.decode().splitlines()
 """A program that declares a counter, records once and prints the scraped sample."""
 
 
-def build(folder: Path) -> tuple[Path, Path]:
-    """Builds both distributions as ``make wheel`` does, and returns the wheels of the library and of the service."""
+def build(folder: Path, *, epoch: int | None = None) -> tuple[Path, Path]:
+    """Builds both distributions as ``make wheel`` does, and returns the wheels of the library and of the service.
+
+    Args:
+        folder: Gets the wheels and the source distributions.
+        epoch: The time that the files in them have, in seconds since 1970; Hatchling's constant if it is None.
+    """
+    environ = os.environ if epoch is None else {**os.environ, "SOURCE_DATE_EPOCH": str(epoch)}
     for source in (ROOT, ROOT / "agents"):
         command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(source)]
-        subprocess.run(command, check=True, capture_output=True)
+        subprocess.run(command, env=environ, check=True, capture_output=True)
     (library,) = folder.glob("agentos_telemetry-*.whl")
     (service,) = folder.glob("agentos-*.whl")
     return library, service
@@ -72,15 +79,16 @@ class Environment:
 
     def packages(self) -> list[str]:
         """Returns the names of the installed distributions, sorted."""
-        return sorted(one.name for one in distributions(path=[str(self._site)]))
+        return sorted(one.name for one in distributions(path=[str(self.site)]))
 
     def megabytes(self) -> float:
         """Returns the size of the installed files in MB, without compiled bytecode."""
-        files = (path for path in self._site.rglob("*") if path.is_file() and path.suffix != ".pyc")
+        files = (path for path in self.site.rglob("*") if path.is_file() and path.suffix != ".pyc")
         return sum(path.stat().st_size for path in files) / 1e6
 
     @property
-    def _site(self) -> Path:
+    def site(self) -> Path:
+        """The folder of the installed packages."""
         (found,) = self.folder.glob("lib/python*/site-packages")
         return found
 

@@ -17,6 +17,7 @@ NAMES = sorted({found[1] for line in LINES if (found := re.match(r'"([A-Za-z0-9-
 BY_COMMAND = {
     "basedpyright": ("pyproject.toml", "basedpyright"),
     "build": ("Makefile", "-m build"),
+    "cyclonedx-bom": ("stack/release/sbom.py", '"cyclonedx_py"'),
     "flask": ("examples/flask_app.py", "from flask import"),
     "gunicorn": ("stack/servers/service.py", '"gunicorn"'),
     "hatch-vcs": ("pyproject.toml", 'source = "vcs"'),

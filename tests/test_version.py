@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -17,33 +16,17 @@ import pytest
 
 import agents
 import telemetry
+from tests.helpers.source_tree import METADATA, commit, copy, git
 
 ROOT = Path(__file__).parents[1]
 DEVELOPMENT = "0.0.0.dev0"
 """The version where git knows none."""
-BUILT = ("pyproject.toml", "LICENSE", "telemetry/README.md")
-BUILT_SERVICE = ("pyproject.toml", "LICENSE", "README.md", "build-hooks/library_version.py")
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A source tree, outside git, with what the metadata of both distributions is made from."""
-    for name in (*BUILT, *(f"agents/{name}" for name in BUILT_SERVICE)):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
-    return tmp_path
-
-
-def git(tree: Path, *words: str) -> str:
-    identity = ("-c", "user.name=Test", "-c", "user.email=test@localhost")
-    command = ["git", *identity, *words]
-    return subprocess.run(command, cwd=tree, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def committed(tree: Path) -> None:
-    git(tree, "init", "--quiet")
-    git(tree, "add", "--all")
-    git(tree, "commit", "--quiet", "--message", "First")
+    """A source tree, outside git, with what the metadata of both distributions are made from."""
+    return copy(METADATA, tmp_path)
 
 
 def metadata(folder: Path, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -65,14 +48,14 @@ def built_versions(tree: Path, environ: Mapping[str, str] | None = None) -> tupl
 
 def test_the_tag_is_the_version(tree: Path) -> None:
     """At the tag v1.4.2 library and service are 1.4.2, and the service needs the library 1.4.2."""
-    committed(tree)
+    commit(tree)
     git(tree, "tag", "v1.4.2")
     assert built_versions(tree) == ("1.4.2",) * 3
 
 
 def test_commits_after_a_tag_are_development_of_the_next_version(tree: Path) -> None:
     """One commit after v1.4.2 the version counts it, names it and sorts after 1.4.2; all three are alike."""
-    committed(tree)
+    commit(tree)
     git(tree, "tag", "v1.4.2")
     git(tree, "commit", "--quiet", "--allow-empty", "--message", "Second")
     library, *others = built_versions(tree)
@@ -83,7 +66,7 @@ def test_commits_after_a_tag_are_development_of_the_next_version(tree: Path) -> 
 
 def test_a_clone_without_tags_counts_its_commits(tree: Path) -> None:
     """A clone without tags, such as a shallow one, builds a development version of no release."""
-    committed(tree)
+    commit(tree)
     library, *others = built_versions(tree)
     assert re.fullmatch(r"0\.0\.0\.dev1\+g[0-9a-f]+", library)
     assert others == [library, library]
