@@ -62,6 +62,7 @@ from telemetry.agentos.catalogue import AGENTOS_INFO
 from telemetry.agentos.workspace_budgets import WorkspaceBudgets
 from telemetry.prefork import StateDirectoryError, Workers, is_worker, missing_on_this_platform
 from telemetry.prefork.state_directory import LEDGER
+from telemetry.runtime import runtime_metrics
 from telemetry.tracing.addresses import leave_out_query
 from telemetry.tracing.exceptions import leave_out_messages
 
@@ -183,6 +184,7 @@ class _Parts:
         guard = RedisGuard(settings.redis_timeout) if settings.redis_url else None
         providers = {name: _provider(one) for name, one in settings.providers.items()}
         self._budgets = _budgets(settings, telemetry)
+        self._runtime = runtime_metrics(telemetry) if settings.runtime_metrics else None
         self.metrics = metrics_route(telemetry, settings)
         self.limiter = Limiter(settings, guard)
         self.cache = AnswerCache(settings, recorder, guard)
@@ -209,6 +211,8 @@ class _Parts:
     async def lifespan(self) -> AsyncIterator[None]:
         """Opens from the back to the front, and closes the other way round."""
         async with AsyncExitStack() as stack:
+            if self._runtime is not None:  # first and last: what opens and closes may block the loop too
+                stack.enter_context(self._runtime.watch_loop())
             if self._settings.metrics_listen:  # closed last: a scrape may still see what the drain counts
                 only_metrics = in_front(Routing([self.metrics], redirect_slashes=False), self._settings.header_limit)
                 several = self._settings.workers == "on" or is_worker()

@@ -69,7 +69,7 @@ StartService = Callable[..., RunningService]
 def running_service(settings: Settings) -> Iterator[RunningService]:
     spans = SpanLog()
     catalogue = MODELS if settings.model_metrics else AGENTOS
-    if settings.agent_metrics:
+    if settings.agent_metrics or settings.runtime_metrics:
         catalogue = CatalogueSelection(settings, {}).catalogue
     telemetry = AgentOSTelemetry(catalogue, strict=True, span_processors=[spans])
     try:

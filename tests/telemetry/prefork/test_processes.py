@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader, PeriodicExpor
 from telemetry import Telemetry
 from telemetry.metric import Catalogue
 from telemetry.prefork import Workers
+from tests.helpers.fork import in_child
 from tests.helpers.otlp_receiver import receiving
 from tests.helpers.samples import above_zero, read
 from tests.helpers.worker_process import WorkerProcess
@@ -82,23 +82,6 @@ def test_a_forked_process_is_a_worker_of_its_own(tmp_path: Path) -> None:
         first.tell("hit", "x", 1)
         first.tell("fork")
         assert (first.hits(), second.hits()) == ({"x": 204}, {"x": 204})
-
-
-def in_child(work: Callable[[], object]) -> str:
-    """The ``repr`` of what ``work`` returns or raises in a forked child."""
-    end, start = os.pipe()
-    if (child := os.fork()) == 0:
-        try:
-            result = repr(work())
-        except BaseException as error:
-            result = repr(error)
-        os.write(start, result.encode())
-        os._exit(0)
-    os.close(start)
-    with os.fdopen(end) as file:
-        result = file.read()
-    os.waitpid(child, 0)
-    return result
 
 
 def test_a_forked_child_starts_empty() -> None:
