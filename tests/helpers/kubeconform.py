@@ -37,10 +37,11 @@ class Kubeconform:
         """Validates the objects of a YAML stream."""
         done = subprocess.run(self._command, input=manifest, capture_output=True, text=True, timeout=120, check=False)
         found = json.loads(done.stdout)
-        refused = {f"{one.get('kind', '?')}/{one.get('name', '?')}": one["msg"] for one in found.get("resources") or ()}
+        faults = found.get("resources") or []
         summary = found["summary"]
-        assert len(refused) == summary["invalid"] + summary["errors"], done.stdout
-        assert done.returncode == bool(refused), done.stdout + done.stderr
+        assert len(faults) == summary["invalid"] + summary["errors"], done.stdout
+        assert done.returncode == bool(faults), done.stdout + done.stderr
+        refused = {f"{one.get('kind', '?')}/{one.get('name', '?')}": one["msg"] for one in faults}
         return Validation(summary["valid"], refused, summary["skipped"])
 
     def validate_objects(self, objects: Iterable[Mapping[str, Any]]) -> Validation:
