@@ -15,7 +15,7 @@ import yaml
 from agents.main import create_app
 from agents.settings import Settings
 from dashboards.config import GRAFANA, JOB, RUNBOOKS
-from stack.manifests import CHART, DOCUMENT, with_values_table
+from stack.manifests import CHART, DOCUMENT, MANIFESTS, with_values_table
 from telemetry import AgentOSTelemetry
 from telemetry.agentos.catalogue import A2A_ACTIVE_TASKS
 from tests.helpers.asgi_server import serving
@@ -196,3 +196,24 @@ def test_the_collectors_image_is_the_one_of_compose() -> None:
     """Chart and compose.yaml run the same Collector."""
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
     assert VALUES["collector"]["image"] == compose["services"]["otel-collector"]["image"]
+
+
+def test_the_kustomization_fits_the_manifests() -> None:
+    """The files, patches and image that it names exist, also those that are commented out."""
+    folder = ROOT / "deploy/kubernetes"
+    text = (folder / "kustomization.yaml").read_text()
+    text = re.sub(r"(?m)^  # - (\w+\.yaml) .*", r"  - \1", text)
+    whole = yaml.safe_load(re.sub(r"(?m)^# ?", "", text[text.index("apiVersion") :]))
+    assert sorted(whole["resources"]) == sorted(MANIFESTS)
+    manifests = [one for one in yaml.safe_load_all((folder / "agentos.yaml").read_text()) if one]
+    core = {f"{one['kind']}/{one['metadata']['name']}": one for one in manifests}
+    (container,) = core["Deployment/agentos"]["spec"]["template"]["spec"]["containers"]
+    assert [image["name"] for image in whole["images"]] == [container["image"].partition(":")[0]]
+    patched = [(f"{one['target']['kind']}/{one['target']['name']}", yaml.safe_load(one["patch"])) for one in whole["patches"]]
+    assert [(name, operation["op"], operation["path"]) for name, (operation,) in patched] == [
+        ("Deployment/agentos", "remove", "/spec/replicas"),
+        ("ConfigMap/agentos", "add", "/data/OTEL_EXPORTER_OTLP_ENDPOINT"),
+        ("NetworkPolicy/agentos", "add", "/spec/egress/-"),
+    ]
+    assert core["Deployment/agentos"]["spec"]["replicas"] == 2
+    assert isinstance(core["NetworkPolicy/agentos"]["spec"]["egress"], list)

@@ -41,7 +41,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.secret.create -}}
 {{- if .Values.secret.existing }}{{ fail "secret.create and secret.existing exclude each other" }}{{ end -}}
 {{- range $used -}}
-{{- if not (hasKey $.Values.secret.create .) }}{{ fail (printf "secret.create has no key %q, which secret.keys or secret.env names" .) }}{{ end -}}
+{{- if not (hasKey $.Values.secret.create .) -}}
+{{- fail (printf "secret.create has no key %q, which secret.keys or secret.env names" .) -}}
+{{- end -}}
 {{- end -}}
 {{- include "agentos.fullname" . -}}
 {{- else if .Values.secret.existing -}}
