@@ -33,6 +33,7 @@ check: venv ## lint, check types and import contracts, fail if a generated file 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy deploy/compose/receiver.py
 	$(BIN)/lint-imports
 	$(PY) -m dashboards --check
 
