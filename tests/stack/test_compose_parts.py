@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -50,6 +51,22 @@ def _receiver(folder: Path) -> tuple[Server, str]:
     return Server("alert-receiver", command, folder=folder, ready=f"{url}/-/healthy"), url
 
 
+def _as_in_compose(program: Path, service: str, folder: Path) -> tuple[Server, str]:
+    """Returns a server with the command and the mounts of its service, below ``folder`` in place of /, with its address."""
+    ours = merged(PLAIN)["services"][service]
+    for source, target, *_ in (mount.split(":") for mount in ours["volumes"]):
+        place = folder / target.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if source.startswith("./"):
+            place.symlink_to(ROOT / source)
+        else:
+            place.mkdir()
+    address = f"127.0.0.1:{free_port()}"
+    command = [word.replace("=/", f"={folder}/") for word in ours["command"]]
+    listen = f"--web.listen-address={address}"
+    return Server(service, [program, *command, listen], folder=folder, ready=f"http://{address}/-/ready"), address
+
+
 def _fire(prometheus: Prometheus) -> None:
     """Gives Prometheus rules that fire at once."""
     (prometheus.config.parent / "sample.yml").write_text(yaml.safe_dump(RULES))
@@ -67,6 +84,30 @@ def _check(service: str, *replaced: tuple[str, str]) -> list[str]:
     """Returns the command of a service's health check, with some words replaced."""
     test: list[str] = merged(PLAIN)["services"][service]["healthcheck"]["test"]
     return [dict(replaced).get(word, word) for word in test[1:]]
+
+
+def test_prometheus_starts_as_in_compose(tmp_path: Path, started: Callable[[Server], Server]) -> None:
+    """With its command and mounts it loads all rules, finds Alertmanager, scrapes both jobs and serves the runbooks."""
+    server, address = _as_in_compose(built_server("prometheus"), "prometheus", tmp_path)
+    started(server)
+    api = f"http://{address}/api/v1"
+    groups = {group["name"] for path in (ROOT / "dashboards/rules").glob("*.yml") for group in read(str(path))["groups"]}
+    assert {group["name"] for group in httpx.get(f"{api}/rules").json()["data"]["groups"]} == groups
+    found = until("Alertmanager", lambda: httpx.get(f"{api}/alertmanagers").json()["data"]["activeAlertmanagers"])
+    assert found == [{"url": "http://alertmanager:9093/api/v2/alerts"}]
+    scraped = until("the targets", lambda: httpx.get(f"{api}/targets").json()["data"]["activeTargets"])
+    assert {target["scrapeUrl"] for target in scraped} == {"http://agentos:8000/metrics", "http://otel-collector:8888/metrics"}
+    assert httpx.get(f"http://{address}/user/AgentOSDown.md").text.startswith("# AgentOSDown")
+
+
+def test_alertmanager_starts_as_in_compose(tmp_path: Path, started: Callable[[Server], Server]) -> None:
+    """With its command and mounts it has the routes of the sample, alone and without a cluster."""
+    program = packaged_server("prometheus-alertmanager", "prometheus-alertmanager")
+    server, address = _as_in_compose(program, "alertmanager", tmp_path)
+    started(server)
+    status = httpx.get(f"http://{address}/api/v2/status").json()
+    assert yaml.safe_load(status["config"]["original"])["route"]["receiver"] == "tickets"
+    assert status["cluster"]["status"] == "disabled"
 
 
 def test_an_alert_goes_through_alertmanager_to_the_receiver(
