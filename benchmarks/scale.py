@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from threading import Event
 
-from stack.load.instances import Activity
+from stack.load.instances import Activity, Fleet, Life
 from stack.load.scale import CORTEX, SINGLE, Comparison, Scale, compare, running_scale
 from stack.servers.process import Server
 from stack.servers.prometheus import QueriedServer
@@ -145,11 +145,11 @@ class Run:
 
     def _times(self) -> dict[str, dict[str, float]]:
         instance = self._scale.fleet.running()[0].name
-        times: dict[str, dict[str, float]] = {}
-        for what, query in QUERIES.items():
-            text = query.replace("INSTANCE", instance)
-            times[what] = {CORTEX: _median_time(self._scale.asked, text), SINGLE: _median_time(self._scale.prometheus, text)}
-        return times
+        stores = self._scale.answering.items()
+        return {
+            what: {store: _median_time(server, query.replace("INSTANCE", instance)) for store, server in stores}
+            for what, query in QUERIES.items()
+        }
 
 
 def _cpu(servers: Iterable[Server]) -> float:
@@ -175,10 +175,10 @@ def main() -> int:
     arguments = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     arguments.add_argument("--instances", type=int, default=200, help="how many run at once (default: 200)")
     arguments.add_argument("--seconds", type=float, default=45.0, help="length of each of the four phases (default: 45)")
-    arguments.add_argument("--interval", default="5s", help="time between two scrapes of an instance (default: 5s)")
+    arguments.add_argument("--interval", default="10s", help="time between two scrapes of an instance (default: 10s)")
     given = arguments.parse_args()
     began = time.time()
-    print(f"{given.instances} instances, each scraped every {given.interval}; about {4 * given.seconds / 60 + 3:.0f} min")
+    print(f"{given.instances} instances, each scraped every {given.interval}; about {4 * given.seconds / 60 + 4:.0f} min")
     with (
         tempfile.TemporaryDirectory(prefix="scale-") as folder,
         running_scale(Path(folder), given.instances, given.interval) as scale,
@@ -186,18 +186,18 @@ def main() -> int:
         run = Run(scale, given.seconds)
         _phases(run, scale)
         run.say("comparing what the stores have with the logs of the instances")
-        compared = {store: list(compare(scale.fleet, server, began)) for store, server in asked(scale).items()}
+        compared = {store: list(compare(scale.fleet, server, began)) for store, server in scale.answering.items()}
         lost = _lost(scale)
         if scale.fleet.broken:
             run.say(f"the machine is too slow: the scraper left {scale.fleet.broken} connections; try a longer --interval")
         run.say("writing all samples to blocks")
-        _report(run, _bytes(scale), compared, lost)
+        sizes = _bytes(scale)
+        run.say("done")
+        print(f"\n{_summary(scale.fleet)}")
+        _report_run(run)
+        _report_cost(run, sizes)
+        _report_equality(compared, lost)
     return int(any(lost.values()) or any(each.differing for found in compared.values() for each in found))
-
-
-def asked(scale: Scale) -> dict[str, QueriedServer]:
-    """Returns the server that answers the queries of each store."""
-    return {CORTEX: scale.asked, SINGLE: scale.prometheus}
 
 
 def _phases(run: Run, scale: Scale) -> None:
@@ -212,6 +212,18 @@ def _phases(run: Run, scale: Scale) -> None:
         activity.stop()
     run.say("ending the scrapes once they have shown all events")
     scale.settle()
+
+
+def _summary(fleet: Fleet) -> str:
+    instances = fleet.instances
+    crashed = sum(each.life is Life.CRASHED for each in instances)
+    scrapes, failed = sum(each.scrapes for each in instances), sum(each.failed for each in instances)
+    samples, events = sum(each.stored_samples() for each in instances), sum(len(each.events) for each in instances)
+    return (
+        f"{len(instances)} instances in all, {len(fleet.running())} at the end, {crashed} crashed\n"
+        f"{scrapes:,} scrapes answered, {failed} refused; {samples:,} samples\n"
+        f"{events:,} events, of which crashes took {fleet.unseen()} before a scrape"
+    )
 
 
 def _lost(scale: Scale) -> dict[str, float]:
@@ -235,39 +247,42 @@ def _bytes(scale: Scale) -> Sizes:
     }
 
 
-def _report(run: Run, sizes: Sizes, compared: dict[str, list[Comparison]], lost: dict[str, float]) -> None:
-    stores = list(STORES)
-    heads = [STORES[store] for store in stores]
+def _report_run(run: Run) -> None:
+    heads = list(STORES.values())
+    rates = {
+        phase.name: [f"{value:,.0f}" for value in (phase.scraped, *phase.stored.values(), *phase.waiting.values())]
+        for phase in run.phases
+    }
+    rates["catching up, each alone"] = ["", *(f"{run.caught_up[store]:,.0f}" for store in STORES)]
     _table(
         "Ingest: samples a second, and samples that wait in the agent at the phase's end",
         ["scraped", *heads, "waiting for Cortex", "waiting for Prometheus"],
-        {
-            phase.name: [f"{value:,.0f}" for value in (phase.scraped, *phase.stored.values(), *phase.waiting.values())]
-            for phase in run.phases
-        }
-        | {"catching up, each alone": ["", *(f"{run.caught_up[store]:,.0f}" for store in stores)]},
-    )
-    _table(
-        "Cost while all run",
-        heads,
-        {
-            "processor seconds a million samples": [f"{run.cpu[store]:.1f}" for store in stores],
-            "resident memory in MiB": [f"{run.resident[store]:,.0f}" for store in stores],
-            **{f"bytes a sample: {what}": [f"{size[store]:.2f}" for store in stores] for what, size in sizes.items()},
-        },
+        rates,
     )
     timed = [phase for phase in run.phases if phase.queries]
     _table(
-        f"Queries: milliseconds, median of {ROUNDS}",
-        [f"{STORES[store].split(',')[0]}, {phase.name}" for store in stores for phase in timed],
-        {what: [f"{phase.queries[what][store]:.1f}" for store in stores for phase in timed] for what in QUERIES},
+        f"Queries: milliseconds, median of {ROUNDS}; first Cortex, then the single Prometheus",
+        [phase.name for _ in STORES for phase in timed],
+        {what: [f"{phase.queries[what][store]:.1f}" for store in STORES for phase in timed] for what in QUERIES},
     )
+
+
+def _report_cost(run: Run, sizes: Sizes) -> None:
     _table(
-        "Equal to the instances' logs",
-        heads,
-        {each.what: [_equal(compared[store][number]) for store in stores] for number, each in enumerate(compared[stores[0]])}
-        | {"samples that the agent could not write": [f"{lost[store]:.0f}" for store in stores]},
+        "Cost: processor and memory while all run; bytes on disk and on the wire at the end, each sample counted once",
+        list(STORES.values()),
+        {
+            "processor seconds a million samples": [f"{run.cpu[store]:.1f}" for store in STORES],
+            "resident memory in MiB": [f"{run.resident[store]:,.0f}" for store in STORES],
+            **{f"bytes a sample: {what}": [f"{size[store]:.2f}" for store in STORES] for what, size in sizes.items()},
+        },
     )
+
+
+def _report_equality(compared: dict[str, list[Comparison]], lost: dict[str, float]) -> None:
+    rows = {each.what: [_equal(compared[store][number]) for store in STORES] for number, each in enumerate(compared[CORTEX])}
+    rows["samples that the agent could not write"] = [f"{lost[store]:.0f}" for store in STORES]
+    _table("Equal to the instances' logs", list(STORES.values()), rows)
 
 
 def _equal(comparison: Comparison) -> str:

@@ -54,6 +54,11 @@ class Scale:
         """The node that answers queries."""
         return self.cortex.nodes[2]
 
+    @property
+    def answering(self) -> dict[str, QueriedServer]:
+        """The server that answers the queries of each store."""
+        return {CORTEX: self.asked, SINGLE: self.prometheus}
+
     def await_scrapes(self, timeout: float = 120.0) -> None:
         """Waits until every running instance has been scraped.
 
