@@ -120,7 +120,7 @@ class Cortex:
 
 
 def _configuration(folder: Path, name: str, ports: _Ports, nodes: Sequence[_Ports]) -> dict[str, object]:
-    own, memberlist = folder / name, {"store": "memberlist"}
+    own, member = folder / name, {"kvstore": {"store": "memberlist"}, "instance_addr": _LOOPBACK, "instance_id": name}
     return {
         # Without ruler, Alertmanager and compactor, which neither store samples nor answer queries.
         "target": "distributor,ingester,querier,query-frontend,store-gateway",
@@ -132,40 +132,42 @@ def _configuration(folder: Path, name: str, ports: _Ports, nodes: Sequence[_Port
             "grpc_listen_port": ports.grpc,
             "log_level": "warn",
         },
-        "memberlist": {
-            "bind_addr": [_LOOPBACK],
-            "bind_port": ports.gossip,
-            "advertise_addr": _LOOPBACK,
-            "advertise_port": ports.gossip,
-            "join_members": [f"{_LOOPBACK}:{each.gossip}" for each in nodes if each is not ports],
-            "abort_if_cluster_join_fails": False,
-            "rejoin_interval": "1s",  # the nodes start at once, and the first of them finds no other
-        },
-        "distributor": {
-            "shard_by_all_labels": True,
-            "pool": {"health_check_ingesters": True},
-            "ring": {"kvstore": memberlist, "instance_addr": _LOOPBACK, "instance_id": name},
-        },
-        "ingester": {
-            "lifecycler": {
-                "id": name,
-                "address": _LOOPBACK,
-                "port": ports.grpc,
-                "num_tokens": 128,
-                "min_ready_duration": "0s",
-                "final_sleep": "0s",
-                "ring": {"kvstore": memberlist, "replication_factor": REPLICATION},
-            }
-        },
+        "memberlist": _gossip(ports, nodes),
+        "distributor": {"shard_by_all_labels": True, "pool": {"health_check_ingesters": True}, "ring": member},
+        "ingester": {"lifecycler": _lifecycler(name, ports)},
         # The default of 25,000 samples a second is exceeded when an agent sends what an outage has kept back.
         "limits": {"ingestion_rate": _UNLIMITED, "ingestion_burst_size": int(_UNLIMITED)},
         "querier": {"store_gateway_addresses": f"{_LOOPBACK}:{ports.grpc}", "active_query_tracker_dir": str(own / "queries")},
         "frontend_worker": {"frontend_address": f"{_LOOPBACK}:{ports.grpc}", "match_max_concurrent": True},
-        "store_gateway": {"sharding_ring": {"kvstore": memberlist, "instance_addr": _LOOPBACK, "instance_id": name}},
+        "store_gateway": {"sharding_ring": member},
         "blocks_storage": {
             "backend": "filesystem",
             "filesystem": {"dir": str(folder / "blocks")},
             "tsdb": {"dir": str(own / "tsdb"), "wal_compression_type": "snappy"},  # as Prometheus does by default
             "bucket_store": {"sync_dir": str(own / "sync")},
         },
+    }
+
+
+def _gossip(ports: _Ports, nodes: Sequence[_Ports]) -> dict[str, object]:
+    return {
+        "bind_addr": [_LOOPBACK],
+        "bind_port": ports.gossip,
+        "advertise_addr": _LOOPBACK,
+        "advertise_port": ports.gossip,
+        "join_members": [f"{_LOOPBACK}:{each.gossip}" for each in nodes if each is not ports],
+        "abort_if_cluster_join_fails": False,
+        "rejoin_interval": "1s",  # the nodes start at once, and the first of them finds no other
+    }
+
+
+def _lifecycler(name: str, ports: _Ports) -> dict[str, object]:
+    return {
+        "id": name,
+        "address": _LOOPBACK,
+        "port": ports.grpc,
+        "num_tokens": 128,
+        "min_ready_duration": "0s",
+        "final_sleep": "0s",
+        "ring": {"kvstore": {"store": "memberlist"}, "replication_factor": REPLICATION},
     }

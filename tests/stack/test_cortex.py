@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
+from typing import Any
 
 import pytest
 
 from stack.load.instances import Truth
 from stack.load.scale import CORTEX, QUANTILES, SINGLE, Comparison, Scale, compare, running_scale
 from stack.servers.process import until
-from stack.servers.prometheus import own_metric
+from stack.servers.prometheus import QueriedServer, own_metric
 from tests.helpers.required_servers import built_server
 
 
@@ -82,6 +84,19 @@ def test_a_single_prometheus_has_the_same(survived: Survived) -> None:
     found = list(compare(scale.fleet, scale.prometheus, survived.began))
     assert [each.what for each in found if each.differing] == []
     assert len(found[1].wanted) > 2_000
+
+
+def test_every_sample_is_the_same_in_both_stores(survived: Survived) -> None:
+    """Times and values of all samples of all series are equal in Cortex and in the single Prometheus."""
+    now = time.time()
+    in_cortex, in_single = (_samples(store, survived.began, now) for store in survived.scale.answering.values())
+    assert in_cortex == in_single
+    assert sum(map(len, in_single.values())) == sum(each.stored_samples() for each in survived.scale.fleet.instances)
+
+
+def _samples(store: QueriedServer, began: float, now: float) -> dict[frozenset[tuple[str, str]], list[Any]]:
+    found = store.get("query", query=f'{{job="agentos"}}[{ceil(now - began)}s]', time=str(now))["result"]
+    return {frozenset(each["metric"].items()): each["values"] for each in found}
 
 
 def test_samples_are_stored_while_a_node_is_away(survived: Survived) -> None:
