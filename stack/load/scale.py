@@ -68,7 +68,7 @@ class Scale:
         until("a scrape of each instance", lambda: all(each.scrapes for each in self.fleet.running()), timeout=timeout)
 
     def await_caught_up(self, store: str, moment: float, timeout: float = 300.0) -> None:
-        """Waits until a store has all samples scraped before a moment, in seconds since the epoch.
+        """Waits until a store has taken a sample that was scraped after a moment, in seconds since the epoch.
 
         Raises:
             ServerError: If that is not so in time.
