@@ -17,6 +17,7 @@ from telemetry.agentos.catalogue_agents import ROWS as AGENT_ROWS
 from telemetry.agentos.catalogue_models import ROWS as MODEL_ROWS
 from telemetry.agentos.catalogue_workspaces import ROWS as WORKSPACE_ROWS
 from telemetry.metric import Kind, Metric
+from telemetry.runtime import RUNTIME
 
 __all__ = ["federation_yaml", "fleet", "global_yaml"]
 
@@ -25,7 +26,13 @@ _BY = ("cluster", "job")
 
 _WINDOW = "5m"
 
-_GROUPS = {"agentos": tuple(AGENTOS), "models": MODEL_ROWS, "agents": AGENT_ROWS, "workspaces": WORKSPACE_ROWS}
+_GROUPS = {
+    "agentos": tuple(AGENTOS),
+    "models": MODEL_ROWS,
+    "agents": AGENT_ROWS,
+    "workspaces": WORKSPACE_ROWS,
+    "runtime": tuple(row for row in RUNTIME if "worker" not in row.keys),  # a worker means nothing without its instance
+}
 
 
 def fleet(name: str, operation: str) -> str:

@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from stack.servers.process import Server, free_port, until
-from stack.servers.prometheus import Prometheus
+from stack.servers.prometheus import Prometheus, scrape_job
+from stack.servers.service import Service
 from stack.servers.victoria import VictoriaMetrics
 from telemetry.exposition import metrics_app
 from tests.helpers.asgi_server import serving
@@ -44,6 +45,11 @@ def test_the_agents_configuration_is_valid(promtool: Path, tmp_path: Path, targe
     (tmp_path / "scale/targets").mkdir()
     (tmp_path / "scale/targets/agentos.yml").write_text('- targets: ["agentos-1:8000"]\n')
     assert "SUCCESS" in _run(promtool, "check", "config", "--agent", "--lint=all", "--lint-fatal", config)
+
+
+def test_the_global_configuration_is_valid(promtool: Path) -> None:
+    """``promtool check config`` accepts the configuration over several clusters, with its rules."""
+    assert "SUCCESS" in _run(promtool, "check", "config", "--lint=all", "--lint-fatal", SCALE / "prometheus-global.yml")
 
 
 def test_the_rules_are_valid(promtool: Path) -> None:
@@ -139,3 +145,50 @@ def test_an_outage_of_the_store_costs_no_sample(started: Start, prometheus: Stor
         return sum(len(row.get("values", ())) + len(row.get("histograms", ())) + 1 for row in rows)
 
     until("every sample", lambda: stored() == appended)
+
+
+def _cluster(prometheus: Stores, folder: Path, name: str, target: str) -> Prometheus:
+    """Starts a cluster's Prometheus that evaluates the rules of the clusters once a second."""
+    groups = yaml.safe_load((SCALE / "rules/agentos-federation.yml").read_text())
+    for group in groups["groups"]:
+        group["interval"] = "1s"
+    rules = folder / f"{name}.rules.yml"
+    rules.write_text(yaml.safe_dump(groups))
+    job = scrape_job("agentos", target, scrape_native_histograms=True, always_scrape_classic_histograms=True)
+    return prometheus([job], name=name, extra={"global": {"external_labels": {"cluster": name}}, "rule_files": [str(rules)]})
+
+
+def _samples(store: Prometheus, matcher: str) -> dict[str, set[tuple[float, str]]]:
+    """Returns time and value of each sample of the clusters' records, by the series' labels without the cluster."""
+    rows = store.get("query", query=f'{{__name__=~"fleet:.+", {matcher}}}[5m]')["result"]
+    found = {}
+    for row in rows:
+        labels = {key: value for key, value in row["metric"].items() if key != "cluster"}
+        found[str(sorted(labels.items()))] = {(at, str(value)) for at, value in row.get("values", row.get("histograms", ()))}
+    return found
+
+
+def test_a_global_prometheus_has_what_the_clusters_record(
+    prometheus: Stores, service: Callable[..., Service], tmp_path: Path
+) -> None:
+    """Two clusters' rates, buckets and native histograms arrive unchanged, with job and cluster, and the shares are made of them."""
+    instance = service({"AGENTOS_NATIVE_HISTOGRAMS": "on", "AGENTOS_CACHE_TTL": "0.001"})
+    clusters = {name: _cluster(prometheus, tmp_path, name, instance.address) for name in ("eu", "us")}
+    for _ in range(3):
+        instance.run("navi", "hello").raise_for_status()
+    for cluster in clusters.values():
+        until("three calls", lambda store=cluster: store.value("sum(a2a_requests_total)") == 3)
+        until("a rate", lambda store=cluster: store.query("fleet:a2a_request_duration_seconds_bucket:rate5m > 0"))
+    config = yaml.safe_load((SCALE / "prometheus-global.yml").read_text())
+    targets = [f"127.0.0.1:{each.port}" for each in clusters.values()]
+    job = config["scrape_configs"][0] | {"scrape_interval": "200ms", "static_configs": [{"targets": targets}]}
+    often = {"global": {"evaluation_interval": "1s"}, "rule_files": [str(SCALE / "rules/agentos-global.yml")]}
+    whole = prometheus([job], name="global", extra=often)
+    for name in ("fleet:a2a_requests:rate5m", "fleet:a2a_request_duration_seconds:rate5m"):  # the second one is native
+        until(f"{name} of both", lambda name=name: len(whole.query(f"count by (cluster) ({name})")) == 2)
+    shares = until("the shares", lambda: whole.query("job:a2a_calls_failed:ratio_rate5m"))
+    assert [sample.labels for sample in shares] == [{"__name__": "job:a2a_calls_failed:ratio_rate5m", "job": "agentos"}]
+    for name, store in clusters.items():
+        taken, recorded = _samples(whole, f'cluster="{name}"'), _samples(store, 'cluster=""')
+        assert taken.keys() == recorded.keys()
+        assert all(samples and samples <= recorded[labels] for labels, samples in taken.items())
