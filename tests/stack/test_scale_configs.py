@@ -158,6 +158,10 @@ def _cluster(prometheus: Stores, folder: Path, name: str, target: str) -> Promet
     return prometheus([job], name=name, extra={"global": {"external_labels": {"cluster": name}}, "rule_files": [str(rules)]})
 
 
+def _await(store: Prometheus, query: str) -> None:
+    until(query, lambda: store.query(query))
+
+
 def _samples(store: Prometheus, matcher: str) -> dict[str, set[tuple[float, str]]]:
     """Returns time and value of each sample of the clusters' records, by the series' labels without the cluster."""
     rows = store.get("query", query=f'{{__name__=~"fleet:.+", {matcher}}}[5m]')["result"]
@@ -171,21 +175,21 @@ def _samples(store: Prometheus, matcher: str) -> dict[str, set[tuple[float, str]
 def test_a_global_prometheus_has_what_the_clusters_record(
     prometheus: Stores, service: Callable[..., Service], tmp_path: Path
 ) -> None:
-    """Two clusters' rates, buckets and native histograms arrive unchanged, with job and cluster, and the shares are made of them."""
+    """Rates, buckets and native histograms of two clusters arrive unchanged; the shares of the objectives are made of them."""
     instance = service({"AGENTOS_NATIVE_HISTOGRAMS": "on", "AGENTOS_CACHE_TTL": "0.001"})
     clusters = {name: _cluster(prometheus, tmp_path, name, instance.address) for name in ("eu", "us")}
     for _ in range(3):
         instance.run("navi", "hello").raise_for_status()
-    for cluster in clusters.values():
-        until("three calls", lambda store=cluster: store.value("sum(a2a_requests_total)") == 3)
-        until("a rate", lambda store=cluster: store.query("fleet:a2a_request_duration_seconds_bucket:rate5m > 0"))
+    for store in clusters.values():
+        _await(store, "sum(a2a_requests_total) == 3")
+        _await(store, "fleet:a2a_request_duration_seconds_bucket:rate5m > 0")
     config = yaml.safe_load((SCALE / "prometheus-global.yml").read_text())
     targets = [f"127.0.0.1:{each.port}" for each in clusters.values()]
     job = config["scrape_configs"][0] | {"scrape_interval": "200ms", "static_configs": [{"targets": targets}]}
     often = {"global": {"evaluation_interval": "1s"}, "rule_files": [str(SCALE / "rules/agentos-global.yml")]}
     whole = prometheus([job], name="global", extra=often)
-    for name in ("fleet:a2a_requests:rate5m", "fleet:a2a_request_duration_seconds:rate5m"):  # the second one is native
-        until(f"{name} of both", lambda name=name: len(whole.query(f"count by (cluster) ({name})")) == 2)
+    _await(whole, "count(count by (cluster) (fleet:a2a_requests:rate5m)) == 2")
+    _await(whole, "count(count by (cluster) (fleet:a2a_request_duration_seconds:rate5m)) == 2")  # native histograms
     shares = until("the shares", lambda: whole.query("job:a2a_calls_failed:ratio_rate5m"))
     assert [sample.labels for sample in shares] == [{"__name__": "job:a2a_calls_failed:ratio_rate5m", "job": "agentos"}]
     for name, store in clusters.items():
