@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import tarfile
 from datetime import date
 from pathlib import Path
@@ -186,6 +187,13 @@ def test_a_release_has_eight_files_with_their_checksums(built: Artifacts) -> Non
         "agentos_telemetry-9.8.7.cdx.json",
         "agentos_telemetry-9.8.7.tar.gz",
     ]
+
+
+def test_the_document_names_the_files(built: Artifacts) -> None:
+    """docs/releasing.md has each file of a release in its table."""
+    table = (ROOT / "docs/releasing.md").read_text().partition("## What is released")[2].partition("\n## ")[0]
+    named = re.findall(r"`((?:agentos|SHA256)[^` ]*)`", table.replace("agentos:0.2.0", ""))
+    assert sorted(set(named)) == sorted(path.name.replace("9.8.7", "0.2.0") for path in (*built.all(), built.sums))
 
 
 def test_a_file_that_differs_from_its_checksum_is_refused(built: Artifacts) -> None:
