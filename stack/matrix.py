@@ -1,7 +1,7 @@
 """The library's tests with other versions of the SDK and of Python: ``python -m stack.matrix [--ci] [--lock]``.
 
 Each version has a lock file in ``tests/matrix`` and an environment of its own, kept in the user's cache folder under the hash
-of that file. The tests are those of ``tests/telemetry`` that need neither OTLP exporters nor several workers.
+of that file. The tests are those of the rooms in ``tests/telemetry`` that need no OTLP exporter.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ SDKS = {"1.36": "0.57b0", "1.40": "0.61b0", "1.42": "0.63b0", "1.44": "0.65b0", 
 PATCHES = {"1.45": "1.45.2"}
 NEWEST = list(SDKS)[-1]
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-TESTS = [f"tests/telemetry/{room}" for room in ("_base", "metric", "instruments", "_sdk", "tracing", "exposition", "agentos")]
+TESTS = [
+    f"tests/telemetry/{room}"
+    for room in ("_base", "metric", "instruments", "_sdk", "tracing", "exposition", "runtime", "agentos")
+]
 TOOLS = (
     "prometheus-client",
     "pytest",
