@@ -4,24 +4,37 @@ A timer every 0.1 s measures its own lag. A loop that is blocked for two seconds
 came in these seconds. So the lag is recorded once for each timer that was due meanwhile, and its quantiles are what requests
 meet: the correction for coordinated omission, as in HdrHistogram's ``recordValueWithExpectedInterval``
 (https://hdrhistogram.github.io/HdrHistogram/JavaDoc/org/HdrHistogram/Histogram.html).
+
+A loop that is found blocked for long is logged once, with what its thread does at that moment.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+import sys
 import time
 from collections.abc import Callable
 from contextvars import Context
-from threading import Lock
+from threading import Lock, Thread, get_ident
+from traceback import walk_stack
 from typing import Self
 from weakref import ref
 
 from telemetry._base.fork import register_after_fork
+from telemetry._base.printable import printable
 
 __all__ = ["EventLoops", "LoopWatch"]
 
 _INTERVAL = 0.1
 _MAX_RECORDS = 100
+_LOGGED_SECONDS = 5.0
+"""For how long a loop is blocked before that is logged."""
+_MAX_FRAMES = 12
+_MAX_CHARACTERS = 1500
+
+_log = logging.getLogger("telemetry")
 
 
 class EventLoops:
@@ -32,11 +45,18 @@ class EventLoops:
     Args:
         record: Takes each lag in seconds.
         clock: Seconds from an arbitrary start; it must never be set.
+        slot: Returns the worker's number, for the log.
     """
 
-    def __init__(self, record: Callable[[float], object], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        record: Callable[[float], object],
+        clock: Callable[[], float] = time.monotonic,
+        slot: Callable[[], int | None] = lambda: None,
+    ) -> None:
         self._record = record
         self._clock = clock
+        self._slot = slot
         self._lock = Lock()
         self._timers: tuple[ref[_LoopTimer], ...] = ()
         """Replaced as a whole: other threads read it."""
@@ -58,7 +78,14 @@ class EventLoops:
         0 while all of them run, None where none is watched.
         """
         now = self._clock()
-        return max((timer.blocked(now) for timer in self._running()), default=None)
+        longest = None
+        for timer in self._running():
+            seconds = timer.blocked(now)
+            if seconds > _LOGGED_SECONDS and not timer.is_logged:
+                timer.is_logged = True
+                timer.log(self._slot(), seconds)
+            longest = seconds if longest is None else max(longest, seconds)
+        return longest
 
     def _running(self) -> list[_LoopTimer]:
         return [timer for each in self._timers if (timer := each()) is not None and timer.watches]
@@ -91,11 +118,19 @@ class LoopWatch:
 
 
 class _LoopTimer:
-    """The timer on one loop, and how many ``watches`` it has."""
+    """The timer on one loop, made in the loop's thread.
+
+    Attributes:
+        loop: The loop.
+        watches: How many there are.
+        is_logged: Whether the log has said that the loop is blocked.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, record: Callable[[float], object], clock: Callable[[], float]) -> None:
         self.loop = loop
         self.watches = 0
+        self.is_logged = False
+        self._thread = get_ident()
         self._record = record
         self._clock = clock
         self._context = Context()  # without the caller's span: a lag belongs to no trace
@@ -109,6 +144,15 @@ class _LoopTimer:
         overdue = now - self._due
         return overdue if overdue > _INTERVAL and self.loop.is_running() else 0.0
 
+    def log(self, slot: int | None, seconds: float) -> None:
+        """Logs which worker is blocked, and where.
+
+        In a thread of its own: what blocks the loop may be the log.
+        """
+        worker = "the event loop" if slot is None else f"the event loop of worker {slot}"
+        place = _place_of(self._thread)
+        _log_aside("%s (process %d) has been blocked for %.1f s in %s", worker, os.getpid(), seconds, place)
+
     def _schedule(self) -> None:
         self._due = self._clock() + _INTERVAL
         self._handle = self.loop.call_later(_INTERVAL, self._run, context=self._context)
@@ -120,4 +164,19 @@ class _LoopTimer:
         step = _INTERVAL if missed < _MAX_RECORDS else lag / _MAX_RECORDS
         for number in range(min(missed + 1, _MAX_RECORDS)):
             self._record(max(0.0, lag - number * step))
+        if self.is_logged:
+            self.is_logged = False
+            _log_aside("the event loop (process %d) runs again after %.1f s", os.getpid(), lag)
         self._schedule()
+
+
+def _place_of(thread: int) -> str:
+    """Returns where a thread is, the innermost function first."""
+    frame = sys._current_frames().get(thread)
+    stack = [] if frame is None else list(walk_stack(frame))[:_MAX_FRAMES]
+    calls = (f"{each.f_code.co_name} ({each.f_code.co_filename}:{line})" for each, line in stack)
+    return printable(" < ".join(calls), _MAX_CHARACTERS)
+
+
+def _log_aside(message: str, *arguments: object) -> None:
+    Thread(target=_log.warning, args=(message, *arguments), name="telemetry-log", daemon=True).start()

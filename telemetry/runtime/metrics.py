@@ -62,7 +62,7 @@ class RuntimeMetrics:
         self._record: Callable[[float], object] = _ignore
         if catalogue.EVENT_LOOP_LAG in rows:
             self._record = telemetry[catalogue.EVENT_LOOP_LAG].labels().observe
-        self._loops = EventLoops(self._record, clock)
+        self._loops = EventLoops(self._record, clock, self._slot)
         for row, callback in self._callbacks().items():
             if row in rows:
                 telemetry[row].watch(callback)
@@ -102,8 +102,11 @@ class RuntimeMetrics:
             return _alone(self._run_started)
         return _alone(self._process.facts().get(catalogue.START_TIME.prometheus_name))
 
+    def _slot(self) -> int | None:
+        return _ALONE if self._workers is None else self._workers.slot()
+
     def _by_worker(self, value: float | None) -> Mapping[str, float]:
-        slot = _ALONE if self._workers is None else self._workers.slot()
+        slot = self._slot()
         return {} if value is None or slot is None else {str(slot): value}
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
+import os
+from collections.abc import Iterator
+from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any
 from weakref import ref
@@ -132,6 +136,55 @@ def test_a_forked_child_has_no_loops(watched: Watched) -> None:
     assert watched.loops.blocked() is None
     with watched.loops.watch(watched.loop):
         assert watched.loops.blocked() == 0
+
+
+class Lines(logging.Handler):
+    """Waits for lines of the log, which other threads write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: SimpleQueue[str] = SimpleQueue()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.put(record.getMessage())
+
+    def next(self) -> str:
+        return self._lines.get(timeout=20)
+
+    def all_came(self) -> bool:
+        return self._lines.empty()
+
+
+@pytest.fixture
+def log() -> Iterator[Lines]:
+    """What the library logs."""
+    handler = Lines()
+    logging.getLogger("telemetry").addHandler(handler)
+    yield handler
+    logging.getLogger("telemetry").removeHandler(handler)
+
+
+def test_a_loop_that_is_blocked_for_long_is_logged_once_with_the_place(log: Lines) -> None:
+    """After five seconds the log says which worker is blocked in which function, and later that the loop runs again."""
+    clock = Clock()
+    clock.now = 0.0
+    loop: Any = ManualLoop(clock)
+    loops = EventLoops(lambda _: None, clock, lambda: 3)
+    loops.watch(loop)
+    for now in (5.1, 5.6, 6.1, 7.1):
+        clock.now = now
+        loops.blocked()
+    pid, here = os.getpid(), test_a_loop_that_is_blocked_for_long_is_logged_once_with_the_place.__name__
+    line = log.next()
+    assert line.startswith(f"the event loop of worker 3 (process {pid}) has been blocked for 5.5 s in _place_of (")
+    assert f" < {here} ({__file__}:" in line
+    loop.run(late=9.25)
+    assert log.next() == f"the event loop (process {pid}) runs again after 9.2 s"
+    loop.run()
+    clock.now += 6
+    loops.blocked()
+    assert "has been blocked for 5.9 s" in log.next()
+    assert log.all_came()
 
 
 def test_lags_are_recorded_outside_of_the_callers_span() -> None:
