@@ -141,3 +141,16 @@ def test_a_blocked_loop_is_seen_in_another_workers_scrape(workers: Start, tmp_pa
     after = shown_once(service, lambda blocked: blocked == 0)
     assert after[f"{LAGS}_sum", ()] - later[f"{LAGS}_sum", ()] >= later[BLOCKED]
     assert above(after, "0.1") - above(later, "0.1") >= int(later[BLOCKED] / 0.1) - 1
+
+
+def test_preloaded_workers_are_observed_each(service: Start, tmp_path: Path) -> None:
+    """Workers that gunicorn forks with the telemetry in them have slots and loops of their own, and count nothing twice."""
+    preload = (*GUNICORN, "--preload")
+    collections = 50  # of the oldest generation in the parent, before its workers exist
+    settings = {"COLLECTIONS": str(collections), "STATE_DIRECTORY": str(tmp_path / "state")}
+    started = service(settings, server=preload, workers=2, app="tests.helpers.preloaded_app:app")
+    shown = until("both workers", lambda: found if (found := scrape(started)).get(WORKERS) == 3 else None, timeout=60)
+    assert sorted(by_slot(shown, "process_worker_age_seconds")) == ["0", "1", "2"]  # the parent has the telemetry too
+    assert collections <= shown[labelled("python_gc_collections_total", generation="2")] < 2 * collections
+    assert shown[START] == fact(started.pid, START[0])
+    assert until("lags of both loops", lambda: scrape(started).get((f"{LAGS}_count", ()), 0) > 20)
