@@ -68,7 +68,7 @@ RUNTIME_ALERTS = (
         severity="ticket",
         wait="2m",
         expr=f"{QUERY.highest(EVENT_LOOP_BLOCKED, '2m', *_BY)} > {LOOP_BLOCKED}\n"
-        f"or\n{QUERY.quantile(0.99, EVENT_LOOP_LAG, '5m', *_BY).removesuffix(' >= 0')} > {LOOP_LAG}",
+        f"or\n{QUERY.quantile(0.99, EVENT_LOOP_LAG, '5m', *_BY)} > {LOOP_LAG}",
         summary="Event loops of {{ $labels.instance }} are blocked",
         description=(
             'An event loop of {{ $labels.instance }} runs {{ $value | printf "%.1f" }} seconds late: it was blocked for so '

@@ -14,7 +14,7 @@ from telemetry.runtime.catalogue import EVENT_LOOP_LAG
 
 __all__ = ["RULES", "problems"]
 
-UNITS = {"s", "reqps", "ops", "percentunit", "locale", "none", "decbytes", "currencyUSD", "dateTimeAsIso"}
+UNITS = {"s", "reqps", "ops", "percentunit", "locale", "none", "decbytes", "currencyUSD", "dateTimeAsIso", "dthms"}
 WINDOW = re.compile(r"\[([^\]]+)\]")
 SELECTOR = re.compile(r"\b[a-zA-Z_:][a-zA-Z0-9_:]*\{[^}]*\}")
 LEGENDS = re.compile(r"\{\{\s*(\w+)\s*\}\}")

@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders import timeseries
 
 from dashboards.config import DESCRIPTORS_HIGH, LOOP_BLOCKED, LOOP_LAG, RUNTIME_UID
 from dashboards.panels.board import Board, Panel, Row
-from dashboards.panels.theme import BYTES, CORES, EVENTS, PERCENT, RATES, SECONDS, TASKS, number, over_time
+from dashboards.panels.theme import AGE, BYTES, CORES, EVENTS, PERCENT, RATES, SECONDS, TASKS, number, over_time
 from dashboards.panels.timeseries import NOW, STEP, end, narrowed
 from dashboards.panels.variables import RUNTIME_QUERY as QUERY
 from dashboards.panels.variables import runtime_variables
@@ -67,6 +67,7 @@ def _now() -> list[Panel]:
         .title("Memory")
         .description("Resident memory of all living workers. Pages that workers share since their fork count in each of them."),
         number(f"max({only_numbers(_used(_INSTANCE))})", PERCENT, orange=DESCRIPTORS_HIGH, red=0.8)
+        .decimals(1)
         .title("File Descriptors")
         .description(
             "Share of the file descriptors that the workers may open that are open, in the instance with the highest. "
@@ -79,6 +80,10 @@ def _loops() -> list[Panel]:
     """How late the event loops run."""
     percentiles = {f"p{100 * q:g}": QUERY.quantile(q, EVENT_LOOP_LAG, STEP) for q in (0.5, 0.99)}
     by_instance = QUERY.quantile(0.99, EVENT_LOOP_LAG, STEP, _INSTANCE)
+    # A step that is shorter than the time between two scrapes has no sample of its own.
+    blocked = (
+        f"({QUERY.highest(EVENT_LOOP_BLOCKED, '$__interval', _INSTANCE)}\nor\n{QUERY.level(EVENT_LOOP_BLOCKED, _INSTANCE)})"
+    )
     return [
         over_time(percentiles, SECONDS, fixed=percentiles)
         .title("Event Loop Lag (p50, p99)")
@@ -89,7 +94,7 @@ def _loops() -> list[Panel]:
         _lines(EVENT_LOOP_LAG, by_instance, SECONDS, _INSTANCE)
         .title("Event Loop Lag p99 by Instance")
         .description("One high, the others not: one of its workers runs code that blocks. All high: look at the CPU."),
-        _lines(EVENT_LOOP_BLOCKED, QUERY.highest(EVENT_LOOP_BLOCKED, STEP, _INSTANCE), SECONDS, _INSTANCE)
+        _lines(EVENT_LOOP_BLOCKED, blocked, SECONDS, _INSTANCE)
         .title("Event Loop Blocked")
         .description(
             "How long a loop of the instance was blocked at the moment of a scrape, at most. It climbs as long as the block "
@@ -107,7 +112,7 @@ def _workers() -> list[Panel]:
             "Living workers. Short gaps: workers are recycled. It stays low: workers do not start any more. The ten "
             "instances with the fewest in the time range."
         ),
-        _lines(WORKER_AGE, QUERY.level(WORKER_AGE, *_WORKER), SECONDS, *_WORKER)
+        _lines(WORKER_AGE, QUERY.level(WORKER_AGE, *_WORKER), AGE, *_WORKER)
         .title("Worker Age")
         .description(
             "Time since the start of each worker; a successor takes over the number, and begins at 0. Teeth of equal height: "

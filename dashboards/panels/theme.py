@@ -13,6 +13,7 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models import prometheus as queries
 
 __all__ = [
+    "AGE",
     "BYTES",
     "CALLS",
     "CALLS_A_SECOND",
@@ -47,6 +48,8 @@ __all__ = [
 DATASOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 SECONDS = "s"
+AGE = "dthms"
+"""Seconds as hours, minutes and seconds."""
 PERCENT = "percentunit"
 TASKS = "none"
 EVENTS = "locale"
@@ -56,7 +59,7 @@ RATES = {
     "{hit}": "suffix:decisions/s",
     "{operation}": "ops",
     "{token}": "suffix:tokens/s",
-    "{collection}": "suffix:collections/s",
+    "{collection}": "suffix:runs/s",
 }
 """Grafana's unit of a rate, by the counter's unit."""
 MINUTE_RATES = {
