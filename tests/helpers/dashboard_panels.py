@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,9 +19,11 @@ __all__ = [
     "AGENT_PANELS",
     "FORMS",
     "HISTOGRAM_PANELS",
+    "INTERVAL",
     "MODEL_PANELS",
     "PANELS",
     "RATE_INTERVAL",
+    "RUNTIME_PANELS",
     "TIME_RANGE",
     "Bucket",
     "Measured",
@@ -47,6 +50,9 @@ RATE_INTERVAL = "60s"
 """Grafana's value of $__rate_interval for a scrape interval of 15 s."""
 
 
+INTERVAL = "15s"
+"""Grafana's value of $__interval, the step, for a scrape interval of 15 s and a short time range."""
+
 TIME_RANGE = "300s"
 """Grafana's value of $__range, longer than the traffic of a test."""
 
@@ -60,8 +66,9 @@ def _panels(name: str) -> dict[str, dict[str, Any]]:
 PANELS = _panels("agentos-dashboard")
 MODEL_PANELS = _panels("agentos-models")
 AGENT_PANELS = _panels("agentos-agents")
+RUNTIME_PANELS = _panels("agentos-runtime")
 
-EVERY_PANEL = PANELS | MODEL_PANELS | AGENT_PANELS
+EVERY_PANEL = PANELS | MODEL_PANELS | AGENT_PANELS | RUNTIME_PANELS
 
 HISTOGRAM_PANELS = [title for title, panel in EVERY_PANEL.items() if "histogram_" in json.dumps(panel["targets"])]
 
@@ -101,8 +108,9 @@ class Selection:
 
 def interpolated(expr: str, selection: Selection) -> str:
     """Returns the query with the variables filled in as Grafana does: All as ``.*``, else the values as a pattern."""
-    filled = expr.replace("$__rate_interval", RATE_INTERVAL).replace("$__range", TIME_RANGE).replace("$job", selection.job)
-    for name in ("workspace_id", "operation", "provider", "agent", "model", "tool", "mcp_server"):
+    given = {"$__rate_interval": RATE_INTERVAL, "$__interval": INTERVAL, "$__range": TIME_RANGE, "$job": selection.job}
+    filled = reduce(lambda text, item: text.replace(*item), given.items(), expr)
+    for name in ("workspace_id", "operation", "provider", "agent", "model", "tool", "mcp_server", "instance", "worker"):
         values = [re.sub(r"([\\^$*+?.()|\[\]{}/])", r"\\\1", value) for value in selection.chosen.get(name, ())]
         pattern = ".*" if not values else values[0] if len(values) == 1 else f"({'|'.join(values)})"
         filled = filled.replace(f"${{{name}:regex}}", pattern)
@@ -162,7 +170,7 @@ class Raw:
     """Single series, selected and summed here instead of by Prometheus."""
 
     def __init__(self, store: Prometheus, at: float, selection: Selection) -> None:
-        self._store, self._at, self._selection = store, at, selection
+        self._store, self.at, self._selection = store, at, selection
         self.classic = selection.job == "agentos"
         self.exponential = selection.job in ("native", "both")
 
@@ -205,7 +213,7 @@ class Raw:
         return {group: _merged(buckets, exponential=self.exponential) for group, buckets in groups.items()}
 
     def _series(self, query: str, where: Where) -> Iterator[dict[str, Any]]:
-        for series in self._store.get("query", query=query, time=str(self._at))["result"]:
+        for series in self._store.get("query", query=query, time=str(self.at))["result"]:
             labels = series["metric"]
             if labels["job"] == self._selection.job and self._selection.has(labels) and where(labels):
                 yield series

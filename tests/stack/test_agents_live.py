@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from stack.servers.binaries import BinaryMissingError
-from stack.servers.grafana import judge
 from stack.servers.process import until
 from stack.servers.prometheus import Prometheus, scrape_job
 from tests.helpers.agent_instances import running
@@ -41,6 +37,7 @@ from tests.helpers.dashboard_panels import (
     quantiles,
     rates,
 )
+from tests.helpers.grafana_board import in_grafana
 from tests.helpers.required_servers import built_server
 
 ROOT = Path(__file__).parents[2]
@@ -325,18 +322,6 @@ def test_the_rows_titles_count_what_is_in_them(measured: Measured) -> None:
     }
 
 
-def _grafana(measured: Measured, name: str, start: float, end: float) -> dict[str, Any]:
-    """What Grafana's own code shows of a dashboard with All everywhere."""
-    sources = yaml.safe_load((ROOT / "dashboards/grafana/datasources/agentos.yml").read_text().replace("$$", "$"))
-    board = json.loads((ROOT / f"dashboards/{name}.json").read_text())
-    try:
-        return judge(board, sources["datasources"], measured.store.url, start, end, {"job": ["agentos"]})
-    except BinaryMissingError as reason:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(reason), pytrace=False)
-        pytest.skip(str(reason))
-
-
 def test_grafana_shows_the_same(measured: Measured) -> None:
     """In Grafana's own code each panel over time has the lines and values of Prometheus, and the titles' variables count."""
     end = math.ceil(measured.at / 15) * 15  # Grafana queries whole steps
@@ -345,7 +330,7 @@ def test_grafana_shows_the_same(measured: Measured) -> None:
         lambda: measured.store.value(f'min(timestamp(up{{job="agentos"}})) > bool {end}'),
         timeout=30,
     )
-    shown = _grafana(measured, "agentos-agents", end - 300, end)
+    shown = in_grafana(measured.store, "agentos-agents", end - 300, end)
     checked = 0
     for title, panel in AGENT_PANELS.items():
         if panel["type"] == "timeseries":

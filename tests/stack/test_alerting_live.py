@@ -19,6 +19,7 @@ from stack.servers.process import until
 from stack.servers.prometheus import Prometheus, scrape_job
 from stack.servers.service import Service
 from tests.helpers.agent_instances import Instance, running
+from tests.helpers.blocked_loop import BLOCKING_APP, blocked
 from tests.helpers.required_servers import built_server, packaged_server
 
 ROOT = Path(__file__).parents[2]
@@ -182,3 +183,25 @@ def test_a_lost_mcp_server_makes_a_ticket_until_it_answers(tickets: tuple[Instan
     assert alert["labels"]["mcp_server"] == "files"
     instance.find("files")
     until("the all-clear", lambda: webhook.said("MCPServerDown", "resolved", "tickets", mcp_server="files"), timeout=60)
+
+
+def test_a_blocked_loop_makes_a_ticket_until_it_runs_again(tmp_path: Path) -> None:
+    """When the loop of one of two workers is blocked for some seconds, the ticket arrives; when it runs, it is resolved."""
+    settings = {**SETTINGS, "AGENTOS_RUNTIME_METRICS": "on"}
+    with ExitStack() as stack:
+        service = stack.enter_context(Service(tmp_path / "service", settings, app=BLOCKING_APP, workers=2))
+        prometheus, webhook = _alerting(stack, tmp_path, service.address)
+        until("both workers", lambda: prometheus.value("process_workers") == 2)
+        with blocked(service, tmp_path / "pipe"):
+            assert webhook.said("EventLoopBlocked", "firing", "tickets") is None
+            alert = until("the ticket", lambda: webhook.said("EventLoopBlocked", "firing", "tickets"), timeout=60)
+        own = {"instance": service.address, "severity": "ticket"}
+        assert alert["labels"] == {"alertname": "EventLoopBlocked", "job": "agentos", **own}
+        late = re.search(r"runs ([0-9.]+) seconds late", alert["annotations"]["description"])
+        assert late is not None
+        assert float(late[1]) > 5
+        assert alert["annotations"]["dashboard_url"].startswith(
+            f"http://localhost:3000/d/agentos-runtime?var-job=agentos&var-instance={service.address}&viewPanel="
+        )
+        until("the all-clear", lambda: webhook.said("EventLoopBlocked", "resolved", "tickets"), timeout=60)
+        assert webhook.said("EventLoopStuck", "firing") is None
