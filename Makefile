@@ -85,6 +85,7 @@ soak: venv ## run the service under load for SECONDS; print memory, scrapes, tas
 	$(PY) -m benchmarks.soak --seconds $(SECONDS)
 
 wheel: venv ## build library and service, each as a wheel and a source distribution, into dist/
+	rm -f dist/agentos*.whl dist/agentos*.tar.gz
 	$(PY) -m build --outdir dist .
 	$(PY) -m build --outdir dist agents
 

@@ -53,12 +53,13 @@ class Environment:
 
     Args:
         folder: Created; holds the environment.
+        pip: Whether pip is in it; its absence shows what a distribution itself needs.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, pip: bool = False) -> None:
         self.folder = folder
         self.python = folder / "bin/python"
-        self._uv("venv", "--python", sys.executable, str(folder))
+        self._uv("venv", *(["--seed"] if pip else []), "--python", sys.executable, str(folder))
 
     def install(self, *requirements: str | Path) -> None:
         """Installs packages with uv; raises ``CalledProcessError`` where that fails."""

@@ -101,7 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(reason, file=sys.stderr)
         return 1
     except CalledProcessError as failed:
-        print(f"{failed}: {(failed.stderr or b'').decode()[-2000:]}", file=sys.stderr)
+        said = failed.stderr.decode() if isinstance(failed.stderr, bytes) else failed.stderr or ""
+        print(f"{failed} {said[-2000:]}", file=sys.stderr)
         return 1
     for path in sorted((given.out / source.version).iterdir()):
         print(f"{path.stat().st_size:>10,}  {path}")

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from stack.environments import Environment
 from stack.release import archive
 from stack.release.refused import RefusedError
 from stack.release.source import Source
@@ -81,7 +81,7 @@ def build(packed: Path, folder: Path, epoch: int) -> Built:
     for name, content in archive.read(packed).items():
         (folder / "src" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "src" / name).write_bytes(content)
-    subprocess.run([sys.executable, "-m", "venv", str(folder / "base")], check=True)
+    Environment(folder / "base", pip=True)
     variables = {
         **os.environ,
         "PATH": f"{folder / 'base/bin'}:{os.environ['PATH']}",

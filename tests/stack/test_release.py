@@ -33,7 +33,7 @@ def command(tree: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Runs the release's command of a tree."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     whole = [sys.executable, "-m", "stack.release", *words]
-    return subprocess.run(whole, cwd=tree, env=variables, capture_output=True, text=True, timeout=540, check=False)
+    return subprocess.run(whole, cwd=tree, env=variables, capture_output=True, text=True, timeout=1200, check=False)
 
 
 @pytest.fixture(scope="module")
