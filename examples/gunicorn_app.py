@@ -1,13 +1,15 @@
-"""gunicorn: any worker answers /metrics with the totals of all workers.
+"""gunicorn: any worker answers /metrics with the totals of all workers, and with their CPU time, memory and event loops.
 
 ``gunicorn --workers 4 --worker-class uvicorn_worker.UvicornWorker gunicorn_app:app`` in this folder.
 """
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from telemetry import Catalogue, Telemetry
+from telemetry import RUNTIME, Catalogue, Telemetry, runtime_metrics
 from telemetry.exposition import metrics_app
 from telemetry.metric import counter, open_label
 from telemetry.prefork import Workers
@@ -15,8 +17,19 @@ from telemetry.prefork import Workers
 SHOP = open_label("shop", "which shop", limit=20)
 ORDERS = counter("orders", "{order}", "Orders taken", SHOP)
 
-telemetry = Telemetry.from_environment(Catalogue([ORDERS]), service_name="shop", workers=Workers.detect())
-app = FastAPI()
+catalogue = Catalogue([ORDERS, *RUNTIME])
+telemetry = Telemetry.from_environment(catalogue, service_name="shop", workers=Workers.detect())
+runtime = runtime_metrics(telemetry)
+
+
+@asynccontextmanager
+async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    """Measures the event loop of this worker while it serves."""
+    with runtime.watch_loop():
+        yield
+
+
+app = FastAPI(lifespan=lifespan)
 metrics_app(telemetry.reader).add_to(app)
 
 

@@ -14,7 +14,7 @@ WORKER = ("--worker-class", "uvicorn_worker.UvicornWorker", "gunicorn_app:app")
 
 
 def test_any_worker_shows_the_totals_of_all(tmp_path: Path) -> None:
-    """Once both workers have taken orders, each of ten scrapes shows all of them."""
+    """Once both workers have taken orders, each of ten scrapes shows all of them, and that there are two workers."""
     with served(*COMMAND, *WORKER, folder=tmp_path, XDG_RUNTIME_DIR=str(tmp_path)) as example:
         workers: list[int] = []
 
@@ -25,3 +25,4 @@ def test_any_worker_shows_the_totals_of_all(tmp_path: Path) -> None:
         until("orders taken by both workers", both)
         shown = [example.metrics() for _ in range(10)]
     assert all(f'orders_total{{shop="north"}} {len(workers)}' in lines for lines in shown)
+    assert all("process_workers 2" in lines for lines in shown)
