@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.helpers.dashboard_panels import MODEL_PANELS, PANELS, Selection, interpolated
+from tests.helpers.dashboard_panels import MODEL_PANELS, PANELS, RUNTIME_PANELS, Selection, interpolated
 
 OK = 'a2a_requests_total{job="agentos",agent="navi",operation="query",status="success"}'
 BAD = 'a2a_requests_total{job="agentos",agent="navi",operation="query",status="error"}'
@@ -26,6 +26,12 @@ OTHER = NATIVE.replace("navi", "herald")
 ATTEMPTS = 'ccr_attempts{}{{job="agentos",task_type="question",status="{}"}}'
 GOOD_COUNT, BAD_COUNT = ATTEMPTS.format("_count", "success"), ATTEMPTS.format("_count", "error")
 GOOD, UNANSWERED = ATTEMPTS.format("", "success"), ATTEMPTS.format("", "error")
+OF_A, OF_B = ('{job="agentos",instance="a"}', '{job="agentos",instance="b"}')
+OPEN, MAX, STARTED = ("process_open_fds", "process_max_fds", "process_start_time_seconds")
+TIMED = "{{schema:0 count:100 offset:-1 buckets:[98 2]}}"
+BLOCKED = "python_eventloop_blocked_seconds"
+LAG, LAG_BUCKET = "python_eventloop_lag_seconds", 'python_eventloop_lag_seconds_bucket{{job="agentos",instance="a",le="{}"}}'
+ON_TIME, LATE, TIMERS = LAG_BUCKET.format("0.5"), LAG_BUCKET.format("1.0"), LAG_BUCKET.format("+Inf")
 
 CASES: list[tuple[str, str, Mapping[str, str], float | None]] = [
     # One call in four fails, before and after a restart of the counters.
@@ -80,6 +86,20 @@ CASES: list[tuple[str, str, Mapping[str, str], float | None]] = [
         {GOOD: f"{TEN}+{TEN}x10", GOOD_COUNT: "0+10x10", UNANSWERED: f"{TEN}+{TEN}x10", BAD_COUNT: "0+10x10"},
         0.5,
     ),
+    ("Blocked Now", "the longest of two instances", {f"{BLOCKED}{OF_A}": "0x10", f"{BLOCKED}{OF_B}": "0x9 7.5"}, 7.5),
+    ("Blocked Now", "the metrics are off", {OK: "0+9x10"}, None),
+    # Of both instances together 0.4 are open.
+    (
+        "File Descriptors",
+        "the fullest of two instances",
+        {f"{OPEN}{OF_A}": "100x10", f"{MAX}{OF_A}": "2000x10", f"{OPEN}{OF_B}": "1500x10", f"{MAX}{OF_B}": "2000x10"},
+        0.75,
+    ),
+    ("Since Last Start", "the youngest of two instances", {f"{STARTED}{OF_A}": "0x10", f"{STARTED}{OF_B}": "0x4 240x6"}, 360),
+    ("Workers", "two instances, one recycles", {f"process_workers{OF_A}": "4x10", f"process_workers{OF_B}": "4x9 3"}, 7),
+    # 98 of 100 timers are at most half a second late, 2 up to a second: p99 lies in the middle of these.
+    ("Event Loop Lag p99", "classic", {ON_TIME: "0+98x10", LATE: "0+100x10", TIMERS: "0+100x10"}, 0.75),
+    ("Event Loop Lag p99", "native", {f"{LAG}{OF_A}": f"{TIMED}+{TIMED}x10"}, 0.5 * 2**0.5),
     ("Unanswered Requests", "native without errors", {GOOD: f"{TEN}+{TEN}x10"}, 0),
     ("Unanswered Requests", "native without traffic", {GOOD: f"{TEN}x10", UNANSWERED: f"{TEN}x10"}, None),
     # Five samples a minute apart span 4 of the 5 minutes: the increase of 4 minutes is extended to 5.
@@ -116,7 +136,7 @@ def check(
     promtool: Path, tmp_path: Path, title: str, given: Mapping[str, str], value: float | None, selection: Selection
 ) -> None:
     """Asserts by promtool a panel's value after ten minutes of these samples."""
-    (target,) = (PANELS | MODEL_PANELS)[title]["targets"]
+    (target,) = (PANELS | MODEL_PANELS | RUNTIME_PANELS)[title]["targets"]
     query = interpolated(target["expr"], selection)
     # promtool compares exactly, so values are rounded to millionths.
     samples = [] if value is None else [{"labels": "{}", "value": round(value * 1e6)}]
