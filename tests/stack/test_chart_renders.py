@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
+from agents.settings import Settings
 from dashboards.adapter import tasks_of_pods
 from stack import manifests
-from stack.manifests import CHART, KUBERNETES, render
+from stack.manifests import CHART, DOCUMENT, KUBERNETES, render
 from tests.helpers.kubeconform import Kubeconform, Validation
 from tests.helpers.required_servers import built_server
 
@@ -312,8 +313,6 @@ def test_wrong_values_are_refused(arguments: tuple[str, ...], reason: str) -> No
 
 def test_the_service_reads_what_the_chart_sets(values: Callable[[str], tuple[str, str]]) -> None:
     """The variables of the pods are settings that the service accepts, with prices and budgets in their form."""
-    from agents.settings import Settings
-
     data = _objects(*values(EVERYTHING.replace("fullnameOverride: shop", "")))["ConfigMap/agentos"]["data"]
     files = ("AGENTOS_PRICES", "AGENTOS_BUDGETS", "AGENTOS_METRICS_TOKEN_FILE")
     settings = Settings.from_environment({name: value for name, value in data.items() if name not in files})
@@ -325,6 +324,19 @@ def test_the_service_reads_what_the_chart_sets(values: Callable[[str], tuple[str
         "AGENTOS_BUDGETS": "/etc/agentos/budgets/budgets.json",
         "AGENTOS_METRICS_TOKEN_FILE": "/etc/agentos/metrics/tokens",
     }
+
+
+def test_the_documents_example_renders(kubeconform: Kubeconform, values: Callable[[str], tuple[str, str]]) -> None:
+    """The `site.yaml` of the document is accepted, by the chart and the service, and Prometheus sends the scrape token."""
+    (site, *_) = re.findall(r"```yaml\n(image: .*?)```", DOCUMENT.read_text(), re.DOTALL)
+    rendered = render(*values(site), *KNOWN)
+    assert kubeconform.validate(rendered).refused == {}
+    objects = {f"{one['kind']}/{one['metadata']['name']}": one for one in yaml.safe_load_all(rendered) if one}
+    data = objects["ConfigMap/agentos"]["data"]
+    settings = Settings.from_environment({name: value for name, value in data.items() if name != "AGENTOS_METRICS_TOKEN_FILE"})
+    assert settings.agents == {"navi": "http://navi.agents:9000"}
+    (endpoint,) = objects["ServiceMonitor/agentos"]["spec"]["endpoints"]
+    assert endpoint["authorization"]["credentials"] == {"name": "agentos", "key": "scrape-token"}
 
 
 def test_the_policy_lets_out_what_the_values_name(values: Callable[[str], tuple[str, str]]) -> None:
