@@ -28,7 +28,7 @@ __all__ = ["SCHEMA_LOCATION", "kubernetes_schemas", "module_file"]
 SCHEMA_LOCATION = "{{.ResourceKind}}-{{.Group}}-{{.ResourceAPIVersion}}.json"
 """Name of a kind's file in the folder of ``kubernetes_schemas``, as a template of kubeconform."""
 
-_MONITORING = "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+_MONITORING = "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring"
 _COLLECTOR_CRDS = ("opentelemetry.io_opentelemetrycollectors.yaml", "opentelemetry.io_targetallocators.yaml")
 _OBJECT_META = {"$ref": "api__v1_openapi.json#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
 
@@ -132,11 +132,22 @@ def _custom_resources() -> Iterator[_Schema]:
         yield yaml.safe_load(crd.read_text())
     generator = binary("controller-gen")
     with tempfile.TemporaryDirectory(prefix="crds-") as folder:
-        command = [str(generator), "crd", f"paths={_MONITORING}", f"output:crd:dir={folder}"]
+        command = [str(generator), "crd", f"paths={_MONITORING}/v1;{_MONITORING}/v1alpha1", f"output:crd:dir={folder}"]
         environment = {**os.environ, "GOWORK": "off", "GOFLAGS": "-mod=readonly"}
         pins = BINARIES["controller-gen"].pins
         done = subprocess.run(command, cwd=pins, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise BinaryMissingError(f"the Prometheus Operator's definitions could not be generated: {done.stderr.strip()}")
         for path in sorted(Path(folder).glob("*.yaml")):
-            yield yaml.safe_load(path.read_text())
+            yield yaml.load(path.read_text(), _Loader)
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads a lone ``=``, a value of an enumeration there, as text: YAML 1.1 gives it another meaning."""
+
+
+def _text(_loader: _Loader, node: yaml.ScalarNode) -> str:
+    return str(node.value)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:value", _text)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -19,6 +21,7 @@ from stack.servers.service import Service
 from stack.servers.victoria import VictoriaMetrics
 from telemetry.exposition import metrics_app
 from tests.helpers.asgi_server import serving
+from tests.helpers.kubeconform import Kubeconform, Validation
 from tests.helpers.recorded import BOTHS, LABEL, WAITS, Recorded, buckets
 from tests.helpers.required_servers import built_server
 
@@ -45,6 +48,43 @@ def test_the_agents_configuration_is_valid(promtool: Path, tmp_path: Path, targe
     (tmp_path / "scale/targets").mkdir()
     (tmp_path / "scale/targets/agentos.yml").write_text('- targets: ["agentos-1:8000"]\n')
     assert "SUCCESS" in _run(promtool, "check", "config", "--agent", "--lint=all", "--lint-fatal", config)
+
+
+RESOURCES = ["prometheus-agent-operator.yaml", "target-allocator.yaml"]
+
+
+@pytest.mark.parametrize("file", RESOURCES)
+def test_the_operators_resources_fit_their_schemas(kubeconform: Kubeconform, file: str) -> None:
+    """The operators' own schemas accept each resource, and no field is unknown to them."""
+    assert kubeconform.validate((SCALE / file).read_text()) == Validation(1, {}, 0)
+
+
+def test_the_schema_notices_a_wrong_field(kubeconform: Kubeconform) -> None:
+    """A misspelt field of the target allocator is refused."""
+    wrong = (SCALE / "target-allocator.yaml").read_text().replace("allocationStrategy", "allocationStrategie")
+    assert "OpenTelemetryCollector/agentos-scraper" in kubeconform.validate(wrong).refused
+
+
+def test_the_scraping_collectors_configuration_is_valid(tmp_path: Path) -> None:
+    """``otelcol validate`` accepts the configuration in the resource, with a target in the allocator's place."""
+    config = yaml.safe_load((SCALE / "target-allocator.yaml").read_text())["spec"]["config"]
+    config["receivers"]["prometheus"]["config"]["scrape_configs"] = [scrape_job("agentos", "agentos:8000")]
+    (tmp_path / "collector.yaml").write_text(yaml.safe_dump(config))
+    _run(built_server("otelcol"), "validate", "--config", tmp_path / "collector.yaml")
+
+
+def test_the_operators_agent_is_configured_as_the_plain_one() -> None:
+    """The resource of the Prometheus Operator has the options of the plain configuration, in the Operator's spelling."""
+    (plain,) = yaml.safe_load((SCALE / "prometheus-agent.yml").read_text())["remote_write"]
+    (store,) = yaml.safe_load((SCALE / "prometheus-agent-operator.yaml").read_text())["spec"]["remoteWrite"]
+    plain["queue_config"]["retry_on_rate_limit"] = plain["queue_config"].pop("retry_on_http_429")
+    assert _snake(store) == plain
+
+
+def _snake(options: dict[str, Any]) -> dict[str, Any]:
+    """Spells the keys as Prometheus does; headers keep theirs."""
+    found = {re.sub("[A-Z]", lambda letter: "_" + letter[0].lower(), key): value for key, value in options.items()}
+    return {key: _snake(value) if isinstance(value, dict) and key != "headers" else value for key, value in found.items()}
 
 
 def test_the_global_configuration_is_valid(promtool: Path) -> None:
