@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -104,10 +105,15 @@ def _span(trace: bytes, number: int, *, failed: bool) -> Span:
     )
 
 
-def _counted(collector: Collector, name: str) -> int:
-    """Returns the sum of a counter of the Collector itself."""
+def _await(store: Prometheus, query: str) -> None:
+    until(query, lambda: store.query(query))
+
+
+def _counted(collector: Collector, name: str, label: str = "") -> int:
+    """Returns the sum of a counter of the Collector itself, of the series with this label."""
     lines = httpx.get(f"http://127.0.0.1:{collector.telemetry}/metrics", timeout=10).text.splitlines()
-    return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines if line.startswith((f"{name}{{", f"{name}_total{{")))
+    own = [line for line in lines if line.startswith((f"{name}{{", f"{name}_total{{")) and label in line]
+    return sum(int(float(line.rsplit(" ", 1)[1])) for line in own)
 
 
 @pytest.fixture
@@ -179,16 +185,28 @@ def test_an_instance_pushes_through_one_gateway(prometheus: Callable[..., Promet
     assert min(points) > 0
 
 
+def test_the_statsd_series_are_the_agents(prometheus: Callable[..., Prometheus], tiers: Callable[..., Tiers]) -> None:
+    """A StatsD counter passes a gateway as the cumulative series of the agent that counted it."""
+    store = prometheus()
+    running = tiers(store)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for more, total in ((3, 3), (4, 7)):
+            sender.sendto(f"orders:{more}|c|#shop:north".encode(), ("127.0.0.1", running.agent.statsd))
+            _await(store, f'orders_total{{job="statsd", instance="agent-0", shop="north"}} == {total}')
+
+
 def test_a_killed_gateways_traces_go_to_the_other(tiers: Callable[..., Tiers]) -> None:
     """What comes while a killed gateway is still listed reaches the other whole, once the list is without it."""
     running = tiers()
     running.gateways[1].kill()
     failed = running.send(100, failing=100)
+    until("a failed attempt", lambda: _counted(running.agent, "otelcol_loadbalancer_backend_outcome", 'success="false"'))
     running.addresses.ports = [running.gateways[0].grpc]
     store = running.stores[0]
     until("all traces", lambda: len(store.spans) == 100 * SPANS, timeout=90)
     assert set(store.traces()) == set(failed)
     assert {len(spans) for spans in store.traces().values()} == {SPANS}
+    assert max(store.spans.values()) in (2, 3)  # the living gateway's part of the batch comes again with each attempt
 
 
 def test_a_gateway_that_ends_loses_nothing(tiers: Callable[..., Tiers]) -> None:

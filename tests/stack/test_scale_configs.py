@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -48,6 +49,23 @@ def test_the_agents_configuration_is_valid(promtool: Path, tmp_path: Path, targe
     (tmp_path / "scale/targets").mkdir()
     (tmp_path / "scale/targets/agentos.yml").write_text('- targets: ["agentos-1:8000"]\n')
     assert "SUCCESS" in _run(promtool, "check", "config", "--agent", "--lint=all", "--lint-fatal", config)
+
+
+def test_the_shards_divide_the_targets(promtool: Path, tmp_path: Path) -> None:
+    """By the commented lines of ``scrape-machines.yml`` each of 30 targets belongs to one of three shards; none is empty."""
+    text = (SCALE / "scrape-machines.yml").read_text()
+    relabelled = text.replace("    # relabel_configs:", "    relabel_configs:").replace("    #   - {", "      - {")
+    (tmp_path / "targets").mkdir()
+    targets = [f"agentos-{number}:8000" for number in range(30)]
+    (tmp_path / "targets/agentos.yml").write_text(yaml.safe_dump([{"targets": targets}]))
+    found = []
+    for shard in range(3):
+        config = tmp_path / f"shard-{shard}.yml"
+        config.write_text(relabelled.replace('regex: "0"', f'regex: "{shard}"'))
+        said = json.loads(_run(promtool, "check", "service-discovery", "--timeout=5s", config, "agentos"))
+        found.append([one["labels"]["instance"] for one in said if one.get("labels")])
+    assert sorted(target for each in found for target in each) == sorted(targets)
+    assert all(found)
 
 
 RESOURCES = ["prometheus-agent-operator.yaml", "target-allocator.yaml"]
