@@ -27,15 +27,16 @@ print(next(line for line in telemetry.reader.expose().body.decode().splitlines()
 """A program that declares a counter, records once and prints the scraped sample."""
 
 
-def build(folder: Path, *, epoch: int | None = None) -> tuple[Path, Path]:
+def build(folder: Path, *, root: Path = ROOT, epoch: int | None = None) -> tuple[Path, Path]:
     """Builds both distributions as ``make wheel`` does, and returns the wheels of the library and of the service.
 
     Args:
         folder: Gets the wheels and the source distributions.
+        root: The source tree.
         epoch: The time that the files in them have, in seconds since 1970; Hatchling's constant if it is None.
     """
     environ = os.environ if epoch is None else {**os.environ, "SOURCE_DATE_EPOCH": str(epoch)}
-    for source in (ROOT, ROOT / "agents"):
+    for source in (root, root / "agents"):
         command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(source)]
         subprocess.run(command, env=environ, check=True, capture_output=True)
     (library,) = folder.glob("agentos_telemetry-*.whl")

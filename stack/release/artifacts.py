@@ -72,7 +72,7 @@ class Artifacts:
 
 def build_distributions(artifacts: Artifacts) -> None:
     """Builds a wheel and a source distribution of library and service."""
-    environments.build(artifacts.folder, epoch=artifacts.source.epoch)
+    environments.build(artifacts.folder, root=artifacts.source.root, epoch=artifacts.source.epoch)
 
 
 def build_chart(artifacts: Artifacts) -> None:

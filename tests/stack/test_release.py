@@ -118,8 +118,8 @@ def test_the_sbom_of_the_service_has_what_the_lock_file_pins(release: Artifacts)
     versions = {one["name"]: one["version"] for one in bom["components"]}
     assert (bom["metadata"]["component"]["name"], bom["metadata"]["component"]["version"]) == ("agentos", VERSION)
     assert versions.pop("agentos-telemetry") == VERSION
-    pinned = dict(re.findall(r"(?m)^([a-z0-9.-]+)==([^ ;]+)", (ROOT / "requirements.lock").read_text()))
-    assert {re.sub(r"[-_.]+", "-", name.lower()): version for name, version in versions.items()}.items() <= pinned.items()
+    pinned = set(re.findall(r"(?m)^([a-z0-9.-]+)==([^ ;]+)", (ROOT / "requirements.lock").read_text()))
+    assert {(re.sub(r"[-_.]+", "-", name.lower()), version) for name, version in versions.items()} <= pinned
     assert {"openai", "mcp", "fastapi"} <= versions.keys()
 
 
