@@ -18,7 +18,7 @@ from telemetry.metric import telemetry_metrics
 from telemetry.prefork.run import Supervisor
 from telemetry.prefork.snapshot import StateError, WorkerSnapshot, decode
 
-__all__ = ["FOLDED", "LABELS", "LEDGER", "MARKER", "StateDirectory", "birth", "is_own_file", "worker_of_lock"]
+__all__ = ["FOLDED", "LABELS", "LEDGER", "MARKER", "STARTED", "StateDirectory", "birth", "is_own_file", "worker_of_lock"]
 
 FOLDED = "folded"
 LABELS = "labels"
@@ -26,13 +26,16 @@ LEDGER = "ledger"
 """What workspaces have spent, a SQLite file (``telemetry.agentos.ledger``)."""
 MARKER = "fold.lock"
 """The lock for folding, whose content marks the directory as a run's (``run_directory``)."""
+STARTED = "started"
+"""When the run started, as its first worker has computed it."""
 _CORRUPT_LIMIT = 10
 _WORKER = r"[0-9]+(?:-[0-9a-f]+){1,2}"
 _LOCK = re.compile(rf"({_WORKER})\.lock")
-_TEMPORARY = re.compile(rf"(?:{_WORKER}|{FOLDED})\.([0-9]+)\.tmp")
+_TEMPORARY = re.compile(rf"(?:{_WORKER}|{FOLDED}|{STARTED})\.([0-9]+)\.tmp")
 _OWN = re.compile(
     rf"{_WORKER}\.(?:lock|sock)|slot-[0-9]{{1,4}}\.lock|(?:{_WORKER}|{FOLDED})\.(?:state|state\.[0-9a-f]{{8}}\.corrupt|[0-9]+\.tmp)"
     rf"|fold\.lock|{LEDGER}(?:-wal|-shm|-journal)?|{LABELS}|{LABELS}\.[0-9a-f]{{8}}\.corrupt|probe-[0-9a-f]{{8}}"
+    rf"|{STARTED}(?:\.[0-9]+\.tmp)?"
 )
 
 
@@ -161,6 +164,25 @@ class StateDirectory:
             self._mark_corrupt(path, "stale")
             return None
         return snapshot
+
+    def first(self, name: str, text: str) -> str:
+        """Returns the text that the first worker of the run has kept under a name: ``text``, where none has.
+
+        Raises:
+            OSError: It can be neither kept nor read.
+            StateError: What has the name is no file.
+        """
+        with suppress(FileNotFoundError):
+            return _read(self.folder / name).decode(errors="replace")
+        temporary = self._temporary(name)
+        try:
+            with open(temporary, "w", opener=_open_private) as file:
+                file.write(text)
+            with suppress(FileExistsError):  # another worker was faster
+                os.link(temporary, self.folder / name)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return _read(self.folder / name).decode(errors="replace")
 
     def folded(self) -> WorkerSnapshot | None:
         """Returns the folded state, read again when its file has changed. Raises ``OSError`` as ``load`` does."""

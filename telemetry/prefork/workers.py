@@ -31,7 +31,7 @@ from telemetry.prefork.run import StateDirectoryError, Supervisor, is_worker
 from telemetry.prefork.run_directory import default_directory, missing_on_this_platform, open_run, supervisor_in
 from telemetry.prefork.shared_labels import SharedLabelValues
 from telemetry.prefork.snapshot import Encoder, StateError, WorkerSnapshot, decode
-from telemetry.prefork.state_directory import FOLDED, LABELS, StateDirectory, birth
+from telemetry.prefork.state_directory import FOLDED, LABELS, STARTED, StateDirectory, birth
 from telemetry.prefork.state_server import StateServer, request_states
 from telemetry.prefork.worker_slot import WorkerSlot
 
@@ -185,6 +185,14 @@ class Workers:
         """The process whose life is the run's; None once it has ended, or where it cannot be seen from here."""
         supervisor = Supervisor.of_run(self.folder.name)
         return supervisor if supervisor is not None and Supervisor.of(supervisor.pid) == supervisor else None
+
+    def agreed_start(self, computed: float) -> float:
+        """Returns when the run started, as its first worker has computed it: a clock that is set later changes nothing."""
+        try:
+            return float(self._files.first(STARTED, repr(computed)))
+        except (OSError, ValueError) as error:  # no hard links, or a file that is not ours
+            self._files.failed("unreadable", f"the run's start is this worker's own: {printable(error)}")
+            return computed
 
     def close(self) -> None:
         """Saves the last state, which the other workers count on with, and leaves. A second call does nothing."""

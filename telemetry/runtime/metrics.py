@@ -116,7 +116,8 @@ def _start_of(workers: Workers) -> float | None:
     if supervisor is None:
         return None
     pid = supervisor.pid
-    return facts_of(ProcessCollector(pid=lambda: pid, registry=None)).get(catalogue.START_TIME.prometheus_name)
+    started = facts_of(ProcessCollector(pid=lambda: pid, registry=None)).get(catalogue.START_TIME.prometheus_name)
+    return None if started is None else workers.agreed_start(started)
 
 
 def _alone(value: float | None) -> Mapping[tuple[()], float]:

@@ -47,6 +47,7 @@ def ended(state: Path, supervisor: Supervisor = ENDED) -> Path:
         "ledger-wal",
         "folded.state.0123abcd.corrupt",
         "slot-0.lock",
+        "started",
     ):
         (run / name).write_bytes(b"")
     os.mknod(run / f"{worker}.sock", stat.S_IFSOCK | 0o600)  # a path that is too long to bind
@@ -66,7 +67,7 @@ def test_an_ended_run_is_removed_and_named_in_the_log(state: Path, caplog: pytes
     run = ended(state)
     own = start(state)
     assert list(state.iterdir()) == [own]
-    assert caplog.messages == [f"removed {run}, the state of an ended run: 10 files"]
+    assert caplog.messages == [f"removed {run}, the state of an ended run: 11 files"]
 
 
 def test_a_run_has_its_marker(state: Path) -> None:

@@ -169,6 +169,28 @@ def test_the_start_is_that_of_the_run_in_each_worker(run: Any) -> None:
     assert shown == {_process_facts()["process_start_time_seconds"]}
 
 
+def test_the_start_stays_when_the_clock_is_set(run: Any, tmp_path: Path) -> None:
+    """A later worker shows the start that the first one has kept, also where the kernel's time of boot has changed since."""
+    first = run()
+    started = next((tmp_path / "state").glob("*/started"))
+    assert float(started.read_text()) == read(first)[START]
+    started.write_text("1000.5")  # as the first worker would have computed it by another clock
+    second = run()
+    first.shutdown()
+    assert read(second)[START] == 1000.5
+
+
+def test_a_start_that_cannot_be_read_is_computed(run: Any, tmp_path: Path) -> None:
+    """Where the file is not ours the worker computes the start itself, and counts a failure."""
+    first = run()
+    next((tmp_path / "state").glob("*/started")).write_text("yesterday")
+    second = run()
+    first.shutdown()
+    shown = read(second)
+    assert shown[START] == _process_facts()["process_start_time_seconds"]
+    assert shown[labelled("agentos_telemetry_state_failures_total", reason="unreadable")] == 1
+
+
 def test_a_forked_child_counts_for_itself(run: Any) -> None:
     """A child of a worker adds its own CPU time, slot and collections; what it inherited is not counted twice."""
     telemetry = run()
