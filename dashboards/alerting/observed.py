@@ -53,15 +53,12 @@ def observed(
         start: The observations before the first sample, of at most the bound and above it.
         labels: The metric's labels.
     """
-    bound, top = bound if isinstance(bound, tuple) else (bound, math.inf)
-    classic: dict[str, Write] = {
-        series(metric, "bucket", le=str(float(bound)), **labels): lambda below, _: str(below),
-        series(metric, "bucket", le="+Inf", **labels): lambda below, above: str(below + above),
-        series(metric, "count", **labels): lambda below, above: str(below + above),
-    }
-    if top < math.inf:
-        classic[series(metric, "bucket", le=str(float(top)), **labels)] = lambda below, above: str(below + above)
-    native = {series(metric, **labels): _custom(bound, top) if form is Form.CUSTOM else _exponential(bound)}
+    bound, *top = bound if isinstance(bound, tuple) else (bound,)
+    classic: dict[str, Write] = {series(metric, "bucket", le=str(float(bound)), **labels): lambda below, _: str(below)}
+    whole = [series(metric, "bucket", le=le, **labels) for le in (*(str(float(one)) for one in top), "+Inf")]
+    for name in (*whole, series(metric, "count", **labels)):
+        classic[name] = lambda below, above: str(below + above)
+    native = {series(metric, **labels): _custom(bound, *top) if form is Form.CUSTOM else _exponential(bound)}
     match form:
         case Form.CLASSIC:
             return written(classic, start, stretches)
@@ -91,9 +88,9 @@ def _exponential(bound: float) -> Write:
     return lambda below, above: f"{{{{schema:0 count:{below + above} offset:{first} buckets:[{below} 0 {above}]}}}}"
 
 
-def _custom(bound: float, top: float) -> Write:
-    bounds = f"{bound:g}" if top == math.inf else f"{bound:g} {top:g}"
-    return lambda below, above: f"{{{{schema:-53 count:{below + above} custom_values:[{bounds}] buckets:[{below} {above}]}}}}"
+def _custom(*bounds: float) -> Write:
+    values = " ".join(f"{bound:g}" for bound in bounds)
+    return lambda below, above: f"{{{{schema:-53 count:{below + above} custom_values:[{values}] buckets:[{below} {above}]}}}}"
 
 
 def _changed(

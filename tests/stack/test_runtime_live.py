@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ ALL = Selection("all", {})
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What was seen of a service whose second worker's loop was blocked for some seconds."""
+    """What was seen of a service of which one worker's loop was blocked for some seconds."""
 
     service: Service
     during: Measured
@@ -74,8 +75,10 @@ def block(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Block]:
         until("the end of the block", lambda: store.value(f"max({BLOCKED})") == 0)
         late = f'sum by (job) ({LAG}_count{{job="agentos"}}) - on () sum({LAG}_bucket{{job="agentos", le="2.5"}})'
         until("the lag of the block", lambda: (store.value(late) or 0) > 0)
-        # The scrapes that were on their way to the blocked worker have failed: each job has its next one by now.
-        until("the next scrapes", lambda: store.value("sum(up)") == len(jobs))
+        # Scrapes that were on their way to the blocked worker have failed: each job needs a later one that has not.
+        last = [store.last_scrape_after(job, "") or "" for job in FORMS]
+        later = partial(map, store.last_scrape_after, FORMS, last)
+        until("the next scrapes", lambda: all(later()) and store.value("sum(up)") == len(jobs))
         yield Block(service, during, Measured(store, _now()), lasted)
 
 
