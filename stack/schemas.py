@@ -23,7 +23,7 @@ import yaml
 
 from stack.servers.binaries import BINARIES, GET_GO, PINS, BinaryMissingError, binary, cache_folder
 
-__all__ = ["SCHEMA_LOCATION", "kubernetes_schemas", "module_file"]
+__all__ = ["SCHEMA_LOCATION", "custom_resources", "kubernetes_schemas", "module_file"]
 
 SCHEMA_LOCATION = "{{.ResourceKind}}-{{.Group}}-{{.ResourceAPIVersion}}.json"
 """Name of a kind's file in the folder of ``kubernetes_schemas``, as a template of kubeconform."""
@@ -88,7 +88,7 @@ def _write_schemas(folder: Path) -> None:
         for name, schema in definitions.items():
             for kind in _kinds(schema):
                 _write(folder / _file_name(**kind), {"$ref": f"{source.name}#/components/schemas/{name}"})
-    for definition in _custom_resources():
+    for definition in custom_resources():
         spec = definition["spec"]
         for version in spec["versions"]:
             schema = _closed(version["schema"]["openAPIV3Schema"])
@@ -125,7 +125,7 @@ def _closed(schema: _Schema) -> _Schema:
     return closed
 
 
-def _custom_resources() -> Iterator[_Schema]:
+def custom_resources() -> Iterator[_Schema]:
     """Yields the custom resource definitions of both operators."""
     for name in _COLLECTOR_CRDS:
         crd = module_file("github.com/open-telemetry/opentelemetry-operator", f"config/crd/bases/{name}")

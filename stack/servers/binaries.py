@@ -72,6 +72,8 @@ BINARIES = {
         Binary("controller-gen", "crds", "sigs.k8s.io/controller-tools/cmd/controller-gen", 0.5),
         Binary("cortex", "cortex", "github.com/cortexproject/cortex/cmd/cortex", 2, tags="netgo,slicelabels"),
         Binary("adapter", "adapter", ".", 1),
+        Binary("kube-apiserver", "apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", 4),
+        Binary("etcd", "etcd", "go.etcd.io/etcd/server/v3", 1),
     )
 }
 
