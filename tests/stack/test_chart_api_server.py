@@ -14,6 +14,7 @@ import yaml
 from stack.manifests import MANIFESTS, render
 from stack.schemas import custom_resources
 from stack.servers.kubernetes import Kubernetes
+from tests.helpers.chart_values import COMBINATIONS, combinations, rendered
 from tests.helpers.required_servers import built_server
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +53,21 @@ def test_each_object_of_the_chart_is_created(cluster: Kubernetes, namespace: str
     answers = {f"{one['kind']}/{one['metadata']['name']}": cluster.create(one, namespace) for one in objects}
     assert {name: answer for name, answer in answers.items() if not answer.created or answer.warnings} == {}
     assert len(answers) == len(objects) == 16
+
+
+@pytest.mark.parametrize("values", combinations(), ids=map(str, range(COMBINATIONS)))
+def test_each_combination_of_values_is_created(
+    cluster: Kubernetes, namespace: str, tmp_path: Path, values: dict[str, Any]
+) -> None:
+    """The server takes each object without a warning, whatever values are combined."""
+    without = {**values, "dashboards.enabled": False}  # which are the same in all of them, and large
+    answers = {
+        f"{one['kind']}/{one['metadata']['name']}": cluster.create(one, namespace)
+        for one in yaml.safe_load_all(rendered(tmp_path, without))
+        if one
+    }
+    assert {name: answer for name, answer in answers.items() if not answer.created or answer.warnings} == {}
+    assert len(answers) > 4
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
