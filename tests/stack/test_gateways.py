@@ -233,3 +233,16 @@ def test_a_killed_gateway_loses_what_it_had_not_decided(tiers: Callable[..., Tie
     until("the other's", lambda: len(running.stores[0].spans) == kept)
     assert len(running.stores[1].spans) == 0
     assert 0 < kept < 100 * SPANS
+
+
+def test_a_killed_agent_loses_nothing_that_it_accepted(tiers: Callable[..., Tiers]) -> None:
+    """Traces that an agent could send to no gateway before it was killed are sent once both are back."""
+    running = tiers()
+    for gateway in running.gateways:
+        gateway.kill()
+    failed = running.send(100, failing=100)
+    running.agent.kill()
+    for server in (*running.gateways, running.agent):
+        server.start()
+    until("all traces", lambda: sum(len(store.spans) for store in running.stores) == 100 * SPANS, timeout=60)
+    assert running.stored().keys() == set(failed)
