@@ -16,6 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
 from threading import Lock, Thread, get_ident
 from traceback import walk_stack
@@ -179,4 +180,6 @@ def _place_of(thread: int) -> str:
 
 
 def _log_aside(message: str, *arguments: object) -> None:
-    Thread(target=_log.warning, args=(message, *arguments), name="telemetry-log", daemon=True).start()
+    """Logs in a thread of its own, or not at all where none can be started: at a limit, or while the interpreter ends."""
+    with suppress(RuntimeError):
+        Thread(target=_log.warning, args=(message, *arguments), name="telemetry-log", daemon=True).start()

@@ -187,6 +187,20 @@ def test_a_loop_that_is_blocked_for_long_is_logged_once_with_the_place(log: Line
     assert log.all_came()
 
 
+def test_a_loop_is_watched_on_where_no_thread_can_be_started(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the process may start no thread, the log stays silent: the value is read, and the timer goes on."""
+    watched.clock.now = 6.1
+    with monkeypatch.context() as full:
+        full.setattr(Thread, "start", _cannot_start)
+        assert watched.loops.blocked() == 6
+        watched.loop.run(late=7)
+    assert (watched.loop.timers(), watched.loops.blocked()) == (1, 0)
+
+
+def _cannot_start(_: Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def test_lags_are_recorded_outside_of_the_callers_span() -> None:
     """A watch that begins within a span records without it: no exemplar leads to that trace."""
     clock = Clock()
