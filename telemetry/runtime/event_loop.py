@@ -168,7 +168,8 @@ class _LoopTimer:
         if self.is_logged:
             self.is_logged = False
             _log_aside("the event loop (process %d) runs again after %.1f s", os.getpid(), lag)
-        self._schedule()
+        if self.watches:  # else it was stopped meanwhile
+            self._schedule()
 
 
 def _place_of(thread: int) -> str:

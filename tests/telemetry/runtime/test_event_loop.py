@@ -118,6 +118,20 @@ def test_a_second_watch_of_a_loop_adds_no_timer(watched: Watched) -> None:
     assert watched.loop.timers() == 0
 
 
+def test_a_watch_that_is_stopped_while_its_timer_runs_sets_no_further_timer() -> None:
+    """Another thread may stop the watch at that moment, as at a shutdown: nothing is recorded from then on."""
+    clock, recorded = Clock(), []
+
+    def record(lag: float) -> None:
+        recorded.append(lag)
+        watch.stop()
+
+    loop: Any = ManualLoop(clock)
+    watch = EventLoops(record, clock).watch(loop)
+    loop.run()
+    assert (len(recorded), loop.timers()) == (1, 0)
+
+
 def test_a_loop_that_is_closed_while_watched_is_forgotten(watched: Watched) -> None:
     """Neither a closed loop nor its timer is kept alive."""
     del watched.watch
