@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from threading import Lock
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from prometheus_client import ProcessCollector
 
+from telemetry._base.fork import register_after_fork
 from telemetry.instruments.observable import ObservableCallback
 from telemetry.metric import Metric
 from telemetry.metric.definition import ObservableKind
@@ -27,6 +29,15 @@ __all__ = ["RuntimeMetrics", "runtime_metrics"]
 _ALONE = 0
 """The slot of a process that shares its /metrics with no other."""
 _made: WeakKeyDictionary[Telemetry, RuntimeMetrics] = WeakKeyDictionary()
+_lock = Lock()
+
+
+def _replace_lock() -> None:
+    global _lock
+    _lock = Lock()  # a thread of the parent may have held it
+
+
+register_after_fork(_replace_lock)
 
 
 def runtime_metrics(telemetry: Telemetry) -> RuntimeMetrics:
@@ -38,10 +49,11 @@ def runtime_metrics(telemetry: Telemetry) -> RuntimeMetrics:
     Raises:
         ValueError: The catalogue has none of the rows.
     """
-    made = _made.get(telemetry)
-    if made is None:
-        made = _made[telemetry] = RuntimeMetrics(telemetry)
-    return made
+    with _lock:
+        made = _made.get(telemetry)
+        if made is None:
+            made = _made[telemetry] = RuntimeMetrics(telemetry)
+        return made
 
 
 class RuntimeMetrics:

@@ -7,6 +7,7 @@ import gc
 import resource
 import time
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from weakref import ref
 
@@ -18,6 +19,7 @@ from telemetry import RUNTIME, Catalogue, Telemetry, runtime_metrics
 from telemetry.metric import counter
 from telemetry.metric.telemetry_metrics import TELEMETRY
 from telemetry.prefork import Workers
+from telemetry.runtime import RuntimeMetrics, metrics
 from telemetry.runtime.catalogue import EVENT_LOOP_BLOCKED, EVENT_LOOP_LAG, WORKERS
 from tests.helpers.fork import in_child
 from tests.helpers.samples import labelled, points, read
@@ -74,6 +76,26 @@ def test_a_second_call_adds_nothing() -> None:
     """The same telemetry gets the same object, and its values are not doubled."""
     telemetry = observed()
     assert runtime_metrics(telemetry) is runtime_metrics(telemetry)
+    assert read(telemetry)["process_workers", ()] == 1
+
+
+def test_threads_that_ask_at_once_get_the_same_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that asks while the object is made in another one waits for it, and no value is doubled."""
+    telemetry = Telemetry(Catalogue(RUNTIME))
+    found: list[RuntimeMetrics] = []
+    second = Thread(target=lambda: found.append(runtime_metrics(telemetry)))
+
+    def is_forked() -> bool:
+        """Is called while the first thread makes the object."""
+        if second.ident is None:
+            second.start()
+            second.join(0.2)  # it ends now only if it does not wait
+        return False
+
+    monkeypatch.setattr(metrics, "is_forked", is_forked)
+    found.append(runtime_metrics(telemetry))
+    second.join(20)
+    assert found[0] is found[1]
     assert read(telemetry)["process_workers", ()] == 1
 
 
