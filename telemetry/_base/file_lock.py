@@ -26,6 +26,12 @@ class FileLock:
         """Releases the lock. In a forked child this closes the child's descriptor only: the parent keeps its lock."""
         os.close(self._descriptor)
 
+    def end(self) -> None:
+        """Releases the lock for all processes: a child that was forked meanwhile holds it no longer."""
+        if fcntl is not None:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        self.release()
+
     def touch(self) -> None:
         """Makes now the time at which the file was changed, also where it has lost its name. Raises ``OSError``."""
         os.utime(self._descriptor)

@@ -125,7 +125,7 @@ class StateDirectory:
             yield lock is not None
         finally:
             if lock is not None:
-                lock.release()
+                lock.end()  # another thread may have forked meanwhile
 
     def save(self, name: str, data: bytes) -> bool:
         """Replaces a state in one step. Returns whether that succeeded."""

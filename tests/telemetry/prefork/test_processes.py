@@ -10,8 +10,10 @@ import pytest
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, PeriodicExportingMetricReader
 
 from telemetry import Telemetry
+from telemetry._base.diagnostics import Diagnostics
 from telemetry.metric import Catalogue
 from telemetry.prefork import Workers
+from telemetry.prefork.state_directory import StateDirectory
 from tests.helpers.fork import in_child
 from tests.helpers.otlp_receiver import receiving
 from tests.helpers.samples import above_zero, read
@@ -57,6 +59,25 @@ def test_a_stopped_process_does_not_keep_others_from_folding(tmp_path: Path) -> 
         while len(list(run.glob("*-*.lock"))) > 2:
             pass  # the next tick folds it
         assert second.hits() == {"x": 5}
+
+
+def test_a_child_that_was_forked_during_a_fold_does_not_keep_others_from_folding(tmp_path: Path) -> None:
+    """A child has the descriptors of what its parent's thread is at: the fold ends with the parent's, not with the child."""
+    files = StateDirectory(tmp_path, Diagnostics())
+    waits, ends = os.pipe()
+    with files.folding() as locked:
+        assert locked
+        if (child := os.fork()) == 0:
+            os.close(ends)
+            os.read(waits, 1)
+            os._exit(0)
+    try:
+        with files.folding() as locked:
+            assert locked
+    finally:
+        os.close(ends)
+        os.waitpid(child, 0)
+        os.close(waits)
 
 
 def test_a_process_killed_between_scrapes_counts_with_its_last_save(tmp_path: Path) -> None:
