@@ -1,4 +1,4 @@
-"""Panels of one metric over time, the same on both dashboards."""
+"""Panels of one metric over time, the same on every dashboard."""
 
 from __future__ import annotations
 
