@@ -13,9 +13,9 @@ from itertools import pairwise
 
 from stack.release.refused import RefusedError
 
-__all__ = ["GROUPS", "Section", "prepared", "problems", "sections"]
+__all__ = ["Section", "prepared", "problems", "sections"]
 
-GROUPS = ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
+_GROUPS = ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
 """The groups of a section, in the order in which they stand."""
 UNRELEASED = "[Unreleased]"
 _RELEASED = re.compile(r"\[(\d+\.\d+\.\d+)\] - (\S+)(?: \[YANKED\])?")
@@ -96,8 +96,8 @@ def _of_section(section: Section) -> Iterator[str]:
     if section.stray:
         yield f"`## {section.title}` has text outside the entries of its groups: {section.stray!r}."
     names = [name for name, _ in section.groups]
-    if names != [name for name in GROUPS if name in names]:
-        yield f"`## {section.title}` has {', '.join(names)}: each once, of and in the order {', '.join(GROUPS)}, is needed."
+    if names != [name for name in _GROUPS if name in names]:
+        yield f"`## {section.title}` has {', '.join(names)}: each once, of and in the order {', '.join(_GROUPS)}, is needed."
     for name, entries in section.groups:
         if not entries:
             yield f"`### {name}` of `## {section.title}` is empty."

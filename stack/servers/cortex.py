@@ -14,9 +14,9 @@ import yaml
 from stack.servers.process import ServerError, free_port, until
 from stack.servers.prometheus import Block, QueriedServer, size_on_disk
 
-__all__ = ["REPLICATION", "Cortex", "CortexNode"]
+__all__ = ["Cortex", "CortexNode"]
 
-REPLICATION = 3
+_REPLICATION = 3
 """Ingesters that keep each series; a write has succeeded when two of them have taken it."""
 _LOOPBACK = "127.0.0.1"
 _UNLIMITED = 1e9
@@ -77,7 +77,7 @@ class Cortex:
     """
 
     def __init__(self, program: Path, folder: Path) -> None:
-        ports = [_Ports(free_port(), free_port(), free_port()) for _ in range(REPLICATION)]
+        ports = [_Ports(free_port(), free_port(), free_port()) for _ in range(_REPLICATION)]
         self._blocks = folder / "blocks"
         self._blocks.mkdir(parents=True, exist_ok=True)
         self.nodes = [CortexNode(program, folder, f"node-{n}", own, ports) for n, own in enumerate(ports, 1)]
@@ -169,5 +169,5 @@ def _lifecycler(name: str, ports: _Ports) -> dict[str, object]:
         "num_tokens": 128,
         "min_ready_duration": "0s",
         "final_sleep": "0s",
-        "ring": {"kvstore": {"store": "memberlist"}, "replication_factor": REPLICATION},
+        "ring": {"kvstore": {"store": "memberlist"}, "replication_factor": _REPLICATION},
     }
