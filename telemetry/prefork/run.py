@@ -134,7 +134,7 @@ def _stat(pid: int) -> list[str] | None:
     try:
         # The name in parentheses may hold spaces, parentheses and bytes that are no text.
         return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, PermissionError, ProcessLookupError):
         return None
 
 

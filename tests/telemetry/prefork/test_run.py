@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import time
@@ -149,3 +150,13 @@ def test_leaving_twice_is_quiet(join: Join) -> None:
     worker.shutdown()
     assert worker.workers is not None
     worker.workers.close()
+
+
+def test_a_process_that_proc_hides_is_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``/proc`` with ``hidepid=1`` lists another user's process and refuses to show it, as ``hidepid=2`` has none of it."""
+
+    def refused(path: Path, **_: object) -> str:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+
+    monkeypatch.setattr(Path, "read_text", refused)
+    assert Supervisor.of(os.getppid()) is None
