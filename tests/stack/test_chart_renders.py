@@ -211,7 +211,8 @@ def test_the_collector_gets_our_configuration(tmp_path: Path, sampling: str, pro
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump(spec["config"]))
     options = [f"--{name}={value}" for name, value in spec["args"].items()]
-    environment = {one["name"]: one["value"] for one in spec["env"]} | {"QUEUE_DIRECTORY": str(tmp_path)}
+    named_by_pod = {"COLLECTOR_NAME": "agentos-collector-0", "QUEUE_DIRECTORY": str(tmp_path)}
+    environment = {one["name"]: one.get("value", "") for one in spec["env"]} | named_by_pod
     command: list[str | Path] = [built_server("otelcol"), "validate", "--config", config, *options]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -104,6 +104,12 @@ def test_exemplars_of_span_metrics_name_traces_that_are_kept(measured: Measured)
     assert [pair for pair in pairs if pair[0] not in names[pair[1]]] == []
 
 
+def test_span_metrics_keep_their_series_when_the_collector_starts_anew(measured: Measured) -> None:
+    """Each series of span metrics has the Collector's configured name, not one that each start makes."""
+    named = measured.pipeline.prometheus.query("count by (collector_instance_id) (spans_calls_total)")
+    assert [sample.labels for sample in named] == [{"collector_instance_id": "otel-collector"}]
+
+
 def test_calls_counters_spans_and_span_metrics_agree(measured: Measured) -> None:
     """For each label set of A2A, the callers' outcomes, the counter, the spans and span_metrics have one number."""
     pipeline = measured.pipeline
