@@ -169,17 +169,26 @@ class Query:
         Raises:
             ValueError: If the metric has bucket bounds, and ``bound`` is none of them.
         """
-        native = f"rate({self.series(metric, 'native')}[{window}])"
         if not metric.bounds:
+            native = f"rate({self.series(metric, 'native')}[{window}])"
             return only_numbers(f"histogram_fraction(-Inf, {bound:g}, {_sum(metric, by, native)})")
+        below, every = (_sum(metric, by, f"\n  {part}\n") for part in self.rates_at_or_below(metric, bound, window))
+        return only_numbers(f"{below}\n/\n{every}")
+
+    def rates_at_or_below(self, metric: Metric, bound: float, window: str) -> tuple[str, str]:
+        """Returns observations per second of at most ``bound``, and of all, for each series of either form of a histogram.
+
+        Raises:
+            ValueError: If ``bound`` is not a bucket bound of the metric.
+        """
+        native = f"rate({self.series(metric, 'native')}[{window}])"
         bucket = self.series(metric, "bucket").removesuffix("}")
         # The label `le` tells the forms apart: `or` keeps both.
         below = (
-            f"\n  rate({bucket}, {le(metric, bound)}}}[{window}])"
-            f"\n  or histogram_fraction(-Inf, {bound:g}, {native}) * histogram_count({native}) >= 0\n"
+            f"rate({bucket}, {le(metric, bound)}}}[{window}])"
+            f"\n  or histogram_fraction(-Inf, {bound:g}, {native}) * histogram_count({native}) >= 0"
         )
-        every = f'\n  rate({bucket}, le="+Inf"}}[{window}])\n  or histogram_count({native})\n'
-        return only_numbers(f"{_sum(metric, by, below)}\n/\n{_sum(metric, by, every)}")
+        return below, f'rate({bucket}, le="+Inf"}}[{window}])\n  or histogram_count({native})'
 
 
 def aggregation(metric: Metric) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from dashboards.alerting.slo import FAILED, QUERY, SLOW, WINDOWS, Share, record
 from dashboards.config import LATENCY
-from dashboards.promql import Not, aggregation, le, only_numbers
+from dashboards.promql import Not, aggregation, only_numbers
 from dashboards.yaml_text import to_yaml
 from telemetry.agentos.catalogue import A2A_ERRORS, A2A_REQUEST_DURATION, A2A_REQUESTS, AGENTOS
 from telemetry.agentos.catalogue_agents import ROWS as AGENT_ROWS
@@ -84,16 +84,9 @@ def _parts() -> Iterator[dict[str, str]]:
         yield {"record": fleet(FAILED.name, f"rate{window}"), "expr": f"{_sum(failed)} or 0 * {every}"}
         yield {"record": fleet(f"{FAILED.name}_of", f"rate{window}"), "expr": f"{every} - ({_sum(left)} or 0 * {every})"}
     for window in WINDOWS:
-        native = f"rate({QUERY.series(A2A_REQUEST_DURATION, 'native')}[{window}])"
-        bucket = QUERY.series(A2A_REQUEST_DURATION, "bucket").removesuffix("}")
-        bound = LATENCY.under
-        every = f'rate({bucket}, le="+Inf"}}[{window}])\n  or histogram_count({native})'
-        within = (
-            f"rate({bucket}, {le(A2A_REQUEST_DURATION, bound)}}}[{window}])\n"
-            f"  or histogram_fraction(-Inf, {bound:g}, {native}) * histogram_count({native}) >= 0"
-        )
-        yield {"record": fleet(SLOW.name, f"rate{window}"), "expr": f"{_sum(every)}\n-\n{_sum(within)}"}
-        yield {"record": fleet(f"{SLOW.name}_of", f"rate{window}"), "expr": _sum(every)}
+        within, every = map(_sum, QUERY.rates_at_or_below(A2A_REQUEST_DURATION, LATENCY.under, window))
+        yield {"record": fleet(SLOW.name, f"rate{window}"), "expr": f"{every}\n-\n{within}"}
+        yield {"record": fleet(f"{SLOW.name}_of", f"rate{window}"), "expr": every}
 
 
 def _sum(expr: str) -> str:
