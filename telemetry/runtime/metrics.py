@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -29,6 +30,8 @@ __all__ = ["RuntimeMetrics", "runtime_metrics"]
 _ALONE = 0
 """The slot of a process that shares its /metrics with no other."""
 _made: WeakKeyDictionary[Telemetry, RuntimeMetrics] = WeakKeyDictionary()
+_counted: set[Path] = set()
+"""The runs in whose totals this process is, also after its telemetry has ended."""
 _lock = Lock()
 
 
@@ -69,7 +72,7 @@ class RuntimeMetrics:
         if not rows:
             raise ValueError("the catalogue has no row of RUNTIME: Telemetry(Catalogue([*rows, *RUNTIME])) has all of them")
         self._workers: Workers | None = telemetry.workers
-        self._process = Process(forked=is_forked(), clock=clock)
+        self._process = Process(forked=is_forked(), counted=_is_counted(self._workers), clock=clock)
         self._run_started = None if self._workers is None else _start_of(self._workers)
         self._record: Callable[[float], object] = _ignore
         if catalogue.EVENT_LOOP_LAG in rows:
@@ -120,6 +123,15 @@ class RuntimeMetrics:
     def _by_worker(self, value: float | None) -> Mapping[str, float]:
         slot = self._slot()
         return {} if value is None or slot is None else {str(slot): value}
+
+
+def _is_counted(workers: Workers | None) -> bool:
+    """Whether this process has counted for the workers' run before; from now on it has."""
+    if workers is None:
+        return False
+    counted = workers.folder in _counted
+    _counted.add(workers.folder)
+    return counted
 
 
 def _start_of(workers: Workers) -> float | None:

@@ -12,7 +12,7 @@ from prometheus_client import ProcessCollector
 from prometheus_client.registry import Collector
 
 from telemetry._base.fork import register_after_fork
-from telemetry.runtime.catalogue import START_TIME
+from telemetry.runtime.catalogue import CPU, START_TIME
 
 __all__ = ["Process", "collections", "facts_of"]
 
@@ -40,6 +40,7 @@ class Process:
         collector: Reads ``/proc``; by default prometheus_client's.
         collections: Counts the runs of the garbage collector by generation.
         forked: Whether the counts of now are those of a parent that has forked this process.
+        counted: Whether the counts of now are in the run's totals already, by an earlier telemetry of this process.
         clock: Seconds from an arbitrary start.
     """
 
@@ -49,17 +50,22 @@ class Process:
         collections: Callable[[], Mapping[str, float]] = collections,
         *,
         forked: bool = False,
+        counted: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._collector = ProcessCollector(registry=None) if collector is None else collector
         self._collections = collections
         self._clock = clock
         self._lock = Lock()
-        self._facts = facts_of(self._collector)
+        self._counted_cpu = 0.0
+        self._facts = self._read()
+        if counted and CPU.prometheus_name in self._facts:
+            self._counted_cpu = self._facts[CPU.prometheus_name]
+            self._facts[CPU.prometheus_name] = 0.0
         self._read_at = self._born = clock()
         if (started := self._facts.get(START_TIME.prometheus_name)) is not None:
             self._born -= max(0.0, time.time() - started)
-        self._inherited: Mapping[str, float] = collections() if forked else {}
+        self._inherited: Mapping[str, float] = collections() if forked or counted else {}
         self._pid = os.getpid()
         register_after_fork(self._after_fork_in_child)
 
@@ -73,7 +79,7 @@ class Process:
             return {}
         with self._lock:
             if self._clock() - self._read_at >= _FRESH_SECONDS:
-                self._facts = {**self._facts, **facts_of(self._collector)}
+                self._facts = {**self._facts, **self._read()}
                 self._read_at = self._clock()
             return self._facts
 
@@ -87,9 +93,16 @@ class Process:
             return {}
         return {generation: count - self._inherited.get(generation, 0) for generation, count in self._collections().items()}
 
+    def _read(self) -> dict[str, float]:
+        facts = facts_of(self._collector)
+        if CPU.prometheus_name in facts:
+            facts[CPU.prometheus_name] -= self._counted_cpu
+        return facts
+
     def _after_fork_in_child(self) -> None:
         self._lock = Lock()
         self._inherited = self._collections()
-        self._facts = facts_of(self._collector)
+        self._counted_cpu = 0.0
+        self._facts = self._read()
         self._read_at = self._born = self._clock()
         self._pid = os.getpid()  # last: only now it may be read

@@ -185,6 +185,18 @@ def test_the_cpu_time_of_ended_workers_stays(run: Any) -> None:
     assert read(first)[CPU] >= before
 
 
+def test_a_telemetry_counts_on_from_an_earlier_one_of_its_process(run: Any) -> None:
+    """A telemetry that is made after another one of the run has ended, as by a second lifespan, counts nothing again."""
+    collected = labelled("python_gc_collections_total", generation="2")
+    first = run()
+    gc.collect()
+    before = read(first)
+    first.shutdown()
+    shown = read(run())
+    assert before[CPU] <= shown[CPU] <= time.process_time()
+    assert before[collected] <= shown[collected] <= gc.get_stats()[2]["collections"]
+
+
 def test_the_start_is_that_of_the_run_in_each_worker(run: Any) -> None:
     """All workers show the start of their supervisor, which is this process here, once."""
     shown = {read(each)[START] for each in (run(), run())}

@@ -85,6 +85,17 @@ def test_a_process_forked_before_starts_its_counts_here() -> None:
     assert process.collections() == {"0": 2, "1": 0, "2": 0}
 
 
+def test_what_has_been_counted_is_left_out() -> None:
+    """Of a process whose past is in the totals already, only what comes afterwards counts."""
+    clock, kernel = Clock(), Kernel()
+    counts = {"0": 7.0}
+    process = Process(kernel, lambda: counts, counted=True, clock=clock)
+    assert process.facts()["process_cpu_seconds_total"] == 0
+    kernel.cpu, counts = 4.0, {"0": 9.0}
+    clock.now += 1
+    assert (process.facts()["process_cpu_seconds_total"], process.collections()) == (2.5, {"0": 2})
+
+
 def test_a_forked_child_is_a_process_of_its_own() -> None:
     """A child has its own CPU time, an age of 0 and no collections; its parent counts on."""
     gc.disable()  # so that none runs in the child by itself
