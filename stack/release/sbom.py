@@ -21,7 +21,8 @@ from stack.release.refused import RefusedError
 __all__ = ["check", "write"]
 
 _SCHEMA = SchemaVersion.V1_6
-_NOT_IN_IT = ("pypi.org", "pythonhosted.org", "file:", "localhost", tempfile.gettempdir())
+_NOT_IN_IT = ("pythonhosted", "/simple/", ".whl", "file:", "localhost", tempfile.gettempdir())
+"""Marks of a package index, of a file and of this machine."""
 
 
 def write(environment: Environment, name: str, kind: str, epoch: int, target: Path) -> None:
