@@ -59,7 +59,7 @@ class Tiers:
         self._started(self.agent)
 
     def _gateway(self, number: int, store: SpanStore) -> Collector:
-        environment = {**self._environment, "TRACES_ENDPOINT": store.address, "GATEWAY_NAME": f"gateway-{number}"}
+        environment = {**self._environment, "TRACES_ENDPOINT": store.address, "COLLECTOR_NAME": f"gateway-{number}"}
         overlays: list[str | Path] = [GATEWAY, f"yaml:processors::tail_sampling::decision_wait: {self._wait}"]
         gateway = Collector(built_server("otelcol"), self._folder / f"gateway-{number}", environment, overlays=overlays)
         return self._started(gateway)
