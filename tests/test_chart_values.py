@@ -54,7 +54,7 @@ def test_the_chart_sets_only_variables_that_exist() -> None:
     assert _set_by_the_chart() - VARIABLES == {"AGENTOS_PORT"}  # named in the reason for enableServiceLinks
     collector = set(re.findall(r"name: ([A-Z_]+), value", TEMPLATES["collector.yaml"]))
     read = set(re.findall(r"\$\{env:(\w+)", (ROOT / "otel-collector.yaml").read_text()))
-    assert len(collector) == 11
+    assert len(collector) == 12
     assert collector - read == set()
 
 
