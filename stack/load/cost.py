@@ -81,7 +81,7 @@ def counted(text: str) -> Series:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Series of one instance that serves nobody, 20 workspaces, or as many as the label's limit admits."""
+    """Series of one instance that is idle, that serves 20 workspaces, or as many as the label's limit admits."""
 
     idle: Series
     typical: Series
