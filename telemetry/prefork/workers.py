@@ -203,7 +203,7 @@ class Workers:
         atexit.unregister(self.close)
         self._server.stop()
         with suppress(Exception):  # the reader may be shut down: then the last save is the state
-            self._save()
+            self._save(self._timeout)  # a signal handler may have interrupted a save of this thread
         self._slot.release()
         self._shared_labels.leave()
         self._lock.release()
@@ -248,12 +248,21 @@ class Workers:
         if multiprocessing.parent_process() is not None:
             util.Finalize(None, self.close, exitpriority=_EXIT_PRIORITY)
 
-    def _save(self) -> bytes:
-        """Saves and returns this worker's state. The lock keeps an older state from replacing a newer one."""
-        with self._save_lock:
+    def _save(self, timeout: float = -1) -> bytes:
+        """Saves and returns this worker's state. The lock keeps an older state from replacing a newer one.
+
+        Args:
+            timeout: Seconds to wait for a save that is under way; by default until it has ended.
+        """
+        lock = self._save_lock  # a forked child replaces it
+        if not lock.acquire(timeout=timeout):
+            raise TimeoutError("a save did not end in time")
+        try:
             data = self._read_local(self._encode)
             self._files.save(self.worker, data)
             return data
+        finally:
+            lock.release()
 
     def _encode(self, snapshot: Snapshot) -> bytes:
         self._own_resource = snapshot.resource

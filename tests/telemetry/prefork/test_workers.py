@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -120,6 +121,30 @@ def test_a_fold_that_was_interrupted_counts_once(join: Join, monkeypatch: pytest
         tick(second)
         assert above_zero(second)[HIT] == 2
     assert len([name for name in names(second) if name.endswith(".lock")]) == 1
+
+
+def test_a_signal_handler_may_shut_down_while_its_thread_saves(join: Join, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shutdown that interrupts the scrape of its own thread ends, and so does the scrape; what was recorded counts."""
+    first, second = join(timeout=0.1), join()
+    first[HITS].labels("x").inc(2)
+    workers: Any = first.workers
+    files = workers._files
+    save = files.save
+    has_ended = Event()
+
+    def save_interrupted(*state: Any) -> bool:
+        monkeypatch.setattr(files, "save", save)
+        first.shutdown()
+        return bool(save(*state))
+
+    def scrape() -> None:
+        first.reader.expose()
+        has_ended.set()
+
+    monkeypatch.setattr(files, "save", save_interrupted)
+    Thread(target=scrape, daemon=True).start()
+    assert has_ended.wait(20)
+    assert above_zero(second)[HIT] == 2
 
 
 def test_labels_are_bounded_over_all_workers(join: Join) -> None:
