@@ -149,8 +149,15 @@ def test_preloaded_workers_are_observed_each(service: Start, tmp_path: Path) -> 
     collections = 50  # of the oldest generation in the parent, before its workers exist
     settings = {"COLLECTIONS": str(collections), "STATE_DIRECTORY": str(tmp_path / "state")}
     started = service(settings, server=preload, workers=2, app="tests.helpers.preloaded_app:app")
-    shown = until("both workers", lambda: found if (found := scrape(started)).get(WORKERS) == 3 else None, timeout=60)
+
+    def all_slots() -> Samples | None:
+        """Returns a scrape with an age of each worker: a child that was just forked is alive before it has one."""
+        found = scrape(started)
+        return found if len(by_slot(found, "process_worker_age_seconds")) == 3 else None
+
+    shown = until("both workers", all_slots, timeout=60)
     assert sorted(by_slot(shown, "process_worker_age_seconds")) == ["0", "1", "2"]  # the parent has the telemetry too
+    assert shown[WORKERS] == 3
     assert collections <= shown[labelled("python_gc_collections_total", generation="2")] < 2 * collections
     assert shown[START] == fact(started.pid, START[0])
     assert until("lags of both loops", lambda: scrape(started).get((f"{LAGS}_count", ()), 0) > 20)
