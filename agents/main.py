@@ -62,7 +62,7 @@ from telemetry.agentos.catalogue import AGENTOS_INFO
 from telemetry.agentos.workspace_budgets import WorkspaceBudgets
 from telemetry.prefork import StateDirectoryError, Workers, is_worker, missing_on_this_platform
 from telemetry.prefork.state_directory import LEDGER
-from telemetry.runtime import runtime_metrics
+from telemetry.runtime import RuntimeMetrics, runtime_metrics
 from telemetry.tracing.addresses import leave_out_query
 from telemetry.tracing.exceptions import leave_out_messages
 
@@ -184,7 +184,7 @@ class _Parts:
         guard = RedisGuard(settings.redis_timeout) if settings.redis_url else None
         providers = {name: _provider(one) for name, one in settings.providers.items()}
         self._budgets = _budgets(settings, telemetry)
-        self._runtime = runtime_metrics(telemetry) if settings.runtime_metrics else None
+        self._runtime = _runtime(settings, telemetry)
         self.metrics = metrics_route(telemetry, settings)
         self.limiter = Limiter(settings, guard)
         self.cache = AnswerCache(settings, recorder, guard)
@@ -249,6 +249,14 @@ def _provider(settings: ProviderSettings, environ: Mapping[str, str] = os.enviro
     if not re.fullmatch(r"[!-~]*", environ.get(settings.api_key_env, "")):  # no header can carry it
         raise SettingsError(f"{settings.api_key_env} is not usable: a key of printable ASCII characters is needed.")
     return OpenAIProvider(settings)
+
+
+def _runtime(settings: Settings, telemetry: AgentOSTelemetry) -> RuntimeMetrics | None:
+    """What observes the process, where that is switched on."""
+    try:
+        return runtime_metrics(telemetry) if settings.runtime_metrics else None
+    except ValueError as error:  # a telemetry of the caller's own
+        raise SettingsError(f"AGENTOS_RUNTIME_METRICS is 'on': {error}.") from None
 
 
 def _budgets(settings: Settings, telemetry: AgentOSTelemetry) -> WorkspaceBudgets | None:

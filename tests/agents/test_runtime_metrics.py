@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agents.main import create_app
-from agents.settings import Settings
+from agents.settings import Settings, SettingsError
 from telemetry import AgentOSTelemetry
 from tests.helpers.service import RunningService, StartService
 
@@ -35,5 +35,5 @@ def test_with_the_setting_the_process_is_shown(start: StartService) -> None:
 
 def test_a_telemetry_without_the_rows_is_refused() -> None:
     """The setting with a telemetry of one's own needs its catalogue to have the rows."""
-    with pytest.raises(ValueError, match="the catalogue has no row of RUNTIME"):
+    with pytest.raises(SettingsError, match="AGENTOS_RUNTIME_METRICS is 'on': the catalogue has no row of RUNTIME"):
         create_app(Settings(runtime_metrics=True), AgentOSTelemetry())
