@@ -21,7 +21,7 @@ from stack.release.refused import RefusedError
 __all__ = ["check", "write"]
 
 _SCHEMA = SchemaVersion.V1_6
-_NOT_IN_IT = ("pythonhosted", "/simple/", ".whl", "file:", "localhost", tempfile.gettempdir())
+_NOT_IN_IT = ("pythonhosted", "/simple/", "file:", "localhost", tempfile.gettempdir())
 """Marks of a package index, of a file and of this machine."""
 
 
