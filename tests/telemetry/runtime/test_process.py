@@ -105,7 +105,7 @@ def test_a_forked_child_is_a_process_of_its_own() -> None:
         assert process.facts()["process_cpu_seconds_total"] >= 0.2
 
         def work() -> Any:
-            own = process.facts()["process_cpu_seconds_total"] < 0.2
+            own = process.facts()["process_cpu_seconds_total"] <= time.process_time() + 0.02  # two of the kernel's ticks
             young = (process.age() or 0) < 20
             before = process.collections()
             gc.collect(1)
