@@ -11,7 +11,7 @@ ROOMS := metric instruments tracing exposition prefork pipeline runtime agentos
 # Not for callers; pdoc cannot resolve some of their annotations.
 NOT_IN_REFERENCE := '!telemetry.agentos.genai' '!telemetry.tracing.provider'
 
-.PHONY: help venv lock check dashboards manifests packages binaries test test-fast demo stack bench bench-outage bench-redis malformed scale soak wheel release snapshot environments test-matrix docs clean
+.PHONY: help venv lock check dashboards manifests packages binaries test test-fast demo stack bench bench-outage bench-redis malformed scale soak wheel release snapshot environments test-matrix test-api-server docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -100,6 +100,10 @@ environments: venv ## install the wheels into fresh environments: packages, MB, 
 
 test-matrix: venv ## run the library's tests with other versions of the SDK and of Python
 	$(PY) -m stack.matrix
+
+test-api-server: venv ## give the chart's objects to a real API server of Kubernetes; builds it the first time (5 min)
+	$(PY) -m stack.servers.binaries helm controller-gen kube-apiserver etcd
+	$(PY) -m pytest -m api_server tests/stack/test_chart_api_server.py
 
 docs: venv ## write the API reference of the library from its docstrings into build/docs
 	rm -rf build/docs

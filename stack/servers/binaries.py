@@ -44,6 +44,8 @@ class Binary:
     tags: str = ""
     generated_by: str = ""
     """Name of the program that first writes the sources from ``manifest.yaml``."""
+    on_demand: bool = False
+    """Whether it is built only where it is asked for: ``make test`` does without it."""
 
     @property
     def pins(self) -> Path:
@@ -63,7 +65,7 @@ BINARIES = {
         Binary("promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool", 1.5, tags=_CHECKED_SD),
         Binary("parser", "parser", ".", 0.5),
         Binary("compose-model", "compose", ".", 0.5),
-        Binary("builder", "ocb", "go.opentelemetry.io/collector/cmd/builder", 0.5),
+        Binary("builder", "ocb", "go.opentelemetry.io/collector/cmd/builder", 0.5, on_demand=True),
         Binary("otelcol", "collector", ".", 7, tags="remove_all_sd,grpcnotrace", generated_by="builder"),
         Binary("jaeger", "jaeger", "github.com/jaegertracing/jaeger/cmd/jaeger", 6),
         Binary("victoria-metrics", "victoria", "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics", 0.6),
@@ -72,8 +74,8 @@ BINARIES = {
         Binary("controller-gen", "crds", "sigs.k8s.io/controller-tools/cmd/controller-gen", 0.5),
         Binary("cortex", "cortex", "github.com/cortexproject/cortex/cmd/cortex", 2, tags="netgo,slicelabels"),
         Binary("adapter", "adapter", ".", 1),
-        Binary("kube-apiserver", "apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", 4),
-        Binary("etcd", "etcd", "go.etcd.io/etcd/server/v3", 1),
+        Binary("kube-apiserver", "apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", 4, on_demand=True),
+        Binary("etcd", "etcd", "go.etcd.io/etcd/server/v3", 1, on_demand=True),
     )
 }
 
@@ -165,7 +167,7 @@ def main(names: list[str]) -> int:
         _say(f"no such program: {', '.join(unknown)}; there are {', '.join(BINARIES)}")
         return 2
     missing = 0
-    for name in names or [name for name in BINARIES if name != "builder"]:
+    for name in names or [name for name, wanted in BINARIES.items() if not wanted.on_demand]:
         try:
             print(f"{name}: {binary(name)}")
         except BinaryMissingError as reason:

@@ -1,4 +1,7 @@
-"""A real API server of Kubernetes takes the chart's objects: besides the schemas it checks what the fields say together."""
+"""A real API server of Kubernetes takes the chart's objects: besides the schemas it checks what the fields say together.
+
+``make test-api-server`` runs it: API server and etcd take 5 minutes to build, which the suite does without.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ from stack.schemas import custom_resources
 from stack.servers.kubernetes import Kubernetes
 from tests.helpers.chart_values import COMBINATIONS, combinations, rendered
 from tests.helpers.required_servers import built_server
+
+pytestmark = pytest.mark.api_server
 
 ROOT = Path(__file__).parents[2]
 RESTRICTED = {"pod-security.kubernetes.io/warn": "restricted"}
