@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dashboards.alerting.slo import FAILED, QUERY, SLOW, WINDOWS, Share, record
+from dashboards.alerting.slo import FAILED, QUERY, SLOW, WINDOWS, Share, failed_and_counted, record
 from dashboards.config import LATENCY
-from dashboards.promql import Not, aggregation, only_numbers
+from dashboards.promql import aggregation, only_numbers
 from dashboards.yaml_text import to_yaml
-from telemetry.agentos.catalogue import A2A_ERRORS, A2A_REQUEST_DURATION, A2A_REQUESTS, AGENTOS
+from telemetry.agentos.catalogue import A2A_REQUEST_DURATION, A2A_REQUESTS, AGENTOS
 from telemetry.agentos.catalogue_agents import ROWS as AGENT_ROWS
 from telemetry.agentos.catalogue_models import ROWS as MODEL_ROWS
 from telemetry.agentos.catalogue_workspaces import ROWS as WORKSPACE_ROWS
@@ -78,11 +78,10 @@ def _rule(name: str, function: str, by: tuple[str, ...], expr: str, operation: s
 def _parts() -> Iterator[dict[str, str]]:
     """The bad calls a second and all calls a second, over each window of an alert."""
     for window in WINDOWS:
-        failed = f"rate({QUERY.series(A2A_ERRORS, error_type=Not('cancelled'))}[{window}])"
-        left = f"rate({QUERY.series(A2A_ERRORS, error_type='cancelled')}[{window}])"
+        failed, counted = failed_and_counted(window, _sum)
         every = _sum(f"rate({QUERY.series(A2A_REQUESTS)}[{window}])")
-        yield {"record": fleet(FAILED.name, f"rate{window}"), "expr": f"{_sum(failed)} or 0 * {every}"}
-        yield {"record": fleet(f"{FAILED.name}_of", f"rate{window}"), "expr": f"{every} - ({_sum(left)} or 0 * {every})"}
+        yield {"record": fleet(FAILED.name, f"rate{window}"), "expr": f"{failed} or 0 * {every}"}
+        yield {"record": fleet(f"{FAILED.name}_of", f"rate{window}"), "expr": counted}
     for window in WINDOWS:
         within, every = map(_sum, QUERY.rates_at_or_below(A2A_REQUEST_DURATION, LATENCY.under, window))
         yield {"record": fleet(SLOW.name, f"rate{window}"), "expr": f"{every}\n-\n{within}"}

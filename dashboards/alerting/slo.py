@@ -12,7 +12,7 @@ from dashboards.config import AVAILABILITY, BURNS, JOB, LATENCY, Burn, Objective
 from dashboards.promql import Not, Query, only_numbers
 from telemetry.agentos.catalogue import A2A_ERRORS, A2A_REQUEST_DURATION, A2A_REQUESTS
 
-__all__ = ["FAILED", "QUERY", "SHARES", "SLOW", "WINDOWS", "Share", "burning", "minutes", "record"]
+__all__ = ["FAILED", "QUERY", "SHARES", "SLOW", "WINDOWS", "Share", "burning", "failed_and_counted", "minutes", "record"]
 
 QUERY = Query(job=JOB, variables={})
 """Queries of the rules: all series of the scrape job."""
@@ -43,12 +43,24 @@ def record(name: str, window: str) -> str:
     return f"job:{name}:ratio_rate{window}"
 
 
+def failed_and_counted(window: str, total: Callable[[str], str]) -> tuple[str, str]:
+    """Returns failed calls a second, and those that the objective counts.
+
+    A caller who leaves is neither a good call nor a bad one: ``cancelled`` is in neither number.
+
+    Args:
+        window: The window of the rates.
+        total: Rates of the series -> the query that adds them.
+    """
+    failed = total(f"rate({QUERY.series(A2A_ERRORS, error_type=Not('cancelled'))}[{window}])")
+    left = total(f"rate({QUERY.series(A2A_ERRORS, error_type='cancelled')}[{window}])")
+    every = total(f"rate({QUERY.series(A2A_REQUESTS)}[{window}])")
+    return failed, f"{every} - ({left} or 0 * {every})"
+
+
 def _failed(window: str) -> str:
-    # A caller who leaves is neither a good call nor a bad one: `cancelled` is in neither part of the fraction.
-    failed = QUERY.rate(A2A_ERRORS, window, "job", error_type=Not("cancelled"))
-    left = QUERY.rate(A2A_ERRORS, window, "job", error_type="cancelled")
-    every = QUERY.rate(A2A_REQUESTS, window, "job")
-    return only_numbers(f"{failed}\n/\n({every} - ({left} or 0 * {every}))")
+    failed, counted = failed_and_counted(window, "sum by (job) ({})".format)
+    return only_numbers(f"{failed}\n/\n({counted})")
 
 
 def _slow(window: str) -> str:
