@@ -19,7 +19,6 @@ _BY = ("job", "instance")
 _HERE = {"instance": "agentos:8000"}
 _BLOCKED, _WORKERS, _START = (series(row) for row in (EVENT_LOOP_BLOCKED, WORKERS, START_TIME))
 _OPEN, _MAX = (series(row) for row in (OPEN_FDS, MAX_FDS))
-_OTHER = 'instance="other:8000"'
 _OFF = {f'up{{job="{JOB}", instance="agentos:8000"}}': "1x30"}
 
 
@@ -53,7 +52,7 @@ RUNTIME_ALERTS = (
             Case("fires while a loop stays blocked", {_BLOCKED: "0x5 31+60x10"}, 7, _HERE, "91"),
             Case(
                 "fires for the instance whose loop is blocked",
-                {_BLOCKED: "0x20", _BLOCKED.replace('instance="agentos:8000"', _OTHER): "0x5 31+60x10"},
+                {_BLOCKED: "0x20", series(EVENT_LOOP_BLOCKED, instance="other:8000"): "0x5 31+60x10"},
                 7,
                 {"instance": "other:8000"},
                 "91",
