@@ -74,10 +74,8 @@ class RuntimeMetrics:
         self._workers: Workers | None = telemetry.workers
         self._process = Process(forked=is_forked(), counted=_is_counted(self._workers), clock=clock)
         self._run_started = None if self._workers is None else _start_of(self._workers)
-        self._record: Callable[[float], object] = _ignore
-        if catalogue.EVENT_LOOP_LAG in rows:
-            self._record = telemetry[catalogue.EVENT_LOOP_LAG].labels().observe
-        self._loops = EventLoops(self._record, clock, self._slot)
+        record = telemetry[catalogue.EVENT_LOOP_LAG].labels().observe if catalogue.EVENT_LOOP_LAG in rows else _ignore
+        self._loops = EventLoops(record, clock, self._slot)
         for row, callback in self._callbacks().items():
             if row in rows:
                 telemetry[row].watch(callback)
