@@ -40,7 +40,8 @@ class Kubernetes(Server):
     def __init__(self, program: Path, etcd: Path, folder: Path) -> None:
         self._certificates = folder / "certificates"
         self._url = f"https://{_LOOPBACK}:{(port := free_port())}"
-        self._etcd = _etcd(etcd, folder)
+        storage = f"http://{_LOOPBACK}:{free_port()}"
+        self._etcd = _etcd(etcd, folder, storage)
         tokens = folder / "tokens.csv"
         folder.mkdir(parents=True, exist_ok=True)
         tokens.write_text(f"{_TOKEN},tests,tests,system:masters\n")
@@ -49,7 +50,7 @@ class Kubernetes(Server):
             "kube-apiserver",
             [
                 program,
-                f"--etcd-servers={self._etcd.url}",
+                f"--etcd-servers={storage}",
                 f"--bind-address={_LOOPBACK}",
                 f"--advertise-address={_LOOPBACK}",
                 f"--secure-port={port}",
@@ -123,15 +124,9 @@ class Kubernetes(Server):
             return False
 
 
-class _Etcd(Server):
-    url: str
-
-
-def _etcd(program: Path, folder: Path) -> _Etcd:
-    url, peers = (f"http://{_LOOPBACK}:{free_port()}" for _ in range(2))
+def _etcd(program: Path, folder: Path, url: str) -> Server:
+    peers = f"http://{_LOOPBACK}:{free_port()}"
     command: list[str | Path] = [program, f"--data-dir={folder / 'etcd'}", "--unsafe-no-fsync"]
     command += [f"--listen-client-urls={url}", f"--advertise-client-urls={url}"]
     command += [f"--listen-peer-urls={peers}", f"--initial-advertise-peer-urls={peers}", f"--initial-cluster=default={peers}"]
-    server = _Etcd("etcd", command, folder=folder, ready=f"{url}/readyz")
-    server.url = url
-    return server
+    return Server("etcd", command, folder=folder, ready=f"{url}/readyz")
