@@ -56,11 +56,15 @@ def compare(
     theirs: Callable[[], object],
     goal: float | None,
     *,
-    number: int = 20_000,
+    number: int = 10_000,
     rounds: int = 11,
     clock: Callable[[], float] = process_time,
+    between: Callable[[], object] | None = None,
 ) -> Row:
-    """Times ``number`` calls of each side in turn, ``rounds`` times; the row has the median of the ratios."""
+    """Times ``number`` calls of each side in turn, ``rounds`` times; the row has the median of the ratios.
+
+    ``between`` is called before each round and is not timed.
+    """
     _seconds(ours, number // 10 + 1, clock)
     _seconds(theirs, number // 10 + 1, clock)
     ratios, mine, others = [], [], []
@@ -68,6 +72,8 @@ def compare(
     gc.disable()
     try:
         for _ in range(rounds):
+            if between is not None:
+                between()
             a, b = _seconds(ours, number, clock), _seconds(theirs, number, clock)
             mine.append(a / number)
             others.append(b / number)

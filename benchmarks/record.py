@@ -1,7 +1,11 @@
-"""The cost of a measurement, against prometheus_client and bare OpenTelemetry: ``python -m benchmarks.record``"""
+"""The cost of a measurement, against prometheus_client and bare OpenTelemetry: ``python -m benchmarks.record [table ...]``
+
+The tables are ``alone`` (one Prometheus reader), ``otlp`` and ``delta`` (an OTLP reader beside it) and ``cores``.
+"""
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from itertools import cycle
@@ -12,6 +16,8 @@ import prometheus_client as peer
 from opentelemetry import trace
 from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace import NonRecordingSpan, SpanContext
 
 from benchmarks.measure import Row, compare, one_core, show
 from benchmarks.otlp import DELTA, otlp_reader
@@ -23,7 +29,7 @@ LABELS = {"agent": "navi", "operation": "query", "status": "success"}
 
 
 class PrometheusClient:
-    """The same metrics with plain prometheus_client."""
+    """The same metrics with plain prometheus_client, called by position (its fastest spelling) and by keywords."""
 
     def __init__(self) -> None:
         registry = peer.CollectorRegistry()
@@ -33,13 +39,35 @@ class PrometheusClient:
         self.size = peer.Histogram("s", "s", ["agent"], buckets=rows.A2A_RESPONSE_SIZE.bounds, registry=registry)
 
     def request(self) -> None:
+        self.duration.labels("navi", "query", "success").observe(0.3)
+        self.count.labels("navi", "query", "success").inc()
+        self.size.labels("navi").observe(1200)
+
+    def request_by_keywords(self) -> None:
         self.duration.labels(agent="navi", operation="query", status="success").observe(0.3)
         self.count.labels(agent="navi", operation="query", status="success").inc()
         self.size.labels(agent="navi").observe(1200)
 
+    def request_with_exemplars(self) -> None:
+        context = trace.get_current_span().get_span_context()
+        ids = {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
+        self.duration.labels("navi", "query", "success").observe(0.3, ids)
+        self.count.labels("navi", "query", "success").inc(1, ids)
+        self.size.labels("navi").observe(1200, ids)
+
     def timed(self) -> None:
+        with self.duration.labels("navi", "query", "success").time():
+            pass
+
+    def timed_by_keywords(self) -> None:
         with self.duration.labels(agent="navi", operation="query", status="success").time():
             pass
+
+
+BY_POSITION = "3 x labels(...) by position"
+BY_KEYWORDS = "3 x labels(...) by keywords"
+TIMED = "labels(...).time() by position"
+TIMED_BY_KEYWORDS = "labels(...).time() by keywords"
 
 
 def helper(t: AgentOSTelemetry) -> Callable[[], None]:
@@ -48,11 +76,32 @@ def helper(t: AgentOSTelemetry) -> Callable[[], None]:
 
 
 class Table:
-    """The rows, with other readers beside the Prometheus reader. The goals hold for the Prometheus reader alone."""
+    """The rows, with another reader beside the Prometheus reader or without.
 
-    def __init__(self, readers: Readers = list, extra: str = "") -> None:
+    Args:
+        readers: Makes the readers beside the Prometheus reader. They collect before each round, so that each round pays once
+            for what a collect replaces.
+        extra: Names them in the rows.
+        record, keywords, sampled, handle: Goals of the rows that record.
+        timed: Whether the rows of the timer and the threads have their goals.
+    """
+
+    def __init__(
+        self,
+        readers: Readers = list,
+        extra: str = "",
+        *,
+        record: float = 0.4,
+        keywords: float | None = 0.3,
+        sampled: float | None = 0.6,
+        handle: float = 0.75,
+        timed: bool = True,
+    ) -> None:
         self._readers = readers
         self._extra = extra
+        self._record, self._keywords, self._sampled, self._handle = record, keywords, sampled, handle
+        self._timed = timed
+        self._beside: list[MetricReader] = []
 
     def row(
         self,
@@ -63,41 +112,72 @@ class Table:
         goal: float | None,
         **options: Any,
     ) -> Row:
-        return compare(what + self._extra, ours, peers, theirs, None if self._extra else goal, **options)
+        return compare(what + self._extra, ours, peers, theirs, goal, between=self._collect, **options)
+
+    def _collect(self) -> None:
+        for reader in self._beside:
+            reader.collect()
 
     def telemetry(self, **options: Any) -> AgentOSTelemetry:
-        return AgentOSTelemetry(metric_readers=self._readers(), **options)
+        readers = self._readers()
+        self._beside += readers
+        return AgentOSTelemetry(metric_readers=readers, **options)
 
     def recording(self) -> list[Row]:
         theirs, t = PrometheusClient(), self.telemetry(span_processors=[SpanProcessor()])
         child, handle = theirs.duration.labels(**LABELS), t[rows.A2A_REQUEST_DURATION].labels(**LABELS)
-        three = "3 x labels().observe/inc"
-        out = [self.row("record_a2a_request", helper(t), three, theirs.request, 0.5)]
+        record, ours = "record_a2a_request", helper(t)
+        out = [
+            self.row(record, ours, BY_POSITION, theirs.request, self._record),
+            self.row(record, ours, BY_KEYWORDS, theirs.request_by_keywords, self._keywords),
+        ]
         with t.tracer.start_as_current_span("a2a.request", attributes=LABELS):
-            out.append(self.row("record_a2a_request, sampled span, exemplars", helper(t), three, theirs.request, 0.7))
-        out.append(
-            self.row("bound handle observe", lambda: handle.observe(0.3), "child.observe", lambda: child.observe(0.3), 1.2)
+            sampled = f"{record}, sampled span, exemplars"
+            out += [
+                self.row(sampled, ours, f"{BY_POSITION}, no exemplars", theirs.request, self._sampled),
+                self.row(sampled, ours, f"{BY_KEYWORDS}, no exemplars", theirs.request_by_keywords, None),
+                self.row(sampled, ours, f"{BY_POSITION}, exemplars", theirs.request_with_exemplars, None),
+            ]
+        observe = self.row(
+            "bound handle observe", lambda: handle.observe(0.3), "child.observe", lambda: child.observe(0.3), self._handle
         )
-        return out
+        return [*out, observe]
 
     def timing(self) -> list[Row]:
-        """RequestTimer with a span and without."""
-        theirs = PrometheusClient()
-        traced = self.telemetry(span_processors=[SpanProcessor()])
+        """RequestTimer in each state of the span: sampled, not sampled, no provider, no tracing."""
+        traced, theirs = self.telemetry(span_processors=[SpanProcessor()]), PrometheusClient()
+        rare, never = (
+            self.telemetry(span_processors=[SpanProcessor()], sampler=ParentBased(TraceIdRatioBased(share)))
+            for share in (0.01, 0.0)
+        )
+        unset = self.telemetry()
         untraced = self.telemetry(tracer_provider=trace.NoOpTracerProvider())
-        tracer = TracerProvider(shutdown_on_exit=False)
-        tracer.add_span_processor(SpanProcessor())
-        bare = tracer.get_tracer("bare")
-
-        def span() -> None:
-            with bare.start_as_current_span("a2a.request", attributes=LABELS):
-                pass
-
+        with trace.use_span(NonRecordingSpan(SpanContext(1, 1, is_remote=False))):
+            child = self._timed_rows("parent not sampled", rare, theirs, 1.3)
         return [
-            self.row("RequestTimer with span", timer(traced), "start_as_current_span", span, 1.2, number=5_000),
-            self.row("RequestTimer without tracing", timer(untraced), "labels().time()", theirs.timed, 1.0),
-            self.row("RequestTimer, span not sampled", timer(self.telemetry()), "labels().time()", theirs.timed, None),
+            self.row(
+                "RequestTimer, span sampled",
+                timer(traced),
+                "bare span, same attributes",
+                bare_span(),
+                self._goal(1.08),
+                number=5_000,
+            ),
+            *child,
+            *self._timed_rows("root dropped by the sampler", never, theirs, 1.3),
+            *self._timed_rows("no tracer provider set", unset, theirs, 1.3),
+            *self._timed_rows("without tracing", untraced, theirs, 1.0),
         ]
+
+    def _timed_rows(self, span: str, t: AgentOSTelemetry, theirs: PrometheusClient, goal: float) -> list[Row]:
+        what, ours = f"RequestTimer, {span}", timer(t)
+        by_position = self.row(what, ours, TIMED, theirs.timed, self._goal(goal))
+        if not self._timed:
+            return [by_position]
+        return [by_position, self.row(what, ours, TIMED_BY_KEYWORDS, theirs.timed_by_keywords, None)]
+
+    def _goal(self, goal: float) -> float | None:
+        return goal if self._timed else None
 
     def native(self) -> list[Row]:
         """Native buckets beside the explicit ones, from the same measurement."""
@@ -109,19 +189,35 @@ class Table:
             self.row(f"bound handle observe{what}", numbers(both.observe), "without them", numbers(without.observe), 1.3),
         ]
 
-    def threads(self) -> Row:
-        """Four threads on one series."""
+    def threads(self) -> list[Row]:
+        """Several threads on one series."""
         theirs, t = PrometheusClient(), self.telemetry()
         child, handle = theirs.duration.labels(**LABELS), t[rows.A2A_REQUEST_DURATION].labels(**LABELS)
-        return self.row(
-            "4 threads, same series",
-            lambda: four(handle.observe),
-            "child.observe",
-            lambda: four(child.observe),
-            1.0,
-            number=1,
-            clock=perf_counter,
-        )
+        return [
+            self.row(
+                f"{number} threads, same series",
+                in_threads(number, handle.observe),
+                "child.observe",
+                in_threads(number, child.observe),
+                self._goal(0.8),
+                number=1,
+                clock=perf_counter,
+            )
+            for number in (4, 8)
+        ]
+
+
+def bare_span() -> Callable[[], None]:
+    """Returns a function that opens and closes a sampled span of the SDK with the timer's attributes."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SpanProcessor())
+    tracer = provider.get_tracer("bare")
+
+    def span() -> None:
+        with tracer.start_as_current_span("a2a.request", attributes=LABELS):
+            pass
+
+    return span
 
 
 def timer(t: AgentOSTelemetry) -> Callable[[], None]:
@@ -140,16 +236,21 @@ def numbers(observe: Callable[[float], None]) -> Callable[[], None]:
     return lambda: observe(next(following))
 
 
-def four(function: Callable[[float], None]) -> None:
-    def loop() -> None:
-        for _ in range(20_000):
-            function(0.3)
+def in_threads(number: int, observe: Callable[[float], None]) -> Callable[[], None]:
+    """Returns a function that observes 80,000 times in all, in ``number`` threads."""
 
-    workers = [threading.Thread(target=loop) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    def loop() -> None:
+        for _ in range(80_000 // number):
+            observe(0.3)
+
+    def run() -> None:
+        workers = [threading.Thread(target=loop) for _ in range(number)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+
+    return run
 
 
 def flood() -> list[Row]:
@@ -180,20 +281,40 @@ def flood() -> list[Row]:
     ]
 
 
-def main() -> None:
-    """Prints the tables."""
+def alone() -> None:
+    """Prints the table of one Prometheus reader."""
+    table = Table()
     with one_core():
-        alone = Table()
-        show(
-            "Recording, one Prometheus reader",
-            [*alone.recording(), *alone.native(), *alone.timing(), alone.threads(), *flood()],
-        )
-        beside = Table(lambda: [otlp_reader()], ", OTLP too")
-        show("Recording, an OTLP reader beside it", [*beside.recording(), *beside.timing(), beside.threads()])
-        delta = Table(lambda: [otlp_reader(DELTA)], ", delta OTLP too")
-        show("Recording, an OTLP reader of deltas beside it: record() of the SDK for everything", delta.recording())
-    show("Recording, several cores", [Table().threads()])
+        found = [*table.recording(), *table.native(), *table.timing(), *table.threads(), *flood()]
+    show("Recording, one Prometheus reader", found)
+
+
+def otlp() -> None:
+    """Prints the table of a cumulative OTLP reader beside it."""
+    table = Table(lambda: [otlp_reader()], ", OTLP too", record=0.5, keywords=None, sampled=None, handle=1.0, timed=False)
+    with one_core():
+        found = [*table.recording(), *table.timing(), *table.threads()]
+    show("Recording, an OTLP reader beside it", found)
+
+
+def delta() -> None:
+    """Prints the table of an OTLP reader of deltas beside it."""
+    table = Table(
+        lambda: [otlp_reader(DELTA)], ", delta OTLP too", record=0.9, keywords=None, sampled=None, handle=1.8, timed=False
+    )
+    with one_core():
+        found = [*table.recording(), *table.timing(), *table.threads()]
+    show("Recording, an OTLP reader of deltas beside it", found)
+
+
+def cores() -> None:
+    """Prints the table of threads on every core."""
+    show("Recording, several cores", Table().threads())
+
+
+TABLES = {"alone": alone, "otlp": otlp, "delta": delta, "cores": cores}
 
 
 if __name__ == "__main__":
-    main()
+    for name in sys.argv[1:] or TABLES:
+        TABLES[name]()
