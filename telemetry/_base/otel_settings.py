@@ -18,7 +18,6 @@ import ssl
 import stat
 from collections.abc import Callable, Collection, Mapping, MutableMapping
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import unquote, urlsplit
@@ -100,6 +99,8 @@ def _installed(group: str, *also: str) -> Rule:
     """A list of names that installed packages register."""
 
     def rule(value: str) -> str | None:
+        from importlib.metadata import entry_points  # takes longer than the rest of this module
+
         names = {*entry_points(group=group).names, *also}
         found = [name.strip() for name in value.split(",")]
         usable = all(name in names or name.lower() in also for name in found)

@@ -62,13 +62,13 @@ class RegistryText:
     Args:
         reader: The reader; where it is registered too, it is not shown a second time.
         diagnostics: Counts families that are left out as clashes, and collectors that raise or hang as failed callbacks.
-        timeout: Seconds that one collector may take.
+        executor: Calls the collectors, each with a time limit.
     """
 
-    def __init__(self, reader: ServedReader, diagnostics: Diagnostics, timeout: float) -> None:
+    def __init__(self, reader: ServedReader, diagnostics: Diagnostics, executor: CallbackExecutor) -> None:
         self._reader = reader
         self._diagnostics = diagnostics
-        self._executor = CallbackExecutor(timeout, diagnostics)
+        self._executor = executor
 
     def pieces(self, last: bytes, registry: CollectorRegistry, target: Target, taken: Collection[str]) -> Iterator[bytes]:
         """Yields the end of the body: the reader's last piece, then the registry's families, one a piece.

@@ -28,10 +28,10 @@ from prometheus_client.core import Metric
 from telemetry._base.diagnostics import Diagnostics
 from telemetry._base.fork import register_after_fork
 from telemetry._base.reentry import run_deferred
+from telemetry._sdk.callbacks import CallbackExecutor
 from telemetry._sdk.compatibility import keyword_arguments
 from telemetry._sdk.direct import UnexpectedSDKError, is_attached
 from telemetry._sdk.fork import start_empty
-from telemetry.exposition.beside import RegistryText, Target
 from telemetry.exposition.encoding import Style
 from telemetry.exposition.families import Clashes, Families, NamingConfig
 from telemetry.exposition.negotiation import Choice, choose, has_prometheus_parser
@@ -160,7 +160,7 @@ class PrometheusReader(PrometheusMetricReader):
         self._families: dict[Escaping, Families] = {}
         self._clashes = Clashes()
         self._intact = object()
-        self._registry_text = RegistryText(self, self.diagnostics, self._callback_timeout)
+        self._collectors_beside = CallbackExecutor(self._callback_timeout, self.diagnostics)
         self._source = SnapshotSource(
             self,
             self.diagnostics,
@@ -348,8 +348,11 @@ class PrometheusReader(PrometheusMetricReader):
             if last:
                 yield last
             last = piece
+        from telemetry.exposition.beside import RegistryText, Target  # readers without a registry beside them need none of it
+
         target = Target(style.format, self._spelling(choice.escaping), style.names)
-        yield from self._registry_text.pieces(last, registry, target, taken)
+        beside = RegistryText(self, self.diagnostics, self._collectors_beside)
+        yield from beside.pieces(last, registry, target, taken)
 
     def _own_pieces(self, style: Style, choice: Choice) -> Generator[bytes, None, Collection[str]]:
         """Yields the pieces of the reader's own families; returns every name that they have."""

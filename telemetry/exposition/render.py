@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from telemetry.exposition import openmetrics2, protobuf, text
+from telemetry.exposition import text
 from telemetry.exposition.encoding import Style
-from telemetry.exposition.families import Families
+from telemetry.exposition.families import Families, Family
 from telemetry.exposition.negotiation import Format
 from telemetry.metricdata.stream import Snapshot
 
@@ -22,12 +22,21 @@ def render(families: Families, snapshot: Snapshot, style: Style) -> Iterator[byt
     """Yields the body in pieces of at least 16 KiB, but for the last one. State is read while the next piece is asked for."""
     shown = families.update(snapshot)
     if style.format is Format.PROTOBUF:
-        for messages in _gathered(protobuf.messages(families, shown, style)):
-            yield _joined(messages, b"")
+        from telemetry.exposition.protobuf import messages  # loads with the first body of its format
+
+        for written in _gathered(messages(families, shown, style)):
+            yield _joined(written, b"")
         return
-    encoder = openmetrics2 if style.format is Format.OPENMETRICS_2 else text
-    for parts in _gathered(encoder.texts(families, shown, style)):
+    for parts in _gathered(_encoder(style.format)(families, shown, style)):
         yield _joined(parts, "").encode()
+
+
+def _encoder(format_: Format) -> Callable[[Families, Sequence[Family], Style], Iterator[str]]:
+    if format_ is Format.OPENMETRICS_2:
+        from telemetry.exposition.openmetrics2 import texts  # loads with the first body of its format
+
+        return texts
+    return text.texts
 
 
 def _joined(parts: list[T], nothing: T) -> T:

@@ -20,9 +20,8 @@ from prometheus_client import CollectorRegistry
 
 from telemetry._base.diagnostics import Diagnostics
 from telemetry._base.fork import register_after_fork
-from telemetry._base.otel_settings import check, unset_blank
 from telemetry._sdk.limits import least_cardinality_limit
-from telemetry.exposition import PrometheusReader
+from telemetry.exposition.reader import PrometheusReader
 from telemetry.instruments.factory import create_instrument
 from telemetry.instruments.gauge import Gauge
 from telemetry.instruments.instrument import Counter, Histogram, Instrument, Runtime, UpDownCounter
@@ -41,7 +40,6 @@ from telemetry.metric.definition import (
     UpDownCounterKind,
 )
 from telemetry.metric.label_values import Domains
-from telemetry.pipeline import otlp
 from telemetry.pipeline.self_metrics import observe_self
 from telemetry.tracing.provider import GlobalTracerProvider, host_provider_is_set, offer_globally
 
@@ -223,9 +221,13 @@ class Telemetry:
         """Says that this process' numbers are not merged, where it is one of several workers and was given none."""
         if not self._warns_alone:
             return
-        from telemetry.prefork import is_worker, missing_on_this_platform
+        from telemetry.prefork import is_worker
 
-        if is_worker() and not missing_on_this_platform():  # else ``Workers.detect`` has said what is missing
+        if not is_worker():
+            return
+        from telemetry.prefork import missing_on_this_platform
+
+        if not missing_on_this_platform():  # else ``Workers.detect`` has said what is missing
             self.diagnostics.log_once(
                 "alone",
                 "this process was started as a worker, and /metrics does not merge its numbers with other workers': "
@@ -252,6 +254,10 @@ class Telemetry:
         Raises:
             ExportSettingsError: A variable has a value that is not allowed.
         """
+        # Here, because a telemetry whose settings are arguments needs neither the checks nor the exporters.
+        from telemetry._base.otel_settings import check, unset_blank
+        from telemetry.pipeline import otlp
+
         unset_blank(os.environ)
         check(os.environ, [])  # before the global provider is asked for, which a variable may name
         spans_are_exported = options.get("tracer_provider") is not None or host_provider_is_set()

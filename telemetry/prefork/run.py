@@ -7,12 +7,15 @@ state; and the folded state of the ended workers.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
 
 __all__ = ["StateDirectoryError", "Supervisor", "ended_parent", "forebears", "is_forked", "is_worker", "place"]
 
@@ -73,7 +76,7 @@ def is_worker() -> bool:
     The parent uses ``multiprocessing``, as servers with ``--workers`` do, or forks itself, as gunicorn does: then both have the
     same command line.
     """
-    return multiprocessing.parent_process() is not None or _is_made_by(os.getpid(), _parent_id())
+    return _parent_by_multiprocessing() is not None or _is_made_by(os.getpid(), _parent_id())
 
 
 def is_forked() -> bool:
@@ -86,7 +89,7 @@ def forebears() -> Iterator[int]:
 
     A child of multiprocessing's fork server is a child of that server, but was made by the process that asked for it.
     """
-    parent = multiprocessing.parent_process()
+    parent = _parent_by_multiprocessing()
     pid: int | None = _parent_id() if is_worker() else None
     if parent is not None and parent.is_alive():  # else another process may have its id
         pid = parent.pid
@@ -103,8 +106,14 @@ def forebears() -> Iterator[int]:
 
 def ended_parent() -> int | None:
     """Returns the process that made this one by ``multiprocessing``, if it has ended."""
-    parent = multiprocessing.parent_process()
+    parent = _parent_by_multiprocessing()
     return None if parent is None or parent.is_alive() else parent.pid
+
+
+def _parent_by_multiprocessing() -> BaseProcess | None:
+    """Returns the process that made this one by ``multiprocessing``; where it did, that package is loaded already."""
+    process = sys.modules.get("multiprocessing.process")
+    return None if process is None else process.parent_process()
 
 
 def _is_made_by(pid: int, parent: int) -> bool:

@@ -8,10 +8,12 @@ import traceback
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import telemetry
+from telemetry import exposition, pipeline, prefork
 
 SHOP = """
 import sys
@@ -25,6 +27,35 @@ assert b'shop_orders_total{shop="north"} 1' in telemetry.reader.expose().body
 telemetry.shutdown()
 print([name for name in sys.modules if name.startswith("telemetry.agentos")])
 """
+
+FIRST_SCRAPE = """
+import sys
+from telemetry import Telemetry, Catalogue, counter, histogram, open_label
+
+SHOP = open_label("shop", "shop", limit=3)
+ORDERS = counter("shop.orders", "{order}", "Orders", SHOP)
+WAIT = histogram("shop.wait", "s", "Time until an order is served", SHOP, bounds=[0.1, 1, 10])
+telemetry = Telemetry(Catalogue([ORDERS, WAIT]))
+telemetry[ORDERS].labels(shop="north").inc()
+telemetry[WAIT].labels(shop="north").observe(0.2)
+body = telemetry.reader.expose().body
+assert b'shop_orders_total{shop="north"} 1' in body
+assert b'shop_wait_seconds_bucket{shop="north",le="1.0"} 1' in body
+print(*sys.modules)
+"""
+NOT_FOR_THE_FIRST_SCRAPE = {
+    *("asyncio", "csv", "http.cookiejar", "importlib.metadata", "multiprocessing", "pickle", "zipfile"),
+    *("opentelemetry.sdk.trace.export", "requests"),
+    "telemetry._base.otel_settings",
+    *(f"telemetry.exposition.{name}" for name in ("access", "answer", "asgi", "autoload", "compression", "serve")),
+    *(f"telemetry.exposition.{name}" for name in ("openmetrics2", "protobuf", "protobuf_fields")),
+    *(f"telemetry.exposition.{name}" for name in ("beside", "beside_openmetrics2", "beside_points", "beside_protobuf")),
+    *(f"telemetry.pipeline.{name}" for name in ("carriable", "otlp", "otlp_http", "outage")),
+    *(f"telemetry.prefork.{name}" for name in ("merge", "run_directory", "shared_labels", "snapshot", "state_directory")),
+    *(f"telemetry.prefork.{name}" for name in ("state_server", "workers", "worker_slot")),
+    "telemetry.tracing.timer",
+}
+"""What load only with the first use of it: push, HTTP servers, other formats, workers."""
 
 
 def run(code: str) -> str:
@@ -60,10 +91,25 @@ def test_metrics_need_no_other_module() -> None:
     assert wanted - set(telemetry.__all__) == set()
 
 
-@pytest.mark.parametrize("name", sorted(telemetry._MODULES))
-def test_name_loads(name: str) -> None:
+@pytest.mark.parametrize(
+    ("package", "name"),
+    [(package, name) for package in (telemetry, exposition, pipeline, prefork) for name in sorted(package._MODULES)],
+)
+def test_name_loads(package: ModuleType, name: str) -> None:
     """Each name is the object of its module."""
-    assert getattr(telemetry, name) is getattr(import_module(telemetry._MODULES[name]), name)
+    assert getattr(package, name) is getattr(import_module(package._MODULES[name]), name)
+
+
+def test_first_scrape_loads_what_it_needs() -> None:
+    """A telemetry that records and answers a first scrape loads no exporter, server, other format or worker."""
+    loaded = set(run(FIRST_SCRAPE).split())
+    assert loaded & NOT_FOR_THE_FIRST_SCRAPE == set()
+
+
+def test_modules_that_a_first_scrape_leaves_out_exist() -> None:
+    """The list above names modules: one that was renamed would be left out for ever."""
+    for name in sorted(NOT_FOR_THE_FIRST_SCRAPE):
+        assert import_module(name).__name__ == name
 
 
 def test_import_loads_neither_opentelemetry_nor_metadata() -> None:
