@@ -97,11 +97,15 @@ def test_a_tree_that_is_not_installed_has_the_version_of_one_without_git() -> No
 
 def test_the_service_has_the_version_of_its_installed_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
     """Installed, the service's version is the one that the metadata of `agentos` name."""
-    code = Path(agents.__file__).read_text()
     monkeypatch.setattr("importlib.metadata.version", {"agentos": "7.8.9"}.__getitem__)
-    names: dict[str, Any] = {}
-    exec(compile(code, agents.__file__, "exec"), names)
-    assert names["__version__"] == "7.8.9"
+    assert agents.__version__ == "7.8.9"
+
+
+def test_the_version_is_not_read_before_it_is_asked_for() -> None:
+    """Importing the service's package alone does not load ``importlib.metadata``."""
+    program = "import sys, agents; print('importlib.metadata' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert shown == "False\n"
 
 
 def test_no_file_names_a_version_of_its_own() -> None:
