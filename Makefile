@@ -4,6 +4,8 @@ BIN := .venv/bin
 PY := $(BIN)/python
 # Duration of `make soak`.
 SECONDS ?= 600
+# Number of runs of `make bench`.
+RUNS ?= 1
 # Debian packages that the stack tests use. Tests whose package is missing are skipped; with CI=true they fail.
 PACKAGES := redis-server prometheus-alertmanager wrk
 # Rooms of the library in the API reference.
@@ -11,7 +13,7 @@ ROOMS := metric instruments tracing exposition prefork pipeline runtime agentos
 # Not for callers; pdoc cannot resolve some of their annotations.
 NOT_IN_REFERENCE := '!telemetry.agentos.genai' '!telemetry.tracing.provider'
 
-.PHONY: help venv lock check dashboards manifests packages binaries test test-fast demo stack bench bench-outage bench-redis malformed scale soak wheel release snapshot environments test-matrix test-api-server docs clean
+.PHONY: help venv lock check dashboards manifests packages binaries test test-fast demo stack bench bench-compare bench-record bench-outage bench-redis malformed scale soak wheel release snapshot environments test-matrix test-api-server docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -66,8 +68,14 @@ demo: venv ## run the service under a small load and show agents, tools, MCP and
 stack: venv packages binaries ## run service, Collector, Prometheus and Jaeger, and check the pipeline end to end
 	$(PY) -m stack
 
-bench: venv ## print the tables of the benchmarks
-	$(PY) -m benchmarks
+bench: venv ## print the tables of the benchmarks, as the medians of RUNS runs; one run takes about 10 min
+	$(PY) -m benchmarks --runs $(RUNS)
+
+bench-compare: venv ## say what became slower in the newest run of `make bench` than in the committed results
+	$(PY) -m benchmarks --compare
+
+bench-record: venv ## copy the newest run to benchmarks/results and write the tables of docs/performance.md
+	$(PY) -m benchmarks --keep
 
 bench-outage: venv packages binaries ## measure an outage of one minute each of Collector, trace store and Prometheus
 	$(PY) -m benchmarks.outage

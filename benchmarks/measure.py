@@ -7,25 +7,64 @@ each other, it is elapsed time.
 from __future__ import annotations
 
 import gc
+import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from statistics import median
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median, quantiles
 from time import process_time
+from typing import Self
 
-__all__ = ["Row", "compare", "one_core", "report", "show"]
+__all__ = ["RATIO", "ROWS_FILE", "Row", "compare", "line", "one_core", "report", "show"]
+
+RATIO = "ratio"
+ROWS_FILE = "BENCHMARK_ROWS"
+"""Environment variable with the path of a file that gets each printed row, as a line of JSON."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: the ratio of ours to the peer's, and the highest good ratio."""
+    """A line of a table.
+
+    Args:
+        what: What was measured.
+        peer: What it is compared with.
+        ratio: Ours divided by the peer's; in a row of another unit the number itself.
+        goal: The highest good ratio, if there is a goal.
+        detail: What the two sides took, in words.
+        low: Lower end of the scatter: the first quartile of the rounds, or the lowest of several runs.
+        high: Upper end of the scatter.
+        unit: ``ratio``, or the unit of a row that has no peer.
+        ours: What one call of ours took, in seconds, where that was measured.
+    """
 
     what: str
     peer: str
     ratio: float
     goal: float | None
     detail: str = ""
+    low: float | None = None
+    high: float | None = None
+    unit: str = RATIO
+    ours: float | None = None
+
+    @classmethod
+    def of_rounds(
+        cls,
+        what: str,
+        peer: str,
+        rounds: Sequence[float],
+        goal: float | None,
+        detail: str = "",
+        *,
+        unit: str = RATIO,
+        ours: float | None = None,
+    ) -> Self:
+        """Makes the row of several rounds: the median of their ratios, with the quartiles as its scatter."""
+        low, _, high = quantiles(rounds, n=4, method="inclusive") if len(rounds) > 1 else [*rounds] * 3
+        return cls(what, peer, median(rounds), goal, detail, low, high, unit, ours)
 
 
 @contextmanager
@@ -80,7 +119,8 @@ def compare(
             ratios.append(a / b)
     finally:
         gc.enable()
-    return Row(what, peer, median(ratios), goal, f"{_time(median(mine))} / {_time(median(others))}")
+    detail = f"{_time(median(mine))} / {_time(median(others))}"
+    return Row.of_rounds(what, peer, ratios, goal, detail, ours=median(mine))
 
 
 def _time(seconds: float) -> str:
@@ -90,18 +130,37 @@ def _time(seconds: float) -> str:
     return f"{seconds * 1e9:.0f} ns"
 
 
-def report(rows: Iterable[Row]) -> None:
-    """Prints each row as soon as it is known."""
-    for row in rows:
-        goal = "" if row.goal is None else f"goal {row.goal:<5g} {'ok' if row.ratio <= row.goal else 'MISSED'}"
-        print(f"  {row.what:<72} vs {row.peer:<36} {row.ratio:7.3f}  {goal:<17} {row.detail}", flush=True)
+def line(row: Row) -> str:
+    """Returns the row as a line of the printed table."""
+    if row.unit != RATIO:
+        number, spread = f"{row.ratio:7.0f} {row.unit}", _spread(row, 0)
+    else:
+        number, spread = f"{row.ratio:7.3f}", _spread(row, 3)
+    against = f"vs {row.peer}" if row.peer else ""
+    goal = "" if row.goal is None else f"goal {row.goal:<5g} {'ok' if row.ratio <= row.goal else 'MISSED'}"
+    return f"  {row.what:<62} {against:<45} {number}  {spread:<13}  {goal:<17} {row.detail}".rstrip()
 
 
-def show(title: str, rows: list[Row]) -> None:
-    """Prints the rows as an aligned table."""
-    print(f"\n{title}")
-    what = max(len(row.what) for row in rows)
-    peer = max(len(row.peer) for row in rows)
+def _spread(row: Row, digits: int) -> str:
+    return "" if row.low is None or row.high is None else f"{row.low:.{digits}f}-{row.high:.{digits}f}"
+
+
+def report(rows: Iterable[Row], table: str = "") -> None:
+    """Prints each row as soon as it is known, and adds it to the file that ``ROWS_FILE`` names.
+
+    Args:
+        rows: The rows.
+        table: The title of the table that they belong to.
+    """
+    file = os.environ.get(ROWS_FILE)
     for row in rows:
-        goal = "" if row.goal is None else f"goal {row.goal:<5g}{'ok' if row.ratio <= row.goal else 'MISSED'}"
-        print(f"  {row.what:<{what}}  vs {row.peer:<{peer}}  {row.ratio:7.3f}  {goal:<16}{row.detail}")
+        print(line(row), flush=True)
+        if file:
+            with Path(file).open("a") as lines:
+                lines.write(json.dumps({"table": table, **asdict(row)}) + "\n")
+
+
+def show(title: str, rows: Iterable[Row]) -> None:
+    """Prints a table, each row as soon as it is known."""
+    print(f"\n{title}", flush=True)
+    report(rows, title)

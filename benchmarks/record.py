@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
-from itertools import cycle
+from collections.abc import Callable, Iterator
+from itertools import chain, cycle
 from time import perf_counter
 from typing import Any
 
@@ -123,27 +123,22 @@ class Table:
         self._beside += readers
         return AgentOSTelemetry(metric_readers=readers, **options)
 
-    def recording(self) -> list[Row]:
+    def recording(self) -> Iterator[Row]:
         theirs, t = PrometheusClient(), self.telemetry(span_processors=[SpanProcessor()])
         child, handle = theirs.duration.labels(**LABELS), t[rows.A2A_REQUEST_DURATION].labels(**LABELS)
         record, ours = "record_a2a_request", helper(t)
-        out = [
-            self.row(record, ours, BY_POSITION, theirs.request, self._record),
-            self.row(record, ours, BY_KEYWORDS, theirs.request_by_keywords, self._keywords),
-        ]
+        yield self.row(record, ours, BY_POSITION, theirs.request, self._record)
+        yield self.row(record, ours, BY_KEYWORDS, theirs.request_by_keywords, self._keywords)
         with t.tracer.start_as_current_span("a2a.request", attributes=LABELS):
             sampled = f"{record}, sampled span, exemplars"
-            out += [
-                self.row(sampled, ours, f"{BY_POSITION}, no exemplars", theirs.request, self._sampled),
-                self.row(sampled, ours, f"{BY_KEYWORDS}, no exemplars", theirs.request_by_keywords, None),
-                self.row(sampled, ours, f"{BY_POSITION}, exemplars", theirs.request_with_exemplars, None),
-            ]
-        observe = self.row(
+            yield self.row(sampled, ours, f"{BY_POSITION}, no exemplars", theirs.request, self._sampled)
+            yield self.row(sampled, ours, f"{BY_KEYWORDS}, no exemplars", theirs.request_by_keywords, None)
+            yield self.row(sampled, ours, f"{BY_POSITION}, exemplars", theirs.request_with_exemplars, None)
+        yield self.row(
             "bound handle observe", lambda: handle.observe(0.3), "child.observe", lambda: child.observe(0.3), self._handle
         )
-        return [*out, observe]
 
-    def timing(self) -> list[Row]:
+    def timing(self) -> Iterator[Row]:
         """RequestTimer in each state of the span: sampled, not sampled, no provider, no tracing."""
         traced, theirs = self.telemetry(span_processors=[SpanProcessor()]), PrometheusClient()
         rare, never = (
@@ -152,49 +147,37 @@ class Table:
         )
         unset = self.telemetry()
         untraced = self.telemetry(tracer_provider=trace.NoOpTracerProvider())
+        what, bare = "RequestTimer, span sampled", bare_span()
+        yield self.row(what, timer(traced), "bare span, same attributes", bare, self._goal(1.08), number=5_000)
         with trace.use_span(NonRecordingSpan(SpanContext(1, 1, is_remote=False))):
-            child = self._timed_rows("parent not sampled", rare, theirs, 1.3)
-        return [
-            self.row(
-                "RequestTimer, span sampled",
-                timer(traced),
-                "bare span, same attributes",
-                bare_span(),
-                self._goal(1.08),
-                number=5_000,
-            ),
-            *child,
-            *self._timed_rows("root dropped by the sampler", never, theirs, 1.3),
-            *self._timed_rows("no tracer provider set", unset, theirs, 1.3),
-            *self._timed_rows("without tracing", untraced, theirs, 1.0),
-        ]
+            yield from self._timed_rows("parent not sampled", rare, theirs, 1.3)
+        yield from self._timed_rows("root dropped by the sampler", never, theirs, 1.3)
+        yield from self._timed_rows("no tracer provider set", unset, theirs, 1.3)
+        yield from self._timed_rows("without tracing", untraced, theirs, 1.0)
 
-    def _timed_rows(self, span: str, t: AgentOSTelemetry, theirs: PrometheusClient, goal: float) -> list[Row]:
+    def _timed_rows(self, span: str, t: AgentOSTelemetry, theirs: PrometheusClient, goal: float) -> Iterator[Row]:
         what, ours = f"RequestTimer, {span}", timer(t)
-        by_position = self.row(what, ours, TIMED, theirs.timed, self._goal(goal))
-        if not self._timed:
-            return [by_position]
-        return [by_position, self.row(what, ours, TIMED_BY_KEYWORDS, theirs.timed_by_keywords, None)]
+        yield self.row(what, ours, TIMED, theirs.timed, self._goal(goal))
+        if self._timed:
+            yield self.row(what, ours, TIMED_BY_KEYWORDS, theirs.timed_by_keywords, None)
 
     def _goal(self, goal: float) -> float | None:
         return goal if self._timed else None
 
-    def native(self) -> list[Row]:
+    def native(self) -> Iterator[Row]:
         """Native buckets beside the explicit ones, from the same measurement."""
         off, on = self.telemetry(), self.telemetry(native_histograms=True)
         without, both = (t[rows.A2A_REQUEST_DURATION].labels(**LABELS) for t in (off, on))
-        what = ", native buckets"
-        return [
-            self.row(f"record_a2a_request{what}", helper(on), "without them", helper(off), 1.3),
-            self.row(f"bound handle observe{what}", numbers(both.observe), "without them", numbers(without.observe), 1.3),
-        ]
+        observe, other = numbers(both.observe), numbers(without.observe)
+        yield self.row("record_a2a_request, native buckets", helper(on), "without them", helper(off), 1.3)
+        yield self.row("bound handle observe, native buckets", observe, "without them", other, 1.3)
 
-    def threads(self) -> list[Row]:
+    def threads(self) -> Iterator[Row]:
         """Several threads on one series."""
         theirs, t = PrometheusClient(), self.telemetry()
         child, handle = theirs.duration.labels(**LABELS), t[rows.A2A_REQUEST_DURATION].labels(**LABELS)
-        return [
-            self.row(
+        for number in (4, 8):
+            yield self.row(
                 f"{number} threads, same series",
                 in_threads(number, handle.observe),
                 "child.observe",
@@ -203,8 +186,6 @@ class Table:
                 number=1,
                 clock=perf_counter,
             )
-            for number in (4, 8)
-        ]
 
 
 def bare_span() -> Callable[[], None]:
@@ -253,7 +234,7 @@ def in_threads(number: int, observe: Callable[[float], None]) -> Callable[[], No
     return run
 
 
-def flood() -> list[Row]:
+def flood() -> Iterator[Row]:
     """Measurements whose labels are over their limits, against measurements of existing series."""
     t = AgentOSTelemetry(limits={"workspace_id": 10, "agent": 10, "operation": 10})
     decision, request, numbers = t.recorder.record_rate_limit_hit, t.recorder.record_a2a_request, iter(range(10**9))
@@ -269,32 +250,29 @@ def flood() -> list[Row]:
         n = next(numbers)
         request(f"b{n}", f"p{n}", "success", 0.3, 1200)
 
-    return [
-        compare(
-            "record_rate_limit_hit, workspace over its limit",
-            lambda: decision("/a", "allowed", f"x{next(numbers)}"),
-            "workspace known",
-            lambda: decision("/a", "allowed", f"w{next(numbers) % 10}"),
-            2.0,
-        ),
-        compare("record_a2a_request, agent and operation over", unknown, "both known", known, 2.0),
-    ]
+    yield compare(
+        "record_rate_limit_hit, workspace over its limit",
+        lambda: decision("/a", "allowed", f"x{next(numbers)}"),
+        "workspace known",
+        lambda: decision("/a", "allowed", f"w{next(numbers) % 10}"),
+        2.0,
+    )
+    yield compare("record_a2a_request, agent and operation over", unknown, "both known", known, 2.0)
 
 
 def alone() -> None:
     """Prints the table of one Prometheus reader."""
     table = Table()
+    found = chain(table.recording(), table.native(), table.timing(), table.threads(), flood())
     with one_core():
-        found = [*table.recording(), *table.native(), *table.timing(), *table.threads(), *flood()]
-    show("Recording, one Prometheus reader", found)
+        show("Recording, one Prometheus reader", found)
 
 
 def otlp() -> None:
     """Prints the table of a cumulative OTLP reader beside it."""
     table = Table(lambda: [otlp_reader()], ", OTLP too", record=0.5, keywords=None, sampled=None, handle=1.0, timed=False)
     with one_core():
-        found = [*table.recording(), *table.timing(), *table.threads()]
-    show("Recording, an OTLP reader beside it", found)
+        show("Recording, an OTLP reader beside it", chain(table.recording(), table.timing(), table.threads()))
 
 
 def delta() -> None:
@@ -303,8 +281,7 @@ def delta() -> None:
         lambda: [otlp_reader(DELTA)], ", delta OTLP too", record=0.9, keywords=None, sampled=None, handle=1.8, timed=False
     )
     with one_core():
-        found = [*table.recording(), *table.timing(), *table.threads()]
-    show("Recording, an OTLP reader of deltas beside it", found)
+        show("Recording, an OTLP reader of deltas beside it", chain(table.recording(), table.timing(), table.threads()))
 
 
 def cores() -> None:

@@ -25,7 +25,7 @@ from prometheus_client import CollectorRegistry, disable_created_metrics, genera
 from prometheus_client import Histogram as PeerHistogram
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from benchmarks.measure import Row, one_core, report
+from benchmarks.measure import Row, one_core, show
 from benchmarks.scraped_over_http import Client, serving
 from telemetry import Telemetry
 from telemetry.exposition import PrometheusReader, metrics_app
@@ -174,10 +174,10 @@ def rows(
         change(sides, labels[round_ % changed :: changed], values or [random.random() * 3])
         times.append([seconds(side) for side in sides])
     return [
-        Row(
+        Row.of_rounds(
             what,
             name,
-            median(t[0] / t[i] for t in times),
+            [t[0] / t[i] for t in times],
             goal,
             f"{median(t[0] for t in times) * 1e3:.1f} ms / {median(t[i] for t in times) * 1e3:.1f} ms",
         )
@@ -205,13 +205,12 @@ def over_http(labels: Sequence[dict[str, str]], goal: float, rounds: int = 5) ->
             mine = [each[0][0] for each in found]
             if peers:
                 theirs, gzipped = [each[1][0] for each in found], mine
-                ratio = median(a / b for a, b in zip(mine, theirs, strict=True))
+                ratios = [a / b for a, b in zip(mine, theirs, strict=True)]
                 detail = (
                     f"{median(mine) * 1e3:.1f} ms / {median(theirs) * 1e3:.1f} ms; {found[-1][0][1]} B / {found[-1][1][1]} B"
                 )
-                yield Row(
-                    f"{len(labels):,} label sets over HTTP, gzip", "prometheus_client's make_asgi_app", ratio, goal, detail
-                )
+                what = f"{len(labels):,} label sets over HTTP, gzip"
+                yield Row.of_rounds(what, "prometheus_client's make_asgi_app", ratios, goal, detail)
             else:
                 detail = f"{median(mine) * 1e3:.1f} ms / {median(gzipped) * 1e3:.1f} ms; {found[-1][0][1]} B"
                 yield Row("the same, zstd", "gzip", median(mine) / median(gzipped), None, detail)
@@ -233,9 +232,9 @@ def of_formats(labels: Sequence[dict[str, str]], rounds: int = 7) -> Iterator[Ro
         ("protobuf", "text", 0.8, 0.5),
         ("OpenMetrics 2", "OpenMetrics 1 with _created", None, 0.5),
     ):
-        ratio = median(a / b for a, b in zip(times[name], times[other], strict=True))
+        ratios = [a / b for a, b in zip(times[name], times[other], strict=True)]
         detail = f"{median(times[name]) * 1e3:.1f} ms / {median(times[other]) * 1e3:.1f} ms"
-        yield Row(f"{name}, {len(labels):,} label sets, time", other, ratio, time_goal, detail)
+        yield Row.of_rounds(f"{name}, {len(labels):,} label sets, time", other, ratios, time_goal, detail)
         detail = f"{sizes[name]:,} B / {sizes[other]:,} B"
         yield Row(f"{name}, {len(labels):,} label sets, bytes", other, sizes[name] / sizes[other], size_goal, detail)
 
@@ -284,10 +283,10 @@ def growth(small: int, large: int, rounds: int = 3) -> Row:
             repeats = large // len(labels) // 10 or 1
             spent.append(seconds(side, repeats) / repeats / len(labels))
         costs.append(spent)
-    return Row(
+    return Row.of_rounds(
         f"cost per series of {large:,} label sets of a counter",
         f"of {small:,}",
-        median(many / few for many, few in costs),
+        [many / few for many, few in costs],
         1.3,
         f"{median(many for many, _ in costs) * 1e6:.2f} us / {median(few for _, few in costs) * 1e6:.2f} us",
     )
@@ -312,32 +311,25 @@ def peaks(number: int) -> Iterator[Row]:
 def main() -> None:
     """Prints the table, each row as soon as it is known."""
     disable_created_metrics()  # type: ignore[no-untyped-call]  # as above
-    labels = label_sets(10_000)
-    print("\nscrape", flush=True)
     with one_core():
-        report(of_formats(labels))
-        report(of_native())
-        report(peaks(10_000))
-        report(over_http(labels, 0.05))
-        title = "10,000 label sets, all changed"
-        report(rows(title, ours(), {"prometheus_client": peer(), "stock exporter": stock()}, labels, 0.08, rounds=3))
-        report(rows(f"{title}, read directly", ours(), {"direct=False": ours(direct=False)}, labels, 0.5, rounds=5))
-        title = "10,000 label sets, 1 % changed"
-        report(
-            rows(title, ours(), {"prometheus_client": peer(), "stock exporter": stock()}, labels, None, changed=100, rounds=3)
-        )
-        report(
-            rows(
-                "10,000 label sets, an exemplar in every bucket, all changed",
-                ours(exemplars=True),
-                {"prometheus_client": peer(exemplars=True)},
-                labels,
-                0.12,
-                values=IN_EACH_BUCKET,
-                rounds=2,
-            )
-        )
-        report([growth(10_000, 1_000_000)])
+        show("scrape", _all(label_sets(10_000)))
+
+
+def _all(labels: list[dict[str, str]]) -> Iterator[Row]:
+    yield from of_formats(labels)
+    yield from of_native()
+    yield from peaks(10_000)
+    yield from over_http(labels, 0.05)
+    title = "10,000 label sets, all changed"
+    others = {"prometheus_client": peer(), "stock exporter": stock()}
+    yield from rows(title, ours(), others, labels, 0.08, rounds=3)
+    yield from rows(f"{title}, read directly", ours(), {"direct=False": ours(direct=False)}, labels, 0.5, rounds=5)
+    others = {"prometheus_client": peer(), "stock exporter": stock()}
+    yield from rows("10,000 label sets, 1 % changed", ours(), others, labels, None, changed=100, rounds=3)
+    title = "10,000 label sets, an exemplar in every bucket, all changed"
+    others = {"prometheus_client": peer(exemplars=True)}
+    yield from rows(title, ours(exemplars=True), others, labels, 0.12, values=IN_EACH_BUCKET, rounds=2)
+    yield growth(10_000, 1_000_000)
 
 
 if __name__ == "__main__":
