@@ -150,8 +150,8 @@ def imports(what: str, code: str, peer: str, peers_code: str, goal: float | None
             ours.append(_program_seconds(code, environ))
             theirs.append(_program_seconds(peers_code, environ))
     ours, theirs = ours[1:], theirs[1:]
-    ratio = median(a / b for a, b in zip(ours, theirs, strict=True))
-    return Row(what, peer, ratio, goal, f"{median(ours):.3f} / {median(theirs):.3f} s")
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    return Row.of_rounds(what, peer, ratios, goal, f"{median(ours):.3f} / {median(theirs):.3f} s")
 
 
 def _program_seconds(code: str, environ: Mapping[str, str]) -> float:
