@@ -34,7 +34,7 @@ from telemetry._base.fork import register_after_fork, register_around_fork
 from telemetry._base.printable import printable
 from telemetry._base.reentry import Serial
 from telemetry.agentos.budgets import day_of, first_kept
-from telemetry.instruments.number import EXACT
+from telemetry.instruments.decimals import EXACT
 from telemetry.metric import telemetry_metrics
 
 if TYPE_CHECKING:

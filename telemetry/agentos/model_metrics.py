@@ -12,7 +12,7 @@ from telemetry.agentos.estimate import Estimate, quarter_of_bytes
 from telemetry.agentos.genai import Target
 from telemetry.agentos.quota import Quota, QuotaMetrics
 from telemetry.agentos.series import SeriesCache
-from telemetry.instruments.observable import ObservableValues
+from telemetry.instruments.decimals import ObservableValues
 from telemetry.metric import Metric, ObservableKind
 
 __all__ = ["ModelMetrics"]

@@ -12,7 +12,7 @@ from typing import Any
 from telemetry._base.diagnostics import Diagnostics
 from telemetry.agentos.budgets import Budget, BudgetFile, day_of, parse_budgets, seconds_of
 from telemetry.agentos.ledger import Ledger
-from telemetry.instruments.number import EXACT
+from telemetry.instruments.decimals import EXACT
 from telemetry.metric import telemetry_metrics
 
 __all__ = ["WorkspaceBudgets"]

@@ -12,8 +12,7 @@ from telemetry.agentos.catalogue import WORKSPACE
 from telemetry.agentos.catalogue_models import TOKEN_DIRECTION, TOKEN_KIND
 from telemetry.agentos.series import OVERFLOW, NullInstrument, SeriesCache
 from telemetry.instruments.bound import BoundInstrument
-from telemetry.instruments.number import EXACT
-from telemetry.instruments.observable import ObservableValues
+from telemetry.instruments.decimals import EXACT, ObservableValues
 from telemetry.metric import Metric, ObservableKind
 
 if TYPE_CHECKING:

@@ -7,14 +7,11 @@ https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/pr
 from __future__ import annotations
 
 import sys
-from decimal import ROUND_HALF_EVEN, Context, InvalidOperation
 from operator import index
 from typing import Any
 
-__all__ = ["EXACT", "INT64", "LARGEST", "LARGEST_ADDEND", "addend", "finite_number"]
+__all__ = ["INT64", "LARGEST", "LARGEST_ADDEND", "addend", "finite_number"]
 
-EXACT = Context(prec=200, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
-"""For sums of decimals, whatever the caller's own context rounds to."""
 LARGEST = sys.float_info.max
 """The largest finite measurement."""
 INT64 = 2**63

@@ -1,24 +1,20 @@
-"""Instruments whose values are read when the reader collects: facts of an info, callbacks, and values kept here."""
+"""Instruments whose values are read when the reader collects: facts of an info, and callbacks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal
-from math import isfinite
 from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from telemetry._base.fork import register_after_fork
-from telemetry._base.reentry import Serial
 from telemetry.instruments.bound import BoundInstrument
 from telemetry.instruments.instrument import Instrument, Runtime, refuse
-from telemetry.instruments.number import EXACT, INT64, finite_number
+from telemetry.instruments.number import INT64, finite_number
 from telemetry.metric.definition import Metric, MultiprocessMode
 from telemetry.metric.label import INVALID
 from telemetry.metric.label_values import text_of
 
-__all__ = ["Info", "ObservableCallback", "ObservableValues", "Observed", "ObservedCallbacks"]
+__all__ = ["Info", "ObservableCallback", "Observed", "ObservedCallbacks"]
 
 ObservableCallback = Callable[[], float | Mapping[Any, float]]
 """Called at each collect. Returns a number for a metric without labels; otherwise numbers by tuples of label values in key
@@ -179,61 +175,3 @@ class Observed(Instrument[BoundInstrument]):
                 f"{self.metric.prometheus_name}: watch() takes a function that returns values, not {callback!r:.100}"
             )
         self._callbacks.add(callback)
-
-
-class ObservableValues:
-    """Values of an observable metric that are set or added to here, and read at each collect.
-
-    A value is a ``Decimal`` and becomes a float only when it is read, so that sums are exact.
-
-    Args:
-        instrument: The observable instrument that shows the values.
-    """
-
-    def __init__(self, instrument: Observed) -> None:
-        self._domains = instrument.runtime.domains
-        self._metric = instrument.metric
-        self._instrument = instrument
-        self._values: dict[tuple[str, ...], Decimal] = {}
-        self._change = Serial(self._apply)
-        instrument.watch(self._read)
-        register_after_fork(self._reset_after_fork)
-
-    def _reset_after_fork(self) -> None:
-        """A forked child keeps its parent's levels, and starts its own sums."""
-        self._change.reset()
-        if self._metric.is_counter:
-            self._values = {}
-
-    def set(self, value: int, *label_values: str) -> None:
-        """Sets the series of these label values, in key order, to ``value``."""
-        self._change(self._domains.admit_values(self._metric, label_values), lambda _: Decimal(value))
-
-    def add(self, value: Decimal | int, *label_values: str) -> None:
-        """Adds ``value`` to the series of these label values, in key order.
-
-        A value that is no exact number, not finite, or negative in a counter is counted as dropped: it would stay in the sum.
-        """
-        if refused := self._refusal_of(value):
-            return self._instrument.refuse(refused, value)
-        self._change(self._domains.admit_values(self._metric, label_values), lambda before: EXACT.add(before, value))
-        return None
-
-    def _refusal_of(self, value: object) -> str:
-        """Returns why a value is not added; empty if it is."""
-        if not isinstance(value, Decimal | int):
-            return "failed"
-        try:
-            finite = isfinite(value)  # as the float that is shown
-        except (OverflowError, ValueError):  # a large integer, a signalling NaN
-            finite = False
-        if not finite:
-            return "not_finite"
-        return "negative" if value < 0 and self._metric.is_counter else ""
-
-    def _apply(self, series: tuple[str, ...], change: Callable[[Decimal], Decimal]) -> None:
-        self._values[series] = change(self._values.get(series, Decimal(0)))
-
-    def _read(self) -> Mapping[tuple[str, ...], float]:
-        self._change.settle()
-        return {series: float(value) for series, value in list(self._values.items())}

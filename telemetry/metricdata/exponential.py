@@ -8,7 +8,6 @@ Bounds change when the SDK rescales; sum, count and ``+Inf`` do not.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from decimal import Context, Decimal
 from functools import lru_cache
 from math import frexp, inf
 from operator import add
@@ -17,7 +16,6 @@ from telemetry.metricdata.stream import ZERO_THRESHOLD, ExponentialState
 
 __all__ = ["COARSEST", "add_exponentials", "explicit", "upper_bound"]
 
-_EXACT = Context(prec=60)
 COARSEST = -4
 """Prometheus' coarsest schema: 128 buckets hold every float."""
 
@@ -25,6 +23,9 @@ COARSEST = -4
 @lru_cache(maxsize=8192)
 def upper_bound(index: int, scale: int) -> float:
     """Returns ``2**((index+1) * 2**-scale)``, correctly rounded; infinity where it is larger than every float."""
+    from decimal import Context, Decimal  # here, because most processes have no exponential histogram
+
+    exact = Context(prec=60)
     exponent = index + 1
     if scale <= 0:
         whole, root = exponent << -scale, Decimal(1)
@@ -33,14 +34,14 @@ def upper_bound(index: int, scale: int) -> float:
         root = Decimal(1)
         factor = Decimal(2)
         for bit in range(scale - 1, -1, -1):
-            factor = _EXACT.sqrt(factor)
+            factor = exact.sqrt(factor)
             if part >> bit & 1:
-                root = _EXACT.multiply(root, factor)
+                root = exact.multiply(root, factor)
     if whole > 1024:
         return inf
     if whole < -1100:
         return 0.0
-    return float(_EXACT.multiply(root, _EXACT.power(Decimal(2), whole)))
+    return float(exact.multiply(root, exact.power(Decimal(2), whole)))
 
 
 def explicit(state: ExponentialState) -> tuple[list[float], list[int]]:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from telemetry._base.lazy import names_on_first_use
 
 if TYPE_CHECKING:
+    from telemetry.prefork.parent import is_worker as is_worker
     from telemetry.prefork.run import StateDirectoryError as StateDirectoryError
     from telemetry.prefork.run import Supervisor as Supervisor
-    from telemetry.prefork.run import is_worker as is_worker
     from telemetry.prefork.run_directory import missing_on_this_platform as missing_on_this_platform
     from telemetry.prefork.workers import Workers as Workers
 
@@ -21,7 +21,7 @@ _MODULES = {
     "StateDirectoryError": "telemetry.prefork.run",
     "Supervisor": "telemetry.prefork.run",
     "Workers": "telemetry.prefork.workers",
-    "is_worker": "telemetry.prefork.run",
+    "is_worker": "telemetry.prefork.parent",
     "missing_on_this_platform": "telemetry.prefork.run_directory",
 }
 

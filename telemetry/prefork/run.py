@@ -1,4 +1,4 @@
-"""The processes of a run: which ones are workers, and whose run they belong to.
+"""The processes of a run: whose run a worker belongs to.
 
 A run lasts as long as its supervisor: uvicorn's or gunicorn's parent process, or the process that forks or uses
 ``multiprocessing``. Its directory has, for each worker, a lock (held until the process ends, however it ends), a socket and a
@@ -9,21 +9,15 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import NamedTuple, Self
 
-if TYPE_CHECKING:
-    from multiprocessing.process import BaseProcess
+from telemetry.prefork.parent import FORK_SERVER, command_line, is_made_by, is_worker, parent_by_multiprocessing, parent_id
 
-__all__ = ["StateDirectoryError", "Supervisor", "ended_parent", "forebears", "is_forked", "is_worker", "place"]
+__all__ = ["StateDirectoryError", "Supervisor", "ended_parent", "forebears", "place"]
 
 _RUN = re.compile(r"([0-9]+)-([0-9]+-(?:[0-9a-f]{8}-[0-9]+|0-0))")
-_SPAWNED = b"--multiprocessing-fork"
-"""Argument of every process that ``multiprocessing`` spawns."""
-_FORKSERVER = b"from multiprocessing.forkserver import main"
-"""In the command line of the fork server, and of its children, which run no program of their own."""
 _MAX_DEPTH = 64
 
 
@@ -70,30 +64,16 @@ class Supervisor(NamedTuple):
         return self.started.partition("-")[2]
 
 
-def is_worker() -> bool:
-    """Whether this process is one of several that a parent started.
-
-    The parent uses ``multiprocessing``, as servers with ``--workers`` do, or forks itself, as gunicorn does: then both have the
-    same command line.
-    """
-    return _parent_by_multiprocessing() is not None or _is_made_by(os.getpid(), _parent_id())
-
-
-def is_forked() -> bool:
-    """Whether this worker is a copy of the process that made it; one that was spawned has begun as a new program."""
-    return is_worker() and _SPAWNED not in _command(os.getpid()).split(b"\0")
-
-
 def forebears() -> Iterator[int]:
     """The process that made this worker, the one that made that one, and so on up to the first that is no worker.
 
     A child of multiprocessing's fork server is a child of that server, but was made by the process that asked for it.
     """
-    parent = _parent_by_multiprocessing()
-    pid: int | None = _parent_id() if is_worker() else None
+    parent = parent_by_multiprocessing()
+    pid: int | None = parent_id() if is_worker() else None
     if parent is not None and parent.is_alive():  # else another process may have its id
         pid = parent.pid
-    elif parent is not None and _FORKSERVER not in _command(_parent_id()):
+    elif parent is not None and FORK_SERVER not in command_line(parent_id()):
         pid = None
     for _ in range(_MAX_DEPTH):
         if pid is None:
@@ -101,41 +81,13 @@ def forebears() -> Iterator[int]:
         yield pid
         fields = _stat(pid)
         above = int(fields[1]) if fields else 0
-        pid = above if above > 0 and _is_made_by(pid, above) else None
+        pid = above if above > 0 and is_made_by(pid, above) else None
 
 
 def ended_parent() -> int | None:
     """Returns the process that made this one by ``multiprocessing``, if it has ended."""
-    parent = _parent_by_multiprocessing()
+    parent = parent_by_multiprocessing()
     return None if parent is None or parent.is_alive() else parent.pid
-
-
-def _parent_by_multiprocessing() -> BaseProcess | None:
-    """Returns the process that made this one by ``multiprocessing``; where it did, that package is loaded already."""
-    process = sys.modules.get("multiprocessing.process")
-    return None if process is None else process.parent_process()
-
-
-def _is_made_by(pid: int, parent: int) -> bool:
-    """Whether a process is a worker of its parent, told from outside by their command lines.
-
-    A child of ``fork`` has its parent's. Another program, also one that a worker starts, has a command line of its own.
-    """
-    own, parents = _command(pid), _command(parent)
-    forked_by_gunicorn = own.startswith(b"gunicorn: worker") and parents.startswith(b"gunicorn: master")
-    by_multiprocessing = _SPAWNED in own.split(b"\0") or _FORKSERVER in own
-    return bool(own) and (own == parents or forked_by_gunicorn or by_multiprocessing)
-
-
-def _parent_id() -> int:
-    return os.getppid() if hasattr(os, "getppid") else 0
-
-
-def _command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 def _stat(pid: int) -> list[str] | None:

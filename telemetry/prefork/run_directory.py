@@ -23,7 +23,8 @@ from uuid import uuid4
 
 from telemetry._base.file_lock import has_file_locks, lock_file
 from telemetry._base.printable import printable
-from telemetry.prefork.run import StateDirectoryError, Supervisor, ended_parent, forebears, is_worker, place
+from telemetry.prefork.parent import is_worker
+from telemetry.prefork.run import StateDirectoryError, Supervisor, ended_parent, forebears, place
 from telemetry.prefork.state_directory import MARKER, is_own_file, worker_of_lock
 
 __all__ = ["default_directory", "missing_on_this_platform", "open_run", "supervisor_in"]

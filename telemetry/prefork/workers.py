@@ -27,7 +27,8 @@ from telemetry.metric.definition import MultiprocessMode
 from telemetry.metric.label_values import Domain
 from telemetry.metricdata.stream import Snapshot
 from telemetry.prefork.merge import Contribution, Merger
-from telemetry.prefork.run import StateDirectoryError, Supervisor, is_worker
+from telemetry.prefork.parent import is_worker
+from telemetry.prefork.run import StateDirectoryError, Supervisor
 from telemetry.prefork.run_directory import default_directory, missing_on_this_platform, open_run, supervisor_in
 from telemetry.prefork.shared_labels import SharedLabelValues
 from telemetry.prefork.snapshot import Encoder, StateError, WorkerSnapshot, decode

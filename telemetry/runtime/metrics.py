@@ -16,7 +16,7 @@ from telemetry._base.fork import register_after_fork
 from telemetry.instruments.observable import ObservableCallback
 from telemetry.metric import Metric
 from telemetry.metric.definition import ObservableKind
-from telemetry.prefork.run import is_forked
+from telemetry.prefork.parent import is_forked
 from telemetry.runtime import catalogue
 from telemetry.runtime.event_loop import EventLoops, LoopWatch
 from telemetry.runtime.process import Process, facts_of

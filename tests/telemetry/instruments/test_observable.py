@@ -12,7 +12,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.metrics.view import View
 
 from telemetry import Catalogue, RequestTimer, Telemetry
-from telemetry.instruments.observable import ObservableValues
+from telemetry.instruments.decimals import ObservableValues
 from telemetry.metric import (
     Metric,
     MultiprocessMode,

@@ -23,7 +23,7 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMet
 from telemetry import RequestTimer, Telemetry
 from telemetry._sdk.aggregation import feed_twofold
 from telemetry._sdk.native import TwofoldAggregation
-from telemetry.instruments.observable import ObservableValues
+from telemetry.instruments.decimals import ObservableValues
 from telemetry.metric import (
     Catalogue,
     Native,
