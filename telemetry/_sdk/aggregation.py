@@ -26,6 +26,7 @@ from opentelemetry.sdk.version import __version__ as sdk_version
 from telemetry._base.reentry import defer, deferred, run_deferred
 from telemetry._sdk.compatibility import find_aggregation, meter_config, peek_aggregations, resets_on_collect
 from telemetry._sdk.context import SPAN_KEY
+from telemetry._sdk.locks import lock_for
 from telemetry._sdk.native import NativeAggregation, TwofoldAggregation
 from telemetry._sdk.reservoir import LatestExemplarReservoir, reference_time
 from telemetry.metricdata.convert import exponential_state
@@ -115,6 +116,7 @@ class InstrumentSource:
 
     def _find(self, attributes: Mapping[str, str]) -> Aggregations | None:
         found = []
+        lock = lock_for(self._consumer, attributes)
         for storage in self._consumer._reader_storages.values():
             for match in storage._get_or_init_view_instrument_match(self.instrument):
                 kind = type(match._aggregation)
@@ -125,7 +127,7 @@ class InstrumentSource:
                 keys = match._view._attribute_keys
                 if keys is not None and not keys.issuperset(attributes):
                     return None
-                aggregation = find_aggregation(match, attributes)
+                aggregation = find_aggregation(match, attributes, lock)
                 if aggregation._attributes != attributes:
                     return None  # the overflow series
                 _STATE[kind](aggregation)

@@ -78,27 +78,36 @@ def resets_on_collect(match: Any) -> bool:
     return not _KEYED_BY_FROZENSET and bool(match._reset_on_collect)
 
 
-def find_aggregation(match: Any, attributes: Mapping[str, str]) -> Any:
+def find_aggregation(match: Any, attributes: Mapping[str, str], lock: Any) -> Any:
     """Returns the aggregation that a View's stream has for these attributes, made as ``record()`` makes it.
+
+    Args:
+        match: The SDK's stream.
+        attributes: The series' labels.
+        lock: The lock of an aggregation that is new. It has it before other threads can find the aggregation.
 
     Raises:
         AttributeError: A private name of the SDK is gone.
     """
-    if not _KEYED_BY_FROZENSET:
-        if _hash_attributes is None:
-            raise AttributeError("_hash_attributes")
-        with match._lock:
-            return match._get_or_create_aggregation(_hash_attributes(attributes), attributes)
-    key = frozenset(attributes.items())
+    if not _KEYED_BY_FROZENSET and _hash_attributes is None:
+        raise AttributeError("_hash_attributes")
+    key = frozenset(attributes.items()) if _KEYED_BY_FROZENSET else _hash_attributes(attributes)
     with match._lock:
-        found = match._attributes_aggregation.get(key)
-        if found is None:
-            view, instrument = match._view, match._instrument
-            factory = view._aggregation
-            if isinstance(factory, DefaultAggregation):
-                factory = match._instrument_class_aggregation[type(instrument)]
-            found = factory._create_aggregation(instrument, attributes, view._exemplar_reservoir_factory, time_ns())
-            match._attributes_aggregation[key] = found
+        known = match._attributes_aggregation
+        found = known.get(key)
+        if found is not None:
+            return found
+        if not _KEYED_BY_FROZENSET and len(known) >= match._cardinality_limit:
+            return match._get_or_create_aggregation(key, attributes)  # the overflow series
+        view, instrument = match._view, match._instrument
+        factory = view._aggregation
+        if isinstance(factory, DefaultAggregation):
+            factory = match._instrument_class_aggregation[type(instrument)]
+        start = time_ns() if _KEYED_BY_FROZENSET else match._previous_collection_start_nanos or time_ns()
+        found = factory._create_aggregation(instrument, attributes, view._exemplar_reservoir_factory, start)
+        if hasattr(found, "_lock"):
+            found._lock = lock
+        known[key] = found
     return found
 
 

@@ -10,9 +10,11 @@ from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics._internal import instrument
 from opentelemetry.sdk.metrics._internal.aggregation import _LastValueAggregation
+from opentelemetry.sdk.metrics.view import View
 
 __all__ = [
     "adds_readers_later",
+    "bounds_streams",
     "drops_non_finite",
     "keeps_gauges",
     "names_of_newest_exporter",
@@ -22,6 +24,9 @@ __all__ = [
 
 adds_readers_later = pytest.mark.skipif(
     not hasattr(MeterProvider, "add_metric_reader"), reason="this SDK takes readers only in the provider's constructor"
+)
+bounds_streams = pytest.mark.skipif(
+    "aggregation_cardinality_limit" not in signature(View.__init__).parameters, reason="this SDK bounds no stream"
 )
 keeps_gauges = pytest.mark.skipif(
     "instrument_is_synchronous" not in signature(_LastValueAggregation).parameters,
