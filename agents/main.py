@@ -19,10 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from fastapi.applications import FastAPI  # `fastapi.FastAPI` may be an instrumentor's, which traces as the host says
-from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.metrics import NoOpMeterProvider
-from opentelemetry.trace import Span
-from opentelemetry.util.http import OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS, get_custom_headers
 from starlette.routing import Router as Routing
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -36,6 +33,7 @@ from agents.api.routes.runs import Failed, runs_router
 from agents.gateway.dashboard_gateway import DashboardGateway
 from agents.middleware.front import in_front
 from agents.middleware.rate_limit import Limiter, RateLimit
+from agents.middleware.server_span import trace_server
 from agents.middleware.trace_context import TraceContext
 from agents.observability.logs import log_to_stderr
 from agents.observability.selection import CatalogueSelection, limits_error
@@ -63,8 +61,6 @@ from telemetry.agentos.workspace_budgets import WorkspaceBudgets
 from telemetry.prefork import StateDirectoryError, Workers, is_worker, missing_on_this_platform
 from telemetry.prefork.state_directory import LEDGER
 from telemetry.runtime import RuntimeMetrics, runtime_metrics
-from telemetry.tracing.addresses import leave_out_query
-from telemetry.tracing.exceptions import leave_out_messages
 
 __all__ = ["app", "create_app"]
 
@@ -73,10 +69,6 @@ _log = logging.getLogger(__name__)
 _FAILED_START_SECONDS = 1.0
 """Time for the last export of a telemetry whose app could not be built or opened."""
 _TASK_TYPES = {skill.task_type for agent in (Navi, Herald) for skill in agent.skills.values()}
-_SECRET_HEADERS = (
-    *("auth", "baggage", "cookie", "credential", "csrf", "jwt", "key", "passw", "pwd"),
-    *("referer", "secret", "session", "signature", "token", "tracestate"),
-)
 
 
 def create_app(settings: Settings | None = None, telemetry: AgentOSTelemetry | None = None) -> FastAPI:
@@ -132,7 +124,8 @@ def _assemble(settings: Settings, telemetry: AgentOSTelemetry, *, owns_telemetry
         app.router.routes.append(parts.metrics)
     app.router.routes.append(parts.home)
     app.add_middleware(RateLimit, limiter=parts.limiter, recorder=telemetry.recorder, settings=settings)
-    _trace(app, telemetry, settings)
+    meters = telemetry.meter_provider if settings.http_metrics else NoOpMeterProvider()
+    trace_server(app, telemetry.tracer_provider, meters)
     return app
 
 
@@ -289,28 +282,6 @@ def _start_at_zero(telemetry: AgentOSTelemetry, settings: Settings, router: Rout
 
 def _service_name(telemetry: AgentOSTelemetry) -> str:
     return str(telemetry.resource.attributes.get("service.name", "agentos"))
-
-
-def _trace(app: FastAPI, telemetry: AgentOSTelemetry, settings: Settings) -> None:
-    """Opens server spans for all requests that the middleware in front does not leave out."""
-    FastAPIInstrumentor.instrument_app(
-        app,
-        tracer_provider=telemetry.tracer_provider,
-        meter_provider=telemetry.meter_provider if settings.http_metrics else NoOpMeterProvider(),
-        excluded_urls="",  # none, whatever OTEL_* says: the middleware in front leaves scrapes and probes out
-        exclude_spans=["receive", "send"],
-        server_request_hook=_on_server_span,
-        # Where OTEL_* has headers captured, these are not among them.
-        http_capture_headers_sanitize_fields=[
-            *get_custom_headers(OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS),
-            *_SECRET_HEADERS,
-        ],
-    )
-
-
-def _on_server_span(span: Span, _: Scope) -> None:
-    leave_out_messages(span)
-    leave_out_query(span)
 
 
 class _App(FastAPI):

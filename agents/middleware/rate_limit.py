@@ -19,6 +19,7 @@ from agents.api.keys import ApiKeys
 from agents.api.problem import problem
 from agents.api.workspace import NO_WORKSPACE, ON_ACCEPTED, BadWorkspace, workspace_of
 from agents.middleware.exact_path import OPERATORS
+from agents.middleware.route_memo import RouteMemo
 from agents.services.storage.memory_window import MemoryWindows
 from agents.services.storage.redis_guard import RedisGuard, RedisUnavailable
 from agents.services.storage.redis_replies import connection_options
@@ -128,10 +129,11 @@ class RateLimit:
         self._allow_on_error = settings.rate_limit_on_error == "allow"
         self._keys = ApiKeys(settings.api_keys)
         self._proxies = settings.trusted_proxies
+        self._endpoint_of = RouteMemo(_route_template)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers 400 for a bad workspace id before the limiter decides, and 401 or 403 for a wrong key after it."""
-        endpoint = _route_template(scope) if scope["type"] == "http" else None
+        endpoint = self._endpoint_of(scope) if scope["type"] == "http" else None
         if endpoint is None or endpoint in OPERATORS:
             await self._app(scope, receive, send)
             return

@@ -26,7 +26,7 @@ from a2a.types.a2a_pb2 import (
 from a2a.utils.errors import UnsupportedOperationError
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.metrics import NoOpMeterProvider
-from opentelemetry.trace import TracerProvider
+from opentelemetry.trace import Span, TracerProvider
 from opentelemetry.util.http import parse_excluded_urls
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -35,6 +35,7 @@ from agents.runtime.a2a_server_span import A2AServerSpan, card_attributes
 from agents.runtime.builtin_agents import BuiltinAgent
 from agents.runtime.in_process import InProcessTransport
 from telemetry.tracing.exceptions import leave_out_messages
+from telemetry.tracing.server_span import SetOnceTracerProvider, accept_attributes
 
 __all__ = ["BASE_URL", "serving"]
 
@@ -113,10 +114,10 @@ async def serving(
             Starlette(routes=[_mount(agent, handlers[agent.name], shutdown_timeout) for agent in agents]),
             excluded_urls=_CARDS,
             default_span_details=lambda _: ("A2A agent", {}),
-            tracer_provider=tracer_provider,
+            tracer_provider=SetOnceTracerProvider(tracer_provider),
             meter_provider=NoOpMeterProvider(),
             exclude_spans=["receive", "send"],
-            server_request_hook=leave_out_messages,
+            server_request_hook=_on_server_span,
         )
     )
     try:
@@ -125,6 +126,11 @@ async def serving(
         await transport.drain(shutdown_timeout)
         for handler in handlers.values():
             await handler.aclose()
+
+
+def _on_server_span(span: Span, *_: object) -> None:
+    accept_attributes(span)
+    leave_out_messages(span)
 
 
 def _url(agent: BuiltinAgent) -> str:

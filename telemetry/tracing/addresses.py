@@ -5,6 +5,8 @@ from __future__ import annotations
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Span
 
+from telemetry._sdk.context import attributes_of
+
 __all__ = ["leave_out_query"]
 
 _ADDRESSES = ("http.url", "http.target", "url.full")
@@ -18,11 +20,15 @@ def leave_out_query(span: Span, *_: object) -> None:
     A caller may have put anything there, such as a token. The instrumentor itself replaces a few parameters by name
     (``opentelemetry.util.http.redact_url``).
     """
-    if not isinstance(span, ReadableSpan) or not span.is_recording() or span.attributes is None:
+    if not isinstance(span, ReadableSpan) or not span.is_recording():
         return
-    found = {key: span.attributes.get(key) for key in (*_ADDRESSES, _QUERY)}
-    texts = {key: value for key, value in found.items() if isinstance(value, str) and "?" in value}
-    changed = {key: f"{value.partition('?')[0]}?{_LEFT_OUT}" for key, value in texts.items()}
-    if found[_QUERY]:
+    attributes = attributes_of(span)
+    changed = {}
+    for key in _ADDRESSES:
+        value = attributes.get(key)
+        if isinstance(value, str) and "?" in value:
+            changed[key] = f"{value.partition('?')[0]}?{_LEFT_OUT}"
+    if attributes.get(_QUERY):
         changed[_QUERY] = _LEFT_OUT
-    span.set_attributes(changed)
+    if changed:
+        span.set_attributes(changed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 import weakref
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -24,12 +23,14 @@ def leave_out_messages(span: Span, *_: object) -> None:
     """
     if not span.is_recording():
         return
-    with suppress(AttributeError, TypeError):  # a span of another implementation that takes no attributes or weak references
+    try:
         # Of this span alone: the instrumentors call these methods, and take no other way to record an exception. The reference
         # is weak, so that no garbage collection is needed to free the span.
         itself = weakref.proxy(span)
         span.record_exception = partial(_record_exception, itself)  # type: ignore[method-assign]
-        span.set_status = partial(_set_status, partial(type(span).set_status, itself))  # type: ignore[method-assign]
+        span.set_status = partial(_set_status, type(span).set_status, itself)  # type: ignore[method-assign]
+    except (AttributeError, TypeError):  # a span of another implementation that takes no attributes or weak references
+        return
 
 
 def _record_exception(
@@ -41,5 +42,5 @@ def _record_exception(
     span.add_event("exception", {**named, **(attributes or {})}, timestamp)
 
 
-def _set_status(set_status: Any, status: Status | StatusCode, description: str | None = None) -> None:
-    set_status(status.status_code if isinstance(status, Status) else status)
+def _set_status(set_status: Any, span: Span, status: Status | StatusCode, description: str | None = None) -> None:
+    set_status(span, status.status_code if isinstance(status, Status) else status)

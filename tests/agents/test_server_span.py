@@ -1,0 +1,122 @@
+"""The service's server spans against those of the instrumentor alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Response
+from fastapi.testclient import TestClient
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from starlette.background import BackgroundTask
+
+from agents.middleware.server_span import trace_server
+
+REQUESTS = [
+    ("GET", "/items/7"),
+    ("GET", "/items/8"),
+    ("GET", "/items/7"),
+    ("POST", "/items/7"),  # 405
+    ("DELETE", "/items/7"),
+    ("EVIL", "/items/7"),
+    ("GET", "/nothing"),
+    ("GET", "/static/a"),
+    ("GET", "/busy"),
+    ("GET", "/later"),
+    ("GET", "/items/" + "7" * 300),
+]
+
+
+def application() -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/items/{item}")
+    @app.delete("/items/{item}")
+    async def items(item: str) -> str:
+        return item[:3]
+
+    @app.get("/busy")
+    async def busy() -> Response:
+        return Response(status_code=503)
+
+    @app.get("/later")
+    async def later() -> Response:
+        return Response(background=BackgroundTask(application))
+
+    return app
+
+
+def seen(instrument: Any, requests: list[tuple[str, str]]) -> tuple[list[Any], set[Any]]:
+    """Returns what spans and HTTP metrics say after the requests, but for ids and times."""
+    spans, reader = InMemorySpanExporter(), InMemoryMetricReader()
+    tracing = TracerProvider(shutdown_on_exit=False)
+    tracing.add_span_processor(SimpleSpanProcessor(spans))
+    metrics = MeterProvider([reader], shutdown_on_exit=False)
+    app = application()
+    instrument(app, tracing, metrics)
+    with TestClient(app, client=("10.0.0.1", 5), raise_server_exceptions=False) as client:
+        for method, path in requests:
+            client.request(method, path)
+    FastAPIInstrumentor.uninstrument_app(app)
+    shown = [
+        (
+            one.name,
+            one.kind,
+            list((one.attributes or {}).items()),
+            one.status.status_code,
+            one.events,
+            one.instrumentation_scope,
+        )
+        for one in spans.get_finished_spans()
+    ]
+    data: Any = reader.get_metrics_data()
+    points = {
+        (scope.scope, metric.name, tuple(sorted(point.attributes.items())), getattr(point, "count", None))
+        for resource in data.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        for point in metric.data.data_points
+    }
+    return shown, points
+
+
+def by_contrib(app: FastAPI, tracing: TracerProvider, metrics: MeterProvider) -> None:
+    FastAPIInstrumentor.instrument_app(
+        app, tracer_provider=tracing, meter_provider=metrics, exclude_spans=["receive", "send"], excluded_urls=""
+    )
+
+
+def test_spans_and_metrics_are_those_of_the_instrumentor() -> None:
+    """Names, kinds, attributes with their order, status, scope and HTTP metrics are the instrumentor's own."""
+    spans, points = seen(trace_server, REQUESTS)
+    expected, expected_points = seen(by_contrib, REQUESTS)
+    assert spans == expected
+    assert [name for name, *_ in spans][:3] == ["GET /items/{item}"] * 3
+    assert points == expected_points
+    assert points
+
+
+def test_a_query_is_left_out() -> None:
+    """Beside the instrumentor's attributes a server span differs in the query, which it does not carry."""
+    ((_, _, attributes, *_),), _ = seen(trace_server, [("GET", "/items/7?token=secret")])
+    assert dict(attributes)["http.url"] == "http://testserver/items/7?****"
+
+
+def test_the_instrumentor_can_be_taken_off_again() -> None:
+    """``uninstrument_app`` works as after ``instrument_app``, and a second ``instrument_app`` adds no second span."""
+    app, spans = application(), InMemorySpanExporter()
+    tracing = TracerProvider(shutdown_on_exit=False)
+    tracing.add_span_processor(SimpleSpanProcessor(spans))
+    trace_server(app, tracing, NoOpMeterProvider())
+    FastAPIInstrumentor.instrument_app(app, tracer_provider=tracing)
+    with TestClient(app) as client:
+        client.get("/items/7")
+        assert [one.name for one in spans.get_finished_spans()] == ["GET /items/{item}"]
+        FastAPIInstrumentor.uninstrument_app(app)
+        client.get("/items/7")
+    assert [one.name for one in spans.get_finished_spans()] == ["GET /items/{item}"]
