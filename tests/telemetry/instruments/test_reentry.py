@@ -24,6 +24,7 @@ from telemetry import RequestTimer, Telemetry
 from telemetry._sdk.aggregation import feed_twofold
 from telemetry._sdk.native import TwofoldAggregation
 from telemetry.instruments.decimals import ObservableValues
+from telemetry.instruments.event import BoundEvent
 from telemetry.metric import (
     Catalogue,
     Native,
@@ -46,8 +47,9 @@ TOOK = histogram("took", "s", "Took", NAME, bounds=(0.1, 1))
 LEVEL = gauge("level", "", "Level", NAME)
 SPENT = observable_counter("spent", "", "Spent", NAME)
 BOTH = histogram("both", "s", "Both", NAME, bounds=(0.1, 1), native=Native())
+WIDE = histogram("wide", "By", "Wide", NAME, bounds=(1, 10), native=Native())
 ALONE = histogram("alone", "s", "Alone", NAME, native=Native())
-ROWS = Catalogue([HITS, CROWD, RUNNING, TOOK, BOTH, ALONE, LEVEL, SPENT, *telemetry_metrics.TELEMETRY])
+ROWS = Catalogue([HITS, CROWD, RUNNING, TOOK, BOTH, WIDE, ALONE, LEVEL, SPENT, *telemetry_metrics.TELEMETRY])
 DELTA = dict.fromkeys((Counter, Histogram, UpDownCounter), AggregationTemporality.DELTA)
 
 
@@ -109,6 +111,20 @@ def time_a_block(telemetry: Telemetry, name: str) -> None:
         pass
 
 
+def record_event(telemetry: Telemetry, name: str) -> None:
+    """Records an event three times: from the second on its series are fed together."""
+    event = BoundEvent(telemetry[TOOK].labels(name), telemetry[HITS].labels(name))
+    for _ in range(3):
+        event.record(0.5, None, None)
+
+
+def record_both_forms(telemetry: Telemetry, name: str) -> None:
+    """Records an event whose duration and size have native buckets too, likewise."""
+    event = BoundEvent(telemetry[BOTH].labels(name), telemetry[HITS].labels(name), telemetry[WIDE].labels(name))
+    for _ in range(2):
+        event.record(0.5, 2, None)
+
+
 RECORDINGS: dict[str, tuple[Callable[[Telemetry, str], object], str, float]] = {
     "counter": (lambda t, name: t[HITS].labels(name).inc(2), "hits_total", 2),
     "counter in a context": (lambda t, name: t[HITS].add(2, {"name": name}, Context()), "hits_total", 2),
@@ -117,6 +133,9 @@ RECORDINGS: dict[str, tuple[Callable[[Telemetry, str], object], str, float]] = {
     "histogram in a context": (lambda t, name: t[TOOK].record(0.5, {"name": name}, Context()), "took_seconds_sum", 0.5),
     "histogram in both forms": (lambda t, name: t[BOTH].labels(name).observe(0.5), "both_seconds_sum", 0.5),
     "native histogram": (lambda t, name: t[ALONE].labels(name).observe(0.5), "alone_seconds_sum", 0.5),
+    "event": (record_event, "hits_total", 3),
+    "event's duration": (record_event, "took_seconds_count", 3),
+    "event in both forms": (record_both_forms, "wide_bytes_sum", 4),
     "timer": (time_a_block, "took_seconds_sum", 1),
     "gauge": (lambda t, name: t[LEVEL].labels(name).inc(2), "level", 2),
     "label over its limit": (lambda t, name: t[CROWD].labels(name).inc(), "agentos_telemetry_overflow_total", 1),

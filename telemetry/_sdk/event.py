@@ -1,0 +1,162 @@
+"""Feeding the aggregations of one event together: a duration, a count of one, and maybe a size.
+
+They share a lock (``_sdk/locks.py``), so that one look and one ``with`` serve all of them, for every reader. Each gets what
+``feed_histogram``, ``feed_twofold`` and ``feed_sum`` would give it. All calls come before the first update: a signal handler
+that raises leaves the event in all series of a reader or in none.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from telemetry._base.reentry import deferred, run_deferred
+from telemetry._sdk.aggregation import Aggregations, Feed, InstrumentSource, feed_histogram, feed_sum, feed_twofold
+from telemetry._sdk.reservoir import LatestExemplarReservoir
+
+__all__ = ["EventFeed", "Part", "event_feed"]
+
+EventFeed = Callable[[float, float | None, bytes | None], bool]
+"""Feeds a duration, a size and the reference of a sampled span (``feed_histogram``); returns False where it did nothing."""
+Part = tuple[InstrumentSource, object, Aggregations | None, Feed]
+"""One series of an event: its source, the readers that it has seen, its aggregations, and what feeds these."""
+
+
+def event_feed(parts: Sequence[Part]) -> EventFeed | None:
+    """Returns what feeds the series of one event together; None where each has to be fed by itself.
+
+    They are fed together where they belong to one meter, every reader has one aggregation of each, the histograms have explicit
+    buckets, with native ones beside them or not, and all aggregations share one lock and have reservoirs of ours.
+
+    Args:
+        parts: The series of the duration, the count, and maybe the size.
+    """
+    source, seen, _, feed = parts[0]
+    if [part[3] for part in parts] != [feed, feed_sum, feed][: len(parts)] or feed not in _FEEDS:
+        return None
+    try:
+        consumer, config = source._consumer, source._config
+        if any(p[0]._consumer is not consumer or p[0]._config is not config or p[1] is not seen for p in parts):
+            return None
+        readers = list(zip(*[part[2] or () for part in parts], strict=True))
+        if not readers or not _are_alike(readers):
+            return None
+        bounds, size_bounds = readers[0][0]._boundaries, readers[0][2]._boundaries if len(parts) == 3 else ()
+        lock = readers[0][0]._lock
+    except (AttributeError, ValueError):  # other private names, or other numbers of aggregations
+        return None
+    sized = readers if len(parts) == 3 else [(*reader, None) for reader in readers]
+    plan = (consumer, config, seen, lock, bounds, len(bounds) + 1, size_bounds, len(size_bounds) + 1, sized)
+    return partial(_FEEDS[feed], plan)
+
+
+def _are_alike(readers: Sequence[Sequence[Any]]) -> bool:
+    """Returns whether the aggregations share a lock, have our reservoirs, and are of the same bounds for every reader."""
+    lock = readers[0][0]._lock
+    return all(
+        each._lock is lock
+        and type(each._reservoir) is LatestExemplarReservoir
+        and (each is reader[1] or (each._record_min_max and each._boundaries == first._boundaries))
+        for reader in readers
+        for first, each in zip(readers[0], reader, strict=True)
+    )
+
+
+def _feed_plain(plan: Any, duration: float, size: float | None, reference: bytes | None) -> bool:
+    """Feeds histograms that have explicit buckets alone."""
+    consumer, config, seen, lock, bounds, buckets, size_bounds, size_buckets, readers = plan
+    if consumer._reader_storages is not seen or not config._config.is_enabled or lock.locked():
+        return False
+    place = bisect_left(bounds, duration)
+    size_place = 0 if size is None else bisect_left(size_bounds, size)
+    with lock:
+        for took, count, large in readers:
+            if (counts := took._value) is None:
+                counts = took._value = [0] * buckets
+            counts[place] += 1
+            took._sum += duration
+            if duration < took._min:
+                took._min = duration
+            if duration > took._max:
+                took._max = duration
+            before = count._value
+            count._value = 1 if before is None else before + 1
+            if size is not None:
+                if (counts := large._value) is None:
+                    counts = large._value = [0] * size_buckets
+                counts[size_place] += 1
+                large._sum += size
+                if size < large._min:
+                    large._min = size
+                if size > large._max:
+                    large._max = size
+    if deferred:
+        run_deferred()
+    if reference is not None:
+        _keep(readers, place, duration, size_place, size, reference)
+    return True
+
+
+def _feed_twofold(plan: Any, duration: float, size: float | None, reference: bytes | None) -> bool:
+    """Feeds histograms that have native buckets beside the explicit ones."""
+    consumer, config, seen, lock, bounds, buckets, size_bounds, size_buckets, readers = plan
+    if consumer._reader_storages is not seen or not config._config.is_enabled or lock.locked():
+        return False
+    place = bisect_left(bounds, duration)
+    size_place = 0 if size is None else bisect_left(size_bounds, size)
+    with lock:
+        for took, count, large in readers:
+            native = took.native
+            cell = bisect_left(native.window, duration)
+            if native.cells[cell] is None:
+                cell = native.place(duration)
+            if size is not None:
+                size_native = large.native
+                size_cell = bisect_left(size_native.window, size)
+                if size_native.cells[size_cell] is None:
+                    size_cell = size_native.place(size)
+            if (counts := took._value) is None:
+                counts = took._value = [0] * buckets
+            counts[place] += 1
+            native.cells[cell] += 1
+            took._sum += duration
+            if duration < took._min:
+                took._min = duration
+            if duration > took._max:
+                took._max = duration
+            before = count._value
+            count._value = 1 if before is None else before + 1
+            if size is not None:
+                if (counts := large._value) is None:
+                    counts = large._value = [0] * size_buckets
+                counts[size_place] += 1
+                size_native.cells[size_cell] += 1
+                large._sum += size
+                if size < large._min:
+                    large._min = size
+                if size > large._max:
+                    large._max = size
+    if deferred:
+        run_deferred()
+    if reference is not None:
+        _keep(readers, place, duration, size_place, size, reference)
+    return True
+
+
+_FEEDS: dict[Feed, Callable[[Any, float, float | None, bytes | None], bool]] = {
+    feed_histogram: _feed_plain,
+    feed_twofold: _feed_twofold,
+}
+
+
+def _keep(
+    readers: Sequence[Sequence[Any]], place: int, duration: float, size_place: int, size: float | None, reference: bytes
+) -> None:
+    """Keeps the exemplars of an event: the buckets and the measurements that they are of."""
+    for took, count, large in readers:
+        took._reservoir.keep(place, duration, reference)
+        count._reservoir.keep(0, 1, reference)
+        if size is not None:
+            large._reservoir.keep(size_place, size, reference)
