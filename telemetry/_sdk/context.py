@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextvars import Token
-from typing import Any
+from contextvars import ContextVar, Token
+from typing import Any, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import INVALID_SPAN, Span
+from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
+from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span
 
-__all__ = ["SPAN_KEY", "attach", "attributes_of", "carries", "current_context", "detach", "sampled_span"]
+__all__ = [
+    "SPAN_KEY",
+    "attach",
+    "attributes_of",
+    "carries",
+    "current_context",
+    "detach",
+    "may_have_global_provider",
+    "sampled_span",
+    "span_in",
+]
 
 try:
     from opentelemetry.trace.propagation import _SPAN_KEY as SPAN_KEY
@@ -19,22 +30,30 @@ except ImportError:
     SPAN_KEY = ""
 
 
-def _context_getter() -> Callable[[], Context]:
-    """Returns ``get`` of the context variable behind ``opentelemetry.context.get_current``, or that function itself."""
-    public = otel_context.get_current
-    public()  # loads the runtime context
-    runtime = getattr(otel_context, "_RUNTIME_CONTEXT", None)
-    variable = getattr(runtime, "_current_context", None)
-    getter: Callable[[], Context] | None = getattr(variable, "get", None)
-    return getter if getter is not None and getter() is public() else public
+_public_context = otel_context.get_current()  # loads the runtime context
+_runtime: Any = getattr(otel_context, "_RUNTIME_CONTEXT", None)
 
 
-current_context = _context_getter()
+def _context_variable() -> ContextVar[Context] | None:
+    """Returns the context variable behind ``opentelemetry.context``; None where something else keeps the context."""
+    variable = getattr(_runtime, "_current_context", None)
+    if type(_runtime) is not ContextVarsRuntimeContext or not isinstance(variable, ContextVar):
+        return None
+    return variable if variable.get() is _public_context else None
 
 
-def attach(span: Span, context: Context) -> Token[Context] | None:
+_variable = _context_variable()
+current_context: Callable[[], Context] = otel_context.get_current if _variable is None else _variable.get
+_attach: Callable[[Context], Token[Context]] = otel_context.attach if _variable is None else _variable.set
+# The public ``detach`` logs a stack trace where the others raise.
+_detach: Callable[[Token[Context]], None] = (
+    getattr(_runtime, "detach", otel_context.detach) if _variable is None else _variable.reset
+)
+
+
+def attach(span: Span, context: Context) -> Token[Context]:
     """Makes ``span`` current on top of ``context``; returns the token for ``detach``."""
-    return otel_context.attach(Context({**context, SPAN_KEY: span}) if SPAN_KEY else trace.set_span_in_context(span, context))
+    return _attach(Context({**context, SPAN_KEY: span}) if SPAN_KEY else trace.set_span_in_context(span, context))
 
 
 def detach(token: Token[Context] | None) -> None:
@@ -47,15 +66,23 @@ def detach(token: Token[Context] | None) -> None:
         return
 
 
-def _detacher() -> Callable[[Token[Context]], None]:
-    """Returns the runtime context's ``detach``, which raises where the public one logs a stack trace; else the public one."""
-    own: Callable[[Token[Context]], None] | None = getattr(getattr(otel_context, "_RUNTIME_CONTEXT", None), "detach", None)
-    return own or otel_context.detach
+def span_in(context: Context) -> Span:
+    """Returns the span of a context; ``INVALID_SPAN`` where there is none."""
+    if SPAN_KEY:
+        span: Any = context.get(SPAN_KEY)
+        if span is None:
+            return INVALID_SPAN
+        if span.__class__ is NonRecordingSpan:
+            return cast("Span", span)
+    return trace.get_current_span(context)
 
 
-_detach = _detacher()
+def may_have_global_provider() -> bool:
+    """Returns False where no tracer provider is set globally; whether the environment names one is not looked at."""
+    return getattr(trace, "_TRACER_PROVIDER", _UNKNOWN) is not None
 
 
+_UNKNOWN = object()
 _span_classes: set[type] = set()  # classes known to be spans: isinstance() on an ABC is slow
 
 

@@ -66,7 +66,7 @@ class Call:
         cache = self._cache
         # The two clocks are read together, so that no inner span ends after this one.
         begun, start_time = (cache.clock(), time.time_ns()) if self._is_exact else (None, None)
-        self._scope = SpanScope(cache.tracer, self._name, self._labels(), cache.record_failure, self._kind, start_time)
+        self._scope = SpanScope.open(cache.tracer, self._name, self._labels(), cache.record_failure, self._kind, start_time)
         try:
             self._begin()
         except Exception as failure:

@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 
 from telemetry._base.diagnostics import Diagnostics
 from telemetry._base.fork import register_after_fork
+from telemetry._sdk.dropped_spans import dropping
 from telemetry._sdk.limits import least_cardinality_limit
 from telemetry.exposition.reader import PrometheusReader
 from telemetry.instruments.factory import create_instrument
@@ -154,7 +155,7 @@ class Telemetry:
         self.meter_provider = self._meter_provider(meter_provider, [self.reader, *metric_readers], ours)
         self.tracer_provider = tracer_provider or self._tracer_provider(span_processors, sampler)
         self.tracer = self.tracer_provider.get_tracer(SCOPE)
-        self.runtime = Runtime(self.domains, self.diagnostics, self.tracer, clock)
+        self.runtime = Runtime(self.domains, self.diagnostics, dropping(self.tracer), clock)
         meter = self.meter_provider.get_meter(SCOPE)
         self._instruments = {metric.name: create_instrument(metric, meter, self.runtime) for metric in catalogue}
         if self.meter_provider is meter_provider:

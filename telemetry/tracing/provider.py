@@ -18,6 +18,9 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import NonRecordingSpan, NoOpTracer, Span, SpanContext, Tracer, TracerProvider
 from opentelemetry.util.types import Attributes
 
+from telemetry._sdk.context import current_context, may_have_global_provider, span_in
+from telemetry._sdk.dropped_spans import dropping
+
 __all__ = ["GlobalTracerProvider", "host_provider_is_set", "is_sdk_disabled", "offer_globally"]
 
 _offered: TracerProvider | None = None
@@ -49,6 +52,7 @@ class _GlobalTracer(Tracer):
     def __init__(self, scope: tuple[str, str | None, str | None, Attributes]) -> None:
         self._scope = scope
         self._tracer: Tracer | None = None
+        self._starter: Tracer | None = None
 
     def find(self) -> Tracer | None:
         """Returns the global provider's tracer; None while no provider is set."""
@@ -58,8 +62,14 @@ class _GlobalTracer(Tracer):
         return self._tracer
 
     def start_span(self, name: str, context: Context | None = None, *args: Any, **kwargs: Any) -> Span:
-        tracer = self._tracer or self.find()
-        return _pass_on(context) if tracer is None else tracer.start_span(name, context, *args, **kwargs)
+        starter = self._starter
+        if starter is None:
+            # The environment is read when the tracer is made: looking there each time would cost as much as the span.
+            tracer = self.find() if may_have_global_provider() else None
+            if tracer is None:
+                return _pass_on(context)
+            starter = self._starter = dropping(tracer)
+        return starter.start_span(name, context, *args, **kwargs)
 
     # The SDK's calls ``start_span`` and makes the span current. Unlike a ``contextmanager`` it decorates coroutines too.
     start_as_current_span: Any = sdk.Tracer.start_as_current_span
@@ -69,11 +79,16 @@ _ids = RandomIdGenerator()
 
 
 def _pass_on(context: Context | None) -> Span:
-    """Returns the parent's context as the span; fresh ids, not sampled, where there is no parent."""
-    parent = trace.get_current_span(context).get_span_context()
-    if not parent.is_valid:
-        parent = SpanContext(_ids.generate_trace_id(), _ids.generate_span_id(), is_remote=False)
-    return NonRecordingSpan(parent)
+    """Returns a span with the parent's context; fresh ids, not sampled, where there is no parent.
+
+    A parent that records nothing is returned itself, as the API does without an SDK:
+    https://opentelemetry.io/docs/specs/otel/trace/api/#behavior-of-the-api-in-the-absence-of-an-installed-sdk
+    """
+    parent = span_in(current_context() if context is None else context)
+    above = parent.get_span_context()
+    if above.is_valid:
+        return parent if type(parent) is NonRecordingSpan else NonRecordingSpan(above)
+    return NonRecordingSpan(SpanContext(_ids.generate_trace_id(), _ids.generate_span_id(), False))
 
 
 def _global_provider() -> TracerProvider | None:

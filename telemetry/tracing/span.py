@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextvars import Token
-from typing import Any
+from typing import Any, Self
 
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, SpanKind, StatusCode, Tracer
@@ -25,35 +25,49 @@ class SpanScope:
     """A span that is current until ``close``.
 
     Args:
-        tracer: Starts the span.
-        name: The span's name.
-        attributes: The span's first attributes.
+        span: The span, which has been started.
+        attributes: The attributes that it has got.
         failed: Called with an exception of a span processor, sampler or exporter, which is not raised.
-        kind: The span's kind.
-        start_time: When the span begins, in nanoseconds since the epoch; None: now.
+        token: Of ``attach``, where the span is current.
     """
 
     __slots__ = ("_failed", "_labels", "_token", "span")
 
     def __init__(
-        self,
+        self, span: Span, attributes: Mapping[str, str | int], failed: Callable[[Exception], None], token: Token[Context] | None
+    ) -> None:
+        self.span = span
+        self._labels = attributes
+        self._failed = failed
+        self._token = token
+
+    @classmethod
+    def open(
+        cls,
         tracer: Tracer,
         name: str,
         attributes: Mapping[str, str | int],
         failed: Callable[[Exception], None],
         kind: SpanKind = SpanKind.INTERNAL,
         start_time: int | None = None,
-    ) -> None:
-        self._failed = failed
-        self._labels = attributes
-        self._token: Token[Context] | None = None
-        self.span: Span = INVALID_SPAN
+    ) -> Self:
+        """Starts a span and makes it current.
+
+        Args:
+            tracer: Starts the span.
+            name: The span's name.
+            attributes: The span's first attributes.
+            failed: Called with an exception of a span processor, sampler or exporter, which is not raised.
+            kind: The span's kind.
+            start_time: When the span begins, in nanoseconds since the epoch; None: now.
+        """
         try:
             context = current_context()
-            self.span = tracer.start_span(name, context, kind, attributes, start_time=start_time)
-            self._token = attach(self.span, context)
+            span = tracer.start_span(name, context, kind, attributes, start_time=start_time)
+            return cls(span, attributes, failed, attach(span, context))
         except Exception as error:  # of a span processor or sampler
             failed(error)
+            return cls(INVALID_SPAN, attributes, failed, None)
 
     def enter(self) -> None:
         """Makes the span current again after ``leave``."""
@@ -101,11 +115,13 @@ class SpanScope:
         Args:
             seconds: How long the span lasts, so that it agrees with a duration that is recorded; None: until now.
         """
+        token, self._token = self._token, None
+        span = self.span
         try:
-            self.leave()
-            if type(self.span) is not NonRecordingSpan:
-                begun = None if seconds is None else getattr(self.span, "start_time", None)
-                self.span.end(None if begun is None or seconds is None else begun + round(seconds * 1e9))
+            detach(token)
+            if type(span) is not NonRecordingSpan:
+                begun = None if seconds is None else getattr(span, "start_time", None)
+                span.end(None if begun is None or seconds is None else begun + round(seconds * 1e9))
         except Exception as error:  # of a span processor or exporter
             self._failed(error)
 

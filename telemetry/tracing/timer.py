@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Token
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
-from opentelemetry.trace import NoOpTracer, SpanKind, Tracer
+from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, NoOpTracer, Span, SpanKind, Tracer
 
 from telemetry._base.decorators import CallBlock, decorated
+from telemetry._sdk.context import attach, current_context, detach
 from telemetry.instruments.bound import BoundHistogram, units_per_second
 from telemetry.instruments.instrument import Histogram
 from telemetry.tracing.span import SpanScope
@@ -23,9 +26,10 @@ _STATUS = "status"
 class _Prepared:
     """What all timers of one label set share: the attributes of the span, and a bound series for each way to end."""
 
-    __slots__ = ("attributes", "error", "name", "runtime", "success", "units_per_second")
+    __slots__ = ("attributes", "error", "histogram", "name", "runtime", "success", "units_per_second")
 
     def __init__(self, histogram: Histogram, labels: dict[str, object]) -> None:
+        self.histogram = histogram
         self.runtime = histogram.runtime
         self.name = histogram.metric.name
         self.units_per_second = units_per_second(histogram.metric)
@@ -61,10 +65,8 @@ class RequestTimer(CallBlock):
         LabelError: A label is missing, unknown or outside its domain, and the telemetry is strict.
     """
 
-    __slots__ = ("_clock", "_entered", "_kind", "_name", "_prepared", "_start", "_tracer", "scope")
+    __slots__ = ("_clock", "_dropped", "_entered", "_kind", "_name", "_prepared", "_scope", "_start", "_token", "_tracer")
 
-    scope: SpanScope | None
-    """The block's span once it runs; None without tracing."""
     _start: float
 
     def __init__(
@@ -84,17 +86,38 @@ class RequestTimer(CallBlock):
         self._tracer = tracer or prepared.runtime.tracer
         self._clock = clock or prepared.runtime.clock
         self._entered = False
+        self._scope: SpanScope | None = None
+        # A span that the sampler dropped needs no scope: it has no attributes, no status and no end.
+        self._dropped: Span | None = None
+        self._token: Token[Context] | None = None
+
+    @property
+    def scope(self) -> SpanScope | None:
+        """The block's span once it runs; None without tracing."""
+        if self._dropped is not None:
+            prepared = self._prepared
+            self._scope = SpanScope(self._dropped, prepared.attributes, prepared.error.record_failure, self._token)
+            self._dropped = self._token = None
+        return self._scope
 
     def __enter__(self) -> Self:
         if self._entered:
             raise RuntimeError("A RequestTimer times one block: make a new one for each block, or use it as a decorator.")
         self._entered = True
         tracer = self._tracer
-        if type(tracer) is NoOpTracer:
-            self.scope = None
-        else:
+        if type(tracer) is not NoOpTracer:
             prepared = self._prepared
-            self.scope = SpanScope(tracer, self._name, prepared.attributes, prepared.error.record_failure, self._kind)
+            try:
+                context = current_context()
+                span = tracer.start_span(self._name, context, self._kind, prepared.attributes)
+                if type(span) is NonRecordingSpan:
+                    self._dropped, self._token = span, attach(span, context)
+                else:
+                    failed = prepared.error.record_failure
+                    self._scope = SpanScope(span, prepared.attributes, failed, attach(span, context))
+            except Exception as error:  # of a span processor or sampler
+                self._dropped = INVALID_SPAN
+                prepared.error.record_failure(error)
         self._start = self._clock()
         return self
 
@@ -102,18 +125,22 @@ class RequestTimer(CallBlock):
         prepared = self._prepared
         amount = (self._clock() - self._start) * prepared.units_per_second
         series = prepared.success if error is None else prepared.error
-        scope = self.scope
-        if scope is None:
-            series.record_with_exemplar(amount, None)
+        scope = self._scope
+        if scope is not None:
+            if error is not None:
+                scope.label({_STATUS: "error"}, type(error).__qualname__)
+            source = prepared.histogram.source
+            if source.needs_filter:
+                series.observe(amount)
+            else:
+                series.record_with_exemplar(amount, scope.span_reference(source.takes_sampled, room=0))
+            scope.close()
             return
-        if error is not None:
-            scope.label({_STATUS: "error"}, type(error).__qualname__)
-        source = series.source
-        if source.needs_filter:
+        if self._dropped is not None and prepared.histogram.source.needs_filter:
             series.observe(amount)
         else:
-            series.record_with_exemplar(amount, scope.span_reference(source.takes_sampled, room=0))
-        scope.close()
+            series.record_with_exemplar(amount, None)
+        detach(self._token)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -129,13 +156,15 @@ class RequestTimer(CallBlock):
 
     def pause(self) -> None:
         """Makes the span current that was before the block's, while a generator's consumer has an item."""
-        if self.scope is not None:
-            self.scope.leave()
+        scope = self.scope
+        if scope is not None:
+            scope.leave()
 
     def resume(self) -> None:
         """Makes the block's span current again."""
-        if self.scope is not None:
-            self.scope.enter()
+        scope = self.scope
+        if scope is not None:
+            scope.enter()
 
     def _copy(self) -> RequestTimer:
         """Returns a timer like this one that has not been used."""
@@ -146,19 +175,23 @@ class RequestTimer(CallBlock):
         new._tracer = self._tracer
         new._clock = self._clock
         new._entered = False
+        new._scope = new._dropped = new._token = None
         return new
 
 
 def _prepare(histogram: Histogram, labels: dict[str, object]) -> _Prepared:
+    key = (*labels, *labels.values())
+    prepared: _Prepared | None = None
+    is_hashable = True
+    try:
+        prepared = histogram.timers.get(key)
+    except TypeError:
+        is_hashable = False
+    if prepared is not None and prepared.runtime is histogram.runtime:
+        return prepared
     if _STATUS in labels:
         raise TypeError(f"RequestTimer({histogram.metric.prometheus_name}): status is set by the timer, do not give it")
-    key = (*labels, *labels.values())
-    try:
-        prepared: _Prepared | None = histogram.timers.get(key)
-    except TypeError:  # a value that cannot be hashed
-        return _Prepared(histogram, labels)
-    if prepared is None or prepared.runtime is not histogram.runtime:
-        prepared = _Prepared(histogram, labels)
-        if all(prepared.attributes.get(k) == v for k, v in labels.items()):
-            histogram.timers[key] = prepared  # values that became "other" or "invalid" are not bounded as keys
+    prepared = _Prepared(histogram, labels)
+    if is_hashable and all(prepared.attributes.get(k) == v for k, v in labels.items()):
+        histogram.timers[key] = prepared  # values that became "other" or "invalid" are not bounded as keys
     return prepared

@@ -11,6 +11,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics._internal import instrument
 from opentelemetry.sdk.metrics._internal.aggregation import _LastValueAggregation
 from opentelemetry.sdk.metrics.view import View
+from opentelemetry.sdk.trace import TracerProvider
 
 __all__ = [
     "adds_readers_later",
@@ -20,6 +21,7 @@ __all__ = [
     "names_of_newest_exporter",
     "stock_reader_has_scope_labels",
     "switches_meters",
+    "switches_tracers",
 ]
 
 adds_readers_later = pytest.mark.skipif(
@@ -34,6 +36,9 @@ keeps_gauges = pytest.mark.skipif(
 )
 switches_meters = pytest.mark.skipif(
     not hasattr(MeterProvider, "_apply_meter_configurator"), reason="this SDK cannot switch meters off"
+)
+switches_tracers = pytest.mark.skipif(
+    not hasattr(TracerProvider, "_set_tracer_configurator"), reason="this SDK cannot switch tracers off"
 )
 drops_non_finite = pytest.mark.skipif(
     "isfinite" not in getsource(instrument), reason="this SDK takes observations that are not finite; the direct path does not"

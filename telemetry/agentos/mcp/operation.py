@@ -217,10 +217,7 @@ class _ToolSpan(SpanScope):
     """The ``execute_tool`` span that is current already, and stays so."""
 
     def __init__(self, span: Span, attributes: Mapping[str, str], recorder: MCPRecorder) -> None:
-        self._failed = recorder.record_failure
-        self._labels: Mapping[str, str] = {}
-        self._token = None
-        self.span = span
+        super().__init__(span, {}, recorder.record_failure, None)
         self.label(attributes, None)
 
     def close(self, seconds: float | None = None) -> None:
@@ -333,7 +330,7 @@ class Operation:
             return
         is_client = self._metric is rows.MCP_CLIENT_OPERATION_DURATION
         kind = SpanKind.CLIENT if is_client else SpanKind.SERVER
-        self._scope = scope = SpanScope(recorder.tracer, self.message.span_name, attributes, recorder.record_failure, kind)
+        self._scope = scope = SpanScope.open(recorder.tracer, self.message.span_name, attributes, recorder.record_failure, kind)
         if self._is_limited and scope.span.is_recording():
             recorder.allowance.take()
         around = current.get_span_context()

@@ -81,6 +81,16 @@ def test_parent_is_passed_on_where_spans_go_nowhere(remote: bool, flags: int) ->
         assert sent_inside(telemetry) == (f"{0xABC:032x}", f"{0xDEF:016x}", f"0{flags}")
 
 
+@pytest.mark.usefixtures("exporter")
+def test_span_that_records_nothing_is_passed_on_itself() -> None:
+    """Without a global provider the span of a block is its parent's, as the API without an SDK has it."""
+    parent = NonRecordingSpan(SpanContext(0xABC, 0xDEF, is_remote=True))
+    tracer = Telemetry(SHOP).tracer
+    assert tracer.start_span("block", trace.set_span_in_context(parent)) is parent
+    with trace.use_span(parent):
+        assert tracer.start_span("block") is parent
+
+
 def test_host_span_is_the_parent_where_spans_go_nowhere(host: TracerProvider, exporter: InMemorySpanExporter) -> None:
     """A provider that the host has not set globally keeps a whole chain: ours leave no gap between its spans."""
     telemetry, tracer = Telemetry(SHOP), host.get_tracer("host")

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.context import Context, attach, detach, get_current, get_value
+from opentelemetry.sdk.metrics import ExemplarFilter
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import StatusCode
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, TraceIdRatioBased
+from opentelemetry.trace import NonRecordingSpan, SpanContext, StatusCode, TraceFlags
 
 from telemetry import LabelError, RequestTimer, Telemetry
+from telemetry._sdk.dropped_spans import dropping
 from tests.helpers.catalogue import CATALOGUE, DURATION, LOOKUP
 from tests.helpers.clock import Clock
+from tests.helpers.providers import HostFactory
 from tests.helpers.samples import above_zero, counts, read
 from tests.helpers.sdk_versions import adds_readers_later
 
@@ -153,6 +159,70 @@ def test_without_exporter_spans_have_ids_and_are_not_sampled() -> None:
     assert not context.trace_flags.sampled
 
 
+def unsampled_parent() -> Context:
+    parent = NonRecordingSpan(SpanContext(0xABC, 0xDEF, is_remote=True, trace_flags=TraceFlags(0)))
+    return trace.set_span_in_context(parent, Context({"key": "kept"}))
+
+
+@pytest.mark.parametrize("parent", [Context(), unsampled_parent()], ids=["root", "unsampled parent"])
+@pytest.mark.parametrize("error", [None, KeyError])
+def test_dropped_span_is_current_and_leaves_the_series_alone(parent: Context, error: type[Exception] | None) -> None:
+    """A dropped span has a new id in its parent's trace, is current inside the block only, and no exemplar names it."""
+    telemetry = Telemetry(CATALOGUE, span_processors=[Unexpected()], sampler=ParentBased(TraceIdRatioBased(0)))
+    token = attach(parent)
+    with suppress(KeyError), timer(telemetry) as running:
+        inside = trace.get_current_span().get_span_context()
+        assert get_value("key") == parent.get("key")
+        if error is not None:
+            raise error
+    assert get_current() is parent
+    detach(token)
+    above = trace.get_current_span(parent).get_span_context()
+    assert inside.is_valid
+    assert not inside.is_remote
+    assert not inside.trace_flags.sampled
+    assert (inside.trace_id == above.trace_id, inside.span_id == above.span_id) == (above.is_valid, False)
+    assert running.scope is not None
+    assert running.scope.span.get_span_context() == inside
+    assert counts(telemetry, DURATION.prometheus_name) == {"success" if error is None else "error": 1.0}
+    assert "trace_id" not in telemetry.reader.expose("application/openmetrics-text").body.decode()
+
+
+def test_scope_of_a_dropped_span_is_left_and_entered(clock: Clock) -> None:
+    """The scope of a block whose span was dropped makes that span current and another, and ends with the block."""
+    telemetry = Telemetry(CATALOGUE, span_processors=[Unexpected()], sampler=ALWAYS_OFF, clock=clock)
+    before = trace.get_current_span()
+    with timer(telemetry) as running:
+        inside = trace.get_current_span()
+        running.pause()
+        assert trace.get_current_span() is before
+        running.resume()
+        assert trace.get_current_span() is inside
+    assert trace.get_current_span() is before
+    assert clock.reads == 2
+
+
+@adds_readers_later
+@pytest.mark.parametrize("takes", [True, False])
+def test_own_exemplar_filter_sees_the_dropped_span(host: HostFactory, takes: bool) -> None:
+    """An exemplar filter of the host's is asked inside the block, with the dropped span."""
+    reader, asked = InMemoryMetricReader(), []
+
+    class Own(ExemplarFilter):
+        def should_sample(self, value: float, time_unix_nano: int, attributes: Any, context: Context) -> bool:
+            asked.append(trace.get_current_span(context).get_span_context())
+            return takes
+
+    telemetry, _ = host(reader, exemplar_filter=Own())
+    tracer = TracerProvider(ALWAYS_OFF, shutdown_on_exit=False).get_tracer("shop")
+    with timer(telemetry, tracer=dropping(tracer)):
+        inside = trace.get_current_span().get_span_context()
+    assert asked == [inside]
+    data = reader.get_metrics_data()
+    (point,) = data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points  # type: ignore[union-attr]
+    assert len(point.exemplars) == takes
+
+
 def test_status_cannot_be_given(shop: Telemetry) -> None:
     """Giving ``status`` raises an error that says that the timer sets it."""
     with pytest.raises(TypeError, match="status is set by the timer"):
@@ -173,6 +243,16 @@ class Breaks(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         raise RuntimeError("end")
+
+
+class Unexpected(SpanProcessor):
+    """A span processor that nothing may reach."""
+
+    def on_start(self, span: Span, parent_context: Any = None) -> None:
+        raise AssertionError("a dropped span was started")
+
+    def on_end(self, span: ReadableSpan) -> None:
+        raise AssertionError("a dropped span was ended")
 
 
 class BreaksAtTheEnd(SpanProcessor):
