@@ -205,10 +205,7 @@ class A2ACall(Call):
         if error_type is not None:
             self._scope.label({"status": status, "error_type": error_type}, self._protocol_error or error_type)
         reference = self._span_reference()
-        series.duration[status].record_with_exemplar(seconds, reference)
-        series.count[status].record_with_exemplar(1, reference)
-        if self._bytes is not None:
-            series.size.record_with_exemplar(self._bytes, reference)
+        series.outcomes[status].record(seconds, self._bytes, reference)
         if error_type is not None:
             self._cache.a2a_error(self._agent, self._operation, error_type).record_with_exemplar(1, reference)
 
@@ -234,12 +231,10 @@ class CacheCall(Call):
 
     def _finish(self, seconds: float, error: BaseException | None) -> None:
         result = self._result if error is None else "error"
-        count = self._cache.cache_count(self._operation, result)
+        outcome = self._cache.cache_operation(self._operation, result)
         error_type = error_type_of(error) if error is not None else "cache" if result == "error" else None
-        self._scope.label(count.attributes, error_type)
-        reference = self._span_reference()
-        count.record_with_exemplar(1, reference)
-        self._cache.cache_latency(self._operation).record_with_exemplar(seconds, reference)
+        self._scope.label(outcome.count.attributes, error_type)
+        outcome.record(seconds, None, self._span_reference())
 
 
 class ModelCall(Call):
@@ -277,8 +272,7 @@ class ModelCall(Call):
         if error_type is not None:
             self._scope.label({"status": status}, error_type)
         reference = self._span_reference()
-        self._series.count[status].record_with_exemplar(1, reference)
-        self._series.latency.record_with_exemplar(seconds, reference)
+        self._series.outcomes[status].record(seconds, None, reference)
         counted = self._series.add_tokens(*self._tokens, reference)
         if counted and self.span.is_recording():
             self.span.set_attributes({_TOKENS_ON_SPAN[direction]: count for direction, count in counted.items()})

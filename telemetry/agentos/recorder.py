@@ -80,10 +80,7 @@ class Recorder:
         except (KeyError, TypeError):
             outcome = self._cache.outcome(agent, operation, status)
         reference = self._span_reference(outcome.count)
-        outcome.duration.record_with_exemplar(duration_seconds, reference)
-        outcome.count.record_with_exemplar(1, reference)
-        if response_size_bytes is not None:
-            outcome.size.record_with_exemplar(response_size_bytes, reference)
+        outcome.record(duration_seconds, response_size_bytes, reference)
         if status == "error":
             error = self._cache.a2a_error(agent, operation, error_type or "internal")
             error.record_with_exemplar(1, reference and self._span_reference(error))
@@ -108,11 +105,12 @@ class Recorder:
             result: ``hit``, ``miss``, ``ok`` or ``error``.
             duration_seconds: Its latency in seconds, where it is known.
         """
-        count = self._cache.cache_count(operation, result)
-        reference = self._span_reference(count)
-        count.record_with_exemplar(1, reference)
-        if duration_seconds is not None:
-            self._cache.cache_latency(operation).record_with_exemplar(duration_seconds, reference)
+        outcome = self._cache.cache_operation(operation, result)
+        reference = self._span_reference(outcome.count)
+        if duration_seconds is None:
+            outcome.count.record_with_exemplar(1, reference)
+        else:
+            outcome.record(duration_seconds, None, reference)
 
     def cache_call(self, operation: str) -> CacheCall:
         """Returns a context manager that measures one cache operation: span, count and latency."""
@@ -173,12 +171,13 @@ class Recorder:
         """
         count_inference()
         series = self._cache.ccr(provider, task_type)
-        known = series.count.get(status) if isinstance(status, str) else None
-        count = known or self.telemetry[rows.CCR_REQUESTS].labels(provider, task_type, status)
-        reference = self._span_reference(count)
-        count.record_with_exemplar(1, reference)
-        if duration_seconds is not None:
-            series.latency.record_with_exemplar(duration_seconds, reference)
+        known = series.outcomes.get(status) if isinstance(status, str) else None
+        outcome = known or self._cache.new_ccr_outcome(provider, task_type, status)
+        reference = self._span_reference(outcome.count)
+        if duration_seconds is None:
+            outcome.count.record_with_exemplar(1, reference)
+        else:
+            outcome.record(duration_seconds, None, reference)
         series.add_tokens(input_tokens, output_tokens, total_tokens, reference)
 
     def model_call(self, *, provider: str, task_type: str) -> ModelCall:

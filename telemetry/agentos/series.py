@@ -13,12 +13,13 @@ from opentelemetry.trace import Tracer
 
 from telemetry.agentos import catalogue as rows
 from telemetry.instruments.bound import BoundCounter, BoundGauge, BoundHistogram, BoundInstrument
+from telemetry.instruments.event import BoundEvent
 from telemetry.instruments.number import finite_number
 from telemetry.metric import Metric, telemetry_metrics
 from telemetry.metric.label_values import Domain
 from telemetry.pipeline.telemetry import Telemetry
 
-__all__ = ["OVERFLOW", "A2AOutcome", "A2ASeries", "CCRSeries", "NullInstrument", "SeriesCache"]
+__all__ = ["OVERFLOW", "A2ASeries", "CCRSeries", "NullInstrument", "SeriesCache"]
 
 OVERFLOW = object()
 """Stands in a key for every value over the label's limit."""
@@ -29,19 +30,8 @@ class A2ASeries:
     """The series of one agent and operation."""
 
     labels: Mapping[str, str]
-    duration: dict[str, BoundHistogram]
-    count: dict[str, BoundCounter]
+    outcomes: dict[str, BoundEvent]
     active: BoundGauge
-    size: BoundHistogram
-
-
-@dataclass(slots=True)
-class A2AOutcome:
-    """The series of one agent, operation and status."""
-
-    duration: BoundHistogram
-    count: BoundCounter
-    size: BoundHistogram
 
 
 @dataclass(slots=True)
@@ -49,8 +39,7 @@ class CCRSeries:
     """The series of one provider and task type."""
 
     labels: Mapping[str, str]
-    count: dict[str, BoundCounter]
-    latency: BoundHistogram
+    outcomes: dict[str, BoundEvent]
     tokens: dict[str, BoundCounter]
 
     def add_tokens(
@@ -107,7 +96,7 @@ class SeriesCache:
         self.tracer: Tracer = telemetry.tracer
         self.takes_sampled: bool = telemetry[rows.A2A_REQUESTS].source.takes_sampled
         """Whether a measurement in a sampled span leaves an exemplar."""
-        self.outcomes: dict[tuple[Any, Any, Any], A2AOutcome] = {}
+        self.outcomes: dict[tuple[Any, Any, Any], BoundEvent] = {}
         """The results of ``outcome`` so far, for callers that look here first."""
         of = telemetry.domains.of
         self._agents = of(rows.AGENT)
@@ -117,6 +106,7 @@ class SeriesCache:
         self._workspaces = of(rows.WORKSPACE)
         self._a2a: dict[tuple[Any, Any], A2ASeries] = {}
         self._ccr: dict[tuple[Any, Any], CCRSeries] = {}
+        self._cache_operations: dict[tuple[Any, Any], BoundEvent] = {}
         self._decisions: dict[tuple[Any, Any, Any], BoundCounter] = {}
 
     def record_failure(self, error: Exception) -> None:
@@ -141,19 +131,22 @@ class SeriesCache:
         if self.has(metric):
             self.telemetry.start_at_zero(metric, **open_labels)
 
-    def outcome(self, agent: str, operation: str, status: str) -> A2AOutcome:
+    def outcome(self, agent: str, operation: str, status: str) -> BoundEvent:
         """Returns the series of one finished request."""
         key = (_key(self._agents, agent), _key(self._operations, operation), status)
-        found: A2AOutcome | None = _find(self.outcomes, key)
+        found: BoundEvent | None = _find(self.outcomes, key)
         if found is not None:
             return found
+        outcome = self._new_outcome(agent, operation, status)
+        self.a2a(agent, operation)  # starts the other status at 0
+        _store(self.outcomes, key, outcome, outcome.count)
+        return outcome
+
+    def _new_outcome(self, agent: str, operation: str, status: str) -> BoundEvent:
         t = self.telemetry
         count = t[rows.A2A_REQUESTS].labels(agent, operation, status)
         duration = t[rows.A2A_REQUEST_DURATION].labels(agent, operation, status)
-        outcome = A2AOutcome(duration, count, t[rows.A2A_RESPONSE_SIZE].labels(agent))
-        self.a2a(agent, operation)  # starts the other status at 0
-        _store(self.outcomes, key, outcome, count)
-        return outcome
+        return BoundEvent(duration, count, t[rows.A2A_RESPONSE_SIZE].labels(agent))
 
     def a2a(self, agent: str, operation: str) -> A2ASeries:
         """Returns the series of one agent and operation."""
@@ -168,15 +161,11 @@ class SeriesCache:
         for metric in (rows.A2A_REQUESTS, rows.A2A_REQUEST_DURATION, rows.A2A_ERRORS):
             t.start_at_zero(metric, agent=agent, operation=operation)
         t.start_at_zero(rows.A2A_RESPONSE_SIZE, agent=agent)
-        count = {s: t[rows.A2A_REQUESTS].labels(agent, operation, s) for s in rows.STATUS.values}
-        series = A2ASeries(
-            labels=count["success"].attributes,  # as the span starts; a failure corrects the status
-            duration={s: t[rows.A2A_REQUEST_DURATION].labels(agent, operation, s) for s in rows.STATUS.values},
-            count=count,
-            active=t[rows.A2A_ACTIVE_TASKS].labels(agent),
-            size=t[rows.A2A_RESPONSE_SIZE].labels(agent),
-        )
-        _store(self._a2a, key, series, count["success"])
+        outcomes = {status: self._new_outcome(agent, operation, status) for status in rows.STATUS.values}
+        count = outcomes["success"].count
+        # The labels are as the span starts; a failure corrects the status.
+        series = A2ASeries(count.attributes, outcomes, t[rows.A2A_ACTIVE_TASKS].labels(agent))
+        _store(self._a2a, key, series, count)
         return series
 
     def a2a_error(self, agent: str, operation: str, error_type: str) -> BoundCounter:
@@ -184,10 +173,15 @@ class SeriesCache:
         counter: BoundCounter = self.telemetry[rows.A2A_ERRORS].labels(agent, operation, error_type)
         return counter
 
-    def cache_count(self, operation: str, result: str) -> BoundCounter:
-        """Returns the series of the cache's counter."""
-        counter: BoundCounter = self.telemetry[rows.CACHE_OPERATIONS].labels(operation, result)
-        return counter
+    def cache_operation(self, operation: str, result: str) -> BoundEvent:
+        """Returns the series of one finished cache operation."""
+        found: BoundEvent | None = _find(self._cache_operations, (operation, result))
+        if found is not None:
+            return found
+        count = self.telemetry[rows.CACHE_OPERATIONS].labels(operation, result)
+        event = BoundEvent(self.cache_latency(operation), count)
+        _store(self._cache_operations, (operation, result), event, count)
+        return event
 
     def cache_latency(self, operation: str) -> BoundHistogram:
         """Returns the series of the cache's latency."""
@@ -215,6 +209,11 @@ class SeriesCache:
             t.start_at_zero(rows.RATE_LIMIT_HITS, endpoint=endpoint, workspace_id=workspace_id)
         return new
 
+    def new_ccr_outcome(self, provider: str, task_type: str, status: str) -> BoundEvent:
+        """Returns the series of one finished model call, whose status may be wrong."""
+        t = self.telemetry
+        return BoundEvent(t[rows.CCR_LATENCY].labels(provider), t[rows.CCR_REQUESTS].labels(provider, task_type, status))
+
     def ccr(self, provider: str, task_type: str) -> CCRSeries:
         """Returns the series of one provider and task type."""
         found: CCRSeries | None = _find(self._ccr, (provider, task_type))
@@ -228,14 +227,14 @@ class SeriesCache:
         t.start_at_zero(rows.CCR_REQUESTS, provider=provider, task_type=task_type)
         t.start_at_zero(rows.CCR_TOKENS, provider=provider)
         t.start_at_zero(rows.CCR_LATENCY, provider=provider)
-        count = {s: t[rows.CCR_REQUESTS].labels(provider, task_type, s) for s in rows.STATUS.values}
+        outcomes = {status: self.new_ccr_outcome(provider, task_type, status) for status in rows.STATUS.values}
+        count = outcomes["success"].count
         series = CCRSeries(
-            labels=count["success"].attributes,  # as the span starts; a failure corrects the status
-            count=count,
-            latency=t[rows.CCR_LATENCY].labels(provider),
+            labels=count.attributes,  # as the span starts; a failure corrects the status
+            outcomes=outcomes,
             tokens={d: t[rows.CCR_TOKENS].labels(provider, d) for d in rows.DIRECTION.values},
         )
-        _store(self._ccr, key, series, count["success"])
+        _store(self._ccr, key, series, count)
         return series
 
 
