@@ -19,6 +19,7 @@ __all__ = [
     "carries",
     "current_context",
     "detach",
+    "lasting_attributes",
     "may_have_global_provider",
     "sampled_span",
     "span_in",
@@ -83,6 +84,7 @@ def may_have_global_provider() -> bool:
 
 
 _UNKNOWN = object()
+_TRACE_FLAGS = 3  # a SpanContext is a tuple: its items are read faster than its properties
 _span_classes: set[type] = set()  # classes known to be spans: isinstance() on an ABC is slow
 
 
@@ -95,13 +97,24 @@ def sampled_span(context: Context) -> Span | None:
         if not isinstance(span, Span):
             return None
         _span_classes.add(span.__class__)
-    return span if span.get_span_context().trace_flags & 1 else None
+    return span if span.get_span_context()[_TRACE_FLAGS] & 1 else None
 
 
 def attributes_of(span: Span) -> Mapping[str, Any]:
     """Returns the span's attributes without copying them; empty where it keeps none."""
     inner: Mapping[str, Any] | None = getattr(getattr(span, "_attributes", None), "_dict", None)
     return inner if inner is not None else getattr(span, "attributes", None) or {}
+
+
+def lasting_attributes(span: Span, room: int) -> Mapping[str, Any] | None:
+    """Returns the span's attributes without copying them; None where its limits may drop one that it has (see ``carries``)."""
+    try:
+        bounded: Any = span._attributes  # type: ignore[attr-defined]  # of the SDK's span
+        found: Mapping[str, Any] = bounded._dict
+        limit = bounded.maxlen
+    except AttributeError:  # a span of another SDK, whose limits are not known
+        return attributes_of(span)
+    return found if limit is None or limit - len(found) >= room else None
 
 
 def carries(span: Span, labels: Mapping[str, Any], room: int) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Self
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, SpanKind, StatusCode, Tracer
 
-from telemetry._sdk.context import attach, attributes_of, carries, current_context, detach, sampled_span
+from telemetry._sdk.context import attach, carries, current_context, detach, lasting_attributes, sampled_span
 from telemetry._sdk.reservoir import pack_span_reference
 from telemetry.instruments.bound import BoundInstrument
 
@@ -140,6 +140,6 @@ def span_reference_of(span: Span, labels: Mapping[str, Any], room: int = ROOM) -
 def matching_span_reference(series: BoundInstrument) -> bytes | None:
     """Returns what an exemplar needs of the current span; None unless it is sampled and carries the labels of ``series``."""
     span = sampled_span(current_context())
-    if span is None or not series.matches(attributes_of(span)) or not carries(span, {}, ROOM):
+    if span is None or (attributes := lasting_attributes(span, ROOM)) is None or not series.matches(attributes):
         return None
     return pack_span_reference(time.time_ns(), span.get_span_context())
