@@ -16,12 +16,16 @@ from typing import Any
 from telemetry._base.fork import register_after_fork
 from telemetry._base.threads import yield_gil
 
-__all__ = ["Serial", "alone", "defer", "deferred", "run_deferred"]
+__all__ = ["Serial", "alone", "defer", "deferred", "is_released", "run_deferred"]
 
 _LIMIT = 10_000
 """How much work may be deferred at once. Locks are held for microseconds, but for the SDK's collect of many series."""
 _LOOKS = 20
 """How often ``alone`` looks at a lock which another thread may be about to release."""
+_STILL_TAKEN = 8
+"""How many locks ``run_deferred`` may find taken. With no limit, each measurement would look at all that were deferred."""
+_MOMENTS = 5
+"""How often ``is_released`` looks: the thread that goes on may be suspended with the lock again."""
 
 deferred: deque[Callable[[], bool]] = deque()
 """Work that waits for a lock. Its owner looks at it after each release: ``if deferred: run_deferred()``."""
@@ -49,15 +53,30 @@ def defer(attempt: Callable[[], bool]) -> None:
     run_deferred()
 
 
+def is_released(lock: Any) -> bool:
+    """Returns whether a lock that was found taken is free a moment later.
+
+    A thread that was suspended with it goes on meanwhile; else every measurement of the other threads' turns would be deferred.
+    Once work is deferred, only every hundredth call looks again: a signal handler's own thread may hold the lock.
+    """
+    if len(deferred) % 100:
+        return False
+    for _ in range(_MOMENTS):
+        yield_gil()
+        if not lock.locked():
+            return True
+    return False
+
+
 def run_deferred() -> None:
-    """Tries each piece of deferred work once."""
+    """Tries each piece of deferred work once; stops when the locks of several are still taken: the others wait for the same."""
     thread = get_ident()
     if thread in _running:
         return
-    still_taken = []
+    still_taken: list[Callable[[], bool]] = []
     try:
         _running.add(thread)
-        while True:
+        while len(still_taken) < _STILL_TAKEN:
             try:
                 attempt = deferred.popleft()
             except IndexError:
