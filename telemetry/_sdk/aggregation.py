@@ -17,15 +17,16 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from operator import attrgetter
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Protocol
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, AlwaysOnExemplarFilter, TraceBasedExemplarFilter
 from opentelemetry.sdk.version import __version__ as sdk_version
 
-from telemetry._base.reentry import defer, deferred, run_deferred
+from telemetry._base.reentry import defer, deferred, is_released, run_deferred
 from telemetry._sdk.compatibility import find_aggregation, meter_config, peek_aggregations, resets_on_collect
-from telemetry._sdk.context import SPAN_KEY
+from telemetry._sdk.context import SPAN_KEY, current_context
 from telemetry._sdk.locks import lock_for
 from telemetry._sdk.native import NativeAggregation, TwofoldAggregation
 from telemetry._sdk.reservoir import LatestExemplarReservoir, reference_time
@@ -38,10 +39,12 @@ __all__ = [
     "PublicSource",
     "add_buckets",
     "add_exponential",
+    "feed_all",
     "feed_histogram",
     "feed_of",
     "feed_sum",
     "feed_twofold",
+    "observe",
     "offer",
     "source_of",
 ]
@@ -67,6 +70,8 @@ except ImportError:  # another SDK: record() for everything
 Aggregations = tuple[Any, ...]
 Feed = Callable[[Any, float, bytes | None], bool]
 """Feeds one aggregation: ``feed_histogram`` and its like."""
+_INT64 = 2.0**63
+_NO_READERS = SimpleNamespace(_reader_storages=object())
 _logger = logging.getLogger(__name__)
 
 
@@ -166,6 +171,7 @@ class PublicSource(InstrumentSource):
 
     def __init__(self, instrument: Any) -> None:
         self.instrument = instrument
+        self._consumer = _NO_READERS  # what no series has seen
         self.trace_based = self.takes_sampled = False
         self.needs_filter = True
 
@@ -222,7 +228,7 @@ def feed_histogram(aggregation: Any, value: float, reference: bytes | None) -> b
     """
     index = bisect_left(aggregation._boundaries, value)
     lock = aggregation._lock
-    if lock.locked():
+    if lock.locked() and not is_released(lock):
         defer(partial(_feed_if_free, feed_histogram, aggregation, value, reference))
         return True
     with lock:
@@ -251,7 +257,7 @@ def feed_twofold(aggregation: Any, value: float, reference: bytes | None) -> boo
     """Does what ``TwofoldAggregation.aggregate`` does with a measurement. Arguments and result as in ``feed_histogram``."""
     index = bisect_left(aggregation._boundaries, value)
     lock = aggregation._lock
-    if lock.locked():
+    if lock.locked() and not is_released(lock):
         defer(partial(_feed_if_free, feed_twofold, aggregation, value, reference))
         return True
     with lock:
@@ -284,7 +290,7 @@ def feed_twofold(aggregation: Any, value: float, reference: bytes | None) -> boo
 def feed_native(aggregation: Any, value: float, reference: bytes | None) -> bool:
     """Does what ``NativeAggregation.aggregate`` does with a measurement. Arguments and result as in ``feed_histogram``."""
     lock = aggregation._lock
-    if lock.locked():
+    if lock.locked() and not is_released(lock):
         defer(partial(_feed_if_free, feed_native, aggregation, value, reference))
         return True
     with lock:
@@ -312,7 +318,7 @@ def feed_native(aggregation: Any, value: float, reference: bytes | None) -> bool
 def feed_sum(aggregation: Any, value: float, reference: bytes | None) -> bool:
     """Does what ``_SumAggregation.aggregate`` does with a measurement. Arguments and result as in ``feed_histogram``."""
     lock = aggregation._lock
-    if lock.locked():
+    if lock.locked() and not is_released(lock):
         defer(partial(_feed_if_free, feed_sum, aggregation, value, reference))
         return True
     with lock:
@@ -335,9 +341,87 @@ if _STATE:
 
 
 def feed_of(aggregations: Aggregations) -> Feed:
-    """Returns the function that feeds these aggregations, which ``InstrumentSource.aggregations`` has returned."""
+    """Returns the function that feeds these aggregations, which ``InstrumentSource.aggregations`` has returned.
+
+    It is ``feed_histogram`` for one histogram only, and ``feed_one_of_pair`` for two with the same bounds and one lock.
+    """
     feeds = {_FEEDS[type(aggregation)] for aggregation in aggregations}
-    return feeds.pop() if len(feeds) == 1 else _feed_any
+    feed = feeds.pop() if len(feeds) == 1 else _feed_any
+    if feed is not feed_histogram or len(aggregations) == 1:
+        return feed
+    first, second = aggregations[:2]
+    is_pair = len(aggregations) == 2 and first._lock is second._lock and first._boundaries == second._boundaries
+    return feed_one_of_pair if is_pair else _feed_any
+
+
+def feed_one_of_pair(aggregation: Any, value: float, reference: bytes | None) -> bool:
+    """Does what ``feed_histogram`` does; ``feed_all`` feeds both of the pair under their lock."""
+    return feed_histogram(aggregation, value, reference)
+
+
+def feed_all(
+    aggregations: Aggregations, feed: Feed, value: float, reference: bytes | None, context: Context | None = None
+) -> None:
+    """Feeds all aggregations of a series.
+
+    Args:
+        aggregations: The aggregations.
+        feed: What ``feed_of`` returns for them.
+        value: The measurement.
+        reference: The sampled span that becomes the exemplar; None for no exemplar.
+        context: The context that the measurement is made in; None for the current one.
+    """
+    if feed is feed_one_of_pair:
+        first, second = aggregations
+        _feed_pair(first, second, value, reference, context)
+        return
+    for aggregation in aggregations:
+        if not feed(aggregation, value, reference):
+            offer(aggregation, value, reference, context)  # type: ignore[arg-type]  # False only with a reference
+
+
+def _feed_pair(first: Any, second: Any, value: float, reference: bytes | None, context: Context | None) -> None:
+    """Does what ``feed_histogram`` does, for the aggregations of two readers that share a lock (``share_lock``)."""
+    index = bisect_left(first._boundaries, value)
+    lock = first._lock
+    if lock.locked() and not is_released(lock):
+        defer(partial(_feed_if_free, feed_histogram, first, value, reference))
+        defer(partial(_feed_if_free, feed_histogram, second, value, reference))
+        return
+    with lock:  # no loop: at its jump back the interpreter could suspend the thread with the lock
+        counts = first._value
+        if counts is None:
+            counts = first._value = [0] * (len(first._boundaries) + 1)
+        counts[index] += 1
+        first._sum += value
+        if first._record_min_max:
+            if value < first._min:
+                first._min = value
+            if value > first._max:
+                first._max = value
+        counts = second._value
+        if counts is None:
+            counts = second._value = [0] * (len(second._boundaries) + 1)
+        counts[index] += 1
+        second._sum += value
+        if second._record_min_max:
+            if value < second._min:
+                second._min = value
+            if value > second._max:
+                second._max = value
+    if deferred:
+        run_deferred()
+    if reference is not None:
+        _keep_exemplar(first, index, value, reference, context)
+        _keep_exemplar(second, index, value, reference, context)
+
+
+def _keep_exemplar(aggregation: Any, index: int, value: float, reference: bytes, context: Context | None) -> None:
+    reservoir = aggregation._reservoir
+    if reservoir.__class__ is LatestExemplarReservoir:
+        reservoir.keep(index, value, reference)
+    else:
+        offer(aggregation, value, reference, context)
 
 
 def _feed_any(aggregation: Any, value: float, reference: bytes | None) -> bool:
@@ -359,10 +443,95 @@ def _locks_of(aggregation: Any) -> list[Callable[[], bool]]:
     return [lock.locked for lock in locks if hasattr(lock, "locked")]
 
 
-def offer(aggregation: Any, value: float, reference: bytes, context: Context) -> None:
+def offer(aggregation: Any, value: float, reference: bytes, context: Context | None) -> None:
     """Offers a sampled measurement to a reservoir that is not ours; not while its lock is taken, an exemplar is one of many."""
     if not any(locked() for locked in _locks_of(aggregation)):
+        context = current_context() if context is None else context
         aggregation._reservoir.offer(value, reference_time(reference), aggregation._attributes, context)
+
+
+class _Owner(Protocol):
+    source: InstrumentSource
+
+
+class _Series(Protocol):
+    """What ``observe`` needs of a histogram's bound series."""
+
+    _bound: tuple[object, Aggregations | None, Feed]
+
+    @property
+    def _owner(self) -> _Owner: ...
+    def _record(self, value: float) -> None: ...
+    def _sample(self, value: float, context: Context) -> bytes | None: ...
+    def record_failure(self, error: Exception) -> None: ...
+
+
+def observe(self: _Series, amount: float, exemplar: object = None) -> None:
+    """Records one observation.
+
+    Args:
+        amount: The observation in the metric's unit, finite and not negative; other values are counted as dropped.
+        exemplar: Accepted for prometheus_client's signature and ignored: exemplars come from the current span.
+    """
+    # Does itself what feed_histogram and _feed_pair do: each call of a function costs a tenth of the measurement.
+    try:
+        seen, aggregations, feed = self._bound
+        source = self._owner.source
+        kind = amount.__class__
+        if (
+            not aggregations
+            or (kind is not float and kind is not int)
+            or source._consumer._reader_storages is not seen
+            or not source._config._config.is_enabled
+            or not (amount >= 0.0 and amount < _INT64)  # a chain costs twice as much
+        ):
+            self._record(amount)
+            return
+        context = current_context()
+        reference = self._sample(amount, context) if context or not source.trace_based else None
+        if feed is feed_histogram:
+            (aggregation,) = aggregations
+            other = None
+        elif feed is feed_one_of_pair:
+            aggregation, other = aggregations
+        else:
+            feed_all(aggregations, feed, amount, reference, context)
+            return
+        index = bisect_left(aggregation._boundaries, amount)
+        lock = aggregation._lock
+        if lock.locked() and not is_released(lock):
+            for each in aggregations:
+                defer(partial(_feed_if_free, feed_histogram, each, amount, reference))
+            return
+        with lock:  # no call and no loop, where the interpreter could suspend the thread with the lock
+            counts = aggregation._value
+            if counts is None:
+                counts = aggregation._value = [0] * (len(aggregation._boundaries) + 1)
+            counts[index] += 1
+            aggregation._sum += amount
+            if aggregation._record_min_max:
+                if amount < aggregation._min:
+                    aggregation._min = amount
+                if amount > aggregation._max:
+                    aggregation._max = amount
+            if other is not None:
+                counts = other._value
+                if counts is None:
+                    counts = other._value = [0] * (len(other._boundaries) + 1)
+                counts[index] += 1
+                other._sum += amount
+                if other._record_min_max:
+                    if amount < other._min:
+                        other._min = amount
+                    if amount > other._max:
+                        other._max = amount
+        if deferred:
+            run_deferred()
+        if reference is not None:
+            for each in aggregations:
+                _keep_exemplar(each, index, amount, reference, context)
+    except Exception as error:
+        self.record_failure(error)
 
 
 def add_buckets(aggregation: Any, bucket_counts: Sequence[int], total: float, minimum: float, maximum: float) -> None:

@@ -20,7 +20,7 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT
 from telemetry._base.decorators import CallBlock, decorated
 from telemetry._base.diagnostics import Diagnostics
 from telemetry._base.reentry import alone, defer, deferred, run_deferred
-from telemetry._sdk.aggregation import Aggregations, Feed, InstrumentSource, feed_of, feed_sum, offer
+from telemetry._sdk.aggregation import Aggregations, Feed, InstrumentSource, feed_all, feed_of, feed_sum, observe
 from telemetry._sdk.context import current_context, sampled_span
 from telemetry._sdk.reservoir import pack_span_reference
 from telemetry.instruments.number import INT64, LARGEST, LARGEST_ADDEND, addend, finite_number
@@ -150,9 +150,7 @@ class BoundInstrument:
             ):
                 self._record_slow(value, None if reference is not None else _NO_SPAN)
                 return
-            for aggregation in aggregations:
-                if not feed(aggregation, value, reference):
-                    offer(aggregation, value, reference, current_context())  # type: ignore[arg-type]  # False only with a reference
+            feed_all(aggregations, feed, value, reference)
         except Exception as error:
             self.record_failure(error)
 
@@ -172,9 +170,7 @@ class BoundInstrument:
                 return
             context = current_context()
             reference = self._sample(value, context) if context or not source.trace_based else None
-            for aggregation in aggregations:
-                if not feed(aggregation, value, reference):
-                    offer(aggregation, value, reference, context)  # type: ignore[arg-type]  # False only with a reference
+            feed_all(aggregations, feed, value, reference, context)
         except Exception as error:
             self.record_failure(error)
 
@@ -236,9 +232,7 @@ class BoundInstrument:
             context = current_context()
             if context or not source.trace_based:
                 reference = self._sample(number, context)
-        for aggregation in aggregations:
-            if not feed(aggregation, number, reference):
-                offer(aggregation, number, reference, context)  # type: ignore[arg-type]  # False only with a reference
+        feed_all(aggregations, feed, number, reference, context)
 
     def _is_busy(self) -> bool:
         """Returns whether a lock of the SDK that the series needs is taken, maybe by this thread."""
@@ -337,14 +331,7 @@ class BoundHistogram(BoundInstrument):
     __slots__ = ()
     _plain = (0.0, float(INT64))  # the sum is a double in every format
 
-    def observe(self, amount: float, exemplar: object = None) -> None:
-        """Records one observation.
-
-        Args:
-            amount: The observation in the metric's unit, finite and not negative; other values are counted as dropped.
-            exemplar: Accepted for prometheus_client's signature and ignored: exemplars come from the current span.
-        """
-        self._record(amount)
+    observe = observe
 
     def time(self) -> Timer:
         """Returns a context manager and decorator that observes how long the block takes, in the metric's unit.
@@ -508,3 +495,7 @@ class OverflowCountingGauge(OverflowCounting, BoundGauge):
 
 class OverflowCountingHistogram(OverflowCounting, BoundHistogram):
     """Series of a histogram."""
+
+    def observe(self, amount: float, exemplar: object = None) -> None:
+        """See ``BoundHistogram.observe``."""
+        self._record(amount)

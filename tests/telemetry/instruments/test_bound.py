@@ -103,6 +103,21 @@ def test_bound_series_equals_record(setting: str, way: str, host: HostFactory, m
                 assert got
 
 
+def test_readers_share_the_lock_of_a_histogram_series(host: HostFactory) -> None:
+    """The aggregations of one series in several readers have one lock; another series has its own."""
+    telemetry, _ = host(InMemoryMetricReader(), InMemoryMetricReader(), InMemoryMetricReader(DELTA))
+    instrument = telemetry[DURATION].source.instrument
+    instrument.record(1, LABELS)
+    instrument.record(1, LABELS | {"shop": "south"})
+    locks = [
+        [id(aggregation._lock) for aggregation in match._attributes_aggregation.values()]
+        for storage in instrument._measurement_consumer._reader_storages.values()
+        for match in storage._instrument_view_instrument_matches[instrument]
+    ]
+    assert locks[0] == locks[1] == locks[2]
+    assert len(set(locks[0])) == 2
+
+
 @adds_readers_later
 def test_reader_added_and_removed_later(way: str, host: HostFactory) -> None:
     """A bound series feeds a reader that is added later, until that reader is removed."""
