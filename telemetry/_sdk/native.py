@@ -14,13 +14,12 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from math import inf
 from types import SimpleNamespace
 from typing import Any
 
-from opentelemetry.sdk.metrics.export import AggregationTemporality, Buckets, ExponentialHistogramDataPoint
+from opentelemetry.sdk.metrics.export import AggregationTemporality
 from opentelemetry.sdk.metrics.view import (
     Aggregation,
     ExplicitBucketHistogramAggregation,
@@ -32,7 +31,6 @@ from telemetry._sdk.compatibility import share_lock
 from telemetry._sdk.reservoir import reservoir_for
 from telemetry.metric.definition import Native
 from telemetry.metricdata.buckets import ExponentialBuckets
-from telemetry.metricdata.stream import MAX_SIZE, ZERO_THRESHOLD, ExponentialState
 
 __all__ = ["NativeAggregation", "TwofoldAggregation", "histogram_aggregation"]
 
@@ -52,14 +50,6 @@ _logger = logging.getLogger(__name__)
 _CUMULATIVE, _DELTA = AggregationTemporality.CUMULATIVE, AggregationTemporality.DELTA
 _EXEMPLARS = 20
 """How many exemplars a series with native buckets alone has, as in the SDK."""
-
-
-@dataclass(frozen=True)
-class NativePoint(ExponentialHistogramDataPoint):
-    """A point of the SDK that also says up to where its zero bucket reaches, and how many others there may be."""
-
-    zero_threshold: float = ZERO_THRESHOLD
-    max_size: int = MAX_SIZE
 
 
 class TwofoldAggregation(_Classic):  # type: ignore[misc]  # the SDK's class, or object
@@ -135,31 +125,10 @@ class NativeAggregation(_Exponential):  # type: ignore[misc]  # the SDK's class,
         count = state.zero_count + sum(state.positive)
         if is_delta and not count:
             return None
+        from telemetry._sdk.native_point import native_point  # loaded before, by _works()
+
         times = (start, collection_start_nano)
-        return _point(state, (self._attributes, *times, count), (least, most), exemplars)
-
-
-def _point(
-    state: ExponentialState, about: tuple[Any, int, int, int], extremes: tuple[float, float], exemplars: Sequence[Any]
-) -> NativePoint:
-    attributes, start, time, count = about
-    return NativePoint(
-        attributes=attributes,
-        start_time_unix_nano=start,
-        time_unix_nano=time,
-        count=count,
-        sum=state.sum,
-        scale=state.scale,
-        zero_count=state.zero_count,
-        positive=Buckets(state.positive_offset, state.positive),
-        negative=Buckets(0, ()),
-        flags=0,
-        min=extremes[0],
-        max=extremes[1],
-        exemplars=exemplars,
-        zero_threshold=state.zero_threshold,
-        max_size=state.max_size,
-    )
+        return native_point(state, (self._attributes, *times, count), (least, most), exemplars)
 
 
 class _Explicit(ExplicitBucketHistogramAggregation):

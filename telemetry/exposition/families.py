@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from opentelemetry.sdk.resources import Resource
 
@@ -21,8 +22,7 @@ from telemetry.metricdata.stream import Snapshot, Stream, StreamKind
 __all__ = ["Clashes", "Families", "Family", "FamilyStream", "NamingConfig"]
 
 
-@dataclass(frozen=True, slots=True)
-class NamingConfig:
+class NamingConfig(NamedTuple):
     """How names and labels are made; the fields are arguments of ``PrometheusReader``."""
 
     prefix: str = ""

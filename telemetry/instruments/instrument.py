@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from opentelemetry.context import Context
@@ -36,7 +35,6 @@ __all__ = ["Counter", "Histogram", "Instrument", "Runtime", "UpDownCounter", "re
 B = TypeVar("B", bound=BoundInstrument)
 
 
-@dataclass(frozen=True, slots=True)
 class Runtime:
     """What all instruments of one telemetry share.
 
@@ -47,10 +45,15 @@ class Runtime:
         clock: Reads the time in seconds, for durations.
     """
 
-    domains: Domains
-    diagnostics: Diagnostics
-    tracer: Tracer
-    clock: Callable[[], float] = time.perf_counter
+    __slots__ = ("clock", "diagnostics", "domains", "tracer")
+
+    def __init__(
+        self, domains: Domains, diagnostics: Diagnostics, tracer: Tracer, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.domains = domains
+        self.diagnostics = diagnostics
+        self.tracer = tracer
+        self.clock = clock
 
 
 def refuse(metric: Metric, diagnostics: Diagnostics, reason: str, what: object) -> None:
