@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import dis
+import ast
+import inspect
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -71,12 +72,12 @@ def is_fed_together(event: BoundEvent) -> bool:
     return event._together[0] is not None
 
 
-SETTINGS: dict[str, tuple[Callable[[], list[MetricReader]], dict[str, Any], bool]] = {
-    "one reader": (list, {}, True),
-    "two readers": (lambda: [InMemoryMetricReader()], {}, True),
-    "native buckets": (lambda: [InMemoryMetricReader()], {"native_histograms": True}, True),
-    "native buckets of few": (list, {"native_histograms": Native(max_size=3)}, True),
-    "deltas": (lambda: [InMemoryMetricReader(DELTA)], {}, False),
+SETTINGS: dict[str, tuple[Callable[[], list[MetricReader]], dict[str, Any]]] = {
+    "one reader": (list, {}),
+    "two readers": (lambda: [InMemoryMetricReader()], {}),
+    "native buckets": (lambda: [InMemoryMetricReader()], {"native_histograms": True}),
+    "native buckets of few": (list, {"native_histograms": Native(max_size=3)}),
+    "deltas": (lambda: [InMemoryMetricReader(DELTA)], {}),
 }
 
 
@@ -84,7 +85,7 @@ class Side:
     """A telemetry with its events, and a way to record them."""
 
     def __init__(self, setting: str, record: Record) -> None:
-        make, options, self.is_direct = SETTINGS[setting]
+        make, options = SETTINGS[setting]
         self.readers = make()
         self.telemetry = Telemetry(ROWS, metric_readers=self.readers, **options)
         self._record = record
@@ -127,12 +128,12 @@ def test_events_equal_single_measurements(setting: str, steps: list[Any]) -> Non
                 side.record(*step[0], step[1])
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", [setting for setting in SETTINGS if setting != "deltas"])
 def test_what_is_fed_together(setting: str) -> None:
     """With cumulative readers the series are fed together from the second event on."""
     side = Side(setting, together)
     side.record("a", "success", 0.5, 7, None)
-    assert is_fed_together(side.events["a", "success"]) is side.is_direct
+    assert is_fed_together(side.events["a", "success"])
 
 
 VIEWS: dict[str, list[View]] = {
@@ -284,8 +285,13 @@ def test_threads_lose_no_event() -> None:
 
 @pytest.mark.parametrize("function", [_feed_plain, _feed_twofold])
 def test_signal_handler_cannot_raise_between_two_series(function: Callable[..., object]) -> None:
-    """Between the first and the last update lies no instruction after which CPython runs signal handlers."""
-    instructions = list(dis.get_instructions(function))
-    updates = [n for n, each in enumerate(instructions) if each.opname in ("STORE_ATTR", "STORE_SUBSCR")]
-    between = {each.opname for each in instructions[updates[0] : updates[-1]]}
-    assert not [name for name in between if "CALL" in name or "JUMP_BACKWARD" in name or name == "RESUME"]
+    """From the first update on a reader's series are changed without a call or a loop: only there CPython runs handlers."""
+    tree = ast.parse(inspect.getsource(function))
+    (turn,) = [node for node in ast.walk(tree) if isinstance(node, ast.For)]
+    changes = [
+        any(isinstance(part, ast.Attribute | ast.Subscript) and isinstance(part.ctx, ast.Store) for part in ast.walk(statement))
+        for statement in turn.body
+    ]
+    updates = turn.body[changes.index(True) :]
+    assert len(updates) > 5
+    assert not [part for each in updates for part in ast.walk(each) if isinstance(part, ast.Call | ast.For | ast.While)]
