@@ -42,6 +42,7 @@ __all__ = [
     "feed_all",
     "feed_histogram",
     "feed_of",
+    "feed_one_of_pair",
     "feed_sum",
     "feed_twofold",
     "observe",
@@ -381,7 +382,7 @@ def feed_all(
 
 
 def _feed_pair(first: Any, second: Any, value: float, reference: bytes | None, context: Context | None) -> None:
-    """Does what ``feed_histogram`` does, for the aggregations of two readers that share a lock (``share_lock``)."""
+    """Does what ``feed_histogram`` does, for the aggregations of two readers that share a lock (``_sdk/locks.py``)."""
     index = bisect_left(first._boundaries, value)
     lock = first._lock
     if lock.locked() and not is_released(lock):

@@ -12,8 +12,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from telemetry._base.reentry import deferred, run_deferred
-from telemetry._sdk.aggregation import Aggregations, Feed, InstrumentSource, feed_histogram, feed_sum, feed_twofold
+from telemetry._base.reentry import deferred, is_released, run_deferred
+from telemetry._sdk.aggregation import (
+    Aggregations,
+    Feed,
+    InstrumentSource,
+    feed_histogram,
+    feed_one_of_pair,
+    feed_sum,
+    feed_twofold,
+)
 from telemetry._sdk.reservoir import LatestExemplarReservoir
 
 __all__ = ["EventFeed", "Part", "event_feed"]
@@ -34,7 +42,7 @@ def event_feed(parts: Sequence[Part]) -> EventFeed | None:
         parts: The series of the duration, the count, and maybe the size.
     """
     source, seen, _, feed = parts[0]
-    if [part[3] for part in parts] != [feed, feed_sum, feed][: len(parts)] or feed not in _FEEDS:
+    if parts[1][3] is not feed_sum or any(part[3] is not feed for part in parts[2:]) or feed not in _FEEDS:
         return None
     try:
         consumer, config = source._consumer, source._config
@@ -67,12 +75,14 @@ def _are_alike(readers: Sequence[Sequence[Any]]) -> bool:
 def _feed_plain(plan: Any, duration: float, size: float | None, reference: bytes | None) -> bool:
     """Feeds histograms that have explicit buckets alone."""
     consumer, config, seen, lock, bounds, buckets, size_bounds, size_buckets, readers = plan
-    if consumer._reader_storages is not seen or not config._config.is_enabled or lock.locked():
+    if consumer._reader_storages is not seen or not config._config.is_enabled:
+        return False
+    if lock.locked() and not is_released(lock):
         return False
     place = bisect_left(bounds, duration)
     size_place = 0 if size is None else bisect_left(size_bounds, size)
-    with lock:
-        for took, count, large in readers:
+    for took, count, large in readers:
+        with lock:  # no loop inside: at its jump back the interpreter could suspend the thread with the lock
             if (counts := took._value) is None:
                 counts = took._value = [0] * buckets
             counts[place] += 1
@@ -102,12 +112,14 @@ def _feed_plain(plan: Any, duration: float, size: float | None, reference: bytes
 def _feed_twofold(plan: Any, duration: float, size: float | None, reference: bytes | None) -> bool:
     """Feeds histograms that have native buckets beside the explicit ones."""
     consumer, config, seen, lock, bounds, buckets, size_bounds, size_buckets, readers = plan
-    if consumer._reader_storages is not seen or not config._config.is_enabled or lock.locked():
+    if consumer._reader_storages is not seen or not config._config.is_enabled:
+        return False
+    if lock.locked() and not is_released(lock):
         return False
     place = bisect_left(bounds, duration)
     size_place = 0 if size is None else bisect_left(size_bounds, size)
-    with lock:
-        for took, count, large in readers:
+    for took, count, large in readers:
+        with lock:  # no loop inside: at its jump back the interpreter could suspend the thread with the lock
             native = took.native
             cell = bisect_left(native.window, duration)
             if native.cells[cell] is None:
@@ -147,6 +159,7 @@ def _feed_twofold(plan: Any, duration: float, size: float | None, reference: byt
 
 _FEEDS: dict[Feed, Callable[[Any, float, float | None, bytes | None], bool]] = {
     feed_histogram: _feed_plain,
+    feed_one_of_pair: _feed_plain,
     feed_twofold: _feed_twofold,
 }
 

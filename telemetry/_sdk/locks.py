@@ -22,8 +22,8 @@ _locks: WeakKeyDictionary[Any, dict[tuple[str, Any], Any]] = WeakKeyDictionary()
 register_after_fork(lambda: _locks.clear())  # a thread of the parent may have held one
 
 
-def lock_for(consumer: Any, attributes: Mapping[str, Any]) -> Any:
+def lock_for(consumer: Any, attributes: Mapping[str, Any] | None) -> Any:
     """Returns the lock for a series of a provider; one of its own where it has no labels."""
-    for label in attributes.items():
+    for label in (attributes or {}).items():
         return _locks.setdefault(consumer, {}).setdefault(label, Lock())
     return Lock()

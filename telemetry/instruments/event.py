@@ -57,10 +57,10 @@ class BoundEvent:
             if (
                 feed is None
                 or (kind is not float and kind is not int)
-                or not 0.0 <= duration < _BELOW
+                or not (duration >= 0.0 and duration < _BELOW)  # a chain costs twice as much
                 or (
                     size is not None
-                    and ((size_kind is not int and size_kind is not float) or not 0.0 <= size < self._size_below)
+                    and ((size_kind is not int and size_kind is not float) or not (size >= 0.0 and size < self._size_below))
                 )
                 or owner.source is not source  # after retarget()
                 or count_owner.source is not count_source

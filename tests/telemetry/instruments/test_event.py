@@ -285,9 +285,9 @@ def test_threads_lose_no_event() -> None:
 
 @pytest.mark.parametrize("function", [_feed_plain, _feed_twofold])
 def test_signal_handler_cannot_raise_between_two_series(function: Callable[..., object]) -> None:
-    """From the first update on a reader's series are changed without a call or a loop: only there CPython runs handlers."""
+    """From the first update under the lock on there is no call and no loop: only there CPython runs handlers."""
     tree = ast.parse(inspect.getsource(function))
-    (turn,) = [node for node in ast.walk(tree) if isinstance(node, ast.For)]
+    (turn,) = [node for node in ast.walk(tree) if isinstance(node, ast.With)]
     changes = [
         any(isinstance(part, ast.Attribute | ast.Subscript) and isinstance(part.ctx, ast.Store) for part in ast.walk(statement))
         for statement in turn.body
