@@ -22,7 +22,6 @@ __all__ = [
     "new_view",
     "peek_aggregations",
     "resets_on_collect",
-    "share_lock",
     "storage_arguments",
 ]
 
@@ -126,29 +125,6 @@ def peek_aggregations(match: Any, attributes: Mapping[str, str]) -> Sequence[Any
         if found is not None:
             return (found,)
     return ()
-
-
-def share_lock(aggregation: Any, instrument: Any, attributes: Any) -> Any:
-    """Gives a new aggregation the lock of another reader's aggregation of the same series: both can be fed under it at once.
-
-    The SDK never holds two aggregations' locks at a time. Call this before the SDK knows the aggregation.
-
-    Returns:
-        The aggregation; with its own lock where it is the first, or where a private name of the SDK is gone.
-    """
-    try:
-        storages = instrument._measurement_consumer._reader_storages
-        if len(storages) < 2 or not aggregation._lock:
-            return aggregation
-        for storage in list(storages.values()):
-            for match in list(storage._instrument_view_instrument_matches.get(instrument, ())):
-                for other in peek_aggregations(match, attributes):
-                    if type(other) is type(aggregation) and other._attributes == attributes:
-                        aggregation._lock = other._lock
-                        return aggregation
-    except (AttributeError, TypeError):
-        pass
-    return aggregation
 
 
 def storage_arguments(holder: Any) -> tuple[Any, ...]:

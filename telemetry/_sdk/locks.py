@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from telemetry._base.fork import register_after_fork
 
-__all__ = ["lock_for"]
+__all__ = ["lock_for", "share_lock"]
 
 _locks: WeakKeyDictionary[Any, dict[tuple[str, Any], Any]] = WeakKeyDictionary()
 """The locks of each provider's measurement consumer by the first label. They are as bounded as that label's values."""
@@ -27,3 +27,14 @@ def lock_for(consumer: Any, attributes: Mapping[str, Any] | None) -> Any:
     for label in (attributes or {}).items():
         return _locks.setdefault(consumer, {}).setdefault(label, Lock())
     return Lock()
+
+
+def share_lock(aggregation: Any, instrument: Any, attributes: Mapping[str, Any] | None) -> Any:
+    """Returns a new aggregation, with the lock of its series where private names of the SDK are as expected.
+
+    Call this before the SDK knows the aggregation.
+    """
+    consumer = getattr(instrument, "_measurement_consumer", None)
+    if consumer is not None and hasattr(aggregation, "_lock"):
+        aggregation._lock = lock_for(consumer, attributes)
+    return aggregation

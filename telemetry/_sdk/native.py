@@ -27,7 +27,7 @@ from opentelemetry.sdk.metrics.view import (
 )
 from opentelemetry.sdk.version import __version__ as sdk_version
 
-from telemetry._sdk.compatibility import share_lock
+from telemetry._sdk.locks import share_lock
 from telemetry._sdk.reservoir import reservoir_for
 from telemetry.metric.definition import Native
 from telemetry.metricdata.buckets import ExponentialBuckets
