@@ -21,6 +21,7 @@ from telemetry.agentos.model_metrics import ModelMetrics
 from telemetry.agentos.series import SeriesCache
 from telemetry.agentos.workspaces import WorkspaceMetrics
 from telemetry.instruments.bound import BoundInstrument
+from telemetry.instruments.event import BoundEvent
 from telemetry.pipeline.telemetry import Telemetry
 from telemetry.tracing.span import matching_span_reference, span_reference_of
 
@@ -79,7 +80,7 @@ class Recorder:
             outcome = self._outcomes[agent, operation, status]
         except (KeyError, TypeError):
             outcome = self._cache.outcome(agent, operation, status)
-        reference = self._span_reference(outcome.count)
+        reference = matching_span_reference(outcome) if self._takes_sampled else None
         outcome.record(duration_seconds, response_size_bytes, reference)
         if status == "error":
             error = self._cache.a2a_error(agent, operation, error_type or "internal")
@@ -106,7 +107,7 @@ class Recorder:
             duration_seconds: Its latency in seconds, where it is known.
         """
         outcome = self._cache.cache_operation(operation, result)
-        reference = self._span_reference(outcome.count)
+        reference = self._span_reference(outcome)
         if duration_seconds is None:
             outcome.count.record_with_exemplar(1, reference)
         else:
@@ -173,7 +174,7 @@ class Recorder:
         series = self._cache.ccr(provider, task_type)
         known = series.outcomes.get(status) if isinstance(status, str) else None
         outcome = known or self._cache.new_ccr_outcome(provider, task_type, status)
-        reference = self._span_reference(outcome.count)
+        reference = self._span_reference(outcome)
         if duration_seconds is None:
             outcome.count.record_with_exemplar(1, reference)
         else:
@@ -307,5 +308,5 @@ class Recorder:
         for operation in operations:
             zero(models.FIRST_EVENT, agent=agent, operation=operation)
 
-    def _span_reference(self, series: BoundInstrument) -> bytes | None:
+    def _span_reference(self, series: BoundInstrument | BoundEvent) -> bytes | None:
         return matching_span_reference(series) if self._takes_sampled else None

@@ -6,6 +6,7 @@ One call records all of them. It looks at readers, meter and lock once where the
 
 from __future__ import annotations
 
+from collections.abc import ItemsView, Mapping
 from operator import is_
 
 from telemetry._sdk.event import EventFeed, event_feed
@@ -28,19 +29,30 @@ class BoundEvent:
         size: The series of the size; None where the events have none.
     """
 
-    __slots__ = ("_counting", "_owners", "_series", "_size_below", "_together", "_tried", "count", "duration", "size")
+    __slots__ = ("_counting", "_labels", "_owners", "_size_below", "_together", "_tried", "count", "duration", "size")
 
     def __init__(self, duration: BoundHistogram, count: BoundCounter, size: BoundHistogram | None = None) -> None:
         self.duration = duration
         self.count = count
         self.size = size
-        self._series: tuple[BoundInstrument, ...] = (duration, count) if size is None else (duration, count, size)
-        self._counting = tuple([series for series in self._series if isinstance(series, OverflowCounting)])
+        series: tuple[BoundInstrument, ...] = (duration, count) if size is None else (duration, count, size)
+        self._counting = tuple([each for each in series if isinstance(each, OverflowCounting)])
         self._size_below = 0.0 if size is None else _BELOW
         self._owners = (duration._owner, count._owner, (size or count)._owner)
         # What feeds the series together, and the sources of their owners: one object, as in BoundInstrument.
         self._together = _APART
         self._tried: tuple[object, ...] = ()
+        self._labels: tuple[object, ItemsView[str, object]] = (None, {}.items())
+
+    def matches(self, attributes: Mapping[str, object]) -> bool:
+        """Returns whether a span with these attributes carries all labels of the count, with the same values."""
+        count = self.count
+        values, labels = self._labels
+        if values is not count.values:
+            values = count.values
+            labels = dict(zip(count._owner.metric.keys, values, strict=True)).items()
+            self._labels = (values, labels)
+        return labels <= attributes.items() or count.matches(attributes)
 
     def record(self, duration: float, size: float | None, reference: bytes | None) -> None:
         """Records one event. A measurement that is refused does not keep the others from being recorded.
@@ -70,7 +82,8 @@ class BoundEvent:
                 self._record_apart(duration, size, reference)
                 return
             for series in self._counting:
-                if series is not self.size or size is not None:
+                sized: object = self.size
+                if series is not sized or size is not None:
                     for increment in series._increments:
                         increment()
         except Exception as error:
@@ -82,7 +95,8 @@ class BoundEvent:
         self.count.record_with_exemplar(1, reference)
         if size is not None and self.size is not None:
             self.size.record_with_exemplar(size, reference)
-        bound = tuple([series._bound for series in self._series])
+        series = (self.duration, self.count) if self.size is None else (self.duration, self.count, self.size)
+        bound = tuple([each._bound for each in series])
         if len(bound) == len(self._tried) and all(map(is_, bound, self._tried)):
             return
         source, count_source, size_source = [owner.source for owner in self._owners]

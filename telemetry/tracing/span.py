@@ -5,20 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextvars import Token
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, SpanKind, StatusCode, Tracer
 
 from telemetry._sdk.context import attach, carries, current_context, detach, lasting_attributes, sampled_span
 from telemetry._sdk.reservoir import pack_span_reference
-from telemetry.instruments.bound import BoundInstrument
 
 __all__ = ["SpanScope", "matching_span_reference", "span_reference_of"]
 
 
 ROOM = 32
 """Attributes that a span may get after an exemplar names it: the SDK drops the oldest ones first, which are the labels."""
+
+
+class Labelled(Protocol):
+    """What has labels that a span may carry: a series, or an event."""
+
+    def matches(self, attributes: Mapping[str, object]) -> bool: ...
 
 
 class SpanScope:
@@ -137,9 +142,12 @@ def span_reference_of(span: Span, labels: Mapping[str, Any], room: int = ROOM) -
     return pack_span_reference(time.time_ns(), context)
 
 
-def matching_span_reference(series: BoundInstrument) -> bytes | None:
+def matching_span_reference(series: Labelled) -> bytes | None:
     """Returns what an exemplar needs of the current span; None unless it is sampled and carries the labels of ``series``."""
-    span = sampled_span(current_context())
-    if span is None or (attributes := lasting_attributes(span, ROOM)) is None or not series.matches(attributes):
+    context = current_context()
+    if not context or (span := sampled_span(context)) is None:
+        return None
+    attributes = lasting_attributes(span, ROOM)
+    if attributes is None or not series.matches(attributes):
         return None
     return pack_span_reference(time.time_ns(), span.get_span_context())

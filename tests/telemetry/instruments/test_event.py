@@ -245,6 +245,24 @@ def test_event_follows_each_series_to_another_telemetry(lacks: list[Any]) -> Non
         assert [value for (name, _), value in above_zero(telemetry).items() if name == sample] == [4.0]
 
 
+@pytest.mark.parametrize(
+    ("more", "carried"), [({}, True), ({"other": "o"}, True), ({"status": "error"}, False), ({"name": None}, False)]
+)
+def test_span_that_carries_the_labels(more: dict[str, object], carried: bool) -> None:
+    """A span carries the labels of an event where it carries those of its count, also once the count has others."""
+    labels = {"name": "c", "status": "success"}
+    old, new = Telemetry(ROWS), Telemetry(ROWS)
+    event = event_of(old, "c")
+    assert event.matches({**labels, **more}) == event.count.matches({**labels, **more}) == carried
+    for name in ("a", "b"):
+        event_of(new, name)
+    transfer(old, new)
+    event.record(0.5, 7, None)
+    assert event.count.values == ("other", "success")
+    assert not event.matches({**labels, **more})
+    assert event.matches({"name": "other", "status": "success"})
+
+
 def test_forked_child_counts_for_itself() -> None:
     """In a forked child the series start at 0 and are fed together again, whatever lock the parent held."""
     telemetry = Telemetry(ROWS)
