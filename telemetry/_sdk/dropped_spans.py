@@ -53,6 +53,8 @@ _UNSAMPLED = (0, 2)
 _TRACE_ID_LIMIT = TraceIdRatioBased.TRACE_ID_LIMIT
 _HIGHEST_BOUND = (_TRACE_ID_LIMIT + 1) // 8
 """A sampled root span costs a copy of the tracer, which pays where few are sampled."""
+_LARGEST_SPAN_ID = (1 << 64) - 1
+_new_tuple: Any = tuple.__new__  # a span context is a tuple whose own ``__new__`` takes twice as long
 _ON = SimpleNamespace(_tracer_config=SimpleNamespace(is_enabled=True))
 """Stands for the tracer of an SDK that cannot switch tracers off."""
 
@@ -117,7 +119,8 @@ class DroppingTracer(Tracer):
                     flags = self._flags.get(parent_flags)
                     if flags is not None and is_valid:
                         span_id = tracer.id_generator.generate_span_id()
-                        return NonRecordingSpan(SpanContext(trace_id, span_id, False, flags, state))
+                        valid = 0 < span_id <= _LARGEST_SPAN_ID
+                        return NonRecordingSpan(_new_tuple(SpanContext, (trace_id, span_id, False, flags, state, valid)))
                     if not is_valid:
                         parent = None
             if parent is None and self._bound is not None and tracer.id_generator.__class__ is RandomIdGenerator:
@@ -183,7 +186,8 @@ def _flags_under_parents(tracer: sdk.Tracer) -> dict[int, TraceFlags]:
     for flags in _UNSAMPLED:
         above = SpanContext(1, 2, True, TraceFlags(flags), state)
         dropped = _sdk_drops(tracer, Context({SPAN_KEY: NonRecordingSpan(above)}))
-        if tuple(above) != (1, 2, True, flags, state, True) or dropped[:1] + dropped[4:] != above[:1] + above[4:]:
+        fields = (1, 2, True, flags, state, True)
+        if tuple(above) != fields or vars(above) or dropped[:1] + dropped[4:] != above[:1] + above[4:]:
             raise ValueError("a dropped span has other ids or another trace state")
         found[flags] = dropped.trace_flags
     return found

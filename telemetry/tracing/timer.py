@@ -14,7 +14,7 @@ from telemetry._base.decorators import CallBlock, decorated
 from telemetry._sdk.context import attach, current_context, detach
 from telemetry.instruments.bound import BoundHistogram, units_per_second
 from telemetry.instruments.instrument import Histogram
-from telemetry.tracing.span import SpanScope
+from telemetry.tracing.span import SpanScope, span_reference_of
 
 __all__ = ["RequestTimer"]
 
@@ -65,7 +65,7 @@ class RequestTimer(CallBlock):
         LabelError: A label is missing, unknown or outside its domain, and the telemetry is strict.
     """
 
-    __slots__ = ("_clock", "_dropped", "_entered", "_kind", "_name", "_prepared", "_scope", "_start", "_token", "_tracer")
+    __slots__ = ("_clock", "_entered", "_kind", "_name", "_prepared", "_scope", "_span", "_start", "_token", "_tracer")
 
     _start: float
 
@@ -80,25 +80,34 @@ class RequestTimer(CallBlock):
         clock: Callable[[], float] | None = None,
         **labels: object,
     ) -> None:
-        self._prepared = prepared = _prepare(histogram, labels)
+        try:
+            prepared: _Prepared | None = histogram.timers.get((*labels, *labels.values()))
+        except TypeError:  # a value that cannot be hashed
+            prepared = None
+        if prepared is None or prepared.runtime is not histogram.runtime:
+            prepared = _prepare(histogram, labels)
+        self._prepared = prepared
         self._name = span_name or prepared.name
         self._kind = span_kind
         self._tracer = tracer or prepared.runtime.tracer
         self._clock = clock or prepared.runtime.clock
         self._entered = False
+        # Most blocks need no scope, which is made of span and token: they succeed, and nothing asks for it.
         self._scope: SpanScope | None = None
-        # A span that the sampler dropped needs no scope: it has no attributes, no status and no end.
-        self._dropped: Span | None = None
+        self._span: Span | None = None
         self._token: Token[Context] | None = None
 
     @property
     def scope(self) -> SpanScope | None:
         """The block's span once it runs; None without tracing."""
-        if self._dropped is not None:
-            prepared = self._prepared
-            self._scope = SpanScope(self._dropped, prepared.attributes, prepared.error.record_failure, self._token)
-            self._dropped = self._token = None
-        return self._scope
+        return self._scope if self._span is None else self._scope_of(self._span)
+
+    def _scope_of(self, span: Span) -> SpanScope:
+        """Makes the scope of the block's span, which ends it from now on."""
+        prepared = self._prepared
+        self._scope = scope = SpanScope(span, prepared.attributes, prepared.error.record_failure, self._token)
+        self._span = self._token = None
+        return scope
 
     def __enter__(self) -> Self:
         if self._entered:
@@ -106,18 +115,13 @@ class RequestTimer(CallBlock):
         self._entered = True
         tracer = self._tracer
         if type(tracer) is not NoOpTracer:
-            prepared = self._prepared
             try:
                 context = current_context()
-                span = tracer.start_span(self._name, context, self._kind, prepared.attributes)
-                if type(span) is NonRecordingSpan:
-                    self._dropped, self._token = span, attach(span, context)
-                else:
-                    failed = prepared.error.record_failure
-                    self._scope = SpanScope(span, prepared.attributes, failed, attach(span, context))
+                self._span = span = tracer.start_span(self._name, context, self._kind, self._prepared.attributes)
+                self._token = attach(span, context)
             except Exception as error:  # of a span processor or sampler
-                self._dropped = INVALID_SPAN
-                prepared.error.record_failure(error)
+                self._span = INVALID_SPAN
+                self._prepared.error.record_failure(error)
         self._start = self._clock()
         return self
 
@@ -125,22 +129,48 @@ class RequestTimer(CallBlock):
         prepared = self._prepared
         amount = (self._clock() - self._start) * prepared.units_per_second
         series = prepared.success if error is None else prepared.error
-        scope = self._scope
-        if scope is not None:
-            if error is not None:
-                scope.label({_STATUS: "error"}, type(error).__qualname__)
-            source = prepared.histogram.source
-            if source.needs_filter:
+        span = self._span
+        if span is None:
+            if self._scope is None:
+                series.record_with_exemplar(amount, None)
+            else:
+                self._close(self._scope, series, amount, error)
+        elif type(span) is NonRecordingSpan:
+            if prepared.histogram.source.needs_filter:
                 series.observe(amount)
             else:
-                series.record_with_exemplar(amount, scope.span_reference(source.takes_sampled, room=0))
-            scope.close()
-            return
-        if self._dropped is not None and prepared.histogram.source.needs_filter:
+                series.record_with_exemplar(amount, None)
+            detach(self._token)
+        elif error is None:
+            self._succeed(span, series, amount)
+        else:
+            self._close(self._scope_of(span), series, amount, error)
+
+    def _succeed(self, span: Span, series: BoundHistogram, amount: float) -> None:
+        """Does what ``_close`` does, without a scope."""
+        prepared = self._prepared
+        source = prepared.histogram.source
+        if source.needs_filter:
             series.observe(amount)
         else:
-            series.record_with_exemplar(amount, None)
-        detach(self._token)
+            reference = span_reference_of(span, prepared.attributes, 0) if source.takes_sampled else None
+            series.record_with_exemplar(amount, reference)
+        try:
+            detach(self._token)
+            span.end()
+        except Exception as failure:  # of a span processor or exporter
+            prepared.error.record_failure(failure)
+
+    def _close(self, scope: SpanScope, series: BoundHistogram, amount: float, error: BaseException | None) -> None:
+        """Records while the span is current, and ends it."""
+        if error is not None:
+            scope.label({_STATUS: "error"}, type(error).__qualname__)
+        source = series.source
+        if source.needs_filter:
+            series.observe(amount)
+        else:
+            series.record_with_exemplar(amount, scope.span_reference(source.takes_sampled, room=0))
+        scope.close()
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -175,23 +205,18 @@ class RequestTimer(CallBlock):
         new._tracer = self._tracer
         new._clock = self._clock
         new._entered = False
-        new._scope = new._dropped = new._token = None
+        new._scope = new._span = new._token = None
         return new
 
 
 def _prepare(histogram: Histogram, labels: dict[str, object]) -> _Prepared:
-    key = (*labels, *labels.values())
-    prepared: _Prepared | None = None
-    is_hashable = True
-    try:
-        prepared = histogram.timers.get(key)
-    except TypeError:
-        is_hashable = False
-    if prepared is not None and prepared.runtime is histogram.runtime:
-        return prepared
     if _STATUS in labels:
         raise TypeError(f"RequestTimer({histogram.metric.prometheus_name}): status is set by the timer, do not give it")
     prepared = _Prepared(histogram, labels)
-    if is_hashable and all(prepared.attributes.get(k) == v for k, v in labels.items()):
-        histogram.timers[key] = prepared  # values that became "other" or "invalid" are not bounded as keys
+    try:
+        # Values that became "other" or "invalid" are not bounded as keys.
+        if all(prepared.attributes.get(key) == value for key, value in labels.items()):
+            histogram.timers[*labels, *labels.values()] = prepared
+    except TypeError:  # a value that cannot be hashed
+        pass
     return prepared
