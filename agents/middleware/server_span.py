@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi.applications import FastAPI
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.metrics import MeterProvider
+from opentelemetry.propagate import get_global_textmap
+from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import Span, TracerProvider
 from opentelemetry.util.http import OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS, get_custom_headers
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from agents.middleware.route_memo import RouteMemo
 from telemetry.tracing.addresses import leave_out_query
@@ -25,11 +28,18 @@ _SECRET_HEADERS = (
 )
 
 
+_W3C = frozenset({"traceparent", "tracestate", "baggage"})
+"""The headers of OpenTelemetry's default propagators. Others may read more than they name as their fields."""
+_READ = frozenset({b"host", b"user-agent", *(field.encode() for field in _W3C)})
+_ALL = "agentos.headers"
+"""Key of the scope with all headers of the request, until the request hook."""
+
+
 def trace_server(app: FastAPI, tracer_provider: TracerProvider, meter_provider: MeterProvider) -> None:
     """Opens server spans for all requests that the middleware in front does not leave out.
 
-    The spans are those of the instrumentor. Two of its costs are saved: it sets each attribute twice, and matches the routes
-    anew for each request, to name the span.
+    The spans are those of the instrumentor. Three of its costs are saved: it sets each attribute twice, matches the routes anew
+    for each request, and decodes all headers for each one that it reads.
     """
     FastAPIInstrumentor.instrument_app(
         app,
@@ -55,16 +65,47 @@ def trace_server(app: FastAPI, tracer_provider: TracerProvider, meter_provider: 
 
 
 def _keep_span_details(stack: ASGIApp | None) -> None:
-    """Lets the instrumentor's middleware remember the name of a route's spans; the instrumentor has no option for it."""
+    """Gives the instrumentor's middleware cheaper span details; the instrumentor has no option for them."""
     while stack is not None:
         if isinstance(stack, OpenTelemetryMiddleware):
+            shortens = stack.http_capture_headers_server_request is None
             details: Any = stack.default_span_details
-            stack.default_span_details = RouteMemo(details)
+            stack.default_span_details = _SpanDetails(RouteMemo(details), shortens=shortens)
             return
         stack = getattr(stack, "app", None)
 
 
-def _on_server_span(span: Span, *_: object) -> None:
+class _SpanDetails:
+    """Name and attributes of a request's span. Until the request hook the scope has the headers that are read for them alone.
+
+    The middleware decodes all headers each time that it looks for one, which it does several times before the hook.
+
+    Args:
+        details: Returns name and attributes.
+        shortens: Whether the scope may have fewer headers.
+    """
+
+    def __init__(self, details: Callable[[Scope], tuple[str, dict[str, Any]]], *, shortens: bool) -> None:
+        self._details = details
+        self._may_shorten = shortens
+        self._shortens = False
+        self._propagator: TextMapPropagator | None = None
+
+    def __call__(self, scope: Scope) -> tuple[str, dict[str, Any]]:
+        propagator = get_global_textmap()
+        if propagator is not self._propagator:
+            self._propagator = propagator
+            self._shortens = self._may_shorten and _W3C.issuperset(propagator.fields)
+        if self._shortens:
+            scope[_ALL] = scope["headers"]
+            scope["headers"] = [header for header in scope["headers"] if header[0] in _READ]
+        return self._details(scope)
+
+
+def _on_server_span(span: Span, scope: Scope) -> None:
+    headers = scope.pop(_ALL, None)
+    if headers is not None:
+        scope["headers"] = headers
     accept_attributes(span)
     leave_out_messages(span)
     leave_out_query(span)

@@ -137,8 +137,9 @@ class Recorder:
         try:
             span = get_current_span()
             if span.is_recording():
-                span.set_attributes(counter.attributes)
-                reference = span_reference_of(span, counter.attributes) if self._takes_sampled else None
+                attributes = counter.attributes
+                span.set_attributes(attributes)
+                reference = span_reference_of(span, attributes) if self._takes_sampled else None
         except Exception as error:
             self._cache.record_failure(error)
         counter.record_with_exemplar(1, reference)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, Tracer, TracerProvider
+from opentelemetry.trace import Link, Span, SpanKind, Tracer, TracerProvider
 from opentelemetry.util.types import Attributes
 
 from telemetry._sdk.context import attributes_of
@@ -52,13 +53,20 @@ class _SetOnceTracer(Tracer):
         context: Context | None = None,
         kind: SpanKind = SpanKind.INTERNAL,
         attributes: Attributes = None,
-        *args: Any,
-        **kwargs: Any,
+        links: Sequence[Link] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
     ) -> Span:
-        span = self._tracer.start_span(name, context, kind, attributes, *args, **kwargs)
+        span = self._tracer.start_span(
+            name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception
+        )
         # They differ where a sampler or processor changed them, or the span's limits cut them: then setting them matters.
-        if attributes and attributes_of(span) == attributes and hasattr(span, "__dict__"):
-            span.set_attribute = _ignore  # type: ignore[method-assign]
+        if attributes and attributes_of(span) == attributes:
+            try:
+                span.set_attribute = _ignore  # type: ignore[method-assign]
+            except AttributeError:  # a span of another implementation, which gets its attributes twice
+                return span
         return span
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from fastapi import FastAPI, Response
+import pytest
+from fastapi import FastAPI, Request, Response
 from fastapi.testclient import TestClient
+from opentelemetry import propagate
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 from starlette.background import BackgroundTask
 
 from agents.middleware.server_span import trace_server
@@ -99,6 +104,56 @@ def test_spans_and_metrics_are_those_of_the_instrumentor() -> None:
     assert [name for name, *_ in spans][:3] == ["GET /items/{item}"] * 3
     assert points == expected_points
     assert points
+
+
+@pytest.fixture(autouse=True)
+def propagator() -> Iterator[None]:
+    """Leaves the process its propagator."""
+    before = propagate.get_global_textmap()
+    yield
+    propagate.set_global_textmap(before)
+
+
+class OneHeader(TextMapPropagator):
+    """Reads a trace id from a header that it does not name."""
+
+    @property
+    def fields(self) -> set[str]:
+        return {"x-named"}
+
+    def extract(self, carrier: Any, context: Any = None, getter: Any = None) -> Any:
+        (read,) = getter.get(carrier, "x-other") or ["0"]
+        found = SpanContext(int(read), 7, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+        return set_span_in_context(NonRecordingSpan(found), context)
+
+    def inject(self, carrier: Any, context: Any = None, setter: Any = None) -> None: ...
+
+
+HEADERS = {"traceparent": f"00-{5:032x}-{7:016x}-01", "x-other": "9", "x-mine": "1"}
+
+
+@pytest.mark.parametrize(("propagator_set", "trace_id"), [(None, 5), (OneHeader(), 9)], ids=["W3C", "another"])
+def test_the_application_has_all_headers_and_the_span_its_parent(
+    propagator_set: TextMapPropagator | None, trace_id: int, propagator: None
+) -> None:
+    """The span is a child of the one that the headers name, and the application sees each header in its place."""
+    if propagator_set is not None:
+        propagate.set_global_textmap(propagator_set)
+    app, spans = FastAPI(), InMemorySpanExporter()
+    tracing = TracerProvider(shutdown_on_exit=False)
+    tracing.add_span_processor(SimpleSpanProcessor(spans))
+    trace_server(app, tracing, NoOpMeterProvider())
+
+    @app.get("/")
+    async def names(request: Request) -> list[str]:
+        return list(request.headers)
+
+    with TestClient(app) as client:
+        sent = client.build_request("GET", "/", headers=HEADERS)
+        assert client.send(sent).json() == list(sent.headers)
+    (span,) = spans.get_finished_spans()
+    assert span.context is not None
+    assert span.context.trace_id == trace_id
 
 
 def test_a_query_is_left_out() -> None:
