@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from statistics import median
 from tempfile import TemporaryDirectory
+from time import process_time
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from opentelemetry.instrumentation.asgi import asgi_getter, collect_request_attributes, set_status_code
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.propagate import extract
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import SpanKind, get_current_span
+from starlette.routing import Match
 
+from agents.middleware.server_span import trace_server
 from benchmarks.measure import Row, compare, one_core, show
 from telemetry import AgentOSTelemetry
 
-CALLS = 300
+CALLS = 100
+GATEWAY_LABELS = {"agent": "navi", "operation": "query", "status": "success"}
 SCOPE = {
     "type": "http",
     "asgi": {"version": "3.0"},
@@ -31,7 +40,17 @@ SCOPE = {
     "raw_path": b"/run",
     "query_string": b"",
     "root_path": "",
-    "headers": [(b"host", b"test")],
+    # As httpx sends them to the service.
+    "headers": [
+        (b"host", b"agentos:8000"),
+        (b"accept", b"*/*"),
+        (b"accept-encoding", b"gzip, deflate"),
+        (b"connection", b"keep-alive"),
+        (b"user-agent", b"python-httpx/0.28.1"),
+        (b"x-workspace-id", b"w1"),
+        (b"content-length", b"17"),
+        (b"content-type", b"application/json"),
+    ],
     "client": ("127.0.0.1", 1),
     "server": ("127.0.0.1", 80),
 }
@@ -43,8 +62,38 @@ async def stub_agent() -> int:
     return 120
 
 
+def nothing(_: AgentOSTelemetry) -> Callable[[], Awaitable[int]]:
+    """Returns a route's work without telemetry."""
+
+    async def run() -> int:
+        return await stub_agent()
+
+    return run
+
+
+def decided(t: AgentOSTelemetry) -> Callable[[], Awaitable[int]]:
+    """Returns the work with a decision of the limiter."""
+
+    async def run() -> int:
+        t.recorder.rate_limit_decision("/run", "allowed", "w1")
+        return await stub_agent()
+
+    return run
+
+
+def spanned(t: AgentOSTelemetry) -> Callable[[], Awaitable[int]]:
+    """Returns the work with a decision of the limiter, and a bare span for the gateway call."""
+
+    async def run() -> int:
+        t.recorder.rate_limit_decision("/run", "allowed", "w1")
+        with t.tracer.start_as_current_span("a2a.request", kind=SpanKind.CLIENT, attributes=GATEWAY_LABELS):
+            return await stub_agent()
+
+    return run
+
+
 def measured(t: AgentOSTelemetry) -> Callable[[], Awaitable[int]]:
-    """Returns a route's work with our metrics: a decision of the limiter and a gateway call."""
+    """Returns the work with all our metrics: a decision of the limiter and a gateway call."""
 
     async def run() -> int:
         t.recorder.rate_limit_decision("/run", "allowed", "w1")
@@ -57,33 +106,52 @@ def measured(t: AgentOSTelemetry) -> Callable[[], Awaitable[int]]:
 
 
 def bare(t: AgentOSTelemetry) -> Callable[[], Awaitable[int]]:
-    """Returns the same work with spans and attributes only."""
-    labels = {"agent": "navi", "operation": "query", "status": "success"}
+    """Returns the work with as many spans and attributes, and no metrics."""
 
     async def run() -> int:
         get_current_span().set_attributes({"endpoint": "/run", "workspace_id": "w1", "result": "allowed"})
-        with t.tracer.start_as_current_span("a2a.request", kind=SpanKind.CLIENT, attributes=labels):
+        with t.tracer.start_as_current_span("a2a.request", kind=SpanKind.CLIENT, attributes=GATEWAY_LABELS):
             return await stub_agent()
 
     return run
 
 
-def nothing(_: AgentOSTelemetry) -> Callable[[], Awaitable[int]]:
-    """Returns the same work without telemetry."""
-    return stub_agent
+def untraced(app: FastAPI, t: AgentOSTelemetry) -> None:
+    """Leaves the app without server spans."""
+
+
+def by_contrib(app: FastAPI, t: AgentOSTelemetry) -> None:
+    """Opens server spans as a user of the instrumentor does who leaves out those of receive and send."""
+    FastAPIInstrumentor.instrument_app(
+        app, tracer_provider=t.tracer_provider, meter_provider=NoOpMeterProvider(), exclude_spans=["receive", "send"]
+    )
+
+
+def by_contrib_as_installed(app: FastAPI, t: AgentOSTelemetry) -> None:
+    """Opens server spans as the instrumentor does by default: three more spans a request."""
+    FastAPIInstrumentor.instrument_app(app, tracer_provider=t.tracer_provider, meter_provider=NoOpMeterProvider())
+
+
+def by_service(app: FastAPI, t: AgentOSTelemetry) -> None:
+    """Opens server spans as the service does."""
+    trace_server(app, t.tracer_provider, NoOpMeterProvider())
+
+
+def by_service_with_metrics(app: FastAPI, t: AgentOSTelemetry) -> None:
+    """Opens server spans as the service does with ``AGENTOS_HTTP_METRICS``."""
+    trace_server(app, t.tracer_provider, t.meter_provider)
 
 
 def calls_of(
-    make: Callable[[AgentOSTelemetry], Callable[[], Awaitable[int]]], loop: asyncio.AbstractEventLoop, *, contrib: bool = True
+    make: Callable[[AgentOSTelemetry], Callable[[], Awaitable[int]]],
+    instrument: Callable[[FastAPI, AgentOSTelemetry], None],
+    loop: asyncio.AbstractEventLoop,
 ) -> Callable[[], None]:
-    """Returns a function that makes many calls of an app with the route, instrumented by contrib or not."""
+    """Returns a function that makes many calls of an app with the route."""
     t = AgentOSTelemetry(span_processors=[SpanProcessor()])
     app = FastAPI()
     app.get("/run")(make(t))
-    if contrib:
-        FastAPIInstrumentor.instrument_app(
-            app, tracer_provider=t.tracer_provider, meter_provider=NoOpMeterProvider(), exclude_spans=["receive", "send"]
-        )
+    instrument(app, t)
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b"", "more_body": False}
@@ -97,18 +165,115 @@ def calls_of(
     return lambda: loop.run_until_complete(many())
 
 
+def in_turns(stages: Mapping[str, Callable[[], object]], rounds: int = 25) -> dict[str, list[float]]:
+    """Returns the processor seconds of each stage in each round, all stages in turn."""
+    seconds: dict[str, list[float]] = {name: [] for name in stages}
+    for function in stages.values():
+        function()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(rounds):
+            for name, function in stages.items():
+                start = process_time()
+                function()
+                seconds[name].append(process_time() - start)
+    finally:
+        gc.enable()
+    return seconds
+
+
 def route() -> list[Row]:
-    """Compares the route with all our telemetry to the route with as many bare spans, and shows the steps between."""
+    """Compares the route with all our telemetry to the route with as many bare spans, and our server span to contrib's."""
     loop = asyncio.new_event_loop()
-    plain, server = calls_of(nothing, loop, contrib=False), calls_of(nothing, loop)
-    spans, ours = calls_of(bare, loop), calls_of(measured, loop)
+    ours, spans = calls_of(measured, by_service, loop), calls_of(bare, by_contrib, loop)
+    alone = calls_of(nothing, untraced, loop)
     rows = [
-        compare("route: decision + gateway call", ours, "contrib + as many bare spans", spans, 1.1, number=1, rounds=15),
-        compare("of it: the server span", server, "the route alone", plain, None, number=1, rounds=15),
-        compare("of it: the gateway span", spans, "the route with its server span", server, None, number=1, rounds=15),
+        compare("route: decision + gateway call", ours, "contrib + as many bare spans", spans, 0.95, number=1, rounds=25),
+        compare("route: decision + gateway call", ours, "the route alone", alone, None, number=1, rounds=25),
     ]
+    seconds = in_turns(
+        {
+            "alone": alone,
+            "service": calls_of(nothing, by_service, loop),
+            "contrib": calls_of(nothing, by_contrib, loop),
+            "installed": calls_of(nothing, by_contrib_as_installed, loop),
+        }
+    )
+    price = {name: [one - base for one, base in zip(seconds[name], seconds["alone"], strict=True)] for name in seconds}
+    for peer, what, goal in (
+        ("contrib", "contrib without receive and send", 0.67),
+        ("installed", "contrib as installed", None),
+    ):
+        ratios = [a / b for a, b in zip(price["service"], price[peer], strict=True)]
+        detail = f"{median(price['service']) / CALLS * 1e6:.0f} / {median(price[peer]) / CALLS * 1e6:.0f} us"
+        rows.append(Row.of_rounds("the server span alone", what, ratios, goal, detail))
     loop.close()
     return rows
+
+
+def shares() -> list[Row]:
+    """Returns which share of a request each part has. Each stage adds one part to the stage before."""
+    loop = asyncio.new_event_loop()
+    stages = {
+        "the route alone: FastAPI's routing, call and answer": calls_of(nothing, untraced, loop),
+        "server span": calls_of(nothing, by_service, loop),
+        "limiter decision: counter, attributes": calls_of(decided, by_service, loop),
+        "gateway span": calls_of(spanned, by_service, loop),
+        "metrics of the gateway call": calls_of(measured, by_service, loop),
+        "metrics of the server (AGENTOS_HTTP_METRICS)": calls_of(measured, by_service_with_metrics, loop),
+    }
+    seconds = in_turns(stages)
+    loop.close()
+    *_, whole = seconds.values()
+    before, rows = [0.0] * len(whole), []
+    for what, now in seconds.items():
+        parts = [b - a for a, b in zip(before, now, strict=True)]
+        ratios = [part / total for part, total in zip(parts, whole, strict=True)]
+        rows.append(Row.of_rounds(what, "the request with all of it", ratios, None, f"{median(parts) / CALLS * 1e6:.0f} us"))
+        before = now
+    return rows
+
+
+def contrib_parts() -> list[Row]:
+    """Returns what parts of contrib's server span take, called by themselves, as shares of the span."""
+    loop = asyncio.new_event_loop()
+    t = AgentOSTelemetry(span_processors=[SpanProcessor()])
+    app = FastAPI()
+    app.get("/run")(nothing(t))
+    scope = {**SCOPE, "app": app}
+    given = {**collect_request_attributes(scope), "http.route": "/run"}
+    span = t.tracer.start_span("GET /run", kind=SpanKind.SERVER, attributes=given)
+
+    def match() -> None:
+        any(one.matches(scope)[0] is Match.FULL for one in iter_route_contexts(app.routes))
+
+    def set_again() -> None:
+        for key, value in given.items():
+            span.set_attribute(key, value)
+
+    parts: dict[str, Callable[[], object]] = {
+        "attributes from the request: URL, headers": lambda: collect_request_attributes(scope),
+        "matching the routes a second time": match,
+        "parent from the headers": lambda: extract(scope, getter=asgi_getter),
+        "opening and ending the span": lambda: t.tracer.start_span("GET /run", attributes=given).end(),
+        "each attribute a second time": set_again,
+        "status": lambda: set_status_code(span, 200, {}),
+    }
+    stages = {name: partial(_repeat, part) for name, part in parts.items()}
+    seconds = in_turns({"alone": calls_of(nothing, untraced, loop), "contrib": calls_of(nothing, by_contrib, loop), **stages})
+    loop.close()
+    whole = [one - base for one, base in zip(seconds["contrib"], seconds["alone"], strict=True)]
+    rows = []
+    for name in parts:
+        ratios = [part / total for part, total in zip(seconds[name], whole, strict=True)]
+        rows.append(Row.of_rounds(name, "contrib's server span", ratios, None, f"{median(seconds[name]) / CALLS * 1e6:.1f} us"))
+    return rows
+
+
+def _repeat(function: Callable[[], object]) -> None:
+    for _ in range(CALLS):
+        function()
 
 
 SDK = "import opentelemetry.sdk.metrics, opentelemetry.sdk.trace, prometheus_client"
@@ -181,6 +346,8 @@ def main() -> None:
     """Prints the tables."""
     with one_core():
         show(f"The service ({CALLS} calls a time)", route())
+        show("Shares of a request", shares())
+        show("Parts of contrib's server span, each by itself", contrib_parts())
         show("Imports", import_rows())
 
 
