@@ -58,21 +58,17 @@ def trace_server(app: FastAPI, tracer_provider: TracerProvider, meter_provider: 
 
     def build_middleware_stack() -> ASGIApp:
         stack = build()
-        _keep_span_details(stack)
-        return stack
+        traced = getattr(stack, "app", None)
+        if not isinstance(traced, OpenTelemetryMiddleware):  # another version builds another stack
+            return stack
+        # The instrumentor has no option for the span details, its middleware has.
+        details: Any = traced.default_span_details
+        captures = traced.http_capture_headers_server_request is not None
+        traced.default_span_details = _SpanDetails(RouteMemo(details), shortens=not captures)
+        # The handler around it answers 500 if the middleware itself fails, as the server does.
+        return traced
 
     app.build_middleware_stack = build_middleware_stack  # type: ignore[method-assign]
-
-
-def _keep_span_details(stack: ASGIApp | None) -> None:
-    """Gives the instrumentor's middleware cheaper span details; the instrumentor has no option for them."""
-    while stack is not None:
-        if isinstance(stack, OpenTelemetryMiddleware):
-            shortens = stack.http_capture_headers_server_request is None
-            details: Any = stack.default_span_details
-            stack.default_span_details = _SpanDetails(RouteMemo(details), shortens=shortens)
-            return
-        stack = getattr(stack, "app", None)
 
 
 class _SpanDetails:
@@ -94,8 +90,8 @@ class _SpanDetails:
     def __call__(self, scope: Scope) -> tuple[str, dict[str, Any]]:
         propagator = get_global_textmap()
         if propagator is not self._propagator:
-            self._propagator = propagator
             self._shortens = self._may_shorten and _W3C.issuperset(propagator.fields)
+            self._propagator = propagator
         if self._shortens:
             scope[_ALL] = scope["headers"]
             scope["headers"] = [header for header in scope["headers"] if header[0] in _READ]

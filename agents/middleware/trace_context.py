@@ -7,7 +7,7 @@ from collections.abc import MutableSequence
 
 from opentelemetry import baggage, context, propagate, trace
 from opentelemetry.context import Context
-from opentelemetry.propagators.textmap import Getter, Setter
+from opentelemetry.propagators.textmap import Getter, Setter, TextMapPropagator
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import Decision, Sampler
@@ -45,6 +45,8 @@ class TraceContext:
         self._app = app
         self._provider = provider
         self._trusted = trusted
+        self._propagator: TextMapPropagator | None = None
+        self._names: frozenset[bytes] = frozenset()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Calls the application with the headers that the server span's parent is read from."""
@@ -59,7 +61,11 @@ class TraceContext:
             context.detach(token)
 
     def _passing(self, headers: _Headers) -> _Headers:
-        names = {name.lower().encode() for name in (*_FIELDS, *propagate.get_global_textmap().fields)}
+        propagator = propagate.get_global_textmap()
+        if propagator is not self._propagator:
+            self._names = frozenset(name.lower().encode() for name in (*_FIELDS, *propagator.fields))
+            self._propagator = propagator
+        names = self._names
         kept = [(name, value) for name, value in headers if name not in names and not name.startswith(_PREFIXES)]
         if len(kept) == len(headers):
             return headers

@@ -17,7 +17,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
+from opentelemetry.trace import NonRecordingSpan, SpanContext, StatusCode, TraceFlags, set_span_in_context
 from starlette.background import BackgroundTask
 
 from agents.middleware.server_span import trace_server
@@ -175,3 +175,24 @@ def test_the_instrumentor_can_be_taken_off_again() -> None:
         FastAPIInstrumentor.uninstrument_app(app)
         client.get("/items/7")
     assert [one.name for one in spans.get_finished_spans()] == ["GET /items/{item}"]
+
+
+def test_a_failure_of_the_application_is_a_500_with_one_span() -> None:
+    """The client gets 500, the server the exception, and the span names it by class, as the instrumentor's does."""
+    app, spans = FastAPI(), InMemorySpanExporter()
+    tracing = TracerProvider(shutdown_on_exit=False)
+    tracing.add_span_processor(SimpleSpanProcessor(spans))
+    trace_server(app, tracing, NoOpMeterProvider())
+
+    @app.get("/")
+    async def failing() -> None:
+        raise LookupError("secret")
+
+    with TestClient(app, raise_server_exceptions=False) as client:
+        assert client.get("/").status_code == 500
+    with TestClient(app) as client, pytest.raises(LookupError):
+        client.get("/")
+    for span in spans.get_finished_spans():
+        assert (span.name, span.status.status_code, span.status.description) == ("GET /", StatusCode.ERROR, None)
+        assert [(event.attributes or {})["exception.type"] for event in span.events] == ["builtins.LookupError"]
+    assert len(spans.get_finished_spans()) == 2
