@@ -4,7 +4,8 @@
 does it once: ``aggregations()`` returns the objects that ``record()`` would have found, and ``feed_*`` updates them as
 ``record()`` would have done. The bound series calls ``record()`` instead where
 
-- a reader has delta temporality: the SDK discards its aggregations at each collect;
+- a reader has delta temporality, and the aggregation is one with native buckets, or its reservoir is not ours
+  (``_sdk/resetting.py`` feeds the others);
 - a View makes an aggregation of another class, or keeps fewer label keys than the series has;
 - the series is in the SDK's overflow series;
 - the SDK is disabled or another one, or has other private names.
@@ -30,6 +31,13 @@ from telemetry._sdk.context import SPAN_KEY, current_context
 from telemetry._sdk.locks import lock_for
 from telemetry._sdk.native import NativeAggregation, TwofoldAggregation
 from telemetry._sdk.reservoir import LatestExemplarReservoir, reference_time
+from telemetry._sdk.resetting import (
+    ResettingHistogram,
+    ResettingSum,
+    feed_resetting_histogram,
+    feed_resetting_sum,
+    keeps_exemplars,
+)
 from telemetry.metricdata.convert import exponential_state
 
 __all__ = [
@@ -121,30 +129,44 @@ class InstrumentSource:
             return None
 
     def _find(self, attributes: Mapping[str, str]) -> Aggregations | None:
-        found = []
+        found: list[Any] = []
+        resetting = []
         lock = lock_for(self._consumer, attributes)
         for storage in self._consumer._reader_storages.values():
             for match in storage._get_or_init_view_instrument_match(self.instrument):
                 kind = type(match._aggregation)
                 if kind is _DropAggregation:
                     continue
-                if resets_on_collect(match) or kind not in _STATE:
+                if kind not in _STATE:
                     return None
                 keys = match._view._attribute_keys
                 if keys is not None and not keys.issuperset(attributes):
                     return None
+                if resets_on_collect(match):
+                    resetting.append(match)
+                    continue
                 aggregation = find_aggregation(match, attributes, lock)
                 if aggregation._attributes != attributes:
                     return None  # the overflow series
                 _STATE[kind](aggregation)
                 found.append(aggregation)
+        for match in resetting:
+            example = match._aggregation
+            if type(example) not in _RESETTING or not keeps_exemplars(example):
+                return None
+            _STATE[type(example)](example)
+            beside = next((each for each in found if _are_fed_together(each, example, lock)), None)
+            if beside is not None:
+                found.remove(beside)
+            found.append(_RESETTING[type(example)](match, attributes, lock, beside))
         return tuple(found)
 
     def locks(self, attributes: Mapping[str, str]) -> tuple[tuple[Callable[[], bool], ...], bool]:
         """Returns ``locked()`` of each lock that ``aggregations()`` or ``record()`` takes for these attributes.
 
         Returns:
-            The functions, and whether they are all: an aggregation that the first measurement makes has its lock later.
+            The functions, and whether they are all and stay so: one that the first measurement makes, after a collect of
+            deltas too, has its lock later.
         """
         found: list[Callable[[], bool]] = []
         complete = True
@@ -152,10 +174,9 @@ class InstrumentSource:
             for storage in self._consumer._reader_storages.values():
                 for match in storage._instrument_view_instrument_matches.get(self.instrument, ()):
                     found.append(match._lock.locked)
-                    if not resets_on_collect(match):  # what a collect replaces is fed under the lock of its stream
-                        aggregations = peek_aggregations(match, attributes)
-                        found += [locked for aggregation in aggregations for locked in _locks_of(aggregation)]
-                        complete = complete and bool(aggregations)
+                    aggregations = peek_aggregations(match, attributes)
+                    found += [locked for aggregation in aggregations for locked in _locks_of(aggregation)]
+                    complete = complete and bool(aggregations) and not resets_on_collect(match)
         except (AttributeError, TypeError):  # other private names: not known
             return (), True
         return tuple(found), complete and bool(found)
@@ -336,9 +357,16 @@ def feed_sum(aggregation: Any, value: float, reference: bytes | None) -> bool:
     return True
 
 
-_FEEDS: dict[type, Feed] = {TwofoldAggregation: feed_twofold, NativeAggregation: feed_native}
+_FEEDS: dict[type, Feed] = {
+    TwofoldAggregation: feed_twofold,
+    NativeAggregation: feed_native,
+    ResettingHistogram: feed_resetting_histogram,
+    ResettingSum: feed_resetting_sum,
+}
+_RESETTING: dict[type, type[ResettingHistogram] | type[ResettingSum]] = {}
 if _STATE:
     _FEEDS |= {_SumAggregation: feed_sum, _ExplicitBucketHistogramAggregation: feed_histogram}
+    _RESETTING |= {_SumAggregation: ResettingSum, _ExplicitBucketHistogramAggregation: ResettingHistogram}
 
 
 def feed_of(aggregations: Aggregations) -> Feed:
@@ -436,6 +464,16 @@ def _feed_if_free(feed: Feed, aggregation: Any, value: float, reference: Any) ->
         return False
     feed(aggregation, value, reference)
     return True
+
+
+def _are_fed_together(aggregation: Any, example: Any, lock: Any) -> bool:
+    """Returns whether an aggregation is fed with those of a resetting stream like ``example``, under one lock."""
+    return (
+        type(aggregation) is type(example)
+        and aggregation._lock is lock
+        and getattr(aggregation, "_boundaries", None) == getattr(example, "_boundaries", None)
+        and keeps_exemplars(aggregation)
+    )
 
 
 def _locks_of(aggregation: Any) -> list[Callable[[], bool]]:

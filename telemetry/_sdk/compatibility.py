@@ -15,6 +15,7 @@ from typing import Any
 from opentelemetry.sdk.metrics.view import DefaultAggregation, View
 
 __all__ = [
+    "aggregation_in",
     "find_aggregation",
     "is_enabled",
     "keyword_arguments",
@@ -89,25 +90,30 @@ def find_aggregation(match: Any, attributes: Mapping[str, str], lock: Any) -> An
     Raises:
         AttributeError: A private name of the SDK is gone.
     """
+    with match._lock:
+        return aggregation_in(match, attributes, lock)
+
+
+def aggregation_in(match: Any, attributes: Mapping[str, str], lock: Any) -> Any:
+    """Does what ``find_aggregation`` does, for a caller that holds the stream's lock."""
     if not _KEYED_BY_FROZENSET and _hash_attributes is None:
         raise AttributeError("_hash_attributes")
     key = frozenset(attributes.items()) if _KEYED_BY_FROZENSET else _hash_attributes(attributes)
-    with match._lock:
-        known = match._attributes_aggregation
-        found = known.get(key)
-        if found is not None:
-            return found
-        if not _KEYED_BY_FROZENSET and len(known) >= match._cardinality_limit:
-            return match._get_or_create_aggregation(key, attributes)  # the overflow series
-        view, instrument = match._view, match._instrument
-        factory = view._aggregation
-        if isinstance(factory, DefaultAggregation):
-            factory = match._instrument_class_aggregation[type(instrument)]
-        start = time_ns() if _KEYED_BY_FROZENSET else match._previous_collection_start_nanos or time_ns()
-        found = factory._create_aggregation(instrument, attributes, view._exemplar_reservoir_factory, start)
-        if hasattr(found, "_lock"):
-            found._lock = lock
-        known[key] = found
+    known = match._attributes_aggregation
+    found = known.get(key)
+    if found is not None:
+        return found
+    if not _KEYED_BY_FROZENSET and len(known) >= match._cardinality_limit:
+        return match._get_or_create_aggregation(key, attributes)  # the overflow series
+    view, instrument = match._view, match._instrument
+    factory = view._aggregation
+    if isinstance(factory, DefaultAggregation):
+        factory = match._instrument_class_aggregation[type(instrument)]
+    start = time_ns() if _KEYED_BY_FROZENSET else match._previous_collection_start_nanos or time_ns()
+    found = factory._create_aggregation(instrument, attributes, view._exemplar_reservoir_factory, start)
+    if hasattr(found, "_lock"):
+        found._lock = lock
+    known[key] = found
     return found
 
 

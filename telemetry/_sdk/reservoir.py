@@ -80,7 +80,7 @@ class LatestExemplarReservoir(ExemplarReservoir):
         try:
             _INT_PLACE.pack_into(packed, index * _WIDTH, _INT, value, reference)
         except StructError:  # beyond 64 bits, or another type
-            self._keep_beside(index, (value, reference, None))
+            self.keep_beside(index, (value, reference, None))
 
     def place(self, value: float) -> int:
         """Returns the bucket of a measurement."""
@@ -89,7 +89,7 @@ class LatestExemplarReservoir(ExemplarReservoir):
     def offer(self, value: float, time_unix_nano: int, attributes: Attributes, context: Context) -> None:
         """Keeps a measurement that the SDK offers; attributes that the point does not have become the exemplar's."""
         reference = pack_span_reference(time_unix_nano, trace.get_current_span(context).get_span_context())
-        self._keep_beside(self.place(value), (value, reference, attributes))
+        self.keep_beside(self.place(value), (value, reference, attributes))
 
     def newest(self) -> list[Measured | None] | None:
         """Returns the kept measurements without removing them: a scrape shows an exemplar until a newer one comes.
@@ -104,7 +104,8 @@ class LatestExemplarReservoir(ExemplarReservoir):
         packed, self._packed, beside, self._beside = self._packed, None, self._beside, None
         return [_exemplar(entry, point_attributes or {}) for entry in _newest(packed, beside) or () if entry is not None]
 
-    def _keep_beside(self, index: int, measured: _Beside) -> None:
+    def keep_beside(self, index: int, measured: _Beside) -> None:
+        """Keeps a measurement of bucket ``index`` with its reference and its attributes."""
         beside = self._beside
         if beside is None:
             beside = self._beside = [None] * self._size

@@ -23,6 +23,7 @@ from telemetry._base.reentry import alone, defer, deferred, run_deferred
 from telemetry._sdk.aggregation import Aggregations, Feed, InstrumentSource, feed_all, feed_of, feed_sum, observe
 from telemetry._sdk.context import current_context, sampled_span
 from telemetry._sdk.reservoir import pack_span_reference
+from telemetry._sdk.resetting import ResettingSeries
 from telemetry.instruments.number import INT64, LARGEST, LARGEST_ADDEND, addend, finite_number
 from telemetry.metric.definition import Metric
 from telemetry.metric.label_values import LabelProblems
@@ -363,7 +364,8 @@ class BoundHistogram(BoundInstrument):
 
     def aggregations(self) -> Aggregations | None:
         """Returns the SDK's aggregations of this series; None where only ``record()`` reaches them."""
-        return self._owner.source.aggregations(self.attributes)
+        found = self._owner.source.aggregations(self.attributes)
+        return None if found and any(isinstance(each, ResettingSeries) for each in found) else found
 
     def _record_via_sdk(self, value: float, context: Context | None) -> None:
         self._owner.source.instrument.record(value, self.attributes, context)
