@@ -31,7 +31,7 @@ __all__ = ["Contribution", "Merger"]
 
 
 _TYPES: Mapping[StreamKind, FamilyType] = {StreamKind.COUNTER: "counter", StreamKind.GAUGE: "gauge"}
-_NO_MEASUREMENTS = (ExponentialState(8, 0, 0, 0, (), 0, ()),)
+_NO_MEASUREMENTS = ExponentialState(8, 0, 0, 0, (), 0, ())
 
 
 class Contribution(NamedTuple):
@@ -218,7 +218,8 @@ class _MergedStream:
         self.stream = Stream(scope, name, part.description, part.unit, kind, bounds)
         self._mode = mode
         self._width = len(bounds) + 1
-        self._natives: dict[int, list[ExponentialState]] = {}
+        self._natives: dict[int, ExponentialState | list[ExponentialState]] = {}
+        """A list only where several workers have the series: the garbage collector visits each object that a merge makes."""
         self._lacks_native = False
         """Whether a worker has counted measurements without native buckets."""
         self._positions: dict[str, int] = {}
@@ -284,9 +285,11 @@ class _MergedStream:
             if type(total) is list:
                 total = final(total)
             if self.stream.native:
-                native = add_exponentials(self._natives.get(index, _NO_MEASUREMENTS))
-                values[index] = (counts, total, native._replace(sum=total))
-            else:
+                native = self._natives.get(index, _NO_MEASUREMENTS)
+                if isinstance(native, list):
+                    native = add_exponentials([state._replace(sum=0) for state in native])
+                values[index] = (counts, total, native if native.sum is total else native._replace(sum=total))
+            elif total is not state[1]:
                 values[index] = (counts, total)
 
     def _add_series(self, positions: list[int], part: Part) -> None:
@@ -311,7 +314,11 @@ class _MergedStream:
             self._lacks_native = self._lacks_native or any(counts)
         for position, total, native in zip(positions, part.values, part.natives, strict=False):
             if total is not None:
-                self._natives.setdefault(position, []).append(native)
+                held = self._natives.setdefault(position, native)
+                if isinstance(held, list):
+                    held.append(native)
+                elif held is not native:
+                    self._natives[position] = [held, native]
         end = 0
         for position, total in zip(positions, part.values, strict=False):
             start, end = end, end + width

@@ -69,7 +69,7 @@ class Part(NamedTuple):
     counts: Sequence[int]
     """A histogram's buckets, one series after the other."""
     natives: Sequence[ExponentialState]
-    """Of a histogram that has native buckets too, those of each series, with 0 as their sum; of others, none."""
+    """Of a histogram that has native buckets too, those of each series, with its sum, or 0 for a list; of others, none."""
     exemplars: Sequence[Sequence[Any]]
     """Series, bucket, and the fields of ``ExemplarPoint``."""
 
@@ -167,10 +167,9 @@ def _part(head: Sequence[Any], blocks: Sequence[bytes]) -> Part:
     labels, starts, values, counts, natives, thresholds, exemplars = blocks
     identity = StreamIdentity(name, version, schema, _json(attributes), stream, StreamKind[kind], tuple(bounds))
     times, buckets = array("q", starts), array("Q", counts)
-    exponential = _natives(array("q", natives), array("d", thresholds))
-    return Part(
-        identity, description, unit, series, labels, times, json.loads(values), buckets, exponential, json.loads(exemplars)
-    )
+    sums = json.loads(values)
+    exponential = _natives(array("q", natives), array("d", thresholds), sums)
+    return Part(identity, description, unit, series, labels, times, sums, buckets, exponential, json.loads(exemplars))
 
 
 def _add_native(numbers: array[int], state: ExponentialState) -> None:
@@ -182,16 +181,17 @@ def _add_native(numbers: array[int], state: ExponentialState) -> None:
     numbers.extend(negative)
 
 
-def _natives(numbers: array[int], thresholds: array[float]) -> list[ExponentialState]:
+def _natives(numbers: array[int], thresholds: array[float], sums: Sequence[Any]) -> list[ExponentialState]:
     """Returns what ``_add_native`` has appended."""
     states = []
     end = 0
-    for threshold in thresholds:
+    for threshold, total in zip(thresholds, sums, strict=False):
         scale, size, zeros, first, length, negative_first, negative_length = numbers[end : end + 7]
         middle = end + 7 + length
         positive, end = numbers[end + 7 : middle], middle + negative_length
         negative = numbers[middle:end]
-        states.append(ExponentialState(scale, 0, zeros, first, positive, negative_first, negative, threshold, size))
+        known = 0 if total is None or type(total) is list else total
+        states.append(ExponentialState(scale, known, zeros, first, positive, negative_first, negative, threshold, size))
     return states
 
 
