@@ -77,8 +77,10 @@ class Recorder:
             error_type: Why it failed; an error without a type is ``internal``.
         """
         try:
-            outcome = self._outcomes[agent, operation, status]
-        except (KeyError, TypeError):
+            outcome = self._outcomes.get((agent, operation, status))  # in a flood of labels a KeyError would cost more
+        except TypeError:  # a value that cannot be hashed
+            outcome = None
+        if outcome is None:
             outcome = self._cache.outcome(agent, operation, status)
         reference = matching_span_reference(outcome) if self._takes_sampled else None
         outcome.record(duration_seconds, response_size_bytes, reference)
