@@ -27,6 +27,7 @@ def page(text: str, before: Results | None, now: Results) -> str:
     tables: dict[str, Callable[[], Iterator[str]]] = {
         "machine": lambda: _machine(before, now),
         "rows": lambda: _rows(before, now),
+        "shares": lambda: _shares(now),
         "limits": lambda: _limits(now),
         "floors": lambda: _floors(now),
     }
@@ -74,6 +75,16 @@ def _number(row: Row | None) -> str:
         return "-"
     scatter = "" if row.low is None or row.high is None else f" ({row.low:.3f} to {row.high:.3f})"
     return f"{row.ratio:.3f}{scatter}"
+
+
+def _shares(now: Results) -> Iterator[str]:
+    """Yields the rows of the tables that have no goal at all: they divide a whole into its parts."""
+    judged = {place.table for place, row in now.rows.items() if row.goal is not None}
+    yield "| part | of | share | takes |"
+    yield "|---|---|---|---|"
+    for place, row in now.rows.items():
+        if row.unit == RATIO and place.table not in judged:
+            yield f"| {row.what} | {row.peer} | {_number(row)} | {row.detail} |"
 
 
 def _limits(now: Results) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from benchmarks.limits import FLOORS, limits
@@ -9,7 +11,8 @@ from benchmarks.measure import Row
 from benchmarks.page import PAGE, page
 from benchmarks.results import COMMITTED, Place, Results, newest_two
 
-MARKS = "".join(f"<!-- {name}: generated -->\nold\n<!-- {name}: end -->\n" for name in ("machine", "rows", "limits", "floors"))
+NAMES = ("machine", "rows", "shares", "limits", "floors")
+MARKS = "".join(f"<!-- {name}: generated -->\nold\n<!-- {name}: end -->\n" for name in NAMES)
 
 
 def results(date: str, ratio: float) -> Results:
@@ -41,6 +44,16 @@ def test_tables_show_before_and_now_with_the_scatter() -> None:
     assert f"| bound handle observe | 600 | 312 | {FLOORS['bound handle observe'][0]} |" in text
     assert "old" not in text
     assert page(text, results("2026-11-27T01:00:00Z", 0.86), results("2026-11-28T01:00:00Z", 0.7)) == text
+
+
+def test_a_table_without_goals_is_shown_as_shares() -> None:
+    """The parts of a whole have their share and what they take."""
+    found = results("2026-11-28T01:00:00Z", 0.8)
+    part = Row("server span", "the request", 0.25, None, "60 us", 0.24, 0.26)
+    shares = {Place("service", "Shares of a request", part.what, part.peer): part}
+    text = page(MARKS, None, replace(found, rows=found.rows | shares))
+    assert "| server span | the request | 0.250 (0.240 to 0.260) | 60 us |" in text
+    assert "by keywords" not in text
 
 
 def test_the_first_results_have_nothing_before_them() -> None:
