@@ -372,15 +372,19 @@ if _STATE:
 def feed_of(aggregations: Aggregations) -> Feed:
     """Returns the function that feeds these aggregations, which ``InstrumentSource.aggregations`` has returned.
 
-    It is ``feed_histogram`` for one histogram only, and ``feed_one_of_pair`` for two with the same bounds and one lock.
+    It is ``feed_histogram`` for one histogram, and ``feed_one_of_pair`` for two with the same bounds and one lock. These keep
+    the least and the largest measurement; other histograms are fed one by one.
     """
     feeds = {_FEEDS[type(aggregation)] for aggregation in aggregations}
     feed = feeds.pop() if len(feeds) == 1 else _feed_any
-    if feed is not feed_histogram or len(aggregations) == 1:
+    if feed is not feed_histogram:
         return feed
-    first, second = aggregations[:2]
-    is_pair = len(aggregations) == 2 and first._lock is second._lock and first._boundaries == second._boundaries
-    return feed_one_of_pair if is_pair else _feed_any
+    if len(aggregations) > 2 or not all(aggregation._record_min_max for aggregation in aggregations):
+        return _feed_any
+    first, last = aggregations[0], aggregations[-1]
+    if first is last:
+        return feed
+    return feed_one_of_pair if first._lock is last._lock and first._boundaries == last._boundaries else _feed_any
 
 
 def feed_one_of_pair(aggregation: Any, value: float, reference: bytes | None) -> bool:
@@ -423,21 +427,19 @@ def _feed_pair(first: Any, second: Any, value: float, reference: bytes | None, c
             counts = first._value = [0] * (len(first._boundaries) + 1)
         counts[index] += 1
         first._sum += value
-        if first._record_min_max:
-            if value < first._min:
-                first._min = value
-            if value > first._max:
-                first._max = value
+        if value < first._min:
+            first._min = value
+        if value > first._max:
+            first._max = value
         counts = second._value
         if counts is None:
             counts = second._value = [0] * (len(second._boundaries) + 1)
         counts[index] += 1
         second._sum += value
-        if second._record_min_max:
-            if value < second._min:
-                second._min = value
-            if value > second._max:
-                second._max = value
+        if value < second._min:
+            second._min = value
+        if value > second._max:
+            second._max = value
     if deferred:
         run_deferred()
     if reference is not None:
@@ -518,7 +520,7 @@ def observe(self: _Series, amount: float, exemplar: object = None) -> None:
         source = self._owner.source
         kind = amount.__class__
         if (
-            not aggregations
+            (feed is not feed_histogram and feed is not feed_one_of_pair)
             or (kind is not float and kind is not int)
             or source._consumer._reader_storages is not seen
             or not source._config._config.is_enabled
@@ -526,20 +528,14 @@ def observe(self: _Series, amount: float, exemplar: object = None) -> None:
         ):
             self._record(amount)
             return
+        aggregation = aggregations[0]  # type: ignore[index]  # these feeds have some
+        other = None if feed is feed_histogram else aggregations[1]  # type: ignore[index]
         context = current_context()
         reference = self._sample(amount, context) if context or not source.trace_based else None
-        if feed is feed_histogram:
-            (aggregation,) = aggregations
-            other = None
-        elif feed is feed_one_of_pair:
-            aggregation, other = aggregations
-        else:
-            feed_all(aggregations, feed, amount, reference, context)
-            return
         index = bisect_left(aggregation._boundaries, amount)
         lock = aggregation._lock
         if lock.locked() and not is_released(lock):
-            for each in aggregations:
+            for each in aggregations:  # type: ignore[union-attr]
                 defer(partial(_feed_if_free, feed_histogram, each, amount, reference))
             return
         with lock:  # no call and no loop, where the interpreter could suspend the thread with the lock
@@ -548,26 +544,24 @@ def observe(self: _Series, amount: float, exemplar: object = None) -> None:
                 counts = aggregation._value = [0] * (len(aggregation._boundaries) + 1)
             counts[index] += 1
             aggregation._sum += amount
-            if aggregation._record_min_max:
-                if amount < aggregation._min:
-                    aggregation._min = amount
-                if amount > aggregation._max:
-                    aggregation._max = amount
+            if amount < aggregation._min:
+                aggregation._min = amount
+            if amount > aggregation._max:
+                aggregation._max = amount
             if other is not None:
                 counts = other._value
                 if counts is None:
                     counts = other._value = [0] * (len(other._boundaries) + 1)
                 counts[index] += 1
                 other._sum += amount
-                if other._record_min_max:
-                    if amount < other._min:
-                        other._min = amount
-                    if amount > other._max:
-                        other._max = amount
+                if amount < other._min:
+                    other._min = amount
+                if amount > other._max:
+                    other._max = amount
         if deferred:
             run_deferred()
         if reference is not None:
-            for each in aggregations:
+            for each in aggregations:  # type: ignore[union-attr]
                 _keep_exemplar(each, index, amount, reference, context)
     except Exception as error:
         self.record_failure(error)
