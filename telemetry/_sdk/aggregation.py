@@ -287,17 +287,18 @@ def feed_twofold(aggregation: Any, value: float, reference: bytes | None) -> boo
         if counts is None:
             counts = aggregation._value = [0] * (len(aggregation._boundaries) + 1)
         native = aggregation.native
+        cells = native.cells
         place = bisect_left(native.window, value)
-        if native.cells[place] is None:
+        if cells[place] is None:
             place = native.place(value)
+            cells = native.cells
         counts[index] += 1  # no call between the two: a signal handler that raises there would leave one of them out
-        native.cells[place] += 1
+        cells[place] += 1
         aggregation._sum += value
-        if aggregation._record_min_max:
-            if value < aggregation._min:
-                aggregation._min = value
-            if value > aggregation._max:
-                aggregation._max = value
+        if value < aggregation._min:
+            aggregation._min = value
+        if value > aggregation._max:
+            aggregation._max = value
     if deferred:
         run_deferred()
     if reference is None:
@@ -514,13 +515,13 @@ def observe(self: _Series, amount: float, exemplar: object = None) -> None:
         amount: The observation in the metric's unit, finite and not negative; other values are counted as dropped.
         exemplar: Accepted for prometheus_client's signature and ignored: exemplars come from the current span.
     """
-    # Does itself what feed_histogram and _feed_pair do: each call of a function costs a tenth of the measurement.
+    # Does itself what feed_histogram does: each call of a function costs a tenth of the measurement.
     try:
         seen, aggregations, feed = self._bound
         source = self._owner.source
         kind = amount.__class__
         if (
-            (feed is not feed_histogram and feed is not feed_one_of_pair)
+            not aggregations
             or (kind is not float and kind is not int)
             or source._consumer._reader_storages is not seen
             or not source._config._config.is_enabled
@@ -528,15 +529,19 @@ def observe(self: _Series, amount: float, exemplar: object = None) -> None:
         ):
             self._record(amount)
             return
-        aggregation = aggregations[0]  # type: ignore[index]  # these feeds have some
-        other = None if feed is feed_histogram else aggregations[1]  # type: ignore[index]
         context = current_context()
         reference = self._sample(amount, context) if context or not source.trace_based else None
+        aggregation = aggregations[0]
+        if feed is not feed_histogram:
+            if len(aggregations) > 1:
+                feed_all(aggregations, feed, amount, reference, context)
+            elif not feed(aggregation, amount, reference):
+                offer(aggregation, amount, reference, context)  # type: ignore[arg-type]  # False only with a reference
+            return
         index = bisect_left(aggregation._boundaries, amount)
         lock = aggregation._lock
         if lock.locked() and not is_released(lock):
-            for each in aggregations:  # type: ignore[union-attr]
-                defer(partial(_feed_if_free, feed_histogram, each, amount, reference))
+            defer(partial(_feed_if_free, feed_histogram, aggregation, amount, reference))
             return
         with lock:  # no call and no loop, where the interpreter could suspend the thread with the lock
             counts = aggregation._value
@@ -548,21 +553,10 @@ def observe(self: _Series, amount: float, exemplar: object = None) -> None:
                 aggregation._min = amount
             if amount > aggregation._max:
                 aggregation._max = amount
-            if other is not None:
-                counts = other._value
-                if counts is None:
-                    counts = other._value = [0] * (len(other._boundaries) + 1)
-                counts[index] += 1
-                other._sum += amount
-                if amount < other._min:
-                    other._min = amount
-                if amount > other._max:
-                    other._max = amount
         if deferred:
             run_deferred()
         if reference is not None:
-            for each in aggregations:  # type: ignore[union-attr]
-                _keep_exemplar(each, index, amount, reference, context)
+            _keep_exemplar(aggregation, index, amount, reference, context)
     except Exception as error:
         self.record_failure(error)
 
