@@ -168,9 +168,10 @@ class InstrumentSource:
             The functions, and whether they are all and stay so: one that the first measurement makes, after a collect of
             deltas too, has its lock later.
         """
-        found: list[Callable[[], bool]] = []
         complete = True
         try:
+            # A bound series makes its aggregations with this lock, which the series of another metric may hold in this thread.
+            found: list[Callable[[], bool]] = [lock_for(self._consumer, attributes).locked]
             for storage in self._consumer._reader_storages.values():
                 for match in storage._instrument_view_instrument_matches.get(self.instrument, ()):
                     found.append(match._lock.locked)
@@ -179,7 +180,7 @@ class InstrumentSource:
                     complete = complete and bool(aggregations) and not resets_on_collect(match)
         except (AttributeError, TypeError):  # other private names: not known
             return (), True
-        return tuple(found), complete and bool(found)
+        return tuple(found), complete and len(found) > 1
 
     def wants_exemplar(self, value: float, time_unix_nano: int, attributes: Any, context: Context) -> bool:
         """Returns the decision of the provider's exemplar filter."""

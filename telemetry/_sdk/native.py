@@ -27,7 +27,6 @@ from opentelemetry.sdk.metrics.view import (
 )
 from opentelemetry.sdk.version import __version__ as sdk_version
 
-from telemetry._sdk.locks import share_lock
 from telemetry._sdk.reservoir import reservoir_for
 from telemetry.metric.definition import Native
 from telemetry.metricdata.buckets import ExponentialBuckets
@@ -131,14 +130,6 @@ class NativeAggregation(_Exponential):  # type: ignore[misc]  # the SDK's class,
         return native_point(state, (self._attributes, *times, count), (least, most), exemplars)
 
 
-class _Explicit(ExplicitBucketHistogramAggregation):
-    """Makes the SDK's histogram for each series of a View, with one lock for all readers."""
-
-    def _create_aggregation(self, instrument: Any, attributes: Any, reservoir_factory: Any, start_time_unix_nano: int) -> Any:
-        new = super()._create_aggregation(instrument, attributes, reservoir_factory, start_time_unix_nano)
-        return share_lock(new, instrument, attributes)
-
-
 class _Twofold(ExplicitBucketHistogramAggregation):
     """Makes a ``TwofoldAggregation`` for each series of a View."""
 
@@ -148,7 +139,7 @@ class _Twofold(ExplicitBucketHistogramAggregation):
         self._native = native
 
     def _create_aggregation(self, instrument: Any, attributes: Any, reservoir_factory: Any, start_time_unix_nano: int) -> Any:
-        new = TwofoldAggregation(
+        return TwofoldAggregation(
             self._native,
             attributes=attributes,
             instrument_aggregation_temporality=_DELTA,  # as the SDK calls that of every synchronous instrument
@@ -156,7 +147,6 @@ class _Twofold(ExplicitBucketHistogramAggregation):
             reservoir_builder=reservoir_factory(_Classic),
             boundaries=self._bounds,
         )
-        return share_lock(new, instrument, attributes)
 
 
 class _NativeOnly(ExponentialBucketHistogramAggregation):
@@ -181,14 +171,13 @@ def histogram_aggregation(bounds: Sequence[float], native: Native | None) -> Agg
         native: The native buckets; None for explicit ones only.
 
     Returns:
-        One with both forms where both are given; the aggregations that it makes for one series in several readers share a lock,
-        where the SDK allows it. Where the SDK has other private names, only the explicit ones of these, and of
+        One with both forms where both are given. Where the SDK has other private names, only the explicit ones of these, and of
         native buckets alone the SDK's exponential histogram, whose zero bucket counts zeros only.
     """
     if native is None:
-        return _Explicit(tuple(bounds))
+        return ExplicitBucketHistogramAggregation(tuple(bounds))
     if bounds:
-        return _Twofold(bounds, native) if _works() else _Explicit(tuple(bounds))
+        return _Twofold(bounds, native) if _works() else ExplicitBucketHistogramAggregation(tuple(bounds))
     return _NativeOnly(native) if _works() else ExponentialBucketHistogramAggregation(native.max_size, native.max_scale)
 
 

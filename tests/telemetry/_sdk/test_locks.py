@@ -6,7 +6,9 @@ import gc
 import threading
 from typing import Any
 
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+import pytest
+from opentelemetry.sdk.metrics import Histogram
+from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
 
 from telemetry import Telemetry
 from telemetry._sdk import locks
@@ -18,9 +20,10 @@ from tests.helpers.sdk_versions import bounds_streams
 
 NAME, KIND = open_label("name", "n", limit=9), open_label("kind", "k", limit=9)
 TOOK = histogram("took", "s", "Took", NAME, KIND, bounds=(1,))
+LARGE = histogram("large", "By", "Large", NAME, bounds=(1,))
 CAME = counter("came", "", "Came", NAME)
 ALL, EVERY = counter("all", "", "All"), counter("every", "", "Every")
-ROWS = Catalogue([TOOK, CAME, ALL, EVERY, *telemetry_metrics.TELEMETRY])
+ROWS = Catalogue([TOOK, LARGE, CAME, ALL, EVERY, *telemetry_metrics.TELEMETRY])
 
 
 def locks_of(telemetry: Telemetry, metric: Any, *values: str) -> list[Any]:
@@ -58,6 +61,44 @@ def test_lock_of_an_existing_aggregation_stays() -> None:
     assert made is not lock_for(telemetry[CAME].source._consumer, {"name": "a"})
     telemetry[CAME].labels("a").inc()
     assert above_zero(telemetry, "came") == {("came_total", (("name", "a"),)): 2.0}
+
+
+@bounds_streams
+@pytest.mark.parametrize("value", [["x", "y"], {"x": 1}])
+def test_host_records_attributes_of_other_types(value: Any) -> None:
+    """A host that records with the instrument of a histogram may use whatever attributes the SDK takes."""
+    reader = InMemoryMetricReader()
+    telemetry = Telemetry(ROWS, metric_readers=[reader])
+    telemetry[TOOK].source.instrument.record(1, {"name": value})
+    assert [value[0] for name, _, value, _ in points(reader) if name == "took"] == [1]
+
+
+def test_locks_do_not_grow_with_the_series_of_deltas() -> None:
+    """What a host records between collects leaves no locks behind."""
+    reader = InMemoryMetricReader({Histogram: AggregationTemporality.DELTA})
+    telemetry = Telemetry(ROWS, metric_readers=[reader])
+    for number in range(50):
+        telemetry[TOOK].source.instrument.record(1, {"name": str(number)})
+        reader.collect()
+    assert len(locks._locks.get(telemetry[TOOK].source._consumer, ())) == 0
+
+
+@pytest.mark.parametrize("temporality", [{}, {Histogram: AggregationTemporality.DELTA}], ids=["cumulative", "delta"])
+def test_first_measurement_while_its_thread_holds_the_lock(temporality: dict[type, AggregationTemporality]) -> None:
+    """A signal handler that interrupts a series may record in a new one of the same first label: it is deferred."""
+    telemetry = Telemetry(ROWS, metric_readers=[InMemoryMetricReader(temporality)])
+    telemetry[TOOK].labels("a", "x").observe(1)
+    recorded = threading.Event()
+
+    def interrupt() -> None:
+        with lock_for(telemetry[TOOK].source._consumer, {"name": "a"}):
+            telemetry[LARGE].labels("a").observe(2)
+        recorded.set()
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    assert recorded.wait(60), "the thread hangs"
+    telemetry[TOOK].labels("b", "x").observe(1)
+    assert above_zero(telemetry, "large")["large_bytes_sum", (("name", "a"),)] == 2.0
 
 
 @bounds_streams
