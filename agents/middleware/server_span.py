@@ -94,7 +94,7 @@ class _SpanDetails:
             self._propagator = propagator
         if self._shortens:
             scope[_ALL] = scope["headers"]
-            scope["headers"] = [header for header in scope["headers"] if header[0] in _READ]
+            scope["headers"] = [header for header in scope["headers"] if header[0].lower() in _READ]
         return self._details(scope)
 
 

@@ -156,6 +156,28 @@ def test_the_application_has_all_headers_and_the_span_its_parent(
     assert span.context.trace_id == trace_id
 
 
+async def test_header_names_with_capitals_are_read() -> None:
+    """A server that leaves header names as they were sent gets the span that the instrumentor opens for them."""
+
+    async def attributes_by(instrument: Any) -> Any:
+        app, spans = application(), InMemorySpanExporter()
+        tracing = TracerProvider(shutdown_on_exit=False)
+        tracing.add_span_processor(SimpleSpanProcessor(spans))
+        instrument(app, tracing, NoOpMeterProvider())
+        names = (b"Host", b"User-Agent", b"Traceparent")
+        values = (b"h", b"browser", HEADERS["traceparent"].encode())
+        about = {"type": "http", "method": "GET", "path": "/busy", "query_string": b"", "scheme": "http"}
+
+        async def ignore(*_: Any) -> Any: ...
+
+        await app({**about, "headers": list(zip(names, values, strict=True))}, ignore, ignore)
+        FastAPIInstrumentor.uninstrument_app(app)
+        (span,) = spans.get_finished_spans()
+        return span.attributes, span.parent and span.parent.trace_id
+
+    assert await attributes_by(trace_server) == await attributes_by(by_contrib)
+
+
 def test_a_query_is_left_out() -> None:
     """Beside the instrumentor's attributes a server span differs in the query, which it does not carry."""
     ((_, _, attributes, *_),), _ = seen(trace_server, [("GET", "/items/7?token=secret")])
