@@ -57,9 +57,11 @@ def is_released(lock: Any) -> bool:
     """Returns whether a lock that was found taken is free a moment later.
 
     A thread that was suspended with it goes on meanwhile; else every measurement of the other threads' turns would be deferred.
-    Once work is deferred, only every hundredth call looks again: a signal handler's own thread may hold the lock.
+    Once work is deferred, only every hundredth call looks again: a signal handler's own thread may hold the lock. None looks
+    when no more may be deferred.
     """
-    if len(deferred) % 100:
+    waiting = len(deferred)
+    if waiting % 100 or waiting >= _LIMIT:
         return False
     for _ in range(_MOMENTS):
         yield_gil()

@@ -67,3 +67,15 @@ def test_lock_that_stays_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         reentry.deferred.append(lambda: False)
         assert not reentry.is_released(lock)
     assert len(moments) == 5
+
+
+def test_lock_is_not_waited_for_when_no_more_can_be_deferred(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A measurement that cannot be deferred is refused at once: a flood of them does not stop its thread."""
+    moments: list[str] = []
+    monkeypatch.setattr(reentry, "yield_gil", lambda: moments.append("moment"))
+    monkeypatch.setattr(reentry, "_LIMIT", 100)
+    reentry.deferred.extend([lambda: False] * 100)
+    lock = Lock()
+    with lock:
+        assert not reentry.is_released(lock)
+    assert moments == []
