@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from multiprocessing.process import BaseProcess
 
 __all__ = ["FORK_SERVER", "command_line", "is_forked", "is_made_by", "is_worker", "parent_by_multiprocessing", "parent_id"]
@@ -37,7 +38,8 @@ def is_forked() -> bool:
 def parent_by_multiprocessing() -> BaseProcess | None:
     """Returns the process that made this one by ``multiprocessing``; where it did, that package is loaded already."""
     process = sys.modules.get("multiprocessing.process")
-    return None if process is None else process.parent_process()
+    find: Callable[[], BaseProcess | None] | None = getattr(process, "parent_process", None)
+    return None if find is None else find()  # another thread may be importing it for the first time
 
 
 def is_made_by(pid: int, parent: int) -> bool:

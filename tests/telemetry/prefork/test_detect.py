@@ -9,12 +9,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from urllib.request import urlopen
 
 import pytest
 
 from telemetry import Telemetry
 from telemetry.prefork import Workers
+from telemetry.prefork.parent import parent_by_multiprocessing
 from tests.helpers.workers import catalogue
 
 ROOT = Path(__file__).parents[3]
@@ -29,6 +31,7 @@ from starlette.routing import Route
 
 from telemetry import Telemetry
 from telemetry.prefork import Workers
+from telemetry.prefork.parent import parent_by_multiprocessing
 from tests.helpers.workers import HITS, catalogue
 
 telemetry = Telemetry(catalogue(), workers={workers})
@@ -121,6 +124,12 @@ def test_a_program_alone_has_no_workers(caplog: pytest.LogCaptureFixture) -> Non
     assert Workers.detect() is None
     Telemetry(catalogue(), workers=None).shutdown()
     assert caplog.messages == []
+
+
+def test_a_thread_that_is_importing_multiprocessing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A telemetry may be made while another thread has just begun to import the package: no process has made this one by it."""
+    monkeypatch.setitem(sys.modules, "multiprocessing.process", ModuleType("multiprocessing.process"))
+    assert parent_by_multiprocessing() is None
 
 
 def test_a_forked_child_says_that_it_is_not_merged() -> None:
