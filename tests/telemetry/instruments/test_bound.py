@@ -107,8 +107,8 @@ def test_readers_share_the_lock_of_a_histogram_series(host: HostFactory) -> None
     """The aggregations of one series in several readers have one lock; another series has its own."""
     telemetry, _ = host(InMemoryMetricReader(), InMemoryMetricReader(), InMemoryMetricReader(DELTA))
     instrument = telemetry[DURATION].source.instrument
-    instrument.record(1, LABELS)
-    instrument.record(1, LABELS | {"shop": "south"})
+    for labels in (LABELS, LABELS | {"shop": "south"}):
+        telemetry[DURATION].labels(**labels).observe(1)
     locks = [
         [id(aggregation._lock) for aggregation in match._attributes_aggregation.values()]
         for storage in instrument._measurement_consumer._reader_storages.values()
