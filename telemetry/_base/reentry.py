@@ -22,10 +22,12 @@ _LIMIT = 10_000
 """How much work may be deferred at once. Locks are held for microseconds, but for the SDK's collect of many series."""
 _LOOKS = 20
 """How often ``alone`` looks at a lock which another thread may be about to release."""
-_STILL_TAKEN = 8
-"""How many locks ``run_deferred`` may find taken. With no limit, each measurement would look at all that were deferred."""
-_MOMENTS = 5
-"""How often ``is_released`` looks: the thread that goes on may be suspended with the lock again."""
+_MAX_STILL_TAKEN = 8
+"""How many taken locks ``run_deferred`` finds before it stops. Without it each measurement would try all that was deferred."""
+_RELEASE_LOOKS = 5
+"""How often ``is_released`` looks: the thread that holds the lock may be suspended with it again."""
+_DEFERRED_PER_WAIT = 100
+"""While work is deferred, ``is_released`` waits once for so many pieces of it."""
 
 deferred: deque[Callable[[], bool]] = deque()
 """Work that waits for a lock. Its owner looks at it after each release: ``if deferred: run_deferred()``."""
@@ -56,14 +58,14 @@ def defer(attempt: Callable[[], bool]) -> None:
 def is_released(lock: Any) -> bool:
     """Returns whether a lock that was found taken is free a moment later.
 
-    A thread that was suspended with it goes on meanwhile; else every measurement of the other threads' turns would be deferred.
-    Once work is deferred, only every hundredth call looks again: a signal handler's own thread may hold the lock. None looks
-    when no more may be deferred.
+    The interpreter may suspend a thread that holds the lock. It goes on in that moment; else all measurements that the other
+    threads make meanwhile would be deferred. Where this call interrupts the thread that holds the lock, waiting is in vain: so
+    while work is deferred it waits rarely, and not at all when no more may be deferred.
     """
     waiting = len(deferred)
-    if waiting % 100 or waiting >= _LIMIT:
+    if waiting % _DEFERRED_PER_WAIT or waiting >= _LIMIT:
         return False
-    for _ in range(_MOMENTS):
+    for _ in range(_RELEASE_LOOKS):
         yield_gil()
         if not lock.locked():
             return True
@@ -71,14 +73,14 @@ def is_released(lock: Any) -> bool:
 
 
 def run_deferred() -> None:
-    """Tries each piece of deferred work once; stops when the locks of several are still taken: the others wait for the same."""
+    """Tries each piece of deferred work once; stops after several whose locks are still taken, as those of the rest may be."""
     thread = get_ident()
     if thread in _running:
         return
     still_taken: list[Callable[[], bool]] = []
     try:
         _running.add(thread)
-        while len(still_taken) < _STILL_TAKEN:
+        while len(still_taken) < _MAX_STILL_TAKEN:
             try:
                 attempt = deferred.popleft()
             except IndexError:

@@ -80,7 +80,9 @@ Aggregations = tuple[Any, ...]
 Feed = Callable[[Any, float, bytes | None], bool]
 """Feeds one aggregation: ``feed_histogram`` and its like."""
 _INT64 = 2.0**63
+"""Numbers below it are fed as they are; OTLP cannot carry larger integers."""
 _NO_READERS = SimpleNamespace(_reader_storages=object())
+"""A measurement consumer whose readers are those of no series, so that ``observe`` takes the slow path."""
 _logger = logging.getLogger(__name__)
 
 
@@ -194,7 +196,7 @@ class PublicSource(InstrumentSource):
 
     def __init__(self, instrument: Any) -> None:
         self.instrument = instrument
-        self._consumer = _NO_READERS  # what no series has seen
+        self._consumer = _NO_READERS
         self.trace_based = self.takes_sampled = False
         self.needs_filter = True
 
@@ -390,7 +392,10 @@ def feed_of(aggregations: Aggregations) -> Feed:
 
 
 def feed_one_of_pair(aggregation: Any, value: float, reference: bytes | None) -> bool:
-    """Does what ``feed_histogram`` does; ``feed_all`` feeds both of the pair under their lock."""
+    """Does what ``feed_histogram`` does.
+
+    ``feed_of`` returns it as a mark: callers that see it feed both aggregations of the pair at once, under their one lock.
+    """
     return feed_histogram(aggregation, value, reference)
 
 
@@ -450,6 +455,7 @@ def _feed_pair(first: Any, second: Any, value: float, reference: bytes | None, c
 
 
 def _keep_exemplar(aggregation: Any, index: int, value: float, reference: bytes, context: Context | None) -> None:
+    """Keeps the exemplar of bucket ``index``, or offers it to a reservoir that is not ours."""
     reservoir = aggregation._reservoir
     if reservoir.__class__ is LatestExemplarReservoir:
         reservoir.keep(index, value, reference)
@@ -498,7 +504,7 @@ class _Owner(Protocol):
 
 
 class _Series(Protocol):
-    """What ``observe`` needs of a histogram's bound series."""
+    """What ``observe`` needs of ``BoundHistogram``, which is in a room above."""
 
     _bound: tuple[object, Aggregations | None, Feed]
 
@@ -510,13 +516,13 @@ class _Series(Protocol):
 
 
 def observe(self: _Series, amount: float, exemplar: object = None) -> None:
-    """Records one observation.
+    """Records one observation: the method of ``BoundHistogram``, here because it reads private names of the SDK.
 
     Args:
         amount: The observation in the metric's unit, finite and not negative; other values are counted as dropped.
         exemplar: Accepted for prometheus_client's signature and ignored: exemplars come from the current span.
     """
-    # Does itself what feed_histogram does: each call of a function costs a tenth of the measurement.
+    # Repeats feed_histogram, and is not split: each call of a function costs a tenth of the measurement.
     try:
         seen, aggregations, feed = self._bound
         source = self._owner.source

@@ -7,8 +7,8 @@ SDK's own samplers have one answer only, and the SDK starts every other span.
 A dropped span is what the specification wants: a new span id of the provider's generator, the trace of its parent or a new one,
 the parent's trace state. https://opentelemetry.io/docs/specs/otel/trace/sdk/#sdk-span-creation
 
-First the SDK drops a few spans itself, of which no sampler or generator of the host hears. Where they are not as expected, or a
-private name is gone, the SDK starts all spans.
+``DroppingTracer`` first has the SDK drop a few spans, with a sampler and an id generator that are not the host's. Where these
+spans are not as expected, or a private name is gone, the SDK starts all spans.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _UNSAMPLED = (0, 2)
 """The flags of unsampled parents: none, or that the trace id is random (https://www.w3.org/TR/trace-context-2/#trace-flags)."""
 _TRACE_ID_LIMIT = TraceIdRatioBased.TRACE_ID_LIMIT
 _HIGHEST_BOUND = (_TRACE_ID_LIMIT + 1) // 8
-"""A sampled root span costs a copy of the tracer, which pays where few are sampled."""
+"""Where more than one root in eight is sampled the SDK decides: each sampled one would cost a copy of the tracer."""
 _LARGEST_SPAN_ID = (1 << 64) - 1
 _new_tuple: Any = tuple.__new__  # a span context is a tuple whose own ``__new__`` takes twice as long
 _ON = SimpleNamespace(_tracer_config=SimpleNamespace(is_enabled=True))

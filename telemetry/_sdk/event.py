@@ -1,8 +1,8 @@
 """Feeding the aggregations of one event together: a duration, a count of one, and maybe a size.
 
-They share a lock (``_sdk/locks.py``), so that one look and one ``with`` serve all of them, for every reader. Each gets what
-``feed_histogram``, ``feed_twofold`` and ``feed_sum`` would give it. All calls come before the first update: a signal handler
-that raises leaves the event in all series of a reader or in none.
+They share a lock (``_sdk/locks.py``), which is looked at once, and taken once for each reader. Each aggregation gets what
+``feed_histogram``, ``feed_twofold`` and ``feed_sum`` would give it. All calls come before the first update of a reader: a
+signal handler that raises leaves the event in all series of that reader or in none.
 """
 
 from __future__ import annotations
@@ -81,27 +81,27 @@ def _feed_plain(plan: Any, duration: float, size: float | None, reference: bytes
         return False
     place = bisect_left(bounds, duration)
     size_place = 0 if size is None else bisect_left(size_bounds, size)
-    for took, count, large in readers:
+    for durations, events, sizes in readers:
         with lock:  # no loop inside: at its jump back the interpreter could suspend the thread with the lock
-            if (counts := took._value) is None:
-                counts = took._value = [0] * buckets
+            if (counts := durations._value) is None:
+                counts = durations._value = [0] * buckets
             counts[place] += 1
-            took._sum += duration
-            if duration < took._min:
-                took._min = duration
-            if duration > took._max:
-                took._max = duration
-            before = count._value
-            count._value = 1 if before is None else before + 1
+            durations._sum += duration
+            if duration < durations._min:
+                durations._min = duration
+            if duration > durations._max:
+                durations._max = duration
+            before = events._value
+            events._value = 1 if before is None else before + 1
             if size is not None:
-                if (counts := large._value) is None:
-                    counts = large._value = [0] * size_buckets
+                if (counts := sizes._value) is None:
+                    counts = sizes._value = [0] * size_buckets
                 counts[size_place] += 1
-                large._sum += size
-                if size < large._min:
-                    large._min = size
-                if size > large._max:
-                    large._max = size
+                sizes._sum += size
+                if size < sizes._min:
+                    sizes._min = size
+                if size > sizes._max:
+                    sizes._max = size
     if deferred:
         run_deferred()
     if reference is not None:
@@ -110,7 +110,7 @@ def _feed_plain(plan: Any, duration: float, size: float | None, reference: bytes
 
 
 def _feed_twofold(plan: Any, duration: float, size: float | None, reference: bytes | None) -> bool:
-    """Feeds histograms that have native buckets beside the explicit ones."""
+    """Feeds histograms that have native buckets beside the explicit ones. Not split, for the price of a call."""
     consumer, config, seen, lock, bounds, buckets, size_bounds, size_buckets, readers = plan
     if consumer._reader_storages is not seen or not config._config.is_enabled:
         return False
@@ -118,38 +118,38 @@ def _feed_twofold(plan: Any, duration: float, size: float | None, reference: byt
         return False
     place = bisect_left(bounds, duration)
     size_place = 0 if size is None else bisect_left(size_bounds, size)
-    for took, count, large in readers:
+    for durations, events, sizes in readers:
         with lock:  # no loop inside: at its jump back the interpreter could suspend the thread with the lock
-            native = took.native
+            native = durations.native
             cell = bisect_left(native.window, duration)
             if native.cells[cell] is None:
                 cell = native.place(duration)
             if size is not None:
-                size_native = large.native
+                size_native = sizes.native
                 size_cell = bisect_left(size_native.window, size)
                 if size_native.cells[size_cell] is None:
                     size_cell = size_native.place(size)
-            if (counts := took._value) is None:
-                counts = took._value = [0] * buckets
+            if (counts := durations._value) is None:
+                counts = durations._value = [0] * buckets
             counts[place] += 1
             native.cells[cell] += 1
-            took._sum += duration
-            if duration < took._min:
-                took._min = duration
-            if duration > took._max:
-                took._max = duration
-            before = count._value
-            count._value = 1 if before is None else before + 1
+            durations._sum += duration
+            if duration < durations._min:
+                durations._min = duration
+            if duration > durations._max:
+                durations._max = duration
+            before = events._value
+            events._value = 1 if before is None else before + 1
             if size is not None:
-                if (counts := large._value) is None:
-                    counts = large._value = [0] * size_buckets
+                if (counts := sizes._value) is None:
+                    counts = sizes._value = [0] * size_buckets
                 counts[size_place] += 1
                 size_native.cells[size_cell] += 1
-                large._sum += size
-                if size < large._min:
-                    large._min = size
-                if size > large._max:
-                    large._max = size
+                sizes._sum += size
+                if size < sizes._min:
+                    sizes._min = size
+                if size > sizes._max:
+                    sizes._max = size
     if deferred:
         run_deferred()
     if reference is not None:
@@ -167,9 +167,18 @@ _FEEDS: dict[Feed, Callable[[Any, float, float | None, bytes | None], bool]] = {
 def _keep(
     readers: Sequence[Sequence[Any]], place: int, duration: float, size_place: int, size: float | None, reference: bytes
 ) -> None:
-    """Keeps the exemplars of an event: the buckets and the measurements that they are of."""
-    for took, count, large in readers:
-        took._reservoir.keep(place, duration, reference)
-        count._reservoir.keep(0, 1, reference)
+    """Keeps the exemplars of an event for every reader.
+
+    Args:
+        readers: Duration, events and size of each reader.
+        place: The bucket of the duration.
+        duration: The duration.
+        size_place: The bucket of the size.
+        size: The size; None where the event has none.
+        reference: The sampled span.
+    """
+    for durations, events, sizes in readers:
+        durations._reservoir.keep(place, duration, reference)
+        events._reservoir.keep(0, 1, reference)
         if size is not None:
-            large._reservoir.keep(size_place, size, reference)
+            sizes._reservoir.keep(size_place, size, reference)

@@ -141,6 +141,8 @@ class ResettingSum(ResettingSeries):
 def feed_resetting_histogram(series: ResettingHistogram, value: float, reference: bytes | None) -> bool:
     """Does what ``record()`` does in a stream with delta temporality, and in that beside; later, where a lock is taken.
 
+    Not split, for the price of a call.
+
     Args:
         series: The series.
         value: The measurement.

@@ -332,7 +332,7 @@ class BoundHistogram(BoundInstrument):
     __slots__ = ()
     _plain = (0.0, float(INT64))  # the sum is a double in every format
 
-    observe = observe
+    observe = observe  # feeds the SDK's aggregation itself, so it is in telemetry/_sdk
 
     def time(self) -> Timer:
         """Returns a context manager and decorator that observes how long the block takes, in the metric's unit.

@@ -1,6 +1,6 @@
 """Which process made this one, and whether that makes it a worker.
 
-Every process asks it that makes a ``Telemetry``, so that this module loads no other one.
+Each process that makes a ``Telemetry`` asks this, so the module imports no other of the room.
 """
 
 from __future__ import annotations

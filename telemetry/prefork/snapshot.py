@@ -69,7 +69,7 @@ class Part(NamedTuple):
     counts: Sequence[int]
     """A histogram's buckets, one series after the other."""
     natives: Sequence[ExponentialState]
-    """Of a histogram that has native buckets too, those of each series, with its sum, or 0 for a list; of others, none."""
+    """The native buckets of each series, if the histogram has them. Their sum is that of ``values``; 0 where that is a list."""
     exemplars: Sequence[Sequence[Any]]
     """Series, bucket, and the fields of ``ExemplarPoint``."""
 

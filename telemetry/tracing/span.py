@@ -20,7 +20,7 @@ ROOM = 32
 """Attributes that a span may get after an exemplar names it: the SDK drops the oldest ones first, which are the labels."""
 
 
-class Labelled(Protocol):
+class _Labelled(Protocol):
     """What has labels that a span may carry: a series, or an event."""
 
     def matches(self, attributes: Mapping[str, object]) -> bool: ...
@@ -142,7 +142,7 @@ def span_reference_of(span: Span, labels: Mapping[str, Any], room: int = ROOM) -
     return pack_span_reference(time.time_ns(), context)
 
 
-def matching_span_reference(series: Labelled) -> bytes | None:
+def matching_span_reference(series: _Labelled) -> bytes | None:
     """Returns what an exemplar needs of the current span; None unless it is sampled and carries the labels of ``series``."""
     context = current_context()
     if not context or (span := sampled_span(context)) is None:
