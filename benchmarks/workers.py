@@ -70,7 +70,7 @@ def _merged(
             times.append((_ask(many[0], "scrape"), _ask(single[0], "scrape")))
     detail = f"{median(a for a, _ in times) * 1e3:.0f} ms / {median(b for _, b in times) * 1e3:.0f} ms"
     what = f"merged scrape, {len(several)} workers x {EACH:,}, {what}"
-    return Row(what, f"one worker x {len(one[0]):,}", median(a / b for a, b in times), goal, detail)
+    return Row.of_rounds(what, f"one worker x {len(one[0]):,}", [a / b for a, b in times], goal, detail)
 
 
 @contextmanager
