@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 from opentelemetry.context import Context
-from opentelemetry.trace import INVALID_SPAN_CONTEXT
+from opentelemetry.trace import INVALID_SPAN, INVALID_SPAN_CONTEXT, set_span_in_context
 
 from telemetry._base.decorators import CallBlock, decorated
 from telemetry._base.diagnostics import Diagnostics
@@ -47,7 +47,8 @@ __all__ = [
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_NO_SPAN = Context()
+_NO_SPAN = set_span_in_context(INVALID_SPAN, Context())
+"""For a measurement without an exemplar. Where a context is empty, ``record()`` takes the current one."""
 _UNITS_PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "min": 1 / 60, "h": 1 / 3600, "d": 1 / 86400}  # UCUM's codes
 _NUMBER_TYPES = frozenset({int, float})
 _UNBOUND = (object(), None, feed_sum)

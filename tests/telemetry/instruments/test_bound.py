@@ -118,6 +118,16 @@ def test_readers_share_the_lock_of_a_histogram_series(host: HostFactory) -> None
     assert len(set(locks[0])) == 2
 
 
+def test_no_exemplar_where_the_caller_wants_none(monkeypatch: pytest.MonkeyPatch, host: HostFactory) -> None:
+    """A measurement in a sampled span that the caller leaves without an exemplar has none through ``record()`` either."""
+    monkeypatch.setattr(aggregation.InstrumentSource, "aggregations", lambda *_: None)
+    reader = InMemoryMetricReader()
+    telemetry, _ = host(reader)
+    with TracerProvider(shutdown_on_exit=False).get_tracer("t").start_as_current_span("s"):
+        telemetry[DURATION].labels(**LABELS).record_with_exemplar(1, None)
+    assert [exemplars for name, *_, exemplars in points(reader) if name == DURATION.name] == [()]
+
+
 @adds_readers_later
 def test_reader_added_and_removed_later(way: str, host: HostFactory) -> None:
     """A bound series feeds a reader that is added later, until that reader is removed."""
