@@ -7,7 +7,6 @@ from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Tracer, TracerProvider
-from opentelemetry.util.types import Attributes
 
 from telemetry._sdk.context import attributes_of
 
@@ -33,7 +32,7 @@ class SetOnceTracerProvider(TracerProvider):
         instrumenting_module_name: str,
         instrumenting_library_version: str | None = None,
         schema_url: str | None = None,
-        attributes: Attributes = None,
+        attributes: Any = None,
     ) -> Tracer:
         """See ``opentelemetry.trace.TracerProvider.get_tracer``."""
         tracer = self._provider.get_tracer(instrumenting_module_name, instrumenting_library_version, schema_url, attributes)
@@ -52,7 +51,7 @@ class _SetOnceTracer(Tracer):
         name: str,
         context: Context | None = None,
         kind: SpanKind = SpanKind.INTERNAL,
-        attributes: Attributes = None,
+        attributes: Any = None,
         links: Sequence[Link] | None = None,
         start_time: int | None = None,
         record_exception: bool = True,
