@@ -133,17 +133,17 @@ def current(tracer: Tracer) -> None:
     span.end()
 
 
+def as_current(tracer: Tracer) -> None:
+    """Does the same in the SDK's usual way."""
+    with tracer.start_as_current_span("a2a.request", attributes=LABELS):
+        pass
+
+
 def unsampled(variable: ContextVar[object]) -> None:
     """Makes a span that is not sampled, as the SDK would have, and makes it current in a variable."""
     span = NonRecordingSpan(SpanContext(1, getrandbits(64), False, TraceFlags(0)))
     token = variable.set(Context({"span": span}))
     variable.reset(token)
-
-
-def as_current(tracer: Tracer) -> None:
-    """Does the same in the SDK's usual way."""
-    with tracer.start_as_current_span("a2a.request", attributes=LABELS):
-        pass
 
 
 def limits() -> Iterator[Row]:

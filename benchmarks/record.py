@@ -70,7 +70,8 @@ TIMED = "labels(...).time() by position"
 TIMED_BY_KEYWORDS = "labels(...).time() by keywords"
 
 
-def helper(t: AgentOSTelemetry) -> Callable[[], None]:
+def a2a_request(t: AgentOSTelemetry) -> Callable[[], None]:
+    """Returns a function that records duration, count and size of a request."""
     record = t.recorder.record_a2a_request
     return lambda: record("navi", "query", "success", 0.3, 1200)
 
@@ -126,7 +127,7 @@ class Table:
     def recording(self) -> Iterator[Row]:
         theirs, t = PrometheusClient(), self.telemetry(span_processors=[SpanProcessor()])
         child, handle = theirs.duration.labels(**LABELS), t[rows.A2A_REQUEST_DURATION].labels(**LABELS)
-        record, ours = "record_a2a_request", helper(t)
+        record, ours = "record_a2a_request", a2a_request(t)
         yield self.row(record, ours, BY_POSITION, theirs.request, self._record)
         yield self.row(record, ours, BY_KEYWORDS, theirs.request_by_keywords, self._keywords)
         with t.tracer.start_as_current_span("a2a.request", attributes=LABELS):
@@ -169,7 +170,7 @@ class Table:
         off, on = self.telemetry(), self.telemetry(native_histograms=True)
         without, both = (t[rows.A2A_REQUEST_DURATION].labels(**LABELS) for t in (off, on))
         observe, other = numbers(both.observe), numbers(without.observe)
-        yield self.row("record_a2a_request, native buckets", helper(on), "without them", helper(off), 1.3)
+        yield self.row("record_a2a_request, native buckets", a2a_request(on), "without them", a2a_request(off), 1.3)
         yield self.row("bound handle observe, native buckets", observe, "without them", other, 1.3)
 
     def threads(self) -> Iterator[Row]:

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from benchmarks.measure import Row
 
-__all__ = ["COMMITTED", "LATEST", "Place", "Results", "files", "merged", "newest_two", "packages", "this_machine"]
+__all__ = ["COMMITTED", "LATEST", "PACKAGES", "ROOT", "Place", "Results", "files", "merged", "newest_two"]
 
 ROOT = Path(__file__).resolve().parent.parent
 LATEST = ROOT / ".benchmarks"
@@ -68,7 +68,7 @@ class Results:
     def now(cls, runs: Sequence[dict[Place, Row]], began: datetime) -> Self:
         """Makes the results of these runs on this machine."""
         date = began.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        return cls(date, _commit(), len(runs), this_machine(), packages(), merged(runs))
+        return cls(date, _commit(), len(runs), _machine(), _packages(), merged(runs))
 
     @classmethod
     def read(cls, file: Path) -> Self:
@@ -132,7 +132,7 @@ def merged(runs: Sequence[dict[Place, Row]]) -> dict[Place, Row]:
     return out
 
 
-def this_machine() -> dict[str, str]:
+def _machine() -> dict[str, str]:
     """Returns CPU model, cores, kernel and interpreter."""
     return {
         "cpu": _cpu(),
@@ -142,7 +142,7 @@ def this_machine() -> dict[str, str]:
     }
 
 
-def packages() -> dict[str, str]:
+def _packages() -> dict[str, str]:
     """Returns the versions of the packages that the rows depend on."""
     return {name: version(name) for name in PACKAGES}
 

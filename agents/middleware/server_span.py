@@ -26,8 +26,6 @@ _SECRET_HEADERS = (
     *("auth", "baggage", "cookie", "credential", "csrf", "jwt", "key", "passw", "pwd"),
     *("referer", "secret", "session", "signature", "token", "tracestate"),
 )
-
-
 _W3C = frozenset({"traceparent", "tracestate", "baggage"})
 """The headers of OpenTelemetry's default propagators. Others may read more than they name as their fields."""
 _READ = frozenset({b"host", b"user-agent", *(field.encode() for field in _W3C)})
@@ -65,7 +63,7 @@ def trace_server(app: FastAPI, tracer_provider: TracerProvider, meter_provider: 
         details: Any = traced.default_span_details
         captures = traced.http_capture_headers_server_request is not None
         traced.default_span_details = _SpanDetails(RouteMemo(details), shortens=not captures)
-        # The handler around it answers 500 if the middleware itself fails, as the server does.
+        # Without the handler around it, which answers 500 if the middleware itself fails: the server does so too.
         return traced
 
     app.build_middleware_stack = build_middleware_stack  # type: ignore[method-assign]

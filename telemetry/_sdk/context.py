@@ -78,12 +78,14 @@ def span_in(context: Context) -> Span:
     return trace.get_current_span(context)
 
 
+_UNKNOWN = object()
+
+
 def may_have_global_provider() -> bool:
     """Returns False where no tracer provider is set globally; whether the environment names one is not looked at."""
     return getattr(trace, "_TRACER_PROVIDER", _UNKNOWN) is not None
 
 
-_UNKNOWN = object()
 _TRACE_FLAGS = 3  # a SpanContext is a tuple: its items are read faster than its properties
 _span_classes: set[type] = set()  # classes known to be spans: isinstance() on an ABC is slow
 

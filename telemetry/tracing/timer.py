@@ -135,7 +135,7 @@ class RequestTimer(CallBlock):
                 series.record_with_exemplar(amount, None)
             else:
                 self._close(self._scope, series, amount, error)
-        elif type(span) is NonRecordingSpan:
+        elif type(span) is NonRecordingSpan:  # no exemplar names it, and it need not be ended
             if prepared.histogram.source.needs_filter:
                 series.observe(amount)
             else:
