@@ -37,7 +37,7 @@ class BoundEvent:
         self.size = size
         series: tuple[BoundInstrument, ...] = (duration, count) if size is None else (duration, count, size)
         self._counting = tuple([each for each in series if isinstance(each, OverflowCounting)])
-        self._size_below = 0.0 if size is None else _BELOW
+        self._size_below = 0.0 if size is None else _BELOW  # 0: an event with a size that has no series is recorded apart
         self._owners = (duration._owner, count._owner, (size or count)._owner)
         # What feeds the series together, and the sources of their owners: one object, as in BoundInstrument.
         self._together = _APART
