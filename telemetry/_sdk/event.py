@@ -110,7 +110,7 @@ def _feed_plain(plan: Any, duration: float, size: float | None, reference: bytes
 
 
 def _feed_twofold(plan: Any, duration: float, size: float | None, reference: bytes | None) -> bool:
-    """Feeds histograms that have native buckets beside the explicit ones. Not split, for the price of a call."""
+    """Feeds histograms that have native buckets beside the explicit ones. Not split: a call costs too much here."""
     consumer, config, seen, lock, bounds, buckets, size_bounds, size_buckets, readers = plan
     if consumer._reader_storages is not seen or not config._config.is_enabled:
         return False

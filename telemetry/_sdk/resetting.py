@@ -141,7 +141,7 @@ class ResettingSum(ResettingSeries):
 def feed_resetting_histogram(series: ResettingHistogram, value: float, reference: bytes | None) -> bool:
     """Does what ``record()`` does in a stream with delta temporality, and in that beside; later, where a lock is taken.
 
-    Not split, for the price of a call.
+    Not split: a call costs too much here.
 
     Args:
         series: The series.
