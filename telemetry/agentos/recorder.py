@@ -46,7 +46,7 @@ class Recorder:
         self._takes_sampled = cache.takes_sampled
         for metric in (rows.CACHE_OPERATIONS, rows.CACHE_LATENCY):
             telemetry.start_at_zero(metric)
-        self.tracer = cache.tracer
+        self.tracer = telemetry.tracer
         self.models = ModelMetrics(cache)
         """What the router of model calls records beside the contract."""
         self.workspaces = WorkspaceMetrics(cache)

@@ -93,7 +93,7 @@ class SeriesCache:
     def __init__(self, telemetry: Telemetry) -> None:
         self.telemetry = telemetry
         self.clock: Callable[[], float] = telemetry.runtime.clock
-        self.tracer: Tracer = telemetry.tracer
+        self.tracer: Tracer = telemetry.runtime.tracer
         self.takes_sampled: bool = telemetry[rows.A2A_REQUESTS].source.takes_sampled
         """Whether a measurement in a sampled span leaves an exemplar."""
         self.outcomes: dict[tuple[Any, Any, Any], BoundEvent] = {}

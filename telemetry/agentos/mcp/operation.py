@@ -180,7 +180,7 @@ class MCPRecorder:
         self._telemetry = telemetry
         self.joins_tool_spans = joins_tool_spans
         self.clock = telemetry.runtime.clock
-        self.tracer = telemetry.tracer
+        self.tracer = telemetry.runtime.tracer
         self.allowance = _SpanAllowance(self.clock)
         """Room for spans of limited messages."""
 
