@@ -540,7 +540,9 @@ def observe(self: _Series, amount: float, exemplar: object = None) -> None:
         reference = self._sample(amount, context) if context or not source.trace_based else None
         aggregation = aggregations[0]
         if feed is not feed_histogram:
-            if len(aggregations) > 1:
+            if feed is feed_one_of_pair:
+                _feed_pair(aggregation, aggregations[1], amount, reference, context)
+            elif len(aggregations) > 1:
                 feed_all(aggregations, feed, amount, reference, context)
             elif not feed(aggregation, amount, reference):
                 offer(aggregation, amount, reference, context)  # type: ignore[arg-type]  # False only with a reference
