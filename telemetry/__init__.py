@@ -6,7 +6,6 @@ own loads nothing of ``telemetry.agentos``.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -84,14 +83,9 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         value = globals()[name] = _version()
         return value
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        value = globals()[name] = getattr(import_module(_MODULES[name]), name)
-    except AttributeError as error:
-        # ``from telemetry import ...`` would turn an AttributeError, and no other error, into "cannot import name".
-        raise ImportError(f"{_MODULES[name]} cannot be imported: {error}") from error
-    return value
+    from telemetry._base.lazy import load_name  # here: importing the package alone loads no module of it
+
+    return load_name(globals(), _MODULES, name)
 
 
 def _version() -> str:

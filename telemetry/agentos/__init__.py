@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from telemetry._base.lazy import names_on_first_use
 
 if TYPE_CHECKING:
     from telemetry.agentos.agents import agent_invocation as agent_invocation
@@ -13,13 +15,8 @@ if TYPE_CHECKING:
     from telemetry.agentos.agents import tool_call as tool_call
     from telemetry.agentos.agents import workflow as workflow
 
-__all__ = ["agent_invocation", "count_inference", "tool_call", "workflow"]
+_MODULES = dict.fromkeys(("agent_invocation", "count_inference", "tool_call", "workflow"), "telemetry.agentos.agents")
 
+__all__ = [*_MODULES]
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from telemetry.agentos import agents
-
-    value = globals()[name] = getattr(agents, name)
-    return value
+__getattr__, __dir__ = names_on_first_use(globals(), _MODULES)

@@ -6,21 +6,21 @@ https://github.com/open-telemetry/semantic-conventions-genai/blob/v0.1.0/docs/ge
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from telemetry._base.lazy import names_on_first_use
 
 if TYPE_CHECKING:
     from telemetry.agentos.mcp.client import measure_client as measure_client
     from telemetry.agentos.mcp.server import measure_server as measure_server
     from telemetry.agentos.mcp.servers_up import ServersUp as ServersUp
 
-__all__ = ["ServersUp", "measure_client", "measure_server"]
+_MODULES = {
+    "ServersUp": "telemetry.agentos.mcp.servers_up",
+    "measure_client": "telemetry.agentos.mcp.client",
+    "measure_server": "telemetry.agentos.mcp.server",
+}
 
-_MODULES = {"ServersUp": "servers_up", "measure_client": "client", "measure_server": "server"}
+__all__ = [*_MODULES]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    return found
+__getattr__, __dir__ = names_on_first_use(globals(), _MODULES)
