@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from threading import RLock, get_ident
 from typing import Any
 
 from telemetry._base.fork import register_after_fork
 from telemetry._base.threads import yield_gil
 
-__all__ = ["Serial", "alone", "defer", "deferred", "is_released", "run_deferred"]
+__all__ = ["Serial", "alone", "defer", "deferred", "do_if_free", "is_released", "put_off", "run_deferred"]
 
 _LIMIT = 10_000
 """How much work may be deferred at once. Locks are held for microseconds, but for the SDK's collect of many series."""
@@ -70,6 +71,29 @@ def is_released(lock: Any) -> bool:
         if not lock.locked():
             return True
     return False
+
+
+def put_off(lock: Any, work: Callable[..., object], *arguments: Any) -> bool:
+    """Defers work whose lock was found taken.
+
+    Returns:
+        False where the lock is free a moment later (``is_released``): nothing is deferred, and the caller does the work now.
+
+    Raises:
+        RuntimeError: Too much is deferred already.
+    """
+    if is_released(lock):
+        return False
+    defer(partial(do_if_free, lock, work, *arguments))
+    return True
+
+
+def do_if_free(lock: Any, work: Callable[..., object], *arguments: Any) -> bool:
+    """Does deferred work that takes ``lock``; returns False where the lock is still taken."""
+    if lock.locked():
+        return False
+    work(*arguments)
+    return True
 
 
 def run_deferred() -> None:

@@ -25,7 +25,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, AlwaysOnExemplarFilter, TraceBasedExemplarFilter
 from opentelemetry.sdk.version import __version__ as sdk_version
 
-from telemetry._base.reentry import defer, deferred, is_released, run_deferred
+from telemetry._base.reentry import defer, deferred, do_if_free, is_released, put_off, run_deferred
 from telemetry._sdk.compatibility import find_aggregation, meter_config, peek_aggregations, resets_on_collect
 from telemetry._sdk.context import SPAN_KEY, current_context
 from telemetry._sdk.locks import lock_for
@@ -253,8 +253,7 @@ def feed_histogram(aggregation: Any, value: float, reference: bytes | None) -> b
     """
     index = bisect_left(aggregation._boundaries, value)
     lock = aggregation._lock
-    if lock.locked() and not is_released(lock):
-        defer(partial(_feed_if_free, feed_histogram, aggregation, value, reference))
+    if lock.locked() and put_off(lock, feed_histogram, aggregation, value, reference):
         return True
     with lock:
         counts = aggregation._value
@@ -282,8 +281,7 @@ def feed_twofold(aggregation: Any, value: float, reference: bytes | None) -> boo
     """Does what ``TwofoldAggregation.aggregate`` does with a measurement. Arguments and result as in ``feed_histogram``."""
     index = bisect_left(aggregation._boundaries, value)
     lock = aggregation._lock
-    if lock.locked() and not is_released(lock):
-        defer(partial(_feed_if_free, feed_twofold, aggregation, value, reference))
+    if lock.locked() and put_off(lock, feed_twofold, aggregation, value, reference):
         return True
     with lock:
         counts = aggregation._value
@@ -316,8 +314,7 @@ def feed_twofold(aggregation: Any, value: float, reference: bytes | None) -> boo
 def feed_native(aggregation: Any, value: float, reference: bytes | None) -> bool:
     """Does what ``NativeAggregation.aggregate`` does with a measurement. Arguments and result as in ``feed_histogram``."""
     lock = aggregation._lock
-    if lock.locked() and not is_released(lock):
-        defer(partial(_feed_if_free, feed_native, aggregation, value, reference))
+    if lock.locked() and put_off(lock, feed_native, aggregation, value, reference):
         return True
     with lock:
         native = aggregation.native
@@ -344,8 +341,7 @@ def feed_native(aggregation: Any, value: float, reference: bytes | None) -> bool
 def feed_sum(aggregation: Any, value: float, reference: bytes | None) -> bool:
     """Does what ``_SumAggregation.aggregate`` does with a measurement. Arguments and result as in ``feed_histogram``."""
     lock = aggregation._lock
-    if lock.locked() and not is_released(lock):
-        defer(partial(_feed_if_free, feed_sum, aggregation, value, reference))
+    if lock.locked() and put_off(lock, feed_sum, aggregation, value, reference):
         return True
     with lock:
         before = aggregation._value
@@ -425,8 +421,8 @@ def _feed_pair(first: Any, second: Any, value: float, reference: bytes | None, c
     index = bisect_left(first._boundaries, value)
     lock = first._lock
     if lock.locked() and not is_released(lock):
-        defer(partial(_feed_if_free, feed_histogram, first, value, reference))
-        defer(partial(_feed_if_free, feed_histogram, second, value, reference))
+        for each in (first, second):
+            defer(partial(do_if_free, lock, feed_histogram, each, value, reference))
         return
     with lock:  # no loop: at its jump back the interpreter could suspend the thread with the lock
         counts = first._value
@@ -466,14 +462,6 @@ def _keep_exemplar(aggregation: Any, index: int, value: float, reference: bytes,
 def _feed_any(aggregation: Any, value: float, reference: bytes | None) -> bool:
     """Feeds an aggregation of any kind: readers may have Views of their own."""
     return _FEEDS[type(aggregation)](aggregation, value, reference)
-
-
-def _feed_if_free(feed: Feed, aggregation: Any, value: float, reference: Any) -> bool:
-    """Feeds a deferred measurement; returns False where the aggregation's lock is still taken."""
-    if aggregation._lock.locked():
-        return False
-    feed(aggregation, value, reference)
-    return True
 
 
 def _are_fed_together(aggregation: Any, example: Any, lock: Any) -> bool:
@@ -549,8 +537,7 @@ def observe(self: _Series, amount: float, exemplar: object = None) -> None:
             return
         index = bisect_left(aggregation._boundaries, amount)
         lock = aggregation._lock
-        if lock.locked() and not is_released(lock):
-            defer(partial(_feed_if_free, feed_histogram, aggregation, amount, reference))
+        if lock.locked() and put_off(lock, feed_histogram, aggregation, amount, reference):
             return
         with lock:  # no call and no loop, where the interpreter could suspend the thread with the lock
             counts = aggregation._value

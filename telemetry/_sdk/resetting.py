@@ -9,12 +9,12 @@ aggregation anew for each measurement.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from telemetry._base.reentry import alone, defer, deferred, is_released, run_deferred
+from telemetry._base.reentry import alone, defer, deferred, put_off, run_deferred
 from telemetry._sdk.compatibility import aggregation_in, peek_aggregations
 from telemetry._sdk.reservoir import LatestExemplarReservoir, NoExemplarReservoir
 
@@ -154,8 +154,7 @@ def feed_resetting_histogram(series: ResettingHistogram, value: float, reference
     number, aggregation, beside, resets = series.number, series.aggregation, series.beside, series.resets
     index = bisect_left(aggregation._boundaries, value)
     lock = series.lock
-    if lock.locked() and not is_released(lock):
-        defer(partial(_feed_if_free, feed_resetting_histogram, series, value, reference))
+    if lock.locked() and put_off(lock, feed_resetting_histogram, series, value, reference):
         return True
     with lock:
         if beside is not None:
@@ -192,8 +191,7 @@ def feed_resetting_sum(series: ResettingSum, value: float, reference: bytes | No
     """Does what ``feed_resetting_histogram`` does, for a sum."""
     number, aggregation, beside, resets = series.number, series.aggregation, series.beside, series.resets
     lock = series.lock
-    if lock.locked() and not is_released(lock):
-        defer(partial(_feed_if_free, feed_resetting_sum, series, value, reference))
+    if lock.locked() and put_off(lock, feed_resetting_sum, series, value, reference):
         return True
     with lock:
         if beside is not None:
@@ -208,13 +206,6 @@ def feed_resetting_sum(series: ResettingSum, value: float, reference: bytes | No
     if not is_fed or deferred:
         series.finish(is_fed, value, reference)
     return True
-
-
-def _feed_if_free(feed: Callable[..., bool], series: ResettingSeries, value: float, reference: bytes | None) -> bool:
-    """Feeds a deferred measurement; returns False where the series' lock is still taken."""
-    if series.lock.locked():
-        return False
-    return feed(series, value, reference)
 
 
 def _keep_both(beside: Any, aggregation: Any, value: float, reference: bytes) -> None:
