@@ -130,14 +130,13 @@ def carries(span: Span, labels: Mapping[str, Any], room: int) -> bool:
         labels: The attributes.
         room: How many further attributes the span must have room for.
     """
+    found = lasting_attributes(span, room)
+    if found is None:
+        return False
     try:
         bounded: Any = span._attributes  # type: ignore[attr-defined]  # of the SDK's span
-        limit = bounded.maxlen
-        if limit is not None and limit - len(bounded._dict) < room:
-            return False
         if not bounded.dropped and bounded.max_value_len is None:
             return True
     except AttributeError:  # a span of another SDK, whose limits are not known
         return True
-    found = bounded._dict
     return all(found.get(key) == value for key, value in labels.items())
