@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from statistics import median, quantiles
 from time import process_time
 from typing import Self
 
-__all__ = ["RATIO", "ROWS_FILE", "Row", "compare", "line", "one_core", "report", "show"]
+__all__ = ["RATIO", "ROWS_FILE", "Row", "compare", "in_turns", "line", "one_core", "report", "show"]
 
 RATIO = "ratio"
 ROWS_FILE = "BENCHMARK_ROWS"
@@ -88,6 +88,34 @@ def _seconds(function: Callable[[], object], number: int, clock: Callable[[], fl
     return clock() - start
 
 
+def in_turns(
+    stages: Mapping[str, Callable[[], object]],
+    *,
+    number: int = 1,
+    rounds: int,
+    clock: Callable[[], float] = process_time,
+    between: Callable[[], object] | None = None,
+) -> dict[str, list[float]]:
+    """Returns the seconds that ``number`` calls of each stage take in each round, all stages in turn.
+
+    ``between`` is called before each round and is not timed.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in stages}
+    for function in stages.values():
+        _seconds(function, number // 10 + 1, clock)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(rounds):
+            if between is not None:
+                between()
+            for name, function in stages.items():
+                seconds[name].append(_seconds(function, number, clock))
+    finally:
+        gc.enable()
+    return seconds
+
+
 def compare(
     what: str,
     ours: Callable[[], object],
@@ -104,21 +132,9 @@ def compare(
 
     ``between`` is called before each round and is not timed.
     """
-    _seconds(ours, number // 10 + 1, clock)
-    _seconds(theirs, number // 10 + 1, clock)
-    ratios, mine, others = [], [], []
-    gc.collect()
-    gc.disable()
-    try:
-        for _ in range(rounds):
-            if between is not None:
-                between()
-            a, b = _seconds(ours, number, clock), _seconds(theirs, number, clock)
-            mine.append(a / number)
-            others.append(b / number)
-            ratios.append(a / b)
-    finally:
-        gc.enable()
+    sides = in_turns({"ours": ours, "theirs": theirs}, number=number, rounds=rounds, clock=clock, between=between)
+    ratios = [a / b for a, b in zip(*sides.values(), strict=True)]
+    mine, others = ([seconds / number for seconds in side] for side in sides.values())
     detail = f"{_time(median(mine))} / {_time(median(others))}"
     return Row.of_rounds(what, peer, ratios, goal, detail, ours=median(mine))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import process_time
 from typing import Any
 
 from fastapi import FastAPI
@@ -25,10 +23,11 @@ from opentelemetry.trace import SpanKind, get_current_span
 from starlette.routing import Match
 
 from agents.middleware.server_span import trace_server
-from benchmarks.measure import Row, compare, one_core, show
+from benchmarks.measure import Row, compare, in_turns, one_core, show
 from telemetry import AgentOSTelemetry
 
 CALLS = 100
+ROUNDS = 25
 GATEWAY_LABELS = {"agent": "navi", "operation": "query", "status": "success"}
 SCOPE = {
     "type": "http",
@@ -165,32 +164,14 @@ def calls_of(
     return lambda: loop.run_until_complete(many())
 
 
-def in_turns(stages: Mapping[str, Callable[[], object]], rounds: int = 25) -> dict[str, list[float]]:
-    """Returns the processor seconds of each stage in each round, all stages in turn."""
-    seconds: dict[str, list[float]] = {name: [] for name in stages}
-    for function in stages.values():
-        function()
-    gc.collect()
-    gc.disable()
-    try:
-        for _ in range(rounds):
-            for name, function in stages.items():
-                start = process_time()
-                function()
-                seconds[name].append(process_time() - start)
-    finally:
-        gc.enable()
-    return seconds
-
-
 def route() -> list[Row]:
     """Compares the route with all our telemetry to the route with as many bare spans, and our server span to contrib's."""
     loop = asyncio.new_event_loop()
     ours, spans = calls_of(measured, by_service, loop), calls_of(bare, by_contrib, loop)
     alone = calls_of(nothing, untraced, loop)
     rows = [
-        compare("route: decision + gateway call", ours, "contrib + as many bare spans", spans, 0.95, number=1, rounds=25),
-        compare("route: decision + gateway call", ours, "the route alone", alone, None, number=1, rounds=25),
+        compare("route: decision + gateway call", ours, "contrib + as many bare spans", spans, 0.95, number=1, rounds=ROUNDS),
+        compare("route: decision + gateway call", ours, "the route alone", alone, None, number=1, rounds=ROUNDS),
     ]
     seconds = in_turns(
         {
@@ -198,7 +179,8 @@ def route() -> list[Row]:
             "service": calls_of(nothing, by_service, loop),
             "contrib": calls_of(nothing, by_contrib, loop),
             "installed": calls_of(nothing, by_contrib_as_installed, loop),
-        }
+        },
+        rounds=ROUNDS,
     )
     price = {name: [one - base for one, base in zip(seconds[name], seconds["alone"], strict=True)] for name in seconds}
     for peer, what, goal in (
@@ -223,7 +205,7 @@ def shares() -> list[Row]:
         "metrics of the gateway call": calls_of(measured, by_service, loop),
         "metrics of the server (AGENTOS_HTTP_METRICS)": calls_of(measured, by_service_with_metrics, loop),
     }
-    seconds = in_turns(stages)
+    seconds = in_turns(stages, rounds=ROUNDS)
     loop.close()
     *_, whole = seconds.values()
     before, rows = [0.0] * len(whole), []
@@ -260,8 +242,9 @@ def contrib_parts() -> list[Row]:
         "each attribute a second time": set_again,
         "status": lambda: set_status_code(span, 200, {}),  # type: ignore[no-untyped-call]  # contrib has no types here
     }
-    stages = {name: partial(_repeat, part) for name, part in parts.items()}
-    seconds = in_turns({"alone": calls_of(nothing, untraced, loop), "contrib": calls_of(nothing, by_contrib, loop), **stages})
+    stages: dict[str, Callable[[], object]] = {name: partial(_repeat, part) for name, part in parts.items()}
+    stages |= {"alone": calls_of(nothing, untraced, loop), "contrib": calls_of(nothing, by_contrib, loop)}
+    seconds = in_turns(stages, rounds=ROUNDS)
     loop.close()
     whole = [one - base for one, base in zip(seconds["contrib"], seconds["alone"], strict=True)]
     rows = []
